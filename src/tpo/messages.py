@@ -1,0 +1,97 @@
+"""Conversations: the chat messages that every part of tpo passes around.
+
+A message is a chat-completions message (https://platform.openai.com/docs/api-reference/chat), kept as
+the plain dictionary that the user sent, so that it reaches the policy unchanged: names, tool calls and
+content parts included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tpo.errors import InputError
+
+type Message = dict[str, Any]
+type Conversation = list[Message]
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+
+def conversation(query: str | Sequence[Mapping[str, Any]]) -> Conversation:
+    """Check a query and return it as a conversation that waits for an answer.
+
+    Args:
+        query: a question, or chat messages of which at least one is the user's and the last is not
+            the assistant's.
+
+    Raises:
+        InputError: the query is empty or no valid chat; the message names the offending entry.
+    """
+    if isinstance(query, str):
+        if not query.strip():
+            raise InputError("The prompt is empty: give a question, or chat messages.")
+        return [{"role": "user", "content": query}]
+    if not isinstance(query, Sequence) or not query:
+        raise InputError("The messages are empty: a chat is a list of {'role': …, 'content': …} objects.")
+    messages = [_checked(message, position) for position, message in enumerate(query)]
+    if not any(message["role"] == "user" and text_of(message).strip() for message in messages):
+        raise InputError("The messages hold no user message with text, so there is nothing to answer.")
+    if messages[-1]["role"] == "assistant":
+        raise InputError("The last message is the assistant's: a query must end where an answer is due.")
+    return messages
+
+
+def _checked(message: Any, position: int) -> Message:
+    where = f"Message {position}"
+    if not isinstance(message, Mapping):
+        raise InputError(f"{where} is a {type(message).__name__}, not an object with 'role' and 'content'.")
+    role = message.get("role")
+    if role not in ROLES:
+        raise InputError(f"{where} has the role {role!r}; known roles are {', '.join(ROLES)}.")
+    content = message.get("content")
+    if content is None and (role != "assistant" or not message.get("tool_calls")):
+        raise InputError(f"{where} ({role}) has no content.")
+    if not isinstance(content, str | list | None):
+        raise InputError(f"{where} ({role}) has content of type {type(content).__name__}; text is expected.")
+    return dict(message)
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text of a message; parts that are no text are named in brackets."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    return "\n".join(_part_text(part) for part in content)
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, Mapping):
+        text = part.get("text")
+        return text if isinstance(text, str) else f"[{part.get('type', 'part')}]"
+    return str(part)
+
+
+def question(messages: Conversation) -> str:
+    """The text of the last user message: what the answer answers."""
+    return next((text_of(m) for m in reversed(messages) if m["role"] == "user"), "")
+
+
+def readable(messages: Conversation) -> str:
+    """The conversation as text for a critic: a lone question as it is, else one labelled turn a paragraph."""
+    if len(messages) == 1 and messages[0]["role"] == "user":
+        return text_of(messages[0])
+    return "\n\n".join(f"{message['role'].capitalize()}: {_turn(message)}" for message in messages)
+
+
+def _turn(message: Message) -> str:
+    calls = message.get("tool_calls") or []
+    named = [f"[calls {(call.get('function') or {}).get('name', 'a tool')}]" for call in calls if call]
+    return "\n".join([text for text in (text_of(message), *named) if text])
+
+
+def answered(messages: Conversation, answer: str) -> Conversation:
+    """The conversation with an answer appended: what a reward scores."""
+    return [*messages, {"role": "assistant", "content": answer}]
