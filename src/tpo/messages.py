@@ -8,12 +8,12 @@ content parts included.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from tpo.errors import InputError
 
-type Message = dict[str, Any]
-type Conversation = list[Message]
+Message: TypeAlias = dict[str, Any]
+Conversation: TypeAlias = list[Message]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 

@@ -1,0 +1,31 @@
+"""A candidate: one answer to a query, with its reward."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One answer with its reward.
+
+    Attributes:
+        id: unique within the query, `STEP.NUMBER`.
+        step: 0 for the first samples, then one more for each update.
+        text: the answer alone, without reasoning or the tags that a prompt asked for.
+        reward: higher is better; None when it was not scored or the score was no finite number.
+        parts: what the reward is made of, by name.
+        feedback: what the reward found, in words.
+        finish_reason: as the server said it: "stop", "length", …; "error" when the call failed.
+        tokens: completion tokens that this answer took, reasoning included.
+        error: why the candidate has no reward, if it should have one.
+    """
+
+    id: str
+    step: int
+    text: str
+    reward: float | None = None
+    parts: dict[str, float] = {}
+    feedback: str | None = None
+    finish_reason: str = "stop"
+    tokens: int = 0
+    error: str | None = None

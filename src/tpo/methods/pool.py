@@ -1,0 +1,55 @@
+"""The pool: every candidate of a query, and the rules that pick the chosen and the rejected one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tpo.candidate import Candidate
+
+
+class Pool:
+    """All candidates of one query, in the order of their steps."""
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+
+    def add(self, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """Keep all of them, and return those that say something the pool did not hold yet."""
+        known = {candidate.text for candidate in self.candidates} | {""}
+        fresh = []
+        for candidate in candidates:
+            self.candidates.append(candidate)
+            if candidate.text not in known:
+                known.add(candidate.text)
+                fresh.append(candidate)
+        return fresh
+
+    @property
+    def chosen(self) -> Candidate:
+        """The best candidate: highest reward, the earliest of equals.
+
+        Without any reward it is the first candidate with text, and without any text the first there is, so
+        that a pool with candidates always has an answer.
+        """
+        return max(self.candidates, key=_preference)
+
+    @property
+    def rejected(self) -> Candidate | None:
+        """The worst candidate of the whole pool, or None where nothing is worse than the chosen one.
+
+        An answer that equals the chosen one word for word, or that has the same reward, teaches nothing
+        about what makes an answer better: with such a pool the critic looks at the chosen answer alone.
+        """
+        chosen = self.chosen
+        if chosen.reward is None:
+            return None
+        worse = [
+            c for c in self.candidates if c.reward is not None and c.reward < chosen.reward and c.text != chosen.text
+        ]
+        return min(worse, key=_preference, default=None)
+
+
+def _preference(candidate: Candidate) -> tuple[bool, bool, float]:
+    # max() and min() keep the first of equals, so ties go to the earliest whatever order answers landed in.
+    scored = candidate.reward is not None
+    return scored, bool(candidate.text), candidate.reward if candidate.reward is not None else 0.0

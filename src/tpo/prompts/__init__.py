@@ -1,0 +1,6 @@
+"""The wording: prompt sets as folders of templates, and how replies are read."""
+
+from tpo.prompts.prompt import ROLES, Prompt, Role
+from tpo.prompts.prompt_set import PromptSet
+
+__all__ = ["ROLES", "Prompt", "PromptSet", "Role"]
