@@ -1,0 +1,66 @@
+"""Test-time preference optimization: align a model's answers with a reward while it answers.
+
+    import tpo
+
+    result = tpo.align_sync("How do I take care of a wooden table?")
+    print(result.answer, result.reward)
+
+Names are loaded when they are first used, so that `import tpo` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tpo.api import align, align_sync, replay
+    from tpo.candidate import Candidate
+    from tpo.engine.limits import Budget, Stopper
+    from tpo.engine.result import Result, Step
+    from tpo.errors import InputError, JournalError, ModelError, ModelUnavailable, PromptError, RewardError, TPOError
+    from tpo.rewards.protocol import Reward, Score
+
+__all__ = [
+    "Budget",
+    "Candidate",
+    "InputError",
+    "JournalError",
+    "ModelError",
+    "ModelUnavailable",
+    "PromptError",
+    "Result",
+    "Reward",
+    "RewardError",
+    "Score",
+    "Step",
+    "Stopper",
+    "TPOError",
+    "align",
+    "align_sync",
+    "replay",
+]
+
+_MODULES = {
+    "tpo.api": ("align", "align_sync", "replay"),
+    "tpo.candidate": ("Candidate",),
+    "tpo.engine.limits": ("Budget", "Stopper"),
+    "tpo.engine.result": ("Result", "Step"),
+    "tpo.errors": (
+        *("InputError", "JournalError", "ModelError", "ModelUnavailable", "PromptError", "RewardError", "TPOError"),
+    ),
+    "tpo.rewards.protocol": ("Reward", "Score"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tpo' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

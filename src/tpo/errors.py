@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tpo.engine.result import Result
+
 
 class TPOError(Exception):
-    """Anything that tpo itself reports; shown to a user as one line, without a traceback."""
+    """Anything that tpo itself reports; shown to a user as one line, without a traceback.
+
+    Attributes:
+        partial: what a run had come to when it failed; None where there was no answer yet.
+    """
+
+    partial: Result | None = None
 
 
 class InputError(TPOError):
@@ -17,6 +28,18 @@ class PromptError(TPOError):
 
 class ModelError(TPOError):
     """A model endpoint cannot be reached, refuses, or answers something unusable."""
+
+
+class ModelUnavailable(ModelError):
+    """An endpoint that may answer later: it is unreachable, overloaded, or broke off. Worth a retry.
+
+    Attributes:
+        retry_after: seconds after which the server asked to be tried again, if it did.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class RewardError(TPOError):

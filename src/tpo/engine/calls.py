@@ -1,0 +1,271 @@
+"""Calls to models: N answers from one request or many, retries, seeds, and an account of every call."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tpo.engine.events import Listener, Retrying
+from tpo.engine.records import Called, Record, Settings
+from tpo.errors import ModelError, ModelUnavailable
+from tpo.models.protocol import Choice, Model, Request, Usage
+from tpo.models.retry import retrying
+from tpo.prompts.prompt import Prompt, Role
+
+
+class Ledger:
+    """What a run has spent, the calls in flight included.
+
+    Args:
+        on_spend: called whenever something was spent.
+    """
+
+    def __init__(self, on_spend: Callable[[], None] = lambda: None) -> None:
+        self.on_spend = on_spend
+        self._open: list[Usage] = []
+        self._closed = 0
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens so far."""
+        return self._closed + sum(usage.total for usage in self._open)
+
+    def open(self) -> Usage:
+        """Begin a call."""
+        usage = Usage()
+        self._open.append(usage)
+        return usage
+
+    def close(self, usage: Usage) -> None:
+        """End a call; what it spent stays counted."""
+        # By identity: two calls that happen to have spent the same are still two.
+        self._open = [other for other in self._open if other is not usage]
+        self.add(usage.total)
+
+    def add(self, tokens: int) -> None:
+        """Count tokens that were spent in an earlier process."""
+        self._closed += tokens
+        self.on_spend()
+
+
+class Clock:
+    """Seconds since the run began; a resumed run goes on from where it was, whatever the wall clock did."""
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self._start = time.monotonic() - offset
+
+    def __call__(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._start
+
+
+class Place(NamedTuple):
+    """A prompt and where in the search it stands."""
+
+    prompt: Prompt
+    turn: int
+    action: int
+
+
+class Calls:
+    """Makes the calls of one run.
+
+    Args:
+        models: the model of each role.
+        settings: how text is sampled.
+        ledger: where spending is counted.
+        clock: the run's time.
+        write: takes records.
+        listen: told of retries.
+    """
+
+    def __init__(
+        self,
+        models: dict[Role, Model],
+        settings: Settings,
+        ledger: Ledger,
+        clock: Clock,
+        write: Callable[[Record], None],
+        listen: Listener,
+    ) -> None:
+        self._models = models
+        self._settings = settings
+        self._ledger = ledger
+        self._clock = clock
+        self._write = write
+        self._listen = listen
+        self._growing: dict[tuple[int, int, int], list[str]] = {}
+
+    def unfinished(self, place: Place) -> dict[int, str]:
+        """What has been written of answers that did not finish, by index."""
+        at = (place.turn, place.action)
+        return {index: "".join(text) for (*where, index), text in sorted(self._growing.items()) if tuple(where) == at}
+
+    async def ask(self, place: Place, on_text: Callable[[int, str], None]) -> Choice:
+        """One reply to a prompt.
+
+        Raises:
+            ModelError: there is none.
+        """
+        replies: list[Choice] = []
+        await self._collect(place, [0], replies.append, on_text)
+        return replies[0]
+
+    async def draw(
+        self,
+        place: Place,
+        wanted: Sequence[int],
+        on_choice: Callable[[Choice], None],
+        on_failure: Callable[[int, ModelError], None],
+        on_text: Callable[[int, str], None],
+    ) -> None:
+        """Draw the answers with the wanted indices, by as many calls as the backend's profile says.
+
+        Args:
+            place: what to answer, and where in the search.
+            wanted: ascending indices of the answers.
+            on_choice: called with each answer as it lands, `index` being one of those wanted.
+            on_failure: called for each answer that could not be had although the endpoint may be fine.
+            on_text: called with an index and the text that this answer grew by.
+
+        Raises:
+            ModelError: the endpoint refuses, so that no other try can help.
+        """
+        profile = self._models[place.prompt.role].profile
+
+        async def group(missing: list[int]) -> None:
+            try:
+                await self._collect(place, missing, on_choice, on_text)
+            except ModelUnavailable as error:
+                for index in missing:
+                    on_failure(index, error)
+
+        if profile.choices == "n":
+            # One after another: calls that join a running batch would change what a seeded call returns.
+            for indices in _groups(wanted, profile.max_choices):
+                await group(indices)
+        else:
+            await together([group([index]) for index in wanted])
+
+    async def _collect(
+        self,
+        place: Place,
+        missing: list[int],
+        on_choice: Callable[[Choice], None],
+        on_text: Callable[[int, str], None],
+    ) -> None:
+        # Empties `missing`. What has landed is kept when a connection breaks: a retry asks for the rest alone.
+        most = len(missing)
+        retry = False
+
+        def on_retry(error: ModelUnavailable, wait: float) -> None:
+            nonlocal retry
+            retry = True
+            self._listen(Retrying(place.prompt.role, str(error), wait))
+
+        async for attempt in retrying(on_retry):
+            with attempt:
+                while missing:
+                    # The seeds of one request count up, so only neighbours can share one.
+                    asked = _groups(missing, most)[0]
+                    landed = await self._once(place, asked, missing, retry, on_choice, on_text)
+                    if not landed:
+                        raise ModelError(
+                            f"{self._models[place.prompt.role].name} answered without the choice asked for."
+                        )
+                    if landed < len(asked):  # `n` means nothing to this server
+                        most = 1
+
+    async def _once(
+        self,
+        place: Place,
+        asked: list[int],
+        missing: list[int],
+        retry: bool,
+        on_choice: Callable[[Choice], None],
+        on_text: Callable[[int, str], None],
+    ) -> int:
+        model = self._models[place.prompt.role]
+        usage = self._ledger.open()
+        began = self._clock()
+        error: str | None = None
+        landed = 0
+        for index in asked:  # a broken attempt's words are no part of the next one's
+            self._growing[place.turn, place.action, index] = []
+
+        def finished(choice: Choice) -> None:
+            nonlocal landed
+            if choice.index < len(asked) and asked[choice.index] in missing:
+                landed += 1
+                missing.remove(asked[choice.index])
+                self._growing.pop((place.turn, place.action, asked[choice.index]), None)
+                on_choice(msgspec.structs.replace(choice, index=asked[choice.index]))
+
+        def grew(index: int, text: str) -> None:
+            if index < len(asked) and text:
+                self._growing.setdefault((place.turn, place.action, asked[index]), []).append(text)
+                on_text(asked[index], text)
+            self._ledger.on_spend()
+
+        try:
+            await model.generate(self._request(place, model, asked), usage, finished, grew)
+        except asyncio.CancelledError:
+            error = "cut short"
+            raise
+        except Exception as failure:
+            error = str(failure)
+            raise
+        finally:
+            seconds = round(self._clock() - began, 4)
+            called = Called(place.turn, place.action, place.prompt.role, round(began, 4), seconds, usage, retry, error)
+            self._write(called)
+            self._ledger.close(usage)
+        return landed
+
+    def _request(self, place: Place, model: Model, asked: list[int]) -> Request:
+        settings = self._settings
+        seed = None
+        if settings.seed is not None and model.profile.seeds:
+            seed = _place_seed(settings.seed, place) + asked[0]
+        limit = settings.critic_max_tokens if place.prompt.role == "critic" else settings.max_tokens
+        return Request(place.prompt.messages, len(asked), settings.temperature, settings.top_p, limit, seed)
+
+
+def _place_seed(seed: int, place: Place) -> int:
+    # Every place in the search has its own stretch of seeds, so that results do not depend on the order of calls.
+    digest = hashlib.blake2b(f"{seed}/{place.turn}/{place.action}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 2
+
+
+def _groups(wanted: Sequence[int], size: int) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for index in wanted:
+        if groups and groups[-1][-1] + 1 == index and len(groups[-1]) < size:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group whose first failure is raised as it is, not wrapped in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failures:
+        first = failures.exceptions[0]
+        raise first from first.__cause__
+
+
+async def together(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Run all at once and return their results; the first failure cancels the rest."""
+    async with task_group() as group:
+        tasks = [group.create_task(one) for one in work]
+    return [task.result() for task in tasks]

@@ -1,0 +1,204 @@
+"""What a journal is made of. One record per line, in the order in which things happened.
+
+A record's place in the search is `turn` (how many times the method had yielded before), `action` (which of the
+actions yielded together) and, for samples, `index`. The method is deterministic, so the place is enough to find the
+result again when the journal is fed to a new generator.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from tpo.messages import Conversation
+from tpo.models.protocol import Usage
+from tpo.prompts.prompt import Role
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Sampling settings, which all roles share.
+
+    Attributes:
+        temperature: sampling temperature.
+        top_p: nucleus mass.
+        max_tokens: completion tokens per answer.
+        critic_max_tokens: completion tokens per critique.
+        seed: seed of the run; None for a different result each time.
+    """
+
+    temperature: float = 0.7
+    top_p: float = 0.95
+    max_tokens: int = 1024
+    critic_max_tokens: int = 1024
+    seed: int | None = None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything that decides the result: two runs with the same plan may share a journal.
+
+    Attributes:
+        query: the conversation to answer.
+        method: the method's name.
+        width: N.
+        depth: D.
+        settings: how text is sampled.
+        prompts: the prompt set's name, which holds a hash of its wording.
+        models: the model of each role.
+        reward: the reward's name; None where the method needs none.
+    """
+
+    query: Conversation
+    method: str
+    width: int
+    depth: int
+    settings: Settings
+    prompts: str
+    models: dict[Role, str]
+    reward: str | None
+
+
+class Started(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
+    """A run began.
+
+    Attributes:
+        plan: what it is going to do.
+        version: tpo's version.
+        at: wall-clock time, ISO 8601; for people only.
+    """
+
+    plan: Plan
+    version: str
+    at: str
+
+
+class Resumed(msgspec.Struct, frozen=True, tag="resumed", tag_field="record"):
+    """The run goes on in another process.
+
+    Attributes:
+        seconds: how long the run had taken until then.
+        at: wall-clock time, ISO 8601.
+    """
+
+    seconds: float
+    at: str
+
+
+class Prompted(msgspec.Struct, frozen=True, tag="prompted", tag_field="record"):
+    """An action began: these messages are being sent.
+
+    Attributes:
+        step: the step that the action works towards.
+        name: the prompt's name (answer, loss, …).
+        role: who is asked.
+        messages: what is sent.
+        chosen: id of the candidate shown as the better one.
+        rejected: id of the candidate shown as the worse one.
+        width: how many answers are drawn; None for a single reply to the method.
+    """
+
+    turn: int
+    action: int
+    step: int
+    name: str
+    role: Role
+    messages: Conversation
+    chosen: str | None = None
+    rejected: str | None = None
+    width: int | None = None
+
+
+class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
+    """A backend was called once, whatever came of it.
+
+    Attributes:
+        role: policy, critic, editor or reward.
+        began: seconds from the start of the run.
+        seconds: how long the call took.
+        usage: tokens that it took.
+        retry: this call repeats a failed one.
+        error: why it failed, or that it was cut short.
+    """
+
+    turn: int
+    action: int
+    role: str
+    began: float
+    seconds: float
+    usage: Usage
+    retry: bool = False
+    error: str | None = None
+
+
+class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
+    """An answer landed, or failed to.
+
+    Attributes:
+        id: the candidate's id.
+        text: the answer as the reward will see it.
+        reply: what the model really wrote, where that differs.
+        reasoning: what it thought, where the server says so apart.
+        error: why there is no answer.
+    """
+
+    turn: int
+    action: int
+    index: int
+    step: int
+    id: str
+    text: str
+    finish_reason: str
+    tokens: int
+    reply: str | None = None
+    reasoning: str | None = None
+    error: str | None = None
+
+
+class Scored(msgspec.Struct, frozen=True, tag="scored", tag_field="record"):
+    """An answer got its reward, or why it got none."""
+
+    turn: int
+    action: int
+    index: int
+    id: str
+    reward: float | None
+    parts: dict[str, float] = {}
+    feedback: str | None = None
+    error: str | None = None
+
+
+class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):
+    """The method's question was answered (a loss, a gradient, …).
+
+    Attributes:
+        text: the reply as the method gets it.
+        reply: what the model really wrote, where that differs.
+        reasoning: what it thought, where the server says so apart.
+    """
+
+    turn: int
+    action: int
+    step: int
+    name: str
+    text: str
+    reply: str | None = None
+    reasoning: str | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="record"):
+    """The run is over.
+
+    Attributes:
+        stop: why: depth, converged, budget, deadline, interrupt, or error.
+        chosen: id of the answer, if there is one.
+        seconds: how long it took.
+        error: what went wrong, for `stop` "error".
+    """
+
+    stop: str
+    chosen: str | None
+    seconds: float
+    error: str | None = None
+
+
+Record: TypeAlias = Started | Resumed | Prompted | Called | Sampled | Scored | Replied | Ended

@@ -1,0 +1,122 @@
+"""One Sample action: answers are drawn, written down, and scored the moment they land."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from tpo.candidate import Candidate
+from tpo.engine.calls import Calls, Place, task_group
+from tpo.engine.past import Past
+from tpo.engine.records import Record, Sampled, Scored
+from tpo.engine.result import candidate_of
+from tpo.engine.scoring import Scorer
+from tpo.errors import ModelError
+from tpo.models.protocol import Choice
+
+
+class Sampling:
+    """Draws the answers of one action.
+
+    Args:
+        place: the prompt and where it stands.
+        step: the step that the answers belong to.
+        past: what was done in an earlier process.
+        calls: makes the calls.
+        scorer: scores.
+        write: takes records.
+        on_candidate: told of each candidate as soon as it has its score.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        step: int,
+        past: Past,
+        calls: Calls,
+        scorer: Scorer,
+        write: Callable[[Record], None],
+        on_candidate: Callable[[Candidate], None],
+    ) -> None:
+        self._place = place
+        self._step = step
+        self._past = past
+        self._calls = calls
+        self._scorer = scorer
+        self._write = write
+        self._on_candidate = on_candidate
+        self._landed: set[int] = set()
+        self._candidates: dict[int, Candidate] = {}
+        self._group: asyncio.TaskGroup
+        self._failures: list[ModelError] = []
+
+    async def draw(self, width: int, on_text: Callable[[int, str], None]) -> list[Candidate]:
+        """Draw and score so many answers, less those that the past holds already.
+
+        Returns:
+            the candidates in the order of their indices.
+
+        Raises:
+            ModelError: not one answer could be had.
+            RewardError: the reward is broken.
+        """
+        async with task_group() as self._group:
+            for index in range(width):
+                before = self._past.answer(self._place.turn, self._place.action, index)
+                if before is not None:
+                    self._recall(*before)
+            wanted = [index for index in range(width) if index not in self._landed]
+            # The group waits for the scores, and a broken reward ends the drawing at once.
+            await self._calls.draw(self._place, wanted, self._finished, self._failed, on_text)
+        if len(self._failures) == width:
+            raise self._failures[0]
+        return [self._candidates[index] for index in sorted(self._candidates)]
+
+    def _recall(self, sampled: Sampled, scored: Scored | None) -> None:
+        if scored is None:
+            self._land(sampled)
+        else:
+            self._landed.add(sampled.index)
+            self._take(sampled, scored)
+
+    def _finished(self, choice: Choice) -> None:
+        sampled = landed(self._place, self._step, choice)
+        self._write(sampled)
+        self._land(sampled)
+
+    def _failed(self, index: int, error: ModelError) -> None:
+        self._failures.append(error)
+        sampled = landed(self._place, self._step, Choice(index, "", finish_reason="error"), str(error))
+        self._write(sampled)
+        self._land(sampled)
+
+    def _land(self, sampled: Sampled) -> None:
+        self._landed.add(sampled.index)
+        self._group.create_task(self._score(sampled))
+
+    async def _score(self, sampled: Sampled) -> None:
+        self._take(sampled, await self._scorer.score(sampled))
+
+    def _take(self, sampled: Sampled, scored: Scored) -> None:
+        candidate = candidate_of(sampled, scored)
+        self._candidates[sampled.index] = candidate
+        self._on_candidate(candidate)
+
+
+def landed(place: Place, step: int, choice: Choice, error: str | None = None) -> Sampled:
+    """The record of an answer as its prompt reads it."""
+    text = place.prompt.read(choice.text)
+    within = f"{choice.index}" if place.action == 0 else f"{place.action}.{choice.index}"
+    return Sampled(
+        turn=place.turn,
+        action=place.action,
+        index=choice.index,
+        step=step,
+        id=f"{step}.{within}",
+        text=text,
+        finish_reason=choice.finish_reason,
+        tokens=choice.tokens,
+        reply=choice.text if choice.text != text else None,
+        reasoning=choice.reasoning or None,
+        error=error,
+    )

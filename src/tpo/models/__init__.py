@@ -1,0 +1,1 @@
+"""Generation backends: any OpenAI-compatible server, and llama.cpp in this process."""

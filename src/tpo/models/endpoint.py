@@ -1,0 +1,82 @@
+"""An endpoint: a URL and its key, and the care that keeps the key out of every text."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from tpo.errors import InputError
+
+ANY_KEY = "TPO_API_KEY"
+OPENAI_KEY = "OPENAI_API_KEY"
+OPENAI_HOST = "api.openai.com"
+
+
+class Endpoint:
+    """Where a role's requests go.
+
+    Args:
+        url: an http(s) URL; without a path, `/v1` is understood.
+        role: policy, critic or editor: `TPO_POLICY_API_KEY` and so on are looked at first, then `TPO_API_KEY`, and
+            for OpenAI itself `OPENAI_API_KEY`.
+        key: the key, where it does not come from the environment.
+        proxied: whether the environment's proxies apply.
+
+    Raises:
+        InputError: the URL is none.
+    """
+
+    def __init__(self, url: str, role: str, key: str | None = None, *, proxied: bool = True) -> None:
+        parts = urlsplit(url)
+        try:
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise InputError(f"{url!r} is no URL: {error}.") from error
+        if parts.scheme not in ("http", "https") or not host:
+            raise InputError(f"{url!r} is no http(s) URL: give something like http://localhost:8000/v1.")
+        path = parts.path.rstrip("/") or "/v1"
+        where = f"[{host}]" if ":" in host else host
+        where = f"{where}:{port}" if port else where
+        self.host = host
+        self.shown = urlunsplit((parts.scheme, where, path, "", ""))
+        self._root = urlunsplit((parts.scheme, parts.netloc, path.removesuffix("/v1"), "", ""))
+        self._url = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+        self._proxied = proxied
+        self._secrets = [parts.password] if parts.password else []
+        # OpenAI's own key goes to OpenAI alone: no other server has a claim to see it.
+        variables = [f"TPO_{role.upper()}_API_KEY", ANY_KEY, *([OPENAI_KEY] if host == OPENAI_HOST else [])]
+        self.key_variable = next((name for name in variables if os.environ.get(name)), variables[-1])
+        self._key = (key or os.environ.get(self.key_variable, "")).strip()
+        if self._key:
+            self._secrets.append(self._key)
+
+    def at(self, path: str) -> str:
+        """The address of a path of the API; it may hold a password, so it is for requests only."""
+        return f"{self._url}/{path}"
+
+    def beside(self, path: str) -> str:
+        """The address of one of the server's own pages, which stand beside the API."""
+        return f"{self._root}/{path}"
+
+    def client(self, timeout: httpx.Timeout) -> httpx.AsyncClient:
+        """A client whose requests carry this endpoint's key."""
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        try:
+            return httpx.AsyncClient(
+                headers=headers,
+                timeout=timeout,
+                trust_env=self._proxied,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            )
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"The key in {self.key_variable} holds characters that no HTTP header can carry."
+            ) from error
+
+    def redact(self, text: str) -> str:
+        """The text without this endpoint's secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text

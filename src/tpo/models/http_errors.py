@@ -1,0 +1,114 @@
+"""What an HTTP failure means: whether to try again, and what to tell the user."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+import msgspec
+
+from tpo.errors import ModelError, ModelUnavailable
+
+RETRIED_STATUS = frozenset({408, 409, 429})
+
+# How servers say that a prompt, or a prompt and its answer, do not fit. The groups are what the texts have in common.
+_CONTEXT = re.compile(r"(?:context (?:length|size|window)|n_ctx)\D{0,40}?(\d{3,})", re.IGNORECASE)
+_PROMPT = re.compile(
+    r"\((\d+) in the messages|has (?:at least )?(\d+) input tokens|passed (\d+) input tokens|request \((\d+) tokens\)"
+    r"|prompt (?:contains|has|of length) (?:at least )?(\d+)|resulted in (\d+) tokens",
+    re.IGNORECASE,
+)
+
+
+class ContextOverflow(ModelError):
+    """A request that does not fit the model's context, with both sizes in tokens."""
+
+    def __init__(self, message: str, prompt_tokens: int, context: int) -> None:
+        super().__init__(message)
+        self.prompt_tokens = prompt_tokens
+        self.context = context
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turn what httpx raises into a ModelUnavailable that names the URL and the cause.
+
+    Args:
+        url: where the request went, safe to show.
+    """
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise ModelUnavailable(f"No connection to {url} within the time limit: is the host right and up?") from error
+    except httpx.ConnectError as error:
+        raise ModelUnavailable(f"No connection to {url} ({error}): is the server running there?") from error
+    except httpx.TimeoutException as error:
+        raise ModelUnavailable(f"{url} sent nothing for too long ({type(error).__name__}).") from error
+    except httpx.TransportError as error:
+        cause = str(error) or type(error).__name__
+        raise ModelUnavailable(f"{url} broke off in the middle of its answer ({cause}).") from error
+    except (httpx.InvalidURL, httpx.HTTPError, UnicodeError) as error:
+        raise ModelError(f"{url} cannot be used: {error}") from error
+
+
+def refused(response: httpx.Response, url: str, key_variable: str) -> ModelError:
+    """The error for a response whose status is not 200; its body must have been read.
+
+    Args:
+        response: the refusal.
+        url: where the request went, safe to show.
+        key_variable: the environment variable that holds the key for this endpoint.
+    """
+    said = server_message(response.text)
+    status = response.status_code
+    if status in RETRIED_STATUS or status >= 500:
+        return ModelUnavailable(f"{url} answered {status}: {said}", retry_after(response.headers))
+    if status in (401, 403):
+        return ModelError(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.")
+    if status == 404:
+        return ModelError(f"{url} answered 404: {said}")
+    if 300 <= status < 400:
+        target = response.headers.get("location", "elsewhere")
+        return ModelError(f"{url} redirects to {target}: give that address instead.")
+    context, prompt = _CONTEXT.search(said), _PROMPT.search(said)
+    if context and prompt:
+        tokens = int(next(group for group in prompt.groups() if group))
+        return ContextOverflow(f"{url} answered {status}: {said}", tokens, int(context[1]))
+    return ModelError(f"{url} refused the request ({status}): {said}")
+
+
+def server_message(body: str) -> str:
+    """What a server's error body says, in one line of at most 400 characters."""
+    try:
+        value = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        value = None
+    for key in ("error", "message", "detail"):
+        if isinstance(value, dict) and value.get(key):
+            value = value[key]
+    if value is None:
+        value = _markup_title(body) or body
+    text = " ".join(str(value).split()) or "an empty body"
+    return text if len(text) <= 400 else f"{text[:400]}…"
+
+
+def _markup_title(body: str) -> str | None:
+    title = re.search(r"<title>(.*?)</title>", body, re.IGNORECASE | re.DOTALL)
+    return f"a web page titled {title[1].strip()!r}" if title else None
+
+
+def retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds that a Retry-After header asks for, whether it counts seconds or names a date (RFC 9110, 10.2.3)."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max((when - datetime.now(UTC)).total_seconds(), 0.0)

@@ -1,0 +1,54 @@
+"""How servers differ, as data. A server is recognised by what its model list says of itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What may be asked of a server, and how far its numbers can be trusted.
+
+    Attributes:
+        name: the server's usual name.
+        owned_by: the `owned_by` value by which its model list gives it away.
+        choices: "n" if N answers are best drawn by one request, "separate" if by N requests.
+        max_choices: most choices in one request.
+        usage_per_choice: a stream reports usage after each choice instead of once for all.
+        seeds: requests may carry a seed.
+        token_limit: the field that limits an answer's tokens.
+        parallel: most calls in flight at once.
+    """
+
+    name: str
+    owned_by: str = ""
+    choices: Literal["separate", "n"] = "separate"
+    max_choices: int = 1
+    usage_per_choice: bool = False
+    seeds: bool = True
+    token_limit: str = "max_tokens"
+    parallel: int = 64
+
+
+# Separate requests are the safe default: they return one by one and so are scored as they land, their tokens are
+# counted apart, a shared prefix is computed once all the same, and servers that ignore `n` cannot do harm.
+GENERIC = Profile("OpenAI-compatible server")
+
+PROFILES = (
+    Profile("vLLM", owned_by="vllm"),
+    # A seeded request that is batched with others brings the CPU build's engine down for good (seen with 0.32).
+    Profile("vLLM on a CPU", owned_by="vllm+cpu", seeds=False),
+    Profile("SGLang", owned_by="sglang"),
+    # One request with n choices starts as one batch, which makes seeded answers repeatable; requests that join a
+    # running batch change its numerics. It refuses an n above its slots.
+    Profile("llama.cpp", owned_by="llamacpp", choices="n", usage_per_choice=True, max_choices=1),
+    Profile("Ollama", owned_by="library"),
+    # Bills the prompt for each request, so that one request with n choices is the cheaper one.
+    Profile("OpenAI", owned_by="api.openai.com", choices="n", max_choices=8, token_limit="max_completion_tokens"),
+)
+
+
+def profile_for(owned_by: str) -> Profile:
+    """The profile of a server that calls itself that, or the generic one."""
+    return next((profile for profile in PROFILES if profile.owned_by == owned_by), GENERIC)

@@ -1,0 +1,101 @@
+"""What a model is: a request in, choices out as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from tpo.messages import Conversation
+from tpo.models.profiles import Profile
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One generation call.
+
+    Attributes:
+        messages: the chat to continue.
+        n: how many choices to ask for; a server may return fewer.
+        temperature: sampling temperature.
+        top_p: nucleus mass.
+        max_tokens: completion tokens per choice; clipped where the model's context leaves less.
+        seed: seed of the first choice, the next one has `seed + 1` and so on; None for none.
+    """
+
+    messages: Conversation
+    n: int = 1
+    temperature: float = 0.7
+    top_p: float = 0.95
+    max_tokens: int = 1024
+    seed: int | None = None
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One finished choice.
+
+    Attributes:
+        index: its place in the call, from 0.
+        text: what the model said.
+        reasoning: what it thought, where the server reports that apart.
+        finish_reason: as the server said it.
+        tokens: completion tokens, reasoning included.
+    """
+
+    index: int
+    text: str
+    reasoning: str = ""
+    finish_reason: str = "stop"
+    tokens: int = 0
+
+
+class Usage(msgspec.Struct):
+    """Tokens of one call; written to while the call runs, so that a call cut short is counted too."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Model(Protocol):
+    """Generates text. Tests and users can bring their own."""
+
+    @property
+    def name(self) -> str:
+        """What identifies model and endpoint in a journal; holds no secret."""
+        ...
+
+    @property
+    def profile(self) -> Profile:
+        """How this backend behaves."""
+        ...
+
+    async def generate(
+        self,
+        request: Request,
+        usage: Usage,
+        on_choice: Callable[[Choice], None],
+        on_text: Callable[[int, str], None],
+    ) -> None:
+        """Make one call.
+
+        Args:
+            request: what to generate.
+            usage: filled in while the call runs, and exact when it returns.
+            on_choice: called once for each choice, as soon as it is complete.
+            on_text: called with a choice's index and the text that it grew by (none while the model is reasoning).
+
+        Raises:
+            ModelUnavailable: the call may be tried again.
+            ModelError: it may not.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        ...
