@@ -1,0 +1,29 @@
+"""`tpo replay`: the result of an earlier run, from its trace and without any call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tpo.cli.console import note, print_answer, print_json, reporting
+
+
+@reporting
+def replay(
+    trace: Annotated[Path, typer.Argument(help="A file that `tpo align --trace` wrote.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Rebuild a run's result from its trace, without any call.
+
+    The trace of a run that was killed or failed gives the best answer that it had come to.
+    """
+    from tpo.api import replay as rebuild
+
+    result = rebuild(trace, on_note=note)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print_answer(result.answer)
