@@ -49,7 +49,7 @@ class Pool:
         return min(worse, key=_preference, default=None)
 
 
-def _preference(candidate: Candidate) -> tuple[bool, bool, float]:
-    # max() and min() keep the first of equals, so ties go to the earliest whatever order answers landed in.
+def _preference(candidate: Candidate) -> tuple[bool, float, bool]:
+    # max() keeps the first of equals, so ties go to the earliest.
     scored = candidate.reward is not None
-    return scored, bool(candidate.text), candidate.reward if candidate.reward is not None else 0.0
+    return scored, candidate.reward or 0.0, bool(candidate.text)

@@ -88,7 +88,7 @@ def _between(text: str, tags: Sequence[str]) -> str | None:
         return held[-1]
     # The tags hold nothing: the answer is before, between or behind them, if it is anywhere.
     around = [_bare(piece) for piece in outside if not _NOTHING_IN_IT.fullmatch(piece)]
-    return around[0] if around else ""
+    return max(around, key=len, default="")
 
 
 def _bare(text: str) -> str:
