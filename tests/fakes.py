@@ -72,14 +72,14 @@ def said(request: Request) -> str:
     return text_of(request.messages[-1])
 
 
-def numbered() -> Callable[[Request, int], str]:
+def numbered(word: str = "answer") -> Callable[[Request, int], str]:
     """Answers that are all different: `answer 1`, `answer 2`, …"""
     count = 0
 
     def answer(request: Request, index: int) -> str:
         nonlocal count
         count += 1
-        return f"answer {count}"
+        return f"{word} {count}"
 
     return answer
 

@@ -24,8 +24,8 @@ from tpo.methods import find_method
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, PromptSet, Role
-from tpo.rewards.resolve import resolve_reward
 from tpo.rewards.protocol import Reward
+from tpo.rewards.resolve import resolve_reward
 
 T = TypeVar("T")
 

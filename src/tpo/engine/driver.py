@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Clock, Ledger, Place, together
@@ -131,14 +133,16 @@ class Driver:
             wish = next(search)
             while True:
                 actions = wish if isinstance(wish, list) else [wish]
-                work = [self._perform(action, turn, number, step) for number, action in enumerate(actions)]
-                results = await self._stopper.guard(together(work))
+                results = await self._stopper.guard(partial(self._perform_all, actions, turn, step))
                 turn += 1
                 step += any(isinstance(action, Sample) for action in actions)
                 wish = search.send(results if isinstance(wish, list) else results[0])
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome
+
+    async def _perform_all(self, actions: list[Action], turn: int, step: int) -> list[Any]:
+        return await together([self._perform(action, turn, number, step) for number, action in enumerate(actions)])
 
     async def _perform(self, action: Action, turn: int, number: int, step: int) -> list[Candidate] | str:
         prompt = action.prompt

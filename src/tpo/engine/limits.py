@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -51,16 +51,18 @@ class Stopper:
             self.reason = reason
             self._tripped.set()
 
-    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
+    async def guard(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run something until it is done or the run is stopped.
+
+        Args:
+            work: called to begin; not at all where the run is stopped already.
 
         Raises:
             Stopped: the run is to end; the work was cancelled.
         """
         if self.reason is not None:
-            work.close()
             raise Stopped
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(work())
         alarm = asyncio.ensure_future(self._tripped.wait())
         try:
             await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)

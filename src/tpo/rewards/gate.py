@@ -1,0 +1,71 @@
+"""Requirements first, then a reward: one number for both."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+from tpo.errors import RewardError
+from tpo.messages import Conversation
+from tpo.rewards.protocol import Reward, Score
+from tpo.rewards.require import Requirements
+
+
+class Gate:
+    """An answer that keeps more requirements beats one that keeps fewer; among equals the base reward decides.
+
+    Args:
+        requirements: n rules.
+        base: the reward that decides between answers that keep the same number of rules.
+
+    For k rules kept and a base reward x the value is (k + squash(x)) / (n + 1), in (0, 1). See `squash` for
+    how finely it tells base rewards apart.
+    """
+
+    def __init__(self, requirements: Requirements, base: Reward) -> None:
+        self.requirements = requirements
+        self.base = base
+
+    @property
+    def name(self) -> str:
+        """Both names: the gate scores differently when either does."""
+        return f"gate@1({self.requirements.name}, {self.base.name})"
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score by both, at the same time.
+
+        Returns:
+            A score for each conversation. Its parts are every rule, the base's own value under the base's
+            name, and the base's parts under that name and a dot. A value is NaN where the base's is no
+            finite number. The feedback is the requirements', followed by the base's.
+
+        Raises:
+            RewardError: the base failed, or returned too few or too many scores.
+        """
+        kept, based = await asyncio.gather(self.requirements.score(conversations), self.base.score(conversations))
+        if len(based) != len(conversations):
+            raise RewardError(
+                f"The reward {self.base.name} returned {len(based)} scores for {len(conversations)} conversations."
+            )
+        return [self._combined(*pair) for pair in zip(kept, based, strict=True)]
+
+    def _combined(self, kept: Score, base: Score | float) -> Score:
+        base = base if isinstance(base, Score) else Score(float(base))
+        title = self.base.name.partition("@")[0]
+        inner = {f"{title}.{name}": value for name, value in base.parts.items()}
+        feedback = [words for words in (kept.feedback, base.feedback) if words]
+        rules = len(self.requirements.rules)
+        value = (sum(kept.parts.values()) + squash(base.value)) / (rules + 1)
+        return Score(value, {**kept.parts, title: base.value, **inner}, ". ".join(feedback))
+
+
+def squash(x: float) -> float:
+    """Any finite number into (0, 1), in the same order; NaN for all else.
+
+    It is (1 + x / (1 + |x|)) / 2. A logistic curve would call all logits beyond 37 equal; this one never
+    saturates, but float64 ends somewhere: with n rules, base rewards near x stay apart when they differ by
+    more than 4e-15 (n + 1) (1 + |x|)². That is 4e-11 at 30 with eight rules, 0.04 at a million. Beyond 1e12 a base
+    reward may tie with one more rule kept.
+    """
+    return (1 + x / (1 + abs(x))) / 2 if math.isfinite(x) else math.nan

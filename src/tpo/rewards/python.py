@@ -1,0 +1,146 @@
+"""A reward written in Python by the user: a function, or an object with a `score` method."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tpo.errors import InputError, RewardError
+from tpo.messages import Conversation
+from tpo.rewards.protocol import Score
+from tpo.rewards.user_code import described, fingerprint, load, path_of
+
+
+class PythonReward:
+    """Scores with the user's own code.
+
+    Args:
+        target: a function that takes a list of conversations, each a list of {"role", "content"} messages
+            that ends with the answer, and returns a number or a `Score` for each; or an object with such a
+            function as `score`, or a class of such objects that is made without arguments. It may be async.
+        label: what it is called in errors and in the name: found from the target if not given.
+
+    A plain function runs in a thread of its own, one call at a time: a model inside it needs no lock, and
+    the event loop goes on meanwhile. An async function is awaited, several calls at once.
+
+    Raises:
+        InputError: the target is nothing that scores.
+        RewardError: the target is a class, and making an instance of it failed.
+    """
+
+    def __init__(self, target: object, label: str | None = None) -> None:
+        self._label = label or f"python:{path_of(target)}"
+        self._function = self._scorer(target)
+        self._is_async = _is_async(self._function)
+        self._name = f"{self._label}@{fingerprint(target)}"
+        # One thread, not a lock around many: waiting calls occupy no thread, and code that must stay in
+        # the thread it began in (a database, a GPU context) does.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tpo-reward")
+
+    @classmethod
+    def load(cls, path: str) -> PythonReward:
+        """Load "module:function"; modules in the current directory are found.
+
+        Raises:
+            InputError: the path is malformed, or the module or the function is not there.
+            RewardError: the module is there but fails to import.
+        """
+        return cls(load(path), f"python:{path}")
+
+    @property
+    def name(self) -> str:
+        """Where the code is and a hash of its source: changed code has another name, and so another journal.
+
+        The hash covers the function or class itself and plain values bound to it, not what it calls.
+        """
+        return self._name
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
+        """Score each conversation by the user's code.
+
+        Returns:
+            What the code returned, as floats and scores. NaN and infinity are not judged here.
+
+        Raises:
+            RewardError: the code raised, or returned anything but one number or score for each conversation.
+        """
+        # Copies, so that code which edits its messages edits nobody else's.
+        given = [[dict(message) for message in messages] for messages in conversations]
+        if self._is_async:
+            try:
+                return _checked(self._label, await self._function(given), len(given))
+            except RewardError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise self._failed(error) from error
+        context = contextvars.copy_context()
+        call = functools.partial(context.run, self._call, given)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def _call(self, given: list[Conversation]) -> list[Score | float]:
+        # Exceptions are wrapped in here: some (StopIteration, SystemExit) cannot cross a future unharmed.
+        try:
+            return _checked(self._label, self._function(given), len(given))
+        except RewardError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._failed(error) from error
+
+    def _scorer(self, target: Any) -> Callable[[list[Conversation]], Any]:
+        if inspect.isclass(target):
+            try:
+                target = target()
+            except Exception as error:
+                message = f"{self._label}: the class cannot be made without arguments or failed: {described(error)}."
+                raise RewardError(message) from error
+        scorer = target if inspect.isroutine(target) else getattr(target, "score", target)
+        if not callable(scorer):
+            kind = type(target).__name__
+            raise InputError(f"{self._label} is of type {kind}: a function, or an object with .score, is expected.")
+        return scorer
+
+    def _failed(self, error: BaseException) -> RewardError:
+        return RewardError(f"{self._label} raised {described(error, self._function)}.")
+
+
+def _checked(label: str, returned: Any, count: int) -> list[Score | float]:
+    """What the user's code returned, as one number or score for each of `count` conversations."""
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise _unusable(label, "a coroutine that nobody awaits (declare the function with async def)")
+    odd = isinstance(returned, str | bytes | Mapping | Set | Score) or not isinstance(returned, Iterable)
+    if odd or getattr(returned, "ndim", 1) != 1:
+        raise _unusable(label, _said(returned))
+    entries = list(returned)
+    if len(entries) != count:
+        raise _unusable(label, f"{len(entries)} scores for {count} conversation{'' if count == 1 else 's'}")
+    for position, entry in enumerate(entries):
+        value = entry.value if isinstance(entry, Score) else entry
+        # float() would read "0.5" as a number, and quietly unpack an array of one.
+        if isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0 or not hasattr(value, "__float__"):
+            raise _unusable(label, f"a list whose entry {position} is {_said(entry)}")
+    return [entry if isinstance(entry, Score) else float(entry) for entry in entries]
+
+
+def _unusable(label: str, what: str) -> RewardError:
+    return RewardError(f"{label} returned {what}; a list of one number (or tpo Score) a conversation is expected.")
+
+
+def _said(thing: Any) -> str:
+    if thing is None:
+        return "None"
+    kind = type(thing).__name__
+    if hasattr(thing, "shape"):
+        return f"{kind} of shape {tuple(thing.shape)}"
+    shown = thing if isinstance(thing, Score) else f"{kind} {thing!r}"
+    text = " ".join(str(shown).split())
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

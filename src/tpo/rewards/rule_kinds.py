@@ -1,0 +1,195 @@
+"""The kinds of rule there are: how each reads its value, what it asks for in words, how it checks an answer."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import regex
+
+from tpo.rewards import text
+from tpo.rewards.languages import NAMES, RELATIVES, likelihoods
+
+# What is wrong with an answer, in words that follow "the answer"; None when nothing is.
+Check = Callable[[str], str | None]
+
+
+class Kind(NamedTuple):
+    """A kind of rule.
+
+    Attributes:
+        example: how it is written.
+        build: takes the value, returns what the rule asks for in words and its check; raises ValueError
+            with what is wrong with the value.
+    """
+
+    example: str
+    build: Callable[[str], tuple[str, Check]]
+
+
+def _number(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) == 0:
+        raise ValueError(f"{value!r} is no whole number above zero")
+    return int(value)
+
+
+def _amount(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _at_most(thing: str, count: Callable[[str], list[str]]) -> Callable[[str], tuple[str, Check]]:
+    def build(value: str) -> tuple[str, Check]:
+        limit = _number(value)
+
+        def check(answer: str) -> str | None:
+            found = len(count(answer))
+            return f"has {_amount(found, thing)}" if found > limit else None
+
+        return f"at most {_amount(limit, thing)}", check
+
+    return build
+
+
+def _at_least(thing: str, count: Callable[[str], list[str]]) -> Callable[[str], tuple[str, Check]]:
+    def build(value: str) -> tuple[str, Check]:
+        limit = _number(value)
+
+        def check(answer: str) -> str | None:
+            found = len(count(answer))
+            return f"has {_amount(found, thing)}" if found < limit else None
+
+        return f"at least {_amount(limit, thing)}", check
+
+    return build
+
+
+def _bullets(value: str) -> tuple[str, Check]:
+    wanted = _number(value)
+
+    def check(answer: str) -> str | None:
+        found = len(text.list_items(answer))
+        return f"has {_amount(found, 'bullet item')}" if found != wanted else None
+
+    return f"exactly {_amount(wanted, 'bullet item')}, each on a line of its own", check
+
+
+def _contains(value: str) -> tuple[str, Check]:
+    sought = text.fold(value)
+    return f'the text "{value}"', lambda answer: None if sought in text.fold(answer) else "does not contain it"
+
+
+def _excludes(value: str) -> tuple[str, Check]:
+    sought = text.fold(value)
+    return f'no "{value}" anywhere', lambda answer: "contains it" if sought in text.fold(answer) else None
+
+
+def _starts(value: str) -> tuple[str, Check]:
+    sought = text.fold(value)
+
+    def check(answer: str) -> str | None:
+        begun = answer.strip()
+        return None if text.fold(begun).startswith(sought) else f'starts with "{_clip(begun[:60])}"'
+
+    return f'"{value}" at the start', check
+
+
+def _ends(value: str) -> tuple[str, Check]:
+    sought = text.fold(value)
+
+    def check(answer: str) -> str | None:
+        ended = answer.strip()
+        return None if text.fold(ended).endswith(sought) else f'ends with "{_clip(ended[-60:])}"'
+
+    return f'"{value}" at the end', check
+
+
+def _clip(piece: str) -> str:
+    return " ".join(piece.split())
+
+
+_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
+
+
+def _json(_: str) -> tuple[str, Check]:
+    def check(answer: str) -> str | None:
+        body = answer.strip()
+        fenced = _FENCED.fullmatch(body)
+        try:
+            json.loads(fenced[1] if fenced else body, parse_constant=_no_constant)
+        except json.JSONDecodeError as error:
+            return f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        except (ValueError, RecursionError) as error:
+            return f"is no usable JSON: {error}"
+        return None
+
+    return "JSON and nothing else", check
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not allowed in JSON")  # Python reads NaN and Infinity; nobody else does
+
+
+# Another language must be this much likelier before an answer counts as written in it. Short answers
+# ("Yes.") look like dozens of languages at once, so they pass.
+_CLEARLY = 4.0
+
+
+def _language(value: str) -> tuple[str, Check]:
+    code = value.lower()
+    if code not in NAMES:
+        codes = {name.lower(): known for known, name in NAMES.items()}
+        near = difflib.get_close_matches(code, codes, n=1)
+        hint = f": for {NAMES[codes[near[0]]]} write {codes[near[0]]}" if near else " such as en, de or zh"
+        raise ValueError(f"{value!r} is no known ISO 639-1 code{hint}")
+    accepted = {code, *RELATIVES.get(code, ())}
+
+    def check(answer: str) -> str | None:
+        likely = likelihoods("\n".join(text.outside_code(answer)))
+        if not likely:
+            return None
+        best = max(likely, key=lambda language: likely[language])
+        if best in accepted or likely[best] < _CLEARLY * sum(likely.get(one, 0.0) for one in accepted):
+            return None
+        return f"seems to be in {NAMES.get(best, 'another language')}"
+
+    return f"written in {NAMES[code]}", check
+
+
+# A pattern such as (a+)+$ can search for years. It is stopped, and the answer counts as not matching.
+_SEARCH_SECONDS = 0.5
+
+
+def _regex(value: str) -> tuple[str, Check]:
+    try:
+        pattern: Any = regex.compile(value)
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+
+    def check(answer: str) -> str | None:
+        try:
+            # `concurrent` lets other threads run meanwhile.
+            found = pattern.search(answer, timeout=_SEARCH_SECONDS, concurrent=True)
+        except TimeoutError:
+            return f"could not be searched within {_SEARCH_SECONDS} s: the pattern is too costly"
+        return None if found else "has no match for it"
+
+    return f"a match for the regular expression /{value}/", check
+
+
+KINDS = {
+    "max-words": Kind("max-words=80", _at_most("word", text.words)),
+    "min-words": Kind("min-words=20", _at_least("word", text.words)),
+    "max-sentences": Kind("max-sentences=3", _at_most("sentence", text.sentences)),
+    "min-sentences": Kind("min-sentences=2", _at_least("sentence", text.sentences)),
+    "bullets": Kind("bullets=3", _bullets),
+    "contains": Kind("contains=TEXT", _contains),
+    "excludes": Kind("excludes=TEXT", _excludes),
+    "starts": Kind("starts=TEXT", _starts),
+    "ends": Kind("ends=TEXT", _ends),
+    "json": Kind("json", _json),
+    "language": Kind("language=en", _language),
+    "regex": Kind("regex=PATTERN", _regex),
+}

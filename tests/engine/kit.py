@@ -1,0 +1,62 @@
+"""Runs a method on fake backends through the real driver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fakes import FakeReward
+from tpo.engine.driver import Driver
+from tpo.engine.events import Event
+from tpo.engine.journal import Journal
+from tpo.engine.limits import Budget, Stopper
+from tpo.engine.records import Plan, Settings
+from tpo.engine.result import Result
+from tpo.messages import Conversation, conversation
+from tpo.methods import find_method
+from tpo.models.protocol import Model
+from tpo.prompts import PromptSet
+from tpo.rewards.protocol import Reward
+
+LENGTH = FakeReward(lambda text: float(len(text)))
+PROMPTS = PromptSet()
+
+
+async def drive(
+    policy: Model,
+    reward: Reward | None = None,
+    *,
+    query: str | Conversation = "How?",
+    method: str = "tpo",
+    width: int = 3,
+    depth: int = 2,
+    critic: Model | None = None,
+    editor: Model | None = None,
+    seed: int | None = None,
+    journal: Journal | None = None,
+    budget: Budget | None = None,
+    stopper: Stopper | None = None,
+    events: list[Event] | None = None,
+    path: Path | None = None,
+    **settings: Any,
+) -> Result:
+    """One run; the reward is the answer's length unless given."""
+    messages = conversation(query)
+    chosen = find_method(method)
+    scorer = (reward or FakeReward(lambda text: float(len(text)))) if chosen.needs_reward else None
+    width, depth = chosen.dials(width, depth)
+    models: dict[Any, Model] = {"policy": policy, "critic": critic or policy, "editor": editor or policy}
+    names = {role: model.name for role, model in models.items()}
+    plan = Plan(
+        messages,
+        method,
+        width,
+        depth,
+        Settings(seed=seed, **settings),
+        PROMPTS.name,
+        names,
+        scorer.name if scorer else None,
+    )
+    listen = events.append if events is not None else (lambda event: None)
+    driver = Driver(plan, models, scorer, journal or Journal(path), budget, stopper, listen)
+    return await driver.run(chosen.start(messages, width=width, depth=depth, prompts=PROMPTS))

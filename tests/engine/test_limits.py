@@ -1,0 +1,145 @@
+"""Budgets, deadlines and interrupts: the best answer so far, and why the run ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from engine.kit import drive
+from fakes import FakeModel, FakeReward, numbered, said
+from tpo.engine.limits import Budget, Stopper
+from tpo.errors import InputError, ModelError
+from tpo.models.protocol import Choice, Request, Usage
+
+
+class Stalling(FakeModel):
+    """Answers the query at once, and never finishes anything else."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None, answers: bool = True) -> None:
+        super().__init__(numbered())
+        self.then = then
+        self.answers = answers
+        self.cancelled = 0
+
+    async def generate(
+        self,
+        request: Request,
+        usage: Usage,
+        on_choice: Callable[[Choice], None],
+        on_text: Callable[[int, str], None],
+    ) -> None:
+        if self.answers and said(request) == "How?":
+            return await super().generate(request, usage, on_choice, on_text)
+        on_text(0, "half an ")
+        on_text(0, "answer")
+        usage.completion_tokens += 2
+        self.then()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+async def test_an_interrupt_returns_the_best_so_far_and_cancels_what_runs() -> None:
+    stopper = Stopper()
+    model = Stalling(lambda: stopper.stop("interrupt"))
+    result = await drive(model, stopper=stopper)
+    assert (result.stop, result.answer) == ("interrupt", "answer 1")
+    assert model.cancelled == 1
+    # The critique that was cut short is counted all the same.
+    assert result.usage["critic"].completion_tokens == 2
+    assert result.steps[1].loss is None
+
+
+async def test_a_deadline_returns_the_best_so_far() -> None:
+    result = await drive(Stalling(), budget=Budget(seconds=0.2))
+    assert (result.stop, result.answer) == ("deadline", "answer 1")
+
+
+async def test_a_token_budget_ends_the_run_before_the_next_call() -> None:
+    model = FakeModel(numbered())
+    result = await drive(model, budget=Budget(tokens=36), width=3, depth=5)
+    assert result.stop == "budget"
+    assert len(model.requests) == 3
+    assert result.answer == "answer 1"
+
+
+async def test_a_token_budget_is_watched_while_calls_run() -> None:
+    produced = 0
+
+    class Chatty(FakeModel):
+        async def generate(
+            self,
+            request: Request,
+            usage: Usage,
+            on_choice: Callable[[Choice], None],
+            on_text: Callable[[int, str], None],
+        ) -> None:
+            nonlocal produced
+            while True:
+                produced += 1
+                usage.completion_tokens += 1
+                on_text(0, "word ")
+                await asyncio.sleep(0)
+
+    result = await drive(Chatty(numbered()), method="best-of-n", width=1, budget=Budget(tokens=50))
+    assert result.stop == "budget"
+    assert 50 <= produced < 60
+    assert result.answer.startswith("word word")
+    assert result.candidates[0].finish_reason == "budget"
+    assert result.reward == len(result.answer)
+
+
+async def test_stopped_before_the_first_word_there_is_nothing_to_return() -> None:
+    stopper = Stopper()
+    stopper.stop("interrupt")
+    model = FakeModel(numbered())
+    with pytest.raises(ModelError, match=r"stopped \(interrupt\) before the first word"):
+        await drive(model, stopper=stopper)
+    assert model.requests == []
+
+
+async def test_what_was_written_when_the_deadline_came_is_better_than_nothing() -> None:
+    result = await drive(Stalling(answers=False), budget=Budget(seconds=0.2), width=2)
+    assert (result.stop, result.answer, result.candidates[0].finish_reason) == (
+        "deadline",
+        "half an answer",
+        "deadline",
+    )
+
+
+async def test_answers_that_landed_are_scored_even_if_the_run_ended_meanwhile() -> None:
+    stopper = Stopper()
+    calls = 0
+
+    class Slow(FakeReward):
+        async def score(self, conversations: object) -> list[float]:  # type: ignore[override]
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                stopper.stop("interrupt")
+                await asyncio.Event().wait()
+            return [3.0]
+
+    result = await drive(FakeModel(numbered()), Slow(lambda t: 0.0), width=1, stopper=stopper)
+    assert (result.stop, result.answer, result.reward) == ("interrupt", "answer 1", 3.0)
+
+
+async def test_cancelling_the_caller_cancels_the_calls() -> None:
+    begun = asyncio.Event()
+    model = Stalling(begun.set)
+    task = asyncio.ensure_future(drive(model))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert model.cancelled == 1
+
+
+@pytest.mark.parametrize("budget", [{"tokens": 0}, {"tokens": -1}, {"seconds": 0.0}, {"seconds": float("nan")}])
+def test_a_budget_of_nothing_is_refused(budget: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="above zero"):
+        Budget(**budget)  # type: ignore[arg-type]

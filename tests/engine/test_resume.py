@@ -1,0 +1,160 @@
+"""The journal: replay gives the same object, and a run goes on from any place it was broken off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.kit import drive
+from fakes import FakeModel, FakeReward, numbered
+from tpo.api import replay
+from tpo.engine.journal import Journal, mend, read_journal
+from tpo.engine.records import Called, Ended, Plan, Record, Replied, Sampled, Scored, Settings, Started
+from tpo.engine.result import result_of
+from tpo.errors import JournalError
+from tpo.models.protocol import Request, Usage
+
+
+def by_seed(request: Request, index: int) -> str:
+    return f"answer to seed {(request.seed or 0) % 1000}"
+
+
+async def test_a_replayed_trace_gives_the_same_result(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    result = await drive(FakeModel(by_seed), seed=3, journal=Journal(path))
+    assert replay(path) == result
+
+
+async def test_a_run_broken_off_anywhere_goes_on_without_paying_twice(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    whole = FakeModel(by_seed)
+    reward = FakeReward(lambda t: float(sum(map(ord, t))))
+    expected = await drive(whole, reward, seed=3, journal=Journal(path))
+    records, _ = read_journal(path)
+    for kept in range(1, len(records)):
+        past = records[:kept]
+        model, again = FakeModel(by_seed), FakeReward(reward.value)
+        journal = Journal(None, past)
+        result = await drive(model, again, seed=3, journal=journal)
+        assert (result.answer, result.reward, result.stop) == (expected.answer, expected.reward, "depth")
+        assert result.steps == expected.steps
+        paid = sum(isinstance(record, Sampled | Replied) for record in past)
+        assert len(model.requests) == len(whole.requests) - paid
+        scored = {record.id for record in past if isinstance(record, Scored)}
+        assert len(again.scored) == len(set(reward.scored)) - len(scored)
+
+
+async def test_a_resumed_run_counts_what_was_spent_before() -> None:
+    journal = Journal()
+    await drive(FakeModel(by_seed), seed=3, journal=journal)
+    cut = next(i for i, r in enumerate(journal.records) if isinstance(r, Replied))
+    resumed = await drive(FakeModel(by_seed), seed=3, journal=Journal(None, journal.records[: cut + 1]))
+    assert resumed.usage["policy"].calls == 3
+    assert resumed.usage["critic"].calls == 4
+
+
+async def test_failed_answers_are_drawn_again_on_resume() -> None:
+    journal = Journal()
+    await drive(FakeModel(by_seed), method="best-of-n", seed=3, journal=journal)
+    lost = {Sampled: {"error": "lost", "text": ""}, Scored: {"error": "lost", "reward": None}}
+    broken = [
+        msgspec.structs.replace(r, **lost[type(r)]) if isinstance(r, Sampled | Scored) and r.index == 1 else r
+        for r in journal.records
+        if not isinstance(r, Ended)
+    ]
+    model = FakeModel(by_seed)
+    result = await drive(model, method="best-of-n", seed=3, journal=Journal(None, broken))
+    assert len(model.requests) == 1
+    assert all(c.error is None for c in result.candidates)
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+RECORDS: st.SearchStrategy[Record] = st.one_of(
+    st.builds(
+        Sampled,
+        turn=st.integers(0),
+        action=st.integers(0),
+        index=st.integers(0),
+        step=st.integers(0),
+        id=st.text(),
+        text=st.text(alphabet=st.characters(exclude_categories=["Cs"])),
+        finish_reason=st.text(alphabet=st.characters(exclude_categories=["Cs"])),
+        tokens=st.integers(0, 10**9),
+    ),
+    st.builds(Replied, st.integers(0), st.integers(0), st.integers(0), st.just("loss"), st.text()),
+    st.builds(
+        Scored,
+        st.integers(0),
+        st.integers(0),
+        st.integers(0),
+        st.text(),
+        st.floats(allow_nan=False, allow_infinity=False),
+    ),
+)
+STARTED = Started(Plan([{"role": "user", "content": "hi"}], "tpo", 1, 0, Settings(), "p", {}, None), "0", "now")
+
+
+@given(st.lists(RECORDS, max_size=5), st.integers(min_value=0))
+def test_any_text_survives_the_file_and_a_torn_line_costs_only_itself(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "trace.jsonl"
+    journal = Journal(path)
+    for record in (STARTED, *records):
+        journal.append(record)
+    journal.close()
+    assert read_journal(path) == ([STARTED, *records], None)
+    data = path.read_bytes()
+    first = data.index(b"\n") + 1
+    kept = first + cut % (len(data) - first + 1)
+    path.write_bytes(data[:kept])
+    read, torn = read_journal(path)
+    whole = data[:kept].count(b"\n")
+    assert read == [STARTED, *records][:whole]
+    assert (torn is None) == data[:kept].endswith(b"\n")
+    mend(path)
+    more = Journal(path, read)
+    more.append(STARTED)
+    more.close()
+    assert read_journal(path) == ([*read, STARTED], None)
+
+
+def test_a_file_that_is_no_trace_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    for text, complaint in (
+        ("hello\n", "line 1"),
+        ("{}\n", "line 1"),
+        ("", "does not begin"),
+        (msgspec.json.encode(Ended("depth", None, 0.0)).decode() + "\n", "does not begin"),
+        (msgspec.json.encode(STARTED).decode() + "\n[1]\n", "line 2"),
+    ):
+        path.write_text(text)
+        with pytest.raises(JournalError, match=complaint):
+            read_journal(path)
+    with pytest.raises(JournalError, match="cannot be read"):
+        read_journal(tmp_path / "nowhere")
+    path.write_text(msgspec.json.encode(STARTED).decode() + "\n")
+    with pytest.raises(JournalError, match="no answer yet"):
+        replay(path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+async def test_a_full_disk_is_said_and_ends_the_run() -> None:
+    with pytest.raises(JournalError, match="No space left on device"):
+        await drive(FakeModel(numbered()), journal=Journal(Path("/dev/full")))
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot be written"):
+        Journal(tmp_path)
+
+
+def test_seconds_of_overlapping_calls_count_once() -> None:
+    calls = [Called(0, 0, "policy", began, 2.0, Usage(completion_tokens=1)) for began in (0.0, 1.0, 5.0)]
+    sampled = Sampled(0, 0, 0, 0, "0.0", "hi", "stop", 1)
+    usage = result_of([STARTED, *calls, sampled]).usage["policy"]
+    assert (usage.calls, usage.completion_tokens, usage.seconds) == (3, 3, 5.0)
