@@ -32,7 +32,7 @@ def test_what_is_no_query_is_refused_with_its_place(query: Any, complaint: str) 
 
 
 def test_messages_keep_what_tpo_does_not_know() -> None:
-    chat = [
+    chat: list[dict[str, Any]] = [
         {
             "role": "user",
             "content": [{"type": "text", "text": "What is this?"}, {"type": "image_url"}],

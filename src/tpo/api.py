@@ -110,6 +110,8 @@ async def align(
     budget = Budget(budget_tokens, budget_seconds)
     wording = PromptSet(prompts)
     scorer = resolve_reward(reward, require) if chosen_method.needs_reward else None
+    if chosen_method.needs_reward and scorer is None:
+        raise InputError(f"The method {method} needs a reward to choose by; without one there is only sample.")
     named = {"policy": policy_model, "critic": critic_model, "editor": editor_model}
     specs: dict[Role, str | Model | None] = {"policy": policy, "critic": critic, "editor": editor}
     async with AsyncExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -60,8 +61,11 @@ async def test_a_resumed_run_counts_what_was_spent_before() -> None:
 async def test_failed_answers_are_drawn_again_on_resume() -> None:
     journal = Journal()
     await drive(FakeModel(by_seed), method="best-of-n", seed=3, journal=journal)
-    lost = {Sampled: {"error": "lost", "text": ""}, Scored: {"error": "lost", "reward": None}}
-    broken = [
+    lost: dict[type, dict[str, Any]] = {
+        Sampled: {"error": "lost", "text": ""},
+        Scored: {"error": "lost", "reward": None},
+    }
+    broken: list[Record] = [
         msgspec.structs.replace(r, **lost[type(r)]) if isinstance(r, Sampled | Scored) and r.index == 1 else r
         for r in journal.records
         if not isinstance(r, Ended)

@@ -1,0 +1,41 @@
+# Everything that a fresh machine needs is made in .venv; Python, pip and make are enough to begin with.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check fix setup test-vllm clean
+
+demo: setup  ## set up, and answer a question with the embedded model
+	$(BIN)/tpo align "How do I take care of a wooden table?" \
+	  --require max-words=60 --require bullets=3 --width 5 --depth 2 --max-tokens 160 --seed 7
+
+test: $(VENV)/dev setup  ## set up, and run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev  ## lint and check types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fix: $(VENV)/dev  ## let the linter mend and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test-vllm: $(VENV)/dev  ## the tests against a real vLLM (TPO_VLLM_URL, or an installation in TPO_VLLM_HOME)
+	$(BIN)/python -m pytest -m vllm
+
+setup: $(VENV)/tpo  ## install tpo and fetch the embedded model (93 MB, once per user)
+	@$(BIN)/python -m tpo.models.weights >/dev/null
+
+$(VENV)/tpo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/tpo
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+clean:  ## remove what this file made
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

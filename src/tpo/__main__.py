@@ -1,0 +1,5 @@
+"""`python -m tpo` is `tpo`."""
+
+from tpo.cli import main
+
+main()
