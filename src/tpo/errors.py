@@ -48,3 +48,17 @@ class RewardError(TPOError):
 
 class JournalError(TPOError):
     """A journal cannot be written, read, or does not fit the run that it is fed to."""
+
+
+class RewardUnavailable(RewardError):
+    """A reward that may answer later: unreachable, overloaded, or given too much at once. Worth a retry.
+
+    Attributes:
+        retry_after: seconds after which the server asked to be tried again, if it did.
+        too_much: a smaller batch may help where the same one will not.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, *, too_much: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.too_much = too_much

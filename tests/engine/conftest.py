@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tpo.models import retry
+from tpo.transport import retry
 
 
 @pytest.fixture(autouse=True)

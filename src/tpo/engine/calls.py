@@ -15,8 +15,8 @@ from tpo.engine.events import Listener, Retrying
 from tpo.engine.records import Called, Record, Settings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.models.protocol import Choice, Model, Request, Usage
-from tpo.models.retry import retrying
 from tpo.prompts.prompt import Prompt, Role
+from tpo.transport.retry import retrying
 
 
 class Ledger:

@@ -15,10 +15,10 @@ import msgspec
 from httpx_sse import EventSource, SSEError
 
 from tpo.errors import ModelError, ModelUnavailable
-from tpo.models.endpoint import Endpoint
-from tpo.models.http_errors import ContextOverflow, explained, refused, server_message
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Choice, Request, Usage
+from tpo.transport.endpoint import Endpoint
+from tpo.transport.failures import ContextOverflow, explained, refused, server_message
 
 # A loaded server may queue a request for minutes before its first token.
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)

@@ -11,11 +11,11 @@ import httpx
 import msgspec
 
 from tpo.errors import InputError, ModelError, ModelUnavailable
-from tpo.models.endpoint import OPENAI_HOST, Endpoint
-from tpo.models.http_errors import explained, refused, server_message
 from tpo.models.openai import OpenAIModel
 from tpo.models.profiles import Profile, profile_for
-from tpo.models.retry import retrying
+from tpo.transport.endpoint import OPENAI_HOST, Endpoint
+from tpo.transport.failures import explained, refused, server_message
+from tpo.transport.retry import retrying
 
 EMBEDDED = "embedded"
 GGUF = "gguf:"
