@@ -45,7 +45,7 @@ def answering(request: Received) -> bytes:
     asked = request.json["messages"][-1]["content"]
     if "<improved_answer>" in asked:
         return reply(f"<improved_answer>Better {request.json['seed'] % 97}.</improved_answer>")
-    if "List the changes" in asked or "In a few sentences" in asked:
+    if "short instructions" in asked or "Explain in two or three" in asked:
         return reply("Say more.")
     return reply(f"Answer {request.json.get('seed', 0) % 97}.")
 

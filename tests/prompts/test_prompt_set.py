@@ -54,7 +54,7 @@ def test_feedback_of_a_reward_reaches_loss_gradient_and_update() -> None:
     ):
         assert "kept 1 of 2 requirements" in prompt.messages[-1]["content"]
     silent = PromptSet().loss(query, BAD, None)
-    assert "Check" not in silent.messages[-1]["content"]
+    assert "check" not in silent.messages[-1]["content"]
 
 
 @given(st.text(), st.text())
