@@ -24,7 +24,7 @@ from tpo.methods import find_method
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, PromptSet, Role
-from tpo.rewards.protocol import Reward
+from tpo.rewards.protocol import PoolReward, Reward
 from tpo.rewards.resolve import resolve_reward
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ async def align(
     critic_model: str | None = None,
     editor: str | Model | None = None,
     editor_model: str | None = None,
-    reward: str | Reward | Callable[..., Any] | None = None,
+    reward: str | Reward | PoolReward | Callable[..., Any] | None = None,
     require: Sequence[str] = (),
     prompts: str | Path | None = None,
     temperature: float = 0.7,

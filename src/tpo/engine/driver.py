@@ -28,7 +28,7 @@ from tpo.errors import JournalError, ModelError, RewardError, TPOError
 from tpo.methods import Action, Ask, Outcome, Pool, Sample, Search
 from tpo.models.protocol import Choice, Model
 from tpo.prompts.prompt import Role
-from tpo.rewards.protocol import Reward
+from tpo.rewards.protocol import PoolReward, Reward
 
 # Seconds for scoring what had landed when a run was stopped before any answer had a reward.
 GRACE = 10.0
@@ -51,7 +51,7 @@ class Driver:
         self,
         plan: Plan,
         models: dict[Role, Model],
-        reward: Reward | None,
+        reward: Reward | PoolReward | None,
         journal: Journal,
         budget: Budget | None = None,
         stopper: Stopper | None = None,
@@ -184,6 +184,9 @@ class Driver:
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 await together([self._score(sampled) for sampled in waiting])
+                if self._scorer.ranks_pools and waiting:
+                    ranked = await self._scorer.rank(waiting[0].turn, waiting[0].action)
+                    self._seen.add(candidate_of(*pair) for pair in ranked)
 
     def _cut_off(self) -> list[Sampled]:
         cut = []

@@ -70,13 +70,25 @@ class Sampling:
             await self._calls.draw(self._place, wanted, self._finished, self._failed, on_text)
         if len(self._failures) == width:
             raise self._failures[0]
-        return [self._candidates[index] for index in sorted(self._candidates)]
+        candidates = [self._candidates[index] for index in sorted(self._candidates)]
+        if self._scorer.ranks_pools:
+            # Older answers may come back with other rewards; the pool knows them by their ids.
+            candidates.extend(await self._rank())
+        return candidates
+
+    async def _rank(self) -> list[Candidate]:
+        changed = await self._scorer.rank(self._place.turn, self._place.action)
+        candidates = [candidate_of(*pair) for pair in changed]
+        for candidate in candidates:
+            self._on_candidate(candidate)
+        return candidates
 
     def _recall(self, sampled: Sampled, scored: Scored | None) -> None:
         if scored is None:
             self._land(sampled)
         else:
             self._landed.add(sampled.index)
+            self._scorer.recall(sampled, scored)
             self._take(sampled, scored)
 
     def _finished(self, choice: Choice) -> None:
@@ -97,7 +109,7 @@ class Sampling:
     async def _score(self, sampled: Sampled) -> None:
         self._take(sampled, await self._scorer.score(sampled))
 
-    def _take(self, sampled: Sampled, scored: Scored) -> None:
+    def _take(self, sampled: Sampled, scored: Scored | None) -> None:
         candidate = candidate_of(sampled, scored)
         self._candidates[sampled.index] = candidate
         self._on_candidate(candidate)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tpo.engine.calls import Clock
 from tpo.engine.records import Called, Record, Sampled, Scored
 from tpo.errors import RewardError
 from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
-from tpo.rewards.protocol import Reward, Score
+from tpo.rewards.protocol import PoolReward, Reward, Score
 
 
 class Scorer:
@@ -25,47 +25,89 @@ class Scorer:
     """
 
     def __init__(
-        self, reward: Reward | None, query: Conversation, clock: Clock, write: Callable[[Record], None]
+        self,
+        reward: Reward | PoolReward | None,
+        query: Conversation,
+        clock: Clock,
+        write: Callable[[Record], None],
     ) -> None:
         self._reward = reward
         self._query = query
         self._clock = clock
         self._write = write
         self._scores: dict[str, asyncio.Future[Score]] = {}
+        self._answers: dict[str, tuple[Sampled, Scored | None]] = {}
+
+    @property
+    def ranks_pools(self) -> bool:
+        """Whether answers get their rewards together, when a step is complete, instead of one by one."""
+        return isinstance(self._reward, PoolReward)
 
     def remember(self, sampled: Sampled, scored: Scored) -> None:
-        """Take over a score from an earlier process."""
+        """Take over a score from an earlier process, for answers with the same text."""
         if scored.reward is not None and sampled.text not in self._scores:
             score: asyncio.Future[Score] = asyncio.get_running_loop().create_future()
             score.set_result(Score(scored.reward, scored.parts, scored.feedback))
             self._scores[sampled.text] = score
 
-    async def score(self, sampled: Sampled) -> Scored:
+    def recall(self, sampled: Sampled, scored: Scored) -> None:
+        """Take an answer that an earlier process drew and scored into the pool that `rank` sees."""
+        self._answers[sampled.id] = (sampled, scored)
+
+    async def score(self, sampled: Sampled) -> Scored | None:
         """Score an answer that landed, and write the score down.
+
+        Returns:
+            the score; None where it has to wait for `rank`.
 
         Raises:
             RewardError: the reward raised, or returned something that is no score. A score that is no finite
                 number is this answer's own misfortune, and is recorded as its error.
         """
-        place = (sampled.turn, sampled.action, sampled.index, sampled.id)
+        self._answers[sampled.id] = (sampled, None)
         if sampled.error is not None or self._reward is None:
-            scored = Scored(*place, reward=None, error=sampled.error)
-        elif not sampled.text:
-            scored = Scored(*place, reward=None, error=_empty(sampled))
-        else:
-            score = await self._once(sampled)
-            finite = math.isfinite(score.value)
-            # JSON knows no NaN, in parts as little as in the reward.
-            parts = {name: value for name, value in score.parts.items() if math.isfinite(value)}
-            error = None if finite else f"the reward is {score.value}, which is no finite number"
-            scored = Scored(*place, score.value if finite else None, parts, score.feedback, error)
-        self._write(scored)
+            return self._settle(sampled, None, sampled.error)
+        if not sampled.text:
+            return self._settle(sampled, None, _empty(sampled))
+        if self.ranks_pools:
+            return None
+        return self._settle(sampled, await self._once(sampled))
+
+    async def rank(self, turn: int, action: int) -> list[tuple[Sampled, Scored]]:
+        """Score all answers so far against each other.
+
+        Returns:
+            the answers whose score is new or has changed.
+        """
+        reward = self._reward
+        assert isinstance(reward, PoolReward)
+        ranked = [(sampled, before) for sampled, before in self._answers.values() if sampled.text and not sampled.error]
+        if all(before is not None for _, before in ranked):
+            return []  # nothing new, or the scores of an earlier process
+        texts = list(dict.fromkeys(sampled.text for sampled, _ in ranked))
+        given = [answered(self._query, text) for text in texts]
+        scores = dict(zip(texts, await self._call(lambda: reward.rank(given), len(texts), turn, action), strict=True))
+        changed = []
+        for sampled, before in ranked:
+            scored = _scored(sampled, scores[sampled.text])
+            if scored != before:
+                self._take(sampled, scored)
+                changed.append((sampled, scored))
+        return changed
+
+    def _settle(self, sampled: Sampled, score: Score | None, error: str | None = None) -> Scored:
+        scored = _scored(sampled, score, error)
+        self._take(sampled, scored)
         return scored
+
+    def _take(self, sampled: Sampled, scored: Scored) -> None:
+        self._answers[sampled.id] = (sampled, scored)
+        self._write(scored)
 
     async def _once(self, sampled: Sampled) -> Score:
         known = self._scores.get(sampled.text)
         if known is None:
-            known = asyncio.ensure_future(self._call(sampled))
+            known = asyncio.ensure_future(self._one(sampled))
             self._scores[sampled.text] = known
         try:
             return await asyncio.shield(known)
@@ -74,13 +116,21 @@ class Scorer:
             self._scores.pop(sampled.text, None)
             raise
 
-    async def _call(self, sampled: Sampled) -> Score:
+    async def _one(self, sampled: Sampled) -> Score:
+        reward = self._reward
+        assert isinstance(reward, Reward)
+        given = [answered(self._query, sampled.text)]
+        return (await self._call(lambda: reward.score(given), 1, sampled.turn, sampled.action))[0]
+
+    async def _call(
+        self, ask: Callable[[], Awaitable[Sequence[Score | float]]], count: int, turn: int, action: int
+    ) -> list[Score]:
         assert self._reward is not None
+        name = self._reward.name
         began = self._clock()
         error: str | None = None
         try:
-            scores = await self._reward.score([answered(self._query, sampled.text)])
-            return _checked(scores, self._reward.name)
+            return _checked(await ask(), count, name)
         except asyncio.CancelledError:
             error = "cut short"
             raise
@@ -89,19 +139,33 @@ class Scorer:
             raise
         except Exception as failure:
             error = f"{type(failure).__name__}: {failure}"
-            raise RewardError(f"The reward {self._reward.name} raised {error}.") from failure
+            raise RewardError(f"The reward {name} raised {error}.") from failure
         finally:
             seconds = round(self._clock() - began, 4)
-            place = (sampled.turn, sampled.action)
-            self._write(
-                Called(*place, role="reward", began=round(began, 4), seconds=seconds, usage=Usage(), error=error)
-            )
+            self._write(Called(turn, action, "reward", round(began, 4), seconds, Usage(), error=error))
 
 
-def _checked(scores: object, name: str) -> Score:
-    if not isinstance(scores, list | tuple) or len(scores) != 1:
-        raise RewardError(f"The reward {name} returned {scores!r:.80} for one conversation: a list of one is expected.")
-    score = scores[0]
+def _scored(sampled: Sampled, score: Score | None, error: str | None = None) -> Scored:
+    place = (sampled.turn, sampled.action, sampled.index, sampled.id)
+    if score is None:
+        return Scored(*place, reward=None, error=error)
+    # JSON knows no NaN, in parts as little as in the reward.
+    parts = {name: value for name, value in score.parts.items() if math.isfinite(value)}
+    if not math.isfinite(score.value):
+        found = f": {score.feedback}" if score.feedback else ""
+        error = f"the reward is {score.value}, which is no finite number{found}"
+        return Scored(*place, None, parts, score.feedback, error)
+    return Scored(*place, score.value, parts, score.feedback)
+
+
+def _checked(scores: object, count: int, name: str) -> list[Score]:
+    if not isinstance(scores, list | tuple) or len(scores) != count:
+        what = f"{scores!r:.80} for {count} conversation{'' if count == 1 else 's'}"
+        raise RewardError(f"The reward {name} returned {what}: a list of as many numbers is expected.")
+    return [_as_score(score, name) for score in scores]
+
+
+def _as_score(score: object, name: str) -> Score:
     if isinstance(score, Score):
         return score
     if isinstance(score, bool) or not isinstance(score, int | float):

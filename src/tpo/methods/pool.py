@@ -14,10 +14,18 @@ class Pool:
         self.candidates: list[Candidate] = []
 
     def add(self, candidates: Iterable[Candidate]) -> list[Candidate]:
-        """Keep all of them, and return those that say something the pool did not hold yet."""
+        """Keep all of them, and return those that say something the pool did not hold yet.
+
+        A candidate that is known by its id takes the place of the one before: a reward that looks at the whole pool
+        may have changed its mind.
+        """
+        places = {candidate.id: place for place, candidate in enumerate(self.candidates)}
         known = {candidate.text for candidate in self.candidates} | {""}
         fresh = []
         for candidate in candidates:
+            if candidate.id in places:
+                self.candidates[places[candidate.id]] = candidate
+                continue
             self.candidates.append(candidate)
             if candidate.text not in known:
                 known.add(candidate.text)

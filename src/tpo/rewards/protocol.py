@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -24,6 +24,7 @@ class Score(msgspec.Struct, frozen=True):
     feedback: str | None = None
 
 
+@runtime_checkable
 class Reward(Protocol):
     """Scores finished conversations, whose last message is the assistant's answer."""
 
@@ -34,4 +35,22 @@ class Reward(Protocol):
 
     async def score(self, conversations: Sequence[Conversation]) -> Sequence[Score | float]:
         """Score each conversation; the result has one entry for each, in the same order."""
+        ...
+
+
+@runtime_checkable
+class PoolReward(Protocol):
+    """Scores all answers to one query together: a tournament, or a sum whose terms are normalised over the pool.
+
+    Such a reward is asked after each step, about every different answer that there is by then, and what it says
+    replaces what it said before.
+    """
+
+    @property
+    def name(self) -> str:
+        """What identifies this reward in a journal."""
+        ...
+
+    async def rank(self, conversations: Sequence[Conversation]) -> Sequence[Score]:
+        """Score the conversations, which differ only in their last message, against each other."""
         ...
