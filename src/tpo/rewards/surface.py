@@ -12,16 +12,17 @@ from tpo.rewards.surface_reading import read_answer, read_query
 
 # The reward is the sum of weight times part; the weights add up to one.
 #
-# `length`, `relevance` and `echo` are set by what human votes on PandaLM and LLMEval2 pairs agree with, which
-# are permissively licensed; no other pairs had a say in them. The rest weigh what they do by design: those pairs
-# hold few loops, leaks or cut answers, but a small model's samples hold many.
+# `length` and `echo` are set by what human votes on PandaLM and LLMEval2 pairs agree with, which are permissively
+# licensed; no other pairs had a say in them. The rest weigh what they do by design: those pairs hold few loops,
+# leaks, cut answers or answers to another question, but a small model's samples hold many. (By the votes alone,
+# `relevance` would weigh half as much.)
 WEIGHTS = {
-    "length": 0.32,
-    "repetition": 0.15,
-    "echo": 0.15,
-    "relevance": 0.10,
-    "completeness": 0.10,
-    "cleanness": 0.10,
+    "length": 0.28,
+    "repetition": 0.14,
+    "echo": 0.14,
+    "relevance": 0.18,
+    "completeness": 0.09,
+    "cleanness": 0.09,
     "structure": 0.05,
     "directness": 0.03,
 }

@@ -16,12 +16,12 @@ from tpo.rewards.surface_reading import Answer, Query, per_word, runs
 def relevance(query: Query, answer: Answer) -> float:
     """How much of what the query is about the answer speaks of.
 
-    Of m content words in the query the answer shares n: n / (n + 4), scaled so that sharing all gives 1.
+    Of m content words in the query the answer shares n: n / (n + 1), scaled so that sharing all gives 1.
     The first few words count most, since a good answer has words of its own.
     """
     there = len(query.subject)
     shared = len(query.subject & answer.stems)
-    return shared / (shared + 4) * (there + 4) / there if there else 1.0
+    return shared / (shared + 1) * (there + 1) / there if there else 1.0
 
 
 def length(query: Query, answer: Answer) -> float:

@@ -28,8 +28,11 @@ _FUNCTION_WORDS = frozenset(
 
 _ASKED = {
     "list": r"lists?|bullets?|steps?|enumerate|outline|itinerary|tips|ingredients|recipe",
-    "table": r"tables?|tabular|csv|spreadsheet",
-    "code": r"code|function|program|script|snippet|regex|sql|html|css|python|java(?:script)?|c\+\+|rust|bash",
+    # A table may be of wood, and a program on television: the words around must ask for the form.
+    "table": r"(?:in|as|into|make|create|draw|build|give|show) (?:\w+ )?an? (?:\w+ )?table|table (?:of|with|showing)"
+    r"|tabular|csv|spreadsheet",
+    "code": r"(?:write|implement|create|give|show|fix|refactor) (?:\w+ ){0,4}(?:code|function|program|script|snippet)"
+    r"|(?:code|function|program|script|class) (?:in|that|to|which)|regex|sql|html|css|python|javascript|c\+\+|bash",
     "json": r"json",
 }
 _FORMS = {form: re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE) for form, words in _ASKED.items()}
