@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
-	  --require max-words=60 --require bullets=3 --width 5 --depth 2 --max-tokens 160 --seed 7
+	  --require max-words=40 --max-tokens 128 --seed 7
 
 test: $(VENV)/dev setup  ## set up, and run the tests
 	$(BIN)/python -m pytest

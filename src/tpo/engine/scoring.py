@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from tpo.engine.calls import Clock
 from tpo.engine.records import Called, Record, Sampled, Scored
 from tpo.errors import RewardError
 from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
+from tpo.rewards.asking import ask
 from tpo.rewards.protocol import PoolReward, Reward, Score
 
 
@@ -79,14 +80,11 @@ class Scorer:
         Returns:
             the answers whose score is new or has changed.
         """
-        reward = self._reward
-        assert isinstance(reward, PoolReward)
         ranked = [(sampled, before) for sampled, before in self._answers.values() if sampled.text and not sampled.error]
         if all(before is not None for _, before in ranked):
             return []  # nothing new, or the scores of an earlier process
         texts = list(dict.fromkeys(sampled.text for sampled, _ in ranked))
-        given = [answered(self._query, text) for text in texts]
-        scores = dict(zip(texts, await self._call(lambda: reward.rank(given), len(texts), turn, action), strict=True))
+        scores = dict(zip(texts, await self._call(texts, turn, action), strict=True))
         changed = []
         for sampled, before in ranked:
             scored = _scored(sampled, scores[sampled.text])
@@ -117,20 +115,15 @@ class Scorer:
             raise
 
     async def _one(self, sampled: Sampled) -> Score:
-        reward = self._reward
-        assert isinstance(reward, Reward)
-        given = [answered(self._query, sampled.text)]
-        return (await self._call(lambda: reward.score(given), 1, sampled.turn, sampled.action))[0]
+        return (await self._call([sampled.text], sampled.turn, sampled.action))[0]
 
-    async def _call(
-        self, ask: Callable[[], Awaitable[Sequence[Score | float]]], count: int, turn: int, action: int
-    ) -> list[Score]:
+    async def _call(self, texts: Sequence[str], turn: int, action: int) -> list[Score]:
         assert self._reward is not None
         name = self._reward.name
         began = self._clock()
         error: str | None = None
         try:
-            return _checked(await ask(), count, name)
+            return await ask(self._reward, [answered(self._query, text) for text in texts])
         except asyncio.CancelledError:
             error = "cut short"
             raise
@@ -156,21 +149,6 @@ def _scored(sampled: Sampled, score: Score | None, error: str | None = None) -> 
         error = f"the reward is {score.value}, which is no finite number{found}"
         return Scored(*place, None, parts, score.feedback, error)
     return Scored(*place, score.value, parts, score.feedback)
-
-
-def _checked(scores: object, count: int, name: str) -> list[Score]:
-    if not isinstance(scores, list | tuple) or len(scores) != count:
-        what = f"{scores!r:.80} for {count} conversation{'' if count == 1 else 's'}"
-        raise RewardError(f"The reward {name} returned {what}: a list of as many numbers is expected.")
-    return [_as_score(score, name) for score in scores]
-
-
-def _as_score(score: object, name: str) -> Score:
-    if isinstance(score, Score):
-        return score
-    if isinstance(score, bool) or not isinstance(score, int | float):
-        raise RewardError(f"The reward {name} returned {score!r:.80}: a number or a tpo.Score is expected.")
-    return Score(float(score))
 
 
 def _empty(sampled: Sampled) -> str:

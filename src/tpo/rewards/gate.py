@@ -6,9 +6,9 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from tpo.errors import RewardError
 from tpo.messages import Conversation
-from tpo.rewards.protocol import Reward, Score
+from tpo.rewards.asking import ask
+from tpo.rewards.protocol import PoolReward, Reward, Score
 from tpo.rewards.require import Requirements
 
 
@@ -23,7 +23,7 @@ class Gate:
     how finely it tells base rewards apart.
     """
 
-    def __init__(self, requirements: Requirements, base: Reward) -> None:
+    def __init__(self, requirements: Requirements, base: Reward | PoolReward) -> None:
         self.requirements = requirements
         self.base = base
 
@@ -43,21 +43,24 @@ class Gate:
         Raises:
             RewardError: the base failed, or returned too few or too many scores.
         """
-        kept, based = await asyncio.gather(self.requirements.score(conversations), self.base.score(conversations))
-        if len(based) != len(conversations):
-            raise RewardError(
-                f"The reward {self.base.name} returned {len(based)} scores for {len(conversations)} conversations."
-            )
+        kept, based = await asyncio.gather(self.requirements.score(conversations), ask(self.base, conversations))
         return [self._combined(*pair) for pair in zip(kept, based, strict=True)]
 
-    def _combined(self, kept: Score, base: Score | float) -> Score:
-        base = base if isinstance(base, Score) else Score(float(base))
+    def _combined(self, kept: Score, base: Score) -> Score:
         title = self.base.name.partition("@")[0]
         inner = {f"{title}.{name}": value for name, value in base.parts.items()}
         feedback = [words for words in (kept.feedback, base.feedback) if words]
         rules = len(self.requirements.rules)
         value = (sum(kept.parts.values()) + squash(base.value)) / (rules + 1)
         return Score(value, {**kept.parts, title: base.value, **inner}, ". ".join(feedback))
+
+
+class PoolGate(Gate):
+    """The gate before a reward that looks at a whole pool, and so does the gate."""
+
+    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score the answers of one pool; as `Gate.score`."""
+        return await self.score(conversations)
 
 
 def squash(x: float) -> float:

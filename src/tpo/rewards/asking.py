@@ -1,0 +1,35 @@
+"""Asking a reward of either kind, and checking that what it returns are scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tpo.errors import RewardError
+from tpo.messages import Conversation
+from tpo.rewards.protocol import PoolReward, Reward, Score
+
+
+async def ask(reward: Reward | PoolReward, conversations: Sequence[Conversation]) -> list[Score]:
+    """Score conversations, one by one or against each other, as the reward does it.
+
+    Returns:
+        a score for each, in the same order; its value may be NaN.
+
+    Raises:
+        RewardError: the reward failed, or returned anything but one number or `Score` for each conversation.
+    """
+    rank = isinstance(reward, PoolReward)
+    scores: object = await (reward.rank(conversations) if rank else reward.score(conversations))  # type: ignore[union-attr]
+    count = len(conversations)
+    if not isinstance(scores, list | tuple) or len(scores) != count:
+        what = f"{scores!r:.80} for {count} conversation{'' if count == 1 else 's'}"
+        raise RewardError(f"The reward {reward.name} returned {what}: a list of as many numbers is expected.")
+    return [_as_score(score, reward.name) for score in scores]
+
+
+def _as_score(score: object, name: str) -> Score:
+    if isinstance(score, Score):
+        return score
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        raise RewardError(f"The reward {name} returned {score!r:.80}: a number or a tpo.Score is expected.")
+    return Score(float(score))

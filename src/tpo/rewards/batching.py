@@ -1,0 +1,127 @@
+"""One scorer for the whole process: conversations from all queries are scored in shared batches.
+
+Answers land one by one, from many queries at once, while a reward model is fastest on many at a time. So each answer
+waits a few milliseconds for company. Equal conversations that are under way share one score.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Sequence
+
+import msgspec
+
+from tpo.errors import RewardUnavailable
+from tpo.messages import Conversation
+from tpo.rewards.asking import ask
+from tpo.rewards.protocol import Reward, Score
+
+MOST = 64
+MOST_CHARACTERS = 400_000
+WAIT = 0.005
+
+
+class Batched:
+    """A reward whose calls are gathered into batches.
+
+    Args:
+        reward: what scores.
+        most: conversations in a batch, at most; halved, for good, when the reward says that it was too much.
+        most_characters: their length together, at most; one conversation alone may be longer.
+        wait: seconds for which the first of a batch waits for others.
+    """
+
+    def __init__(
+        self, reward: Reward, *, most: int = MOST, most_characters: int = MOST_CHARACTERS, wait: float = WAIT
+    ) -> None:
+        self.reward = reward
+        self.most = most
+        self._most_characters = most_characters
+        self._wait = wait
+        self._waiting: dict[bytes, tuple[Conversation, asyncio.Future[Score]]] = {}
+        self._under_way: dict[bytes, asyncio.Future[Score]] = {}
+        self._characters = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._batches: set[asyncio.Task[None]] = set()
+
+    @property
+    def name(self) -> str:
+        """The reward's own: batching changes no score."""
+        return self.reward.name
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score conversations, together with whatever else is waiting."""
+        futures = [self._enter(conversation) for conversation in conversations]
+        # Shielded: another query may wait for the same score.
+        return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
+
+    def _enter(self, conversation: Conversation) -> asyncio.Future[Score]:
+        key = msgspec.json.encode(conversation)
+        known = self._under_way.get(key)
+        if known is not None:
+            return known
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Score] = loop.create_future()
+        self._under_way[key] = future
+        future.add_done_callback(lambda _: self._under_way.pop(key, None))
+        if self._waiting and self._characters + len(key) > self._most_characters:
+            self._send()
+        self._waiting[key] = (conversation, future)
+        self._characters += len(key)
+        if len(self._waiting) >= self.most:
+            self._send()
+        elif self._timer is None:
+            self._timer = loop.call_later(self._wait, self._send)
+        return future
+
+    def _send(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batch = list(self._waiting.values())
+        self._waiting.clear()
+        self._characters = 0
+        task = asyncio.ensure_future(self._score(batch))
+        self._batches.add(task)  # the loop itself keeps tasks only weakly
+        task.add_done_callback(self._batches.discard)
+
+    async def _score(self, batch: list[tuple[Conversation, asyncio.Future[Score]]]) -> None:
+        try:
+            scores = await ask(self.reward, [conversation for conversation, _ in batch])
+        except RewardUnavailable as error:
+            if error.too_much and len(batch) > 1:
+                half = len(batch) // 2
+                self.most = max(min(self.most, half), 1)
+                await asyncio.gather(self._score(batch[:half]), self._score(batch[half:]))
+                return
+            self._fail(batch, error)
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(batch, error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            for (_, future), score in zip(batch, scores, strict=True):
+                if not future.done():
+                    future.set_result(score)
+
+    def _fail(self, batch: list[tuple[Conversation, asyncio.Future[Score]]], error: BaseException) -> None:
+        for _, future in batch:
+            if not future.done():
+                if isinstance(error, asyncio.CancelledError):
+                    future.cancel()
+                else:
+                    future.set_exception(error)
+                    future.exception()  # whoever waited for it may have left
+
+
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Batched]] = weakref.WeakKeyDictionary()
+
+
+def shared(reward: Reward) -> Batched:
+    """The batching wrapper of a reward object in this event loop: the same for all queries that use the object."""
+    if isinstance(reward, Batched):
+        return reward
+    wrappers = _shared.setdefault(asyncio.get_running_loop(), {})
+    # The wrapper holds the reward, so its id cannot be taken over by another object.
+    return wrappers.setdefault(id(reward), Batched(reward))

@@ -1,0 +1,111 @@
+"""Several rewards as one: weighted sums, the worst of several, and a price on length.
+
+The terms of a sum are brought to one scale within the query's own pool first, since a reward model's logits, a judge's
+grades and a share of kept rules have no common unit, and rewards compare within one query only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from typing import Literal
+
+from tpo.errors import InputError
+from tpo.messages import Conversation, text_of
+from tpo.rewards.asking import ask
+from tpo.rewards.protocol import PoolReward, Reward, Score
+
+
+class Combined:
+    """A weighted sum, or the minimum, of rewards that were normalised over the pool.
+
+    Args:
+        terms: rewards by the name that they have in the trace.
+        weights: weight of each term; 1 where none is given. Used by the sum alone.
+        how: "sum", or "min": an answer is as good as its worst term says.
+        length_price: standard deviations of reward that an answer loses for being twice as long as the median of
+            its pool (half as much at half as much excess); 0 for none. Shorter answers gain nothing.
+
+    Raises:
+        InputError: there is no term, or a weight that belongs to none.
+    """
+
+    def __init__(
+        self,
+        terms: dict[str, Reward | PoolReward],
+        weights: dict[str, float] | None = None,
+        how: Literal["sum", "min"] = "sum",
+        length_price: float = 0.0,
+    ) -> None:
+        self._terms = terms
+        self._weights = dict.fromkeys(terms, 1.0) | (weights or {})
+        self._how = how
+        self._length_price = length_price
+        if not terms:
+            raise InputError("A combined reward needs at least one term.")
+        if unknown := sorted(self._weights.keys() - terms.keys()):
+            raise InputError(
+                f"There is a weight for {', '.join(unknown)}, but no such reward among {', '.join(terms)}."
+            )
+        if not all(math.isfinite(weight) for weight in [*self._weights.values(), length_price]) or length_price < 0:
+            raise InputError("Weights are finite numbers, and the price of length is at least 0.")
+
+    @property
+    def name(self) -> str:
+        """All terms with their weights: any change scores differently."""
+        terms = ", ".join(f"{self._weights[name]:g}*{reward.name}" for name, reward in self._terms.items())
+        price = f", length_price={self._length_price:g}" if self._length_price else ""
+        return f"{self._how}@1({terms}{price})"
+
+    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score the answers of one pool.
+
+        Returns:
+            a score for each: the combined value; as parts each term's own value, under `NAME.z` its normalised one,
+            the terms' own parts as `NAME.PART`, and `length` as the price paid; as feedback that of all terms. The
+            value is NaN where a term has none.
+        """
+        columns = await asyncio.gather(*[ask(reward, conversations) for reward in self._terms.values()])
+        table = dict(zip(self._terms, columns, strict=True))
+        normal = {name: normalised([score.value for score in column]) for name, column in table.items()}
+        prices = self._prices([text_of(conversation[-1]) for conversation in conversations])
+        return [
+            self._row({name: column[i] for name, column in table.items()}, {n: z[i] for n, z in normal.items()}, price)
+            for i, price in enumerate(prices)
+        ]
+
+    def _row(self, scores: dict[str, Score], normal: dict[str, float], price: float) -> Score:
+        if self._how == "min":
+            value = min(normal.values(), key=lambda z: -math.inf if math.isnan(z) else z)
+        else:
+            value = math.fsum(self._weights[name] * z for name, z in normal.items())
+        parts: dict[str, float] = {}
+        for name, score in scores.items():
+            parts |= {name: score.value, f"{name}.z": normal[name]}
+            parts |= {f"{name}.{part}": number for part, number in score.parts.items()}
+        if self._length_price:
+            parts["length"] = -price
+        feedback = [score.feedback for score in scores.values() if score.feedback]
+        return Score(value - price, parts, "\n".join(feedback) or None)
+
+    def _prices(self, answers: Sequence[str]) -> list[float]:
+        lengths = [len(_WORD.findall(answer)) for answer in answers]
+        middle = max(statistics.median(lengths), 1.0) if lengths else 1.0
+        return [self._length_price * max(length / middle - 1.0, 0.0) for length in lengths]
+
+
+_WORD = re.compile(r"\w+")
+
+
+def normalised(values: Sequence[float]) -> list[float]:
+    """Values in standard deviations from their mean; 0 for all where they do not differ, NaN for what is no number."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return [math.nan] * len(values)
+    mean, spread = statistics.fmean(finite), statistics.pstdev(finite)
+    # Rounding makes equal values differ in the last digit; that is no difference to blow up.
+    flat = spread <= 1e-12 * max(abs(mean), 1.0)
+    return [math.nan if not math.isfinite(v) else 0.0 if flat else (v - mean) / spread for v in values]
