@@ -68,6 +68,14 @@ def _how(how: str) -> Literal["sum", "min"]:
     return "min" if how == "min" else "sum"
 
 
+async def test_an_answer_below_a_gate_ranks_below_all_others() -> None:
+    rm, safety = table(a=9.0, b=1.0, c=2.0), table(a=0.2, b=0.9, c=0.5)
+    combined = Combined({"rm": rm, "safety": safety}, {"safety": 0.0}, gates={"safety": 0.5})
+    scores = await combined.rank(pool("a", "b", "c"))
+    assert scores[2].value > scores[1].value > scores[0].value
+    assert scores[0].parts["safety"] == 0.2
+
+
 async def test_parts_and_feedback_of_all_terms_are_kept() -> None:
     told = table(a=Score(1.0, {"x": 2.0}, "it is short"), b=0.0)
     combined = Combined({"told": told, "rm": table(a=1.0, b=0.0)})
@@ -92,15 +100,16 @@ def test_the_name_tells_terms_and_weights_apart() -> None:
         Combined({"a": FakeReward(lambda t: 1.0)}, {"a": 2.0}).name,
         Combined({"a": FakeReward(lambda t: 1.0)}, how="min").name,
         Combined({"a": FakeReward(lambda t: 1.0)}, length_price=0.1).name,
+        Combined({"a": FakeReward(lambda t: 1.0)}, gates={"a": 0.1}).name,
         Combined({"a": FakeReward(lambda t: 1.0, name="other")}).name,
     }
-    assert len(names) == 5
+    assert len(names) == 6
 
 
 def test_what_cannot_be_combined_is_refused() -> None:
     with pytest.raises(InputError, match="at least one term"):
         Combined({})
-    with pytest.raises(InputError, match="weight for b"):
+    with pytest.raises(InputError, match="weight or gate for b"):
         Combined({"a": FakeReward(lambda t: 1.0)}, {"b": 1.0})
     with pytest.raises(InputError, match="finite"):
         Combined({"a": FakeReward(lambda t: 1.0)}, {"a": math.inf})

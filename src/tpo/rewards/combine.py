@@ -26,6 +26,8 @@ class Combined:
         terms: rewards by the name that they have in the trace.
         weights: weight of each term; 1 where none is given. Used by the sum alone.
         how: "sum", or "min": an answer is as good as its worst term says.
+        gates: least value of a term that an answer needs, by the term's name; an answer that falls short ranks below
+            all that do not. A term that is only a gate has the weight 0.
         length_price: standard deviations of reward that an answer loses for being twice as long as the median of
             its pool (half as much at half as much excess); 0 for none. Shorter answers gain nothing.
 
@@ -38,27 +40,28 @@ class Combined:
         terms: dict[str, Reward | PoolReward],
         weights: dict[str, float] | None = None,
         how: Literal["sum", "min"] = "sum",
+        gates: dict[str, float] | None = None,
         length_price: float = 0.0,
     ) -> None:
         self._terms = terms
         self._weights = dict.fromkeys(terms, 1.0) | (weights or {})
         self._how = how
+        self._gates = gates or {}
         self._length_price = length_price
         if not terms:
             raise InputError("A combined reward needs at least one term.")
-        if unknown := sorted(self._weights.keys() - terms.keys()):
-            raise InputError(
-                f"There is a weight for {', '.join(unknown)}, but no such reward among {', '.join(terms)}."
-            )
+        if unknown := sorted((self._weights.keys() | self._gates.keys()) - terms.keys()):
+            raise InputError(f"There is a weight or gate for {', '.join(unknown)}, none of {', '.join(terms)}.")
         if not all(math.isfinite(weight) for weight in [*self._weights.values(), length_price]) or length_price < 0:
             raise InputError("Weights are finite numbers, and the price of length is at least 0.")
 
     @property
     def name(self) -> str:
         """All terms with their weights: any change scores differently."""
-        terms = ", ".join(f"{self._weights[name]:g}*{reward.name}" for name, reward in self._terms.items())
-        price = f", length_price={self._length_price:g}" if self._length_price else ""
-        return f"{self._how}@1({terms}{price})"
+        terms = [f"{self._weights[name]:g}*{reward.name}" for name, reward in self._terms.items()]
+        gates = [f"{name}>={bound:g}" for name, bound in self._gates.items()]
+        price = [f"length_price={self._length_price:g}"] if self._length_price else []
+        return f"{self._how}@1({', '.join([*terms, *gates, *price])})"
 
     async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score the answers of one pool.
@@ -79,7 +82,8 @@ class Combined:
 
     def _row(self, scores: dict[str, Score], normal: dict[str, float], price: float) -> Score:
         if self._how == "min":
-            value = min(normal.values(), key=lambda z: -math.inf if math.isnan(z) else z)
+            counted = [z for name, z in normal.items() if self._weights[name]]
+            value = min(counted, key=lambda z: -math.inf if math.isnan(z) else z)
         else:
             value = math.fsum(self._weights[name] * z for name, z in normal.items())
         parts: dict[str, float] = {}
@@ -88,14 +92,18 @@ class Combined:
             parts |= {f"{name}.{part}": number for part, number in score.parts.items()}
         if self._length_price:
             parts["length"] = -price
+        short = sum(not scores[name].value >= bound for name, bound in self._gates.items())
         feedback = [score.feedback for score in scores.values() if score.feedback]
-        return Score(value - price, parts, "\n".join(feedback) or None)
+        return Score(value - price - short * EXCLUDED, parts, "\n".join(feedback) or None)
 
     def _prices(self, answers: Sequence[str]) -> list[float]:
         lengths = [len(_WORD.findall(answer)) for answer in answers]
         middle = max(statistics.median(lengths), 1.0) if lengths else 1.0
         return [self._length_price * max(length / middle - 1.0, 0.0) for length in lengths]
 
+
+# Normalised terms are a few standard deviations; nothing makes up for this.
+EXCLUDED = 1_000.0
 
 _WORD = re.compile(r"\w+")
 

@@ -1,0 +1,115 @@
+"""`tpo.toml`: what a flag says can stand in a file, and rewards get names.
+
+policy = "http://localhost:8000/v1"
+width = 8
+reward = "careful"
+
+[rewards.helpful]
+use = "vllm:http://localhost:8001"
+
+[rewards.careful]
+sum = { helpful = 1.0, "judge:http://localhost:8002/v1" = 0.5 }
+gates = { "verifier:json-schema?file=answer.json" = 1.0 }
+length-price = 0.2
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tpo.errors import InputError
+
+FILE = "tpo.toml"
+
+
+class NamedReward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A reward that has a name: one of another kind, or several combined.
+
+    Attributes:
+        use: the reward as `--reward` takes it.
+        sum: rewards (names or what `--reward` takes) with their weights, each normalised over a query's answers.
+        min: rewards of which the worst counts.
+        gates: rewards with the least value that an answer needs; one that falls short ranks below all that do not.
+        length_price: standard deviations of reward that an answer of twice the median length loses.
+        require: rules that rank before the reward.
+    """
+
+    use: str | None = None
+    sum: dict[str, float] | None = None
+    min: list[str] | None = None
+    gates: dict[str, float] = {}
+    length_price: float = 0.0
+    require: list[str] = []
+
+
+class Config(msgspec.Struct, frozen=True):
+    """What a configuration file says.
+
+    Attributes:
+        path: the file; None where there is none.
+        options: values of flags by their names, with underscores.
+        rewards: the named rewards.
+    """
+
+    path: Path | None = None
+    options: dict[str, Any] = {}
+    rewards: dict[str, NamedReward] = {}
+
+
+def load_config(path: Path | None, known: Iterable[str]) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path: the file; None looks for `tpo.toml` in the current directory, which need not be there.
+        known: names of the flags, with underscores.
+
+    Raises:
+        InputError: the file is missing or no TOML, or sets something that is not known.
+    """
+    if path is None:
+        path = Path(FILE)
+        if not path.is_file():
+            return Config()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The configuration {path} is no TOML: {error}.") from error
+    tables = values.pop("rewards", {})
+    if not isinstance(tables, Mapping):
+        raise InputError(f"{path}: rewards is a table of tables, [rewards.NAME].")
+    options = {key.replace("-", "_"): value for key, value in values.items()}
+    for key in options:
+        _known(key.replace("_", "-"), [name.replace("_", "-") for name in known], f"{path}")
+    return Config(path, options, {name: _named(name, table, path) for name, table in tables.items()})
+
+
+def _named(name: str, table: Any, path: Path) -> NamedReward:
+    where = f"{path}, [rewards.{name}]"
+    fields = [field.encode_name for field in msgspec.structs.fields(NamedReward)]
+    if not isinstance(table, Mapping):
+        raise InputError(f"{where} is no table.")
+    for key in table:
+        _known(key, fields, where)
+    try:
+        reward = msgspec.convert(table, NamedReward)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {error}.") from error
+    if sum(value is not None for value in (reward.use, reward.sum, reward.min)) != 1:
+        raise InputError(f"{where} needs exactly one of use, sum and min.")
+    return reward
+
+
+def _known(key: str, names: list[str], where: str) -> None:
+    if key in names:
+        return
+    near = get_close_matches(key, names, n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(f"{where} sets {key}, which is nothing that can be set.{meant} Known: {', '.join(sorted(names))}.")
