@@ -24,6 +24,8 @@ from tpo.methods import find_method
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, PromptSet, Role
+from tpo.rewards.asking import close
+from tpo.rewards.batching import shared
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.rewards.resolve import resolve_reward
 
@@ -110,11 +112,15 @@ async def align(
     budget = Budget(budget_tokens, budget_seconds)
     wording = PromptSet(prompts)
     scorer = resolve_reward(reward, require) if chosen_method.needs_reward else None
+    if isinstance(scorer, Reward):
+        scorer = shared(scorer)  # queries that run at once share its batches
     if chosen_method.needs_reward and scorer is None:
         raise InputError(f"The method {method} needs a reward to choose by; without one there is only sample.")
     named = {"policy": policy_model, "critic": critic_model, "editor": editor_model}
     specs: dict[Role, str | Model | None] = {"policy": policy, "critic": critic, "editor": editor}
     async with AsyncExitStack() as stack:
+        if reward is None or isinstance(reward, str):  # an object is the caller's to close
+            stack.push_async_callback(close, scorer)
         models = await _open(specs, named, stack, on_note)
         if seed is not None:
             _say_where_seeds_are_lost(models, on_note)

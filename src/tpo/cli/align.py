@@ -12,6 +12,8 @@ import typer
 
 from tpo.cli.console import INTERRUPTED, note, print_answer, print_json, reporting, stderr
 from tpo.cli.query import read_query
+from tpo.config import Config
+from tpo.rewards.resolve import resolve_reward
 
 if TYPE_CHECKING:
     from tpo.engine.events import Event
@@ -23,6 +25,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @reporting
 def align(
+    context: typer.Context,
     prompt: Annotated[str | None, typer.Argument(help="The question; - reads it from standard input.")] = None,
     file: Annotated[Path | None, typer.Option(help="A file that holds the question.", rich_help_panel=QUERY)] = None,
     messages: Annotated[
@@ -51,7 +54,12 @@ def align(
     ] = None,
     editor_model: Annotated[str | None, typer.Option(help="The editor's model name.", rich_help_panel=ROLES)] = None,
     reward: Annotated[
-        str, typer.Option(help="What steers: surface, or python:MODULE:FUNCTION.", rich_help_panel=REWARD)
+        str,
+        typer.Option(
+            help="What steers: surface, vllm:URL, hf:NAME, judge:URL, verifier:NAME, python:MODULE:FUNCTION, …, or a "
+            "name from tpo.toml.",
+            rich_help_panel=REWARD,
+        ),
     ] = "surface",
     require: Annotated[
         list[str] | None,
@@ -60,6 +68,9 @@ def align(
             help="A rule that ranks before the reward (repeatable), such as max-words=80 or bullets=3.",
             rich_help_panel=REWARD,
         ),
+    ] = None,
+    score_cache: Annotated[
+        Path | None, typer.Option(help="Keep scores in this file for later runs.", rich_help_panel=REWARD)
     ] = None,
     temperature: Annotated[float, typer.Option(help="Sampling temperature.", rich_help_panel=LIMITS)] = 0.7,
     top_p: Annotated[float, typer.Option(help="Nucleus mass.", rich_help_panel=LIMITS)] = 0.95,
@@ -96,6 +107,10 @@ def align(
     and TPO_EDITOR_API_KEY.
     """
     query = read_query(prompt, file, messages)
+    configured: Config = context.obj
+    scorer = None
+    if method != "sample":
+        scorer = resolve_reward(reward, require or (), named=configured.rewards, cache=score_cache)
     options: dict[str, Any] = {
         "method": method,
         "width": width,
@@ -107,8 +122,7 @@ def align(
         "critic_model": critic_model,
         "editor": editor,
         "editor_model": editor_model,
-        "reward": reward,
-        "require": require or (),
+        "reward": scorer,
         "temperature": temperature,
         "top_p": top_p,
         "seed": seed,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.metadata import version
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from tpo.cli import align, replay
-from tpo.cli.console import stderr
+from tpo.cli import align, config, replay
+from tpo.cli.console import reporting, stderr
+from tpo.config import load_config
+
+# Each flag of `align` may also stand in the environment (`TPO_WIDTH`) and in tpo.toml.
+FROM_ENVIRONMENT = {"auto_envvar_prefix": "TPO"}
+# What a configuration has no say in: the query itself, and what only makes sense for one call.
+NOT_CONFIGURED = ("context", "prompt", "file", "messages", "as_json", "trace", "debug")
 
 app = typer.Typer(
     name="tpo",
@@ -17,8 +25,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("align")(align.align)
+app.command("align", context_settings=FROM_ENVIRONMENT)(align.align)
 app.command("replay")(replay.replay)
+app.command("config")(config.config)
+
+
+def align_options() -> dict[str, Any]:
+    """The flags of `align` that a configuration may set, with their defaults."""
+    parameters = inspect.signature(align.align).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in NOT_CONFIGURED}
 
 
 def _version(wanted: bool) -> None:
@@ -28,12 +43,21 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
+@reporting
 def _tpo(
+    context: typer.Context,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", envvar="TPO_CONFIG", help="A configuration [default: tpo.toml, if there is one]."),
+    ] = None,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
 ) -> None:
     """Align a language model's answers with a reward while it answers (test-time preference optimization)."""
+    loaded = load_config(config_file, align_options())
+    context.obj = loaded
+    context.default_map = {"align": loaded.options}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Asking a reward of either kind, and checking that what it returns are scores."""
+"""Asking a reward of either kind, checking that what it returns are scores, and letting go of it."""
 
 from __future__ import annotations
 
@@ -33,3 +33,10 @@ def _as_score(score: object, name: str) -> Score:
     if isinstance(score, bool) or not isinstance(score, int | float):
         raise RewardError(f"The reward {name} returned {score!r:.80}: a number or a tpo.Score is expected.")
     return Score(float(score))
+
+
+async def close(reward: object) -> None:
+    """Let go of what a reward holds (connections, files), if it holds anything."""
+    aclose = getattr(reward, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -14,7 +14,7 @@ import msgspec
 
 from tpo.errors import RewardUnavailable
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask
+from tpo.rewards.asking import ask, close
 from tpo.rewards.protocol import Reward, Score
 
 MOST = 64
@@ -55,6 +55,10 @@ class Batched:
         futures = [self._enter(conversation) for conversation in conversations]
         # Shielded: another query may wait for the same score.
         return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
+
+    async def aclose(self) -> None:
+        """Let go of what is inside."""
+        await close(self.reward)
 
     def _enter(self, conversation: Conversation) -> asyncio.Future[Score]:
         key = msgspec.json.encode(conversation)

@@ -13,7 +13,7 @@ import msgspec
 
 from tpo.errors import RewardError
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask
+from tpo.rewards.asking import ask, close
 from tpo.rewards.protocol import Reward, Score
 
 _TABLE = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score BLOB NOT NULL) WITHOUT ROWID"
@@ -65,9 +65,10 @@ class Cached:
                 await asyncio.to_thread(self._write, new)
         return [found[key] for key in keys]
 
-    def close(self) -> None:
-        """Close the file."""
+    async def aclose(self) -> None:
+        """Close the file, and let go of what is inside."""
         self._file.close()
+        await close(self.reward)
 
     def _key(self, conversation: Conversation) -> bytes:
         return hashlib.sha256(self.name.encode() + b"\0" + msgspec.json.encode(conversation)).digest()

@@ -15,7 +15,7 @@ from typing import Literal
 
 from tpo.errors import InputError
 from tpo.messages import Conversation, text_of
-from tpo.rewards.asking import ask
+from tpo.rewards.asking import ask, close
 from tpo.rewards.protocol import PoolReward, Reward, Score
 
 
@@ -79,6 +79,11 @@ class Combined:
             self._row({name: column[i] for name, column in table.items()}, {n: z[i] for n, z in normal.items()}, price)
             for i, price in enumerate(prices)
         ]
+
+    async def aclose(self) -> None:
+        """Let go of all terms."""
+        for reward in self._terms.values():
+            await close(reward)
 
     def _row(self, scores: dict[str, Score], normal: dict[str, float], price: float) -> Score:
         if self._how == "min":

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask
+from tpo.rewards.asking import ask, close
 from tpo.rewards.protocol import PoolReward, Reward, Score
 from tpo.rewards.require import Requirements
 
@@ -45,6 +45,10 @@ class Gate:
         """
         kept, based = await asyncio.gather(self.requirements.score(conversations), ask(self.base, conversations))
         return [self._combined(*pair) for pair in zip(kept, based, strict=True)]
+
+    async def aclose(self) -> None:
+        """Let go of what is inside."""
+        await close(self.base)
 
     def _combined(self, kept: Score, base: Score) -> Score:
         title = self.base.name.partition("@")[0]

@@ -1,0 +1,104 @@
+"""tpo.toml: environment over file over default, flags over all; rewards by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.test_align import answering, tpo
+from models.server import serving
+
+
+async def test_a_flag_goes_over_the_environment_over_the_file_over_the_default(tmp_path: Path) -> None:
+    async with serving(answering) as server:
+        (tmp_path / "tpo.toml").write_text(
+            f'policy = "{server.url}"\nwidth = 4\ndepth = 3\nseed = 1\nrequire = ["min-words=1"]\nmax-tokens = 77\n'
+        )
+        ran = await tpo("align", "How?", "--depth", "0", "--json", "--quiet", cwd=tmp_path, TPO_WIDTH="2")
+        assert ran.code == 0, ran.err
+        result = json.loads(ran.out)
+        assert (result["width"], result["depth"]) == (2, 0)
+        assert "min-words=1" in result["steps"][0]["candidates"][0]["parts"]
+        assert server.bodies()[0]["max_tokens"] == 77
+
+
+async def test_rewards_have_names_and_are_combined(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def long(conversations):\n    return [len(c[-1]['content']) for c in conversations]\n"
+        "def odd(conversations):\n    return [int(c[-1]['content'][7:-1]) % 2 for c in conversations]\n"
+    )
+    (tmp_path / "own.toml").write_text(
+        'reward = "careful"\n'
+        '[rewards.long]\nuse = "python:mine:long"\n'
+        "[rewards.careful]\nsum = { long = 1.0, surface = 0.5 }\nlength-price = 0.1\n"
+        'gates = { "python:mine:odd" = 1.0 }\n'
+    )
+    async with serving(answering) as server:
+        ran = await tpo(
+            *("--config", "own.toml", "align", "How?", "--policy", server.url, "--method", "best-of-n"),
+            *("--width", "6", "--seed", "1", "--json", "--quiet"),
+            cwd=tmp_path,
+        )
+    assert ran.code == 0, ran.err
+    result = json.loads(ran.out)
+    candidates = {c["id"]: c for c in result["steps"][0]["candidates"]}
+    parts = candidates[result["chosen"]]["parts"]
+    assert parts["python:mine:odd"] == 1.0
+    assert {"long", "long.z", "surface", "surface.relevance", "length"} <= parts.keys()
+    assert any(c["parts"]["python:mine:odd"] == 0.0 and c["reward"] < -500 for c in candidates.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("wdth = 3\n", "tpo.toml sets wdth, which is nothing that can be set. Did you mean width?"),
+        ("width = ", "tpo.toml is no TOML"),
+        ("rewards = 3\n", "rewards is a table of tables"),
+        ('[rewards.a]\nuze = "surface"\n', "[rewards.a] sets uze, which is nothing that can be set. Did you mean use?"),
+        ("[rewards.a]\n", "needs exactly one of use, sum and min"),
+        ('[rewards.a]\nuse = "surface"\nmin = ["surface"]\n', "needs exactly one of use, sum and min"),
+        ("[rewards.a]\nuse = 3\n", "[rewards.a]: Expected `str"),
+        ('reward = "a"\n[rewards.a]\nsum = { b = 1 }\n[rewards.b]\nuse = "a"\n', "made of itself: a -> b -> a"),
+        ('reward = "a"\n[rewards.a]\nsum = { none = 1 }\n', "which scores nothing"),
+        ('reward = "carful"\n[rewards.careful]\nuse = "surface"\n', "'carful' is unknown. Did you mean careful?"),
+        ('width = "many"\n', "--width"),
+    ],
+)
+async def test_a_mistake_in_the_file_is_one_clear_line(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "tpo.toml").write_text(text)
+    ran = await tpo("align", "How?", "--policy", "http://127.0.0.1:9/v1", "--quiet", cwd=tmp_path)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in " ".join(ran.err.split())
+    assert "Traceback" not in ran.err
+
+
+async def test_config_shows_what_is_in_force_and_hides_keys(tmp_path: Path) -> None:
+    (tmp_path / "tpo.toml").write_text('width = 4\n[rewards.a]\nuse = "surface"\n')
+    ran = await tpo("config", "--json", cwd=tmp_path, TPO_DEPTH="9", TPO_API_KEY="sk-secret")
+    shown = json.loads(ran.out)
+    assert shown["options"]["width"] == {"value": 4, "from": "tpo.toml"}
+    assert shown["options"]["depth"] == {"value": "9", "from": "TPO_DEPTH"}
+    assert shown["options"]["method"] == {"value": "tpo", "from": "default"}
+    assert shown["rewards"] == {"a": {"use": "surface"}}
+    plain = await tpo("config", cwd=tmp_path, TPO_API_KEY="sk-secret")
+    assert "width = 4  # tpo.toml" in plain.out
+    assert "sk-secret" not in ran.out + plain.out
+    assert (await tpo("--config", "nowhere.toml", "config", cwd=tmp_path)).code == 2
+
+
+async def test_the_score_cache_saves_calls(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def count(conversations):\n    open('calls', 'a').write('x' * len(conversations))\n"
+        "    return [1.0 for _ in conversations]\n"
+    )
+    async with serving(answering) as server:
+        for _ in range(2):
+            ran = await tpo(
+                *("align", "How?", "--policy", server.url, "--method", "best-of-n", "--width", "3", "--seed", "1"),
+                *("--reward", "python:mine:count", "--score-cache", "scores.sqlite", "--quiet"),
+                cwd=tmp_path,
+            )
+            assert ran.code == 0, ran.err
+    assert (tmp_path / "calls").read_text() == "xxx"
