@@ -24,7 +24,7 @@ from tpo.methods import find_method
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, PromptSet, Role
-from tpo.rewards.asking import close
+from tpo.rewards.asking import close, connect
 from tpo.rewards.batching import shared
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.rewards.resolve import resolve_reward
@@ -121,6 +121,7 @@ async def align(
     async with AsyncExitStack() as stack:
         if reward is None or isinstance(reward, str):  # an object is the caller's to close
             stack.push_async_callback(close, scorer)
+        await connect(scorer)
         models = await _open(specs, named, stack, on_note)
         if seed is not None:
             _say_where_seeds_are_lost(models, on_note)

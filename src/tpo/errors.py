@@ -50,6 +50,10 @@ class JournalError(TPOError):
     """A journal cannot be written, read, or does not fit the run that it is fed to."""
 
 
+class RewardTooLong(RewardError):
+    """A conversation has more tokens than the reward takes; others that were sent with it may be fine."""
+
+
 class RewardUnavailable(RewardError):
     """A reward that may answer later: unreachable, overloaded, or given too much at once. Worth a retry.
 

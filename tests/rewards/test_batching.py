@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 import pytest
 
-from tpo.errors import RewardError, RewardUnavailable
+from tpo.errors import RewardError, RewardTooLong, RewardUnavailable
 from tpo.messages import Conversation, answered, conversation, text_of
 from tpo.rewards.batching import Batched, shared
 from tpo.rewards.protocol import Score
@@ -111,3 +112,18 @@ async def test_a_reward_object_has_one_wrapper_a_loop() -> None:
     assert shared(shared(reward)) is shared(reward)
     assert shared(other) is not shared(reward)
     assert shared(reward).name == "counting"
+
+
+async def test_an_answer_that_is_too_long_costs_no_other_its_score() -> None:
+    class Short(Counting):
+        async def score(self, conversations: Sequence[Conversation]) -> list[float]:
+            if any(len(text_of(messages[-1])) > 5 for messages in conversations):
+                raise RewardTooLong("9 tokens, and 5 are taken")
+            return await super().score(conversations)
+
+    batched = Batched(Short())
+    scores = await batched.score([answer("fine"), answer("much too long"), answer("good")])
+    assert [scores[0].value, scores[2].value] == [4.0, 4.0]
+    assert math.isnan(scores[1].value)
+    assert scores[1].feedback == "9 tokens, and 5 are taken"
+    assert batched.most > 3

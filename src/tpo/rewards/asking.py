@@ -1,4 +1,4 @@
-"""Asking a reward of either kind, checking that what it returns are scores, and letting go of it."""
+"""Asking a reward of either kind, checking that what it returns are scores, connecting and letting go."""
 
 from __future__ import annotations
 
@@ -35,8 +35,17 @@ def _as_score(score: object, name: str) -> Score:
     return Score(float(score))
 
 
+async def connect(reward: object) -> None:
+    """Have a reward find out what serves it, if it is served: its name is final only then."""
+    await _forward(reward, "connect")
+
+
 async def close(reward: object) -> None:
     """Let go of what a reward holds (connections, files), if it holds anything."""
-    aclose = getattr(reward, "aclose", None)
-    if aclose is not None:
-        await aclose()
+    await _forward(reward, "aclose")
+
+
+async def _forward(reward: object, method: str) -> None:
+    found = getattr(reward, method, None)
+    if found is not None:
+        await found()

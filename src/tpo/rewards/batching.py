@@ -7,14 +7,15 @@ waits a few milliseconds for company. Equal conversations that are under way sha
 from __future__ import annotations
 
 import asyncio
+import math
 import weakref
 from collections.abc import Sequence
 
 import msgspec
 
-from tpo.errors import RewardUnavailable
+from tpo.errors import RewardTooLong, RewardUnavailable
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask, close
+from tpo.rewards.asking import ask, close, connect
 from tpo.rewards.protocol import Reward, Score
 
 MOST = 64
@@ -55,6 +56,10 @@ class Batched:
         futures = [self._enter(conversation) for conversation in conversations]
         # Shielded: another query may wait for the same score.
         return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
+
+    async def connect(self) -> None:
+        """Have what is inside find out what serves it."""
+        await connect(self.reward)
 
     async def aclose(self) -> None:
         """Let go of what is inside."""
@@ -100,6 +105,12 @@ class Batched:
                 await asyncio.gather(self._score(batch[:half]), self._score(batch[half:]))
                 return
             self._fail(batch, error)
+        except RewardTooLong as error:
+            if len(batch) > 1:  # which of them it is, only asking one by one tells
+                await asyncio.gather(*[self._score([one]) for one in batch])
+                return
+            # The misfortune of this answer alone: the engine makes it this candidate's error.
+            batch[0][1].set_result(Score(math.nan, feedback=str(error)))
         except (Exception, asyncio.CancelledError) as error:
             self._fail(batch, error)
             if isinstance(error, asyncio.CancelledError):

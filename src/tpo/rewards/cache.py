@@ -13,7 +13,7 @@ import msgspec
 
 from tpo.errors import RewardError
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask, close
+from tpo.rewards.asking import ask, close, connect
 from tpo.rewards.protocol import Reward, Score
 
 _TABLE = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score BLOB NOT NULL) WITHOUT ROWID"
@@ -64,6 +64,10 @@ class Cached:
             async with self._turn:
                 await asyncio.to_thread(self._write, new)
         return [found[key] for key in keys]
+
+    async def connect(self) -> None:
+        """Have what is inside find out what serves it."""
+        await connect(self.reward)
 
     async def aclose(self) -> None:
         """Close the file, and let go of what is inside."""

@@ -15,7 +15,7 @@ from typing import Literal
 
 from tpo.errors import InputError
 from tpo.messages import Conversation, text_of
-from tpo.rewards.asking import ask, close
+from tpo.rewards.asking import ask, close, connect
 from tpo.rewards.protocol import PoolReward, Reward, Score
 
 
@@ -79,6 +79,11 @@ class Combined:
             self._row({name: column[i] for name, column in table.items()}, {n: z[i] for n, z in normal.items()}, price)
             for i, price in enumerate(prices)
         ]
+
+    async def connect(self) -> None:
+        """Have all terms find out what serves them."""
+        for reward in self._terms.values():
+            await connect(reward)
 
     async def aclose(self) -> None:
         """Let go of all terms."""

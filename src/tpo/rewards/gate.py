@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask, close
+from tpo.rewards.asking import ask, close, connect
 from tpo.rewards.protocol import PoolReward, Reward, Score
 from tpo.rewards.require import Requirements
 
@@ -45,6 +45,10 @@ class Gate:
         """
         kept, based = await asyncio.gather(self.requirements.score(conversations), ask(self.base, conversations))
         return [self._combined(*pair) for pair in zip(kept, based, strict=True)]
+
+    async def connect(self) -> None:
+        """Have what is inside find out what serves it."""
+        await connect(self.base)
 
     async def aclose(self) -> None:
         """Let go of what is inside."""

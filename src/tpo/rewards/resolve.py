@@ -92,6 +92,9 @@ class _Finder:
         return _gated(combined, what.require)
 
     def _plain(self, spec: str) -> AnyReward | None:
+        if spec.startswith(("http://", "https://")):
+            kinds = ", ".join(f"{kind}:{spec}" for kind in ("vllm", "sglang", "tei"))
+            raise InputError(f"The reward {spec!r} is an address: say what kind of server is there, such as {kinds}.")
         name, _, rest = spec.partition(":")
         kind = KINDS.get(name)
         if kind is None:
