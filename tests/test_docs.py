@@ -55,7 +55,7 @@ def test_console_examples_run(session: str, tmp_path: Path, embedded_server: Emb
         if PLACEHOLDER in line:
             environment["TPO_API_KEY"] = embedded_server.api_key
             line = f"{line.replace(PLACEHOLDER, embedded_server.url)} --max-tokens 48"
-        ran = subprocess.run(line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        ran = subprocess.run(line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert ran.returncode == 0, f"{line}\n{ran.stderr}"
         assert ran.stdout.strip()
 

@@ -18,12 +18,22 @@ if TYPE_CHECKING:
     from tpo.candidate import Candidate
     from tpo.engine.limits import Budget, Stopper
     from tpo.engine.result import Result, Step
-    from tpo.errors import InputError, JournalError, ModelError, ModelUnavailable, PromptError, RewardError, TPOError
+    from tpo.errors import (
+        CheckError,
+        InputError,
+        JournalError,
+        ModelError,
+        ModelUnavailable,
+        PromptError,
+        RewardError,
+        TPOError,
+    )
     from tpo.rewards.protocol import Reward, Score
 
 __all__ = [
     "Budget",
     "Candidate",
+    "CheckError",
     "InputError",
     "JournalError",
     "ModelError",
@@ -47,7 +57,8 @@ _MODULES = {
     "tpo.engine.limits": ("Budget", "Stopper"),
     "tpo.engine.result": ("Result", "Step"),
     "tpo.errors": (
-        *("InputError", "JournalError", "ModelError", "ModelUnavailable", "PromptError", "RewardError", "TPOError"),
+        *("CheckError", "InputError", "JournalError", "ModelError", "ModelUnavailable"),
+        *("PromptError", "RewardError", "TPOError"),
     ),
     "tpo.rewards.protocol": ("Reward", "Score"),
 }

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tpo.checks.reward import refuse_broken
 from tpo.engine.driver import Driver
 from tpo.engine.events import Listener
 from tpo.engine.journal import Journal, mend, read_journal
@@ -50,6 +51,7 @@ async def align(
     editor_model: str | None = None,
     reward: str | Reward | PoolReward | Callable[..., Any] | None = None,
     require: Sequence[str] = (),
+    check: bool = True,
     prompts: str | Path | None = None,
     temperature: float = 0.7,
     top_p: float = 0.95,
@@ -79,6 +81,7 @@ async def align(
         reward: what steers: `surface` (the default), `python:MODULE:FUNCTION`, a function that takes a list of
             conversations and returns a list of numbers, or a `Reward`.
         require: rules such as `max-words=80`, which rank before the reward.
+        check: refuse a reward model that looks broken (constant, squashed, blind to quality) before anything is paid.
         prompts: a folder with templates that replace the default wording.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.
@@ -101,6 +104,7 @@ async def align(
         PromptError: a template is broken.
         ModelError: a server cannot be reached, refuses or misbehaves.
         RewardError: the reward is broken.
+        CheckError: a reward model failed the check.
         JournalError: the trace cannot be written.
     """
     messages = conversation(query)
@@ -122,6 +126,8 @@ async def align(
         if reward is None or isinstance(reward, str):  # an object is the caller's to close
             stack.push_async_callback(close, scorer)
         await connect(scorer)
+        if check:
+            await refuse_broken(scorer)
         models = await _open(specs, named, stack, on_note)
         if seed is not None:
             _say_where_seeds_are_lost(models, on_note)

@@ -66,3 +66,7 @@ class RewardUnavailable(RewardError):
         super().__init__(message)
         self.retry_after = retry_after
         self.too_much = too_much
+
+
+class CheckError(TPOError):
+    """A reward or a model failed its check; using it would mislead."""

@@ -72,6 +72,10 @@ def align(
     score_cache: Annotated[
         Path | None, typer.Option(help="Keep scores in this file for later runs.", rich_help_panel=REWARD)
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", help="Refuse a broken reward model.", rich_help_panel=REWARD),
+    ] = True,
     temperature: Annotated[float, typer.Option(help="Sampling temperature.", rich_help_panel=LIMITS)] = 0.7,
     top_p: Annotated[float, typer.Option(help="Nucleus mass.", rich_help_panel=LIMITS)] = 0.95,
     seed: Annotated[int | None, typer.Option(help="Makes the run repeatable.", rich_help_panel=LIMITS)] = None,
@@ -123,6 +127,7 @@ def align(
         "editor": editor,
         "editor_model": editor_model,
         "reward": scorer,
+        "check": check,
         "temperature": temperature,
         "top_p": top_p,
         "seed": seed,

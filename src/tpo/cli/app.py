@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tpo.cli import align, config, replay
+from tpo.cli import align, check, config, replay
 from tpo.cli.console import reporting, stderr
 from tpo.config import load_config
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("align", context_settings=FROM_ENVIRONMENT)(align.align)
+app.command("check", context_settings=FROM_ENVIRONMENT)(check.check)
 app.command("replay")(replay.replay)
 app.command("config")(config.config)
 
@@ -57,7 +58,11 @@ def _tpo(
     """Align a language model's answers with a reward while it answers (test-time preference optimization)."""
     loaded = load_config(config_file, align_options())
     context.obj = loaded
-    context.default_map = {"align": loaded.options}
+    checked = inspect.signature(check.check).parameters
+    context.default_map = {
+        "align": loaded.options,
+        "check": {name: value for name, value in loaded.options.items() if name in checked},
+    }
 
 
 def main() -> None:

@@ -57,6 +57,11 @@ class Batched:
         # Shielded: another query may wait for the same score.
         return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
 
+    @property
+    def inside(self) -> list[Reward]:
+        """What it is made of."""
+        return [self.reward]
+
     async def connect(self) -> None:
         """Have what is inside find out what serves it."""
         await connect(self.reward)

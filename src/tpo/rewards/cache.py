@@ -65,6 +65,11 @@ class Cached:
                 await asyncio.to_thread(self._write, new)
         return [found[key] for key in keys]
 
+    @property
+    def inside(self) -> list[Reward]:
+        """What it is made of."""
+        return [self.reward]
+
     async def connect(self) -> None:
         """Have what is inside find out what serves it."""
         await connect(self.reward)

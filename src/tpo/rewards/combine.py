@@ -80,6 +80,11 @@ class Combined:
             for i, price in enumerate(prices)
         ]
 
+    @property
+    def inside(self) -> list[Reward | PoolReward]:
+        """What it is made of."""
+        return list(self._terms.values())
+
     async def connect(self) -> None:
         """Have all terms find out what serves them."""
         for reward in self._terms.values():

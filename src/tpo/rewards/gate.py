@@ -46,6 +46,11 @@ class Gate:
         kept, based = await asyncio.gather(self.requirements.score(conversations), ask(self.base, conversations))
         return [self._combined(*pair) for pair in zip(kept, based, strict=True)]
 
+    @property
+    def inside(self) -> list[Reward | PoolReward]:
+        """What it is made of."""
+        return [self.base]
+
     async def connect(self) -> None:
         """Have what is inside find out what serves it."""
         await connect(self.base)

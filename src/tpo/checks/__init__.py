@@ -1,0 +1,1 @@
+"""Does it work? Probes of rewards and models, before they mislead."""

@@ -1,0 +1,123 @@
+"""`tpo check`: is everything there, what can it do, and does it work?"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tpo.checks.finding import Report
+from tpo.cli.console import USER_ERROR, note, print_json, reporting
+from tpo.config import Config
+from tpo.errors import ModelError, TPOError
+from tpo.rewards.resolve import AnyReward, resolve_reward
+
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "dim"}
+
+
+@reporting
+def check(
+    context: typer.Context,
+    policy: Annotated[str | None, typer.Option(help="A model, as for align; `none` checks the reward alone.")] = None,
+    policy_model: Annotated[str | None, typer.Option(help="The model's name.")] = None,
+    critic: Annotated[str | None, typer.Option(help="Who criticises, if somebody else.")] = None,
+    critic_model: Annotated[str | None, typer.Option(help="The critic's model name.")] = None,
+    editor: Annotated[str | None, typer.Option(help="Who writes updates, if somebody else.")] = None,
+    editor_model: Annotated[str | None, typer.Option(help="The editor's model name.")] = None,
+    reward: Annotated[str, typer.Option(help="What steers, as for align.")] = "surface",
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Human preferences to hold the reward against (repeatable); checks nothing else."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Check models and reward: what they are, what they can do, and whether they work.
+
+    The exit code is 0 if nothing failed, and 2 otherwise.
+    """
+    configured: Config = context.obj
+    found = resolve_reward(reward, named=configured.rewards)
+    if pairs:
+        asyncio.run(_accuracy(found, pairs, as_json))
+        return
+    roles = [("policy", policy or "embedded", policy_model), ("critic", critic, critic_model)]
+    reports = asyncio.run(_all([*roles, ("editor", editor, editor_model)], found))
+    if as_json:
+        print_json({"reports": msgspec.to_builtins(reports)})
+    else:
+        Console(soft_wrap=False).print(_table(reports))
+    if any(report.failures for report in reports):
+        raise typer.Exit(USER_ERROR)
+
+
+async def _all(roles: list[tuple[str, str | None, str | None]], reward: AnyReward | None) -> list[Report]:
+    from tpo.checks.finding import Finding
+    from tpo.checks.model import check_model
+    from tpo.checks.reward import check_reward, scoring_inside
+    from tpo.models.resolve import open_model
+
+    reports = []
+    policy = roles[0][1]
+    for role, spec, name in roles:
+        where = spec or (policy if name else None)
+        if where is None or where == "none":
+            continue
+        try:
+            model = await open_model(where, role, name, note)
+        except TPOError as error:
+            if not isinstance(error, ModelError):
+                raise
+            reports.append(Report(f"{role}: {where}", [Finding("connection", "fail", str(error))]))
+            continue
+        report = await check_model(model)
+        reports.append(Report(f"{role}: {report.subject}", report.findings))
+        await model.aclose()
+    for one in scoring_inside(reward):
+        report = await check_reward(one)
+        reports.append(Report(f"reward: {report.subject}", report.findings))
+    return reports
+
+
+async def _accuracy(reward: AnyReward | None, files: list[Path], as_json: bool) -> None:
+    from tpo.checks.pairs import agreement, agreement_of_length, difference, read_pairs, share
+    from tpo.rewards.asking import close, connect
+
+    if reward is None:
+        return
+    await connect(reward)
+    rows = []
+    for file in files:
+        pairs = read_pairs(file)
+        ours, length = await agreement(reward, pairs), agreement_of_length(pairs)
+        rows.append((file.name, len(pairs), share(ours), share(length), difference(ours, length)))
+    await close(reward)
+    headings = ("pairs", "n", "reward", "length alone", "difference")
+    if as_json:
+        print_json({"reward": reward.name, "rows": [dict(zip(headings, row, strict=True)) for row in rows]})
+        return
+    table = Table(title=f"Agreement with people in percent, 95 % intervals: {reward.name}")
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def _table(reports: list[Report]) -> Table:
+    table = Table()
+    for heading in ("what", "state", "found"):
+        table.add_column(heading, overflow="fold")
+    for report in reports:
+        table.add_section()
+        table.add_row(Text(report.subject, style="bold"), "", "")
+        for finding in report.findings:
+            said = f"{finding.said}\n→ {finding.remedy}" if finding.remedy else finding.said
+            table.add_row(Text(f"  {finding.what}"), Text(finding.state, style=COLOURS[finding.state]), Text(said))
+    return table

@@ -1,0 +1,154 @@
+"""`verifier:code`: the code in an answer passes unit tests, run in a sandbox."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from tpo.errors import InputError, RewardError
+from tpo.rewards.protocol import Score
+from tpo.rewards.verifiers import sandbox
+from tpo.rewards.verifiers.answers import clipped, last_code
+from tpo.rewards.verifiers.code_tests import Suite, read_suite
+from tpo.rewards.verifiers.references import References, as_references, field_of
+from tpo.rewards.verifiers.verifier import Verifier
+
+_SHOWN = 3
+_NOT_RUN = "it was not run"
+
+
+class CodeTests(Verifier[Suite]):
+    """The share of unit tests that the last fenced code block of an answer passes.
+
+    The code runs in a process of its own; `sandbox` says how it is confined, and `isolation` how well that works
+    on this system. Tests and code share the process: code that is written to deceive its tests can.
+
+    Args:
+        tests: Python code with tests (see `code_tests.read_suite`), or tests for each query.
+        allow_code: must be True: whoever sets it agrees that code written by a model runs on this machine.
+        reveal: whether the feedback shows the tests that fail, and so what they expect.
+        limits: what one answer may use.
+
+    Raises:
+        InputError: `allow_code` is not set, the tests cannot be used, or the system cannot confine code.
+    """
+
+    def __init__(
+        self,
+        tests: str | References[Suite],
+        *,
+        allow_code: bool = False,
+        reveal: bool = False,
+        limits: sandbox.Limits | None = None,
+    ) -> None:
+        allowed(allow_code)
+        references = tests if isinstance(tests, References) else as_references(_suite(tests))
+        self._limits = limits or sandbox.Limits()
+        self.isolation = sandbox.launch()
+        doors = self.isolation.open_doors()
+        if doors:
+            warnings.warn(f"verifier:code: on this system the code can {' and '.join(doors)}.", stacklevel=2)
+        settings = [f"{self._limits.seconds:g} s", *(["reveal"] if reveal else [])]
+        super().__init__("code", references, settings, threads=min(4, os.cpu_count() or 1))
+        self._reveal = reveal
+
+    def check(self, answer: str, reference: Suite) -> Score:
+        """Run one answer's code."""
+        code = last_code(answer)
+        if code is None or not code.strip():
+            fault = "there is no fenced code block (```python … ```) to run" if code is None else "the code is empty"
+            return Score(0.0, dict.fromkeys(reference.shown, 0.0), fault)
+        steps = [step._asdict() for step in reference.steps]
+        outcome = sandbox.run({"code": code, "steps": steps}, self._limits)
+        faults = self._faults(reference, outcome)
+        parts = {name: float(name not in faults) for name in reference.shown}
+        value = sum(parts.values()) / len(parts)
+        return Score(value, parts, self._words(faults, reference))
+
+    def _faults(self, suite: Suite, outcome: sandbox.Outcome) -> dict[str, str]:
+        """What is wrong, by test; all tests carry the same fault if the code stopped before them."""
+        events = outcome.events
+        if not any("confined" in event for event in events):
+            raise RewardError("verifier:code: the sandbox did not start; try again, or allow it more time.")
+        loaded = next((event for event in events if "loaded" in event), None)
+        setup = next((event["setup"] for event in events if "setup" in event), None)
+        if setup is not None:
+            stopped = f"the tests could not be prepared: {setup}"
+        elif loaded is None or loaded["loaded"] is not None:
+            stopped = f"the code does not run: {loaded['loaded'] if loaded else self._end(outcome)}"
+        else:
+            stopped = _NOT_RUN
+        faults = dict.fromkeys(suite.shown, stopped)
+        for event in events:
+            if event.get("start") in faults:
+                faults[event["start"]] = self._end(outcome)
+            if event.get("end") in faults:
+                fault = event.get("fault")
+                if fault is None:
+                    del faults[event["end"]]
+                else:
+                    faults[event["end"]] = str(fault)
+        return faults
+
+    def _end(self, outcome: sandbox.Outcome) -> str:
+        if outcome.timed_out:
+            return f"it did not finish within {self._limits.seconds:g} s"
+        return "the program ended in the middle of it, by exiting, crashing, or using too much memory or time"
+
+    def _words(self, faults: dict[str, str], suite: Suite) -> str:
+        total = len(suite.shown)
+        noun = "test" if total == 1 else "tests"
+        if not faults:
+            return f"passed {'the' if total == 1 else f'all {total}'} {noun}"
+        messages = list(dict.fromkeys(faults.values()))
+        if len(messages) == 1 and messages[0].startswith("the "):
+            return f"passed {total - len(faults)} of {total} {noun}; {clipped(messages[0])}"
+        # A test that was not run says less than the one that kept it from running.
+        told = sorted(faults.items(), key=lambda fault: fault[1] == _NOT_RUN)[:_SHOWN]
+        said = [self._said(name, fault, suite) for name, fault in told]
+        more = len(faults) - len(said)
+        said += [f"and {more} more"] if more > 0 else []
+        return f"passed {total - len(faults)} of {total} {noun}; failed: {'; '.join(said)}"
+
+    def _said(self, name: str, fault: str, suite: Suite) -> str:
+        shown = f" `{clipped(suite.shown[name])}`" if self._reveal else ""
+        return f"{name}{shown} ({clipped(fault)})"
+
+
+def allowed(allow_code: bool) -> None:
+    """Make sure that the user agreed to run code.
+
+    Raises:
+        InputError: they did not; the message says how to.
+    """
+    if allow_code is not True:
+        raise InputError(
+            "verifier:code runs code that a model wrote on this machine, so it is off until you allow it: "
+            "add allow_code=true (in Python, allow_code=True)."
+        )
+
+
+def _suite(tests: str) -> Suite:
+    try:
+        return read_suite(tests)
+    except ValueError as error:
+        raise InputError(f"The tests cannot be used: {error}.") from error
+
+
+def suite_of(row: Mapping[str, Any], field: str) -> Suite:
+    """The tests of a line: Python, or a list of statements (MBPP); with "entry_point", HumanEval's `check` is called.
+
+    Raises:
+        ValueError: there are none.
+    """
+    value = field_of(row, field)
+    pieces = value if isinstance(value, list) else [value]
+    if not all(isinstance(piece, str) for piece in pieces):
+        raise ValueError(f"the tests in {field!r} are neither text nor a list of texts")
+    source = "\n".join(pieces)
+    entry = row.get("entry_point")
+    if isinstance(entry, str) and entry.isidentifier():
+        source += f"\n\ncheck({entry})\n"
+    return read_suite(source)

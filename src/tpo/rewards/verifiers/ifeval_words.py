@@ -1,0 +1,145 @@
+"""IFEval's instructions on words: how many, which ones, in what language and case.
+
+Each function takes the arguments of one instruction and returns what it asks for, in words, and its check.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from tpo.rewards import text
+from tpo.rewards.languages import NAMES, RELATIVES, likelihoods
+from tpo.rewards.rule_kinds import Check
+from tpo.rewards.rules import parse_rule
+from tpo.rewards.verifiers import ifeval_text
+
+Asked = tuple[str, Check]
+
+
+def _counted(relation: str, limit: int, thing: str, count: Callable[[str], int], said: str = "has {} {}") -> Asked:
+    """At least, or less than, so many of a thing."""
+    if relation not in ("at least", "less than"):
+        raise ValueError(f"the relation {relation!r} is unknown; it is 'at least' or 'less than'")
+
+    def check(answer: str) -> str | None:
+        found = count(answer)
+        kept = found >= limit if relation == "at least" else found < limit
+        return None if kept else said.format(found, _plural(found, thing))
+
+    return f"{relation} {limit} {_plural(limit, thing)}", check
+
+
+def _plural(number: int, thing: str) -> str:
+    head, blank, rest = thing.partition(" ")
+    return thing if number == 1 else f"{head}s{blank}{rest}"
+
+
+def number_words(num_words: int, relation: str) -> Asked:
+    """At least or less than so many words."""
+    return _counted(relation, num_words, "word", lambda answer: len(ifeval_text.words(answer)))
+
+
+def number_sentences(num_sentences: int, relation: str) -> Asked:
+    """At least or less than so many sentences."""
+    return _counted(relation, num_sentences, "sentence", ifeval_text.sentences)
+
+
+def capital_word_frequency(capital_relation: str, capital_frequency: int) -> Asked:
+    """At least or less than so many words in capital letters."""
+    thing = "word in capital letters"
+    return _counted(capital_relation, capital_frequency, thing, lambda one: len(ifeval_text.capital_words(one)))
+
+
+def frequency(keyword: str, frequency: int, relation: str) -> Asked:
+    """A keyword at least or less than so many times, also inside of longer words."""
+    sought = re.compile(re.escape(keyword.strip()), re.IGNORECASE)
+    thing = f'use of "{keyword.strip()}"'
+    return _counted(relation, frequency, thing, lambda answer: len(sought.findall(answer)))
+
+
+def letter_frequency(letter: str, let_frequency: int, let_relation: str) -> Asked:
+    """A letter (or another sign) at least or less than so many times; case does not matter."""
+    if len(letter.strip()) != 1:
+        raise ValueError(f"the letter {letter!r} is not one character")
+    sought = letter.strip().lower()
+    thing = f'letter "{sought}"' if sought.isalpha() else f'sign "{sought}"'
+    return _counted(let_relation, let_frequency, thing, lambda answer: answer.lower().count(sought))
+
+
+def existence(keywords: list[str]) -> Asked:
+    """Every keyword somewhere, also inside of longer words."""
+    sought = _texts(keywords)
+
+    def check(answer: str) -> str | None:
+        missing = [word for word in sought if not re.search(re.escape(word), answer, re.IGNORECASE)]
+        return f"lacks {_listed(missing)}" if missing else None
+
+    return f"the keywords {_listed(sought)}", check
+
+
+def forbidden_words(forbidden_words: list[str]) -> Asked:
+    """None of these as a whole word."""
+    sought = _texts(forbidden_words)
+
+    def check(answer: str) -> str | None:
+        found = [word for word in sought if re.search(rf"\b{re.escape(word)}\b", answer, re.IGNORECASE)]
+        return f"uses {_listed(found)}" if found else None
+
+    return f"none of the words {_listed(sought)}", check
+
+
+def _texts(words: list[str]) -> list[str]:
+    if not all(isinstance(word, str) and word for word in words):
+        raise ValueError(f"the words {words!r} are not all text")
+    return sorted(set(words))
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)
+
+
+def response_language(language: str) -> Asked:
+    """Written in one language, given by its ISO 639-1 code."""
+    return _language(language)
+
+
+# Another language must be this much likelier, since short answers look like many. As in the rule `language`, but
+# that one leaves code out, which IFEval does not.
+_CLEARLY = 4.0
+
+
+def _language(code: str) -> Asked:
+    wanted = parse_rule(f"language={code}").describe()
+    accepted = {code.lower(), *RELATIVES.get(code.lower(), ())}
+
+    def check(answer: str) -> str | None:
+        likely = likelihoods(answer.lower())  # capitals alone mislead the identifier
+        best = max(likely, key=lambda language: likely[language], default=None)
+        if best is None or best in accepted or likely[best] < _CLEARLY * sum(likely.get(one, 0.0) for one in accepted):
+            return None
+        return f"seems to be in {NAMES.get(best, 'another language')}"
+
+    return wanted, check
+
+
+def english_capital() -> Asked:
+    """English, without a small letter."""
+    return _cased("capital", str.isupper)
+
+
+def english_lowercase() -> Asked:
+    """English, without a capital letter."""
+    return _cased("lowercase", str.islower)
+
+
+def _cased(case: str, is_case: Callable[[str], bool]) -> Asked:
+    _, in_english = _language("en")
+
+    def check(answer: str) -> str | None:
+        if is_case(answer):
+            return in_english(answer)
+        wrong = next((word for word in text.words(answer) if not is_case(word) and any(map(str.isalpha, word))), "")
+        return f'has letters that are not {case}, as in "{wrong}"' if wrong else f"has no {case} letters"
+
+    return f"English in {case} letters only", check
