@@ -20,7 +20,7 @@ EXAMPLES = (
     Example(
         "What is the capital of France, and what river runs through it?",
         "The capital of France is Paris, and the river Seine runs through it.",
-        "I do not care about your question. Bananas are yellow, and my neighbour has a dog that barks at night. Go away.",
+        "I do not care about your question. Bananas are yellow, and my neighbour has a dog that barks. Go away.",
     ),
     Example(
         "How do I boil an egg so that the yolk stays soft?",
@@ -39,7 +39,7 @@ EXAMPLES = (
         "Write a Python function that returns the sum of the even numbers in a list.",
         "```python\ndef sum_of_evens(numbers):\n    return sum(n for n in numbers if n % 2 == 0)\n```\nIt adds up "
         "every number that is divisible by two; an empty list gives 0.",
-        "Sure! The weather is nice today, and weather is an interesting subject that people like to talk about at length, "
+        "Sure! The weather is nice today, and weather is an interesting subject that people like to talk about, "
         "for instance when they wait for a bus, or when they meet somebody in a lift and have nothing better to say.",
     ),
     Example(

@@ -1,0 +1,26 @@
+"""What tests of several folders share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tpo.models.embedded import EmbeddedServer
+
+
+@pytest.fixture(scope="session")
+def embedded_server() -> Iterator[EmbeddedServer]:
+    """The default model, loaded once for the whole session: two engines at once would slow each other down."""
+    from tpo.errors import ModelError
+    from tpo.models import embedded, weights
+
+    try:
+        path = weights.smollm2()
+    except ModelError as error:
+        pytest.skip(str(error))
+    server = embedded.start(path)
+    yield server
+    server.close()
