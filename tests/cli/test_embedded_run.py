@@ -1,0 +1,94 @@
+"""The main job on the real built-in model: in the process, and over HTTP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.test_align import tpo
+from tpo.models.embedded import EmbeddedServer
+
+pytestmark = pytest.mark.embedded
+
+RUN = (
+    *("align", "How do I take care of a wooden table?", "--width", "5", "--depth", "2"),
+    *("--max-tokens", "64", "--seed", "7"),
+)
+    "align",
+    "How do I take care of a wooden table?",
+    "--width",
+    "5",
+    "--depth",
+    "2",
+    "--max-tokens",
+    "64",
+    "--seed",
+    "7",
+)
+
+
+def whole(result: dict[str, Any]) -> None:
+    """A complete run at D2-N5: all answers scored, both critiques there, every token accounted for."""
+    assert [len(step["candidates"]) for step in result["steps"]] == [5, 5, 5]
+    assert [bool(step["loss"] and step["gradient"]) for step in result["steps"]] == [False, True, True]
+    candidates = {c["id"]: c for step in result["steps"] for c in step["candidates"]}
+    assert all(c["error"] is None and c["reward"] is not None for c in candidates.values() if c["text"])
+    assert result["reward"] == max(c["reward"] for c in candidates.values() if c["reward"] is not None)
+    assert result["answer"] == candidates[result["chosen"]]["text"]
+    assert result["stop"] == "depth"
+    usage = result["usage"]
+    drawn = [[c["tokens"] for c in step["candidates"]] for step in result["steps"]]
+    assert usage["policy"]["completion_tokens"] == sum(drawn[0])
+    assert usage["editor"]["completion_tokens"] == sum(drawn[1]) + sum(drawn[2])
+    assert all(1 <= tokens <= 64 for step in drawn for tokens in step)
+    assert (usage["policy"]["calls"], usage["critic"]["calls"], usage["editor"]["calls"]) == (1, 4, 2)
+
+
+async def test_a_run_in_the_process_repeats_and_replays(tmp_path: Path) -> None:
+    first = await tpo(*RUN, "--json", "--quiet", "--trace", str(tmp_path / "trace.jsonl"))
+    assert first.code == 0, first.err
+    result = json.loads(first.out)
+    whole(result)
+    again = json.loads((await tpo(*RUN, "--json", "--quiet")).out)
+    assert again["answer"] == result["answer"]
+    assert again["steps"] == result["steps"]
+    replayed = await tpo("replay", str(tmp_path / "trace.jsonl"), "--json")
+    assert json.loads(replayed.out) == result
+
+
+async def test_the_same_over_http(embedded_server: EmbeddedServer) -> None:
+    ran = await tpo(*RUN, "--json", "--quiet", "--policy", embedded_server.url, TPO_API_KEY=embedded_server.api_key)
+    assert ran.code == 0, ran.err
+    whole(json.loads(ran.out))
+
+
+async def test_a_wrong_key_is_one_clear_line(embedded_server: EmbeddedServer) -> None:
+    ran = await tpo(*RUN, "--policy", embedded_server.url, TPO_API_KEY="wrong")
+    assert ran.code == 2
+    assert "refused the key" in ran.err
+    assert "TPO_API_KEY" in ran.err
+
+
+async def test_a_prompt_that_does_not_fit_is_told(
+    embedded_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "long.txt").write_text("hello " * 9000)
+    ran = await tpo(
+        *("align", "--file", str(tmp_path / "long.txt"), "--method", "sample", "--policy", embedded_server.url),
+        TPO_API_KEY=embedded_server.api_key,
+    )
+    assert ran.code == 2
+    assert "9031 tokens" in ran.err
+    assert "8192" in ran.err
+
+
+async def test_checking_the_built_in_model(embedded_server: EmbeddedServer) -> None:
+    ran = await tpo("check", "--policy", embedded_server.url, "--json", TPO_API_KEY=embedded_server.api_key)
+    assert ran.code == 0, ran.out
+    findings = {f["what"]: f for f in json.loads(ran.out)["reports"][0]["findings"]}
+    assert findings["seeds"]["state"] == "ok"
+    assert findings["choices per request"]["said"] == "2 for n=2"
+    assert "8192" in findings["context"]["said"]
