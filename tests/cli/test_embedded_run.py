@@ -17,17 +17,6 @@ RUN = (
     *("align", "How do I take care of a wooden table?", "--width", "5", "--depth", "2"),
     *("--max-tokens", "64", "--seed", "7"),
 )
-    "align",
-    "How do I take care of a wooden table?",
-    "--width",
-    "5",
-    "--depth",
-    "2",
-    "--max-tokens",
-    "64",
-    "--seed",
-    "7",
-)
 
 
 def whole(result: dict[str, Any]) -> None:
@@ -72,9 +61,7 @@ async def test_a_wrong_key_is_one_clear_line(embedded_server: EmbeddedServer) ->
     assert "TPO_API_KEY" in ran.err
 
 
-async def test_a_prompt_that_does_not_fit_is_told(
-    embedded_server: EmbeddedServer, tmp_path: Path
-) -> None:
+async def test_a_prompt_that_does_not_fit_is_told(embedded_server: EmbeddedServer, tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("hello " * 9000)
     ran = await tpo(
         *("align", "--file", str(tmp_path / "long.txt"), "--method", "sample", "--policy", embedded_server.url),
