@@ -18,6 +18,8 @@ from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored
 
 PREVIEW = 200
 CRITIQUE_LINES = 8
+# Prompts whose replies are candidates; the others are answered by the critic.
+ANSWERS = ("answer", "update", "revision_update")
 
 
 class Tally:
@@ -114,14 +116,16 @@ class Live(Silence):
     """The run as a screenful that changes in place."""
 
     def __init__(self, console: Console) -> None:
-        self._live = RichLive(console=console, refresh_per_second=8, transient=False, get_renderable=self._render)
         self._tally = Tally()
         self._title = "starting"
         self._step = 0
         self._rows: dict[str, tuple[Sampled, Scored | None]] = {}
+        self._growing: dict[int, str] = {}
         self._best: dict[int, float] = {}
         self._writing: tuple[str, str] = ("", "")
         self._note = ""
+        # Last: it draws the first picture at once.
+        self._live = RichLive(console=console, refresh_per_second=8, get_renderable=self._render)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -143,12 +147,16 @@ class Live(Silence):
                 self._title = f"{plan.method} {size} · {plan.models['policy']} · reward {plan.reward or 'none'}"
             case Prompted():
                 self._step = event.step
-                self._writing = (event.name, "")
-                if (event.width is not None and event.step > 0) or event.width is not None:
-                    self._rows = {}
-            case TextGrew() if event.name not in ("answer", "update", "revision_update"):
+                if event.width is not None:
+                    self._rows, self._growing = {}, {}
+                else:
+                    self._writing = (event.name, "")
+            case TextGrew() if event.name in ANSWERS:
+                self._growing[event.index] = self._growing.get(event.index, "") + event.text
+            case TextGrew():
                 self._writing = (event.name, self._writing[1] + event.text)
             case Sampled():
+                self._growing.pop(event.index, None)
                 self._rows[event.id] = (event, None)
             case Scored() if event.id in self._rows:
                 self._rows[event.id] = (self._rows[event.id][0], event)
@@ -187,6 +195,8 @@ class Live(Silence):
             text = (scored.error if scored and scored.error else None) or one_line(sampled.text)
             best = scored is not None and scored.reward is not None and scored.reward == top
             table.add_row(sampled.id, reward, str(sampled.tokens), Text(text), style="bold green" if best else None)
+        for index, text in sorted(self._growing.items()):
+            table.add_row(f"{self._step}.{index}", "…", "", Text(one_line(text), style="dim"))
         return table
 
 
