@@ -151,10 +151,8 @@ class Live(Silence):
                     self._rows, self._growing = {}, {}
                 else:
                     self._writing = (event.name, "")
-            case TextGrew() if event.name in ANSWERS:
-                self._growing[event.index] = self._growing.get(event.index, "") + event.text
             case TextGrew():
-                self._writing = (event.name, self._writing[1] + event.text)
+                self._grow(event)
             case Sampled():
                 self._growing.pop(event.index, None)
                 self._rows[event.id] = (event, None)
@@ -170,6 +168,12 @@ class Live(Silence):
                 self._note = ""
             case Ended():
                 self._note = f"ended: {event.stop}, the answer is {event.chosen}"
+
+    def _grow(self, event: TextGrew) -> None:
+        if event.name in ANSWERS:
+            self._growing[event.index] = self._growing.get(event.index, "") + event.text
+        else:
+            self._writing = (event.name, self._writing[1] + event.text)
 
     def _render(self) -> RenderableType:
         best = "  ".join(f"step {step}: {reward:.3f}" for step, reward in self._best.items())
