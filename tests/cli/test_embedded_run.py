@@ -79,3 +79,4 @@ async def test_checking_the_built_in_model(embedded_server: EmbeddedServer) -> N
     assert findings["seeds"]["state"] == "ok"
     assert findings["choices per request"]["said"] == "2 for n=2"
     assert "8192" in findings["context"]["said"]
+    assert findings["logprobs"]["said"] == "offered"

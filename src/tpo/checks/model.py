@@ -7,6 +7,7 @@ import time
 from tpo.checks.finding import Finding, Report
 from tpo.errors import ModelError
 from tpo.messages import conversation
+from tpo.models.openai import OpenAIModel
 from tpo.models.protocol import Choice, Model, Request, Usage
 
 QUESTION = "Name one thing that floats on water, and say in a sentence why."
@@ -28,6 +29,9 @@ async def check_model(model: Model) -> Report:
     try:
         findings += await _answers(model)
         findings += [await _choices(model), await _seeds(model)]
+        if isinstance(model, OpenAIModel):
+            offered = "offered" if await model.offers_logprobs() else "not offered: a judge's grades are parsed instead"
+            findings.append(Finding("logprobs", "info", offered))
     except ModelError as error:
         findings.append(Finding("answers", "fail", str(error)))
     return Report(model.name, findings)

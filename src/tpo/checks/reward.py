@@ -27,6 +27,7 @@ MODELS = (*RAW, "llamacpp", "nim", "judge")
 SAME = 2e-2
 # About 4,000 tokens: longer than most answers, shorter than most contexts.
 LONG_WORDS = 3000
+BATCH = 32
 
 
 async def check_reward(reward: Reward | PoolReward, *, thorough: bool = True) -> Report:
@@ -44,7 +45,7 @@ async def check_reward(reward: Reward | PoolReward, *, thorough: bool = True) ->
         await connect(reward)
         findings += await _basics(reward, EXAMPLES if thorough else EXAMPLES[:3])
         if thorough and not any(finding.state == "fail" for finding in findings):
-            findings += [await _repeats(reward), await _long(reward)]
+            findings += [await _repeats(reward), await _batch(reward), await _long(reward)]
         if _kind(reward) not in (*MODELS, "surface"):
             # A rule, or somebody's own function, need not care for what the built-in pairs are about.
             findings = [_milder(finding) for finding in findings]
@@ -132,6 +133,17 @@ async def _repeats(reward: Reward | PoolReward) -> Finding:
             "Scores are mixed up between answers, or padding leaks into them: try a batch size of 1.",
         )
     return Finding("order and repetition", "ok", "the same answers in another order score the same")
+
+
+async def _batch(reward: Reward | PoolReward) -> Finding:
+    question = conversation(EXAMPLES[1].question)
+    given = [answered(question, f"{EXAMPLES[1].good} (Version {number}.)") for number in range(BATCH)]
+    began = time.perf_counter()
+    await _scores(reward, given if isinstance(reward, Reward) else given[:4])
+    seconds = max(time.perf_counter() - began, 1e-6)
+    if not isinstance(reward, Reward):
+        return Finding("batch", "info", f"a pool of 4 ranked in {seconds:.2f} s")
+    return Finding("batch", "info", f"{BATCH} answers at once in {seconds:.2f} s, {BATCH / seconds:.0f} a second")
 
 
 async def _long(reward: Reward | PoolReward) -> Finding:

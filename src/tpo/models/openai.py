@@ -63,6 +63,32 @@ class OpenAIModel:
         """Close the connections."""
         await self._client.aclose()
 
+    async def offers_logprobs(self) -> bool:
+        """Whether the server tells the likeliest alternatives of a token, which judges make use of.
+
+        Raises:
+            ModelError: the server cannot be asked.
+        """
+        url = f"{self.endpoint.shown}/chat/completions"
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": "Say yes or no."}],
+            self.profile.token_limit: 1,
+            "logprobs": True,
+            "top_logprobs": 2,
+        }
+        with explained(url):
+            response = await self._client.post(self.endpoint.at("chat/completions"), json=body)
+        if response.status_code == 400:  # a server that does not know the field
+            return False
+        if response.status_code != 200:
+            raise self._refused(response, url)
+        if "json" not in response.headers.get("content-type", ""):
+            return False
+        choices = _choices(_json(response.content, url))
+        told = (choices[0].get("logprobs") or {}).get("content") if choices else None
+        return bool(told and told[0].get("top_logprobs"))
+
     async def generate(
         self,
         request: Request,
