@@ -14,6 +14,7 @@ from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered
 from tpo.api import replay
 from tpo.engine.journal import Journal, mend, read_journal
+from tpo.engine.limits import Budget
 from tpo.engine.records import Called, Ended, Plan, Record, Replied, Sampled, Scored, Settings, Started
 from tpo.engine.result import result_of
 from tpo.errors import JournalError
@@ -56,6 +57,18 @@ async def test_a_resumed_run_counts_what_was_spent_before() -> None:
     resumed = await drive(FakeModel(by_seed), seed=3, journal=Journal(None, journal.records[: cut + 1]))
     assert resumed.usage["policy"].calls == 3
     assert resumed.usage["critic"].calls == 4
+
+
+async def test_a_resumed_run_whose_budget_is_spent_still_has_its_answers() -> None:
+    journal = Journal()
+    expected = await drive(FakeModel(by_seed), seed=3, budget=Budget(tokens=120), journal=journal)
+    assert expected.stop == "budget"
+    model = FakeModel(by_seed)
+    again = await drive(model, seed=3, budget=Budget(tokens=120), journal=Journal(None, journal.records))
+    assert model.requests == []
+    assert (again.answer, again.reward, again.stop) == (expected.answer, expected.reward, "budget")
+    more = await drive(FakeModel(by_seed), seed=3, budget=Budget(tokens=10_000), journal=Journal(None, journal.records))
+    assert more.stop == "depth"
 
 
 async def test_failed_answers_are_drawn_again_on_resume() -> None:

@@ -93,6 +93,7 @@ class Driver:
         try:
             return await self._to_an_end(search)
         except TPOError as error:
+            self._recall()
             chosen = self._seen.chosen.id if self._seen.candidates else None
             with suppress(JournalError):  # where the journal itself is what failed
                 self._write(Ended("error", chosen, self._seconds(), str(error)))
@@ -174,8 +175,13 @@ class Driver:
     def _grown(self, place: Place) -> Callable[[int, str], None]:
         return lambda index, text: self._listen(TextGrew(place.turn, place.action, place.prompt.name, index, text))
 
+    def _recall(self) -> None:
+        # A resumed run may end before it has come back to the answers that an earlier process drew.
+        self._seen.add(candidate_of(*pair) for pair in self._past.scores())
+
     async def _salvage(self) -> None:
         """Make the best of a run that was stopped before any answer had a reward: what was paid for is used."""
+        self._recall()
         if any(candidate.reward is not None for candidate in self._seen.candidates):
             return
         waiting = Past(self._journal.records).unscored()
