@@ -100,14 +100,28 @@ class OpenAIModel:
         async with self._room:
             try:
                 await self._call(request, usage, on_choice, on_text)
-            except ContextOverflow as overflow:
-                room = overflow.context - overflow.prompt_tokens
-                if room < 1 or room >= request.max_tokens:
-                    raise ModelError(
-                        f"The prompt has {overflow.prompt_tokens} tokens and {self.name} takes {overflow.context} in "
-                        f"all: shorten the query, or serve the model with a longer context."
-                    ) from overflow
-                await self._call(msgspec.structs.replace(request, max_tokens=room), usage, on_choice, on_text)
+            except ContextOverflow:
+                # Less is left of the context than the answer may take. Without a limit it gets what is left, which
+                # servers know exactly and often do not tell.
+                await self._unlimited(request, usage, on_choice, on_text)
+
+    async def _unlimited(
+        self,
+        request: Request,
+        usage: Usage,
+        on_choice: Callable[[Choice], None],
+        on_text: Callable[[int, str], None],
+    ) -> None:
+        try:
+            await self._call(msgspec.structs.replace(request, max_tokens=None), usage, on_choice, on_text)
+        except ContextOverflow as overflow:
+            context = overflow.context or self.context
+            if overflow.prompt_tokens is None or context is None:
+                raise
+            raise ModelError(
+                f"The prompt has {overflow.prompt_tokens} tokens and {self.name} takes {context} in all: shorten the "
+                f"query, or serve the model with a longer context."
+            ) from overflow
 
     async def _call(
         self,
@@ -146,10 +160,11 @@ class OpenAIModel:
             "messages": request.messages,
             "temperature": request.temperature,
             "top_p": request.top_p,
-            self.profile.token_limit: request.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if request.max_tokens is not None:
+            body[self.profile.token_limit] = request.max_tokens
         if request.n > 1:
             body["n"] = request.n
         if request.seed is not None and self.profile.seeds:

@@ -19,7 +19,7 @@ class Request(msgspec.Struct, frozen=True):
         n: how many choices to ask for; a server may return fewer.
         temperature: sampling temperature.
         top_p: nucleus mass.
-        max_tokens: completion tokens per choice; clipped where the model's context leaves less.
+        max_tokens: completion tokens per choice; None for whatever the model's context leaves.
         seed: seed of the first choice, the next one has `seed + 1` and so on; None for none.
     """
 
@@ -27,7 +27,7 @@ class Request(msgspec.Struct, frozen=True):
     n: int = 1
     temperature: float = 0.7
     top_p: float = 0.95
-    max_tokens: int = 1024
+    max_tokens: int | None = 1024
     seed: int | None = None
 
 

@@ -169,6 +169,12 @@ def _hf(rest: str) -> Reward:
     return HfReward.load(rest)
 
 
+def _judge(rest: str) -> AnyReward:
+    from tpo.rewards.judges.spec import parse_judge
+
+    return parse_judge(rest)
+
+
 def _verifier(rest: str) -> Reward:
     from tpo.rewards.verifiers.parse import parse_verifier
 
@@ -184,6 +190,7 @@ KINDS = {
     "python": Kind("python:module:function", _python),
     **{kind: Kind(f"{kind}:URL", _served(kind)) for kind in ("vllm", "sglang", "tei", "llamacpp", "nim", "http")},
     "hf": Kind("hf:NAME_OR_DIR", _hf),
+    "judge": Kind("judge:URL", _judge),
     "verifier": Kind("verifier:NAME", _verifier),
     "none": Kind("none", _none),
 }

@@ -15,7 +15,8 @@ from tpo.errors import ModelError, ModelUnavailable
 
 RETRIED_STATUS = frozenset({408, 409, 429})
 
-# How servers say that a prompt, or a prompt and its answer, do not fit. The groups are what the texts have in common.
+# How servers say that a prompt, or a prompt and its answer, do not fit, and the sizes that they may name.
+_OVERFLOW = re.compile(r"context (?:length|size|window)|max_model_len|max_tokens|max_completion_tokens", re.IGNORECASE)
 _CONTEXT = re.compile(r"(?:context (?:length|size|window)|n_ctx)\D{0,40}?(\d{3,})", re.IGNORECASE)
 _PROMPT = re.compile(
     r"\((\d+) in the messages|has (?:at least )?(\d+) input tokens|passed (\d+) input tokens|request \((\d+) tokens\)"
@@ -25,9 +26,14 @@ _PROMPT = re.compile(
 
 
 class ContextOverflow(ModelError):
-    """A request that does not fit the model's context, with both sizes in tokens."""
+    """A request that does not fit the model's context.
 
-    def __init__(self, message: str, prompt_tokens: int, context: int) -> None:
+    Attributes:
+        prompt_tokens: tokens of the prompt, at least, where the server says it.
+        context: tokens that the model takes in all, where the server says it.
+    """
+
+    def __init__(self, message: str, prompt_tokens: int | None, context: int | None) -> None:
         super().__init__(message)
         self.prompt_tokens = prompt_tokens
         self.context = context
@@ -74,10 +80,12 @@ def refused(response: httpx.Response, url: str, key_variable: str) -> ModelError
     if 300 <= status < 400:
         target = response.headers.get("location", "elsewhere")
         return ModelError(f"{url} redirects to {target}: give that address instead.")
-    context, prompt = _CONTEXT.search(said), _PROMPT.search(said)
-    if context and prompt:
-        tokens = int(next(group for group in prompt.groups() if group))
-        return ContextOverflow(f"{url} answered {status}: {said}", tokens, int(context[1]))
+    if _OVERFLOW.search(said):
+        context, prompt = _CONTEXT.search(said), _PROMPT.search(said)
+        tokens = int(next(group for group in prompt.groups() if group)) if prompt else None
+        return ContextOverflow(
+            f"{url} refused the request ({status}): {said}", tokens, int(context[1]) if context else None
+        )
     return ModelError(f"{url} refused the request ({status}): {said}")
 
 
