@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 import msgspec
-from httpx_sse import EventSource, SSEError
 
-from tpo.errors import ModelError, ModelUnavailable
+from tpo.errors import ModelError
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Choice, Request, Usage
+from tpo.models.reply import Reply, choices_in, decoded, read_stream
 from tpo.transport.endpoint import Endpoint
 from tpo.transport.failures import ContextOverflow, explained, refused, server_message
 
@@ -85,7 +85,7 @@ class OpenAIModel:
             raise self._refused(response, url)
         if "json" not in response.headers.get("content-type", ""):
             return False
-        choices = _choices(_json(response.content, url))
+        choices = choices_in(decoded(response.content, url))
         told = (choices[0].get("logprobs") or {}).get("content") if choices else None
         return bool(told and told[0].get("top_logprobs"))
 
@@ -140,12 +140,12 @@ class OpenAIModel:
                 if response.status_code != 200:
                     await response.aread()
                     raise self._refused(response, url)
-                reply = _Reply(request.n, self.profile.usage_per_choice, usage, on_choice, on_text, url)
+                reply = Reply(request.n, self.profile.usage_per_choice, usage, on_choice, on_text, url)
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if kind == "text/event-stream":
-                    await _read_stream(response, reply)
+                    await read_stream(response, reply)
                 elif kind == "application/json":  # a server that does not stream
-                    reply.whole(_json(await response.aread(), url))
+                    reply.whole(decoded(await response.aread(), url))
                 else:
                     said = server_message((await response.aread()).decode(errors="replace"))
                     raise ModelError(
@@ -178,136 +178,3 @@ class OpenAIModel:
             return ModelError(self.endpoint.redact(f"{url} does not serve {self.model!r}; it serves {served}."))
         error.args = (self.endpoint.redact(str(error)),)
         return error
-
-
-async def _read_stream(response: httpx.Response, reply: _Reply) -> None:
-    try:
-        async for event in EventSource(response).aiter_sse():
-            if event.data.strip() == "[DONE]":
-                return
-            if event.data:
-                reply.chunk(_json(event.data, reply.url))
-    except SSEError as error:
-        raise ModelError(f"{reply.url} sent a broken event stream: {error}") from error
-
-
-def _json(data: str | bytes, url: str) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        shown = data if isinstance(data, str) else data.decode(errors="replace")
-        raise ModelError(f"{url} sent broken JSON ({error}): {shown[:120]!r}") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{url} sent JSON that is no object: {str(value)[:120]!r}")
-    if value.get("error"):
-        raise ModelError(f"{url} failed while answering: {server_message(msgspec.json.encode(value).decode())}")
-    return value
-
-
-class _Growing(msgspec.Struct):
-    text: list[str] = []
-    reasoning: list[str] = []
-    finish_reason: str | None = None
-    tokens: int = 0
-
-
-class _Reply:
-    """Puts a call's chunks together and hands on each choice once its text and tokens are known."""
-
-    def __init__(
-        self,
-        n: int,
-        usage_per_choice: bool,
-        usage: Usage,
-        on_choice: Callable[[Choice], None],
-        on_text: Callable[[int, str], None],
-        url: str,
-    ) -> None:
-        self.url = url
-        self._alone = n == 1
-        self._usage_per_choice = usage_per_choice
-        self._usage = usage
-        # Tokens of calls before this one (a request that was clipped and sent again shares the usage).
-        self._before = usage.completion_tokens
-        self._on_choice = on_choice
-        self._on_text = on_text
-        self._growing: dict[int, _Growing] = {}
-        self._handed_on: set[int] = set()
-        self._finished: list[int] = []
-
-    def chunk(self, chunk: dict[str, Any]) -> None:
-        """Take one chunk of a stream."""
-        for choice in _choices(chunk):
-            self._grow(choice, choice.get("delta"))
-        if isinstance(chunk.get("usage"), dict):
-            self._count(chunk["usage"])
-
-    def whole(self, completion: dict[str, Any]) -> None:
-        """Take a completion that came in one piece."""
-        for choice in _choices(completion):
-            self._grow({"finish_reason": "stop", **choice}, choice.get("message"))
-        if isinstance(completion.get("usage"), dict):
-            self._count(completion["usage"])
-
-    def end(self) -> None:
-        """The answer is over: hand on what is complete, and complain of what is not."""
-        if not self._growing:
-            raise ModelError(f"{self.url} answered without any choice.")
-        for index in self._finished:
-            self._hand_on(index)
-        if any(growing.finish_reason is None for growing in self._growing.values()):
-            raise ModelUnavailable(f"{self.url} broke off in the middle of its answer.")
-
-    def _grow(self, choice: dict[str, Any], delta: Any) -> None:
-        index = choice.get("index") or 0
-        growing = self._growing.setdefault(index, _Growing())
-        if isinstance(delta, dict):
-            text = delta.get("content") or delta.get("refusal") or ""
-            reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
-            if isinstance(text, str) and isinstance(reasoning, str) and text + reasoning:
-                growing.text.append(text)
-                growing.reasoning.append(reasoning)
-                # A chunk is a token on nearly every server: close enough until the true count comes.
-                growing.tokens += 1
-                self._usage.completion_tokens += 1
-                self._on_text(index, text)
-        if choice.get("finish_reason") and growing.finish_reason is None:
-            growing.finish_reason = choice["finish_reason"]
-            self._finished.append(index)
-            if not (self._alone or self._usage_per_choice):
-                self._hand_on(index)
-
-    def _count(self, usage: dict[str, Any]) -> None:
-        completion = usage.get("completion_tokens") or 0
-        if self._usage_per_choice and self._finished:
-            last = self._finished[-1]
-            self._growing[last].tokens = completion
-        elif self._alone and self._growing:
-            next(iter(self._growing.values())).tokens = completion
-        if self._usage_per_choice or self._alone:
-            completion = sum(growing.tokens for growing in self._growing.values())
-        self._usage.completion_tokens = self._before + completion
-        self._usage.prompt_tokens = usage.get("prompt_tokens") or 0
-        self._usage.cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        if self._usage_per_choice and self._finished:
-            self._hand_on(self._finished[-1])
-
-    def _hand_on(self, index: int) -> None:
-        if index in self._handed_on:
-            return
-        self._handed_on.add(index)
-        growing = self._growing[index]
-        self._on_choice(
-            Choice(
-                index=index,
-                text="".join(growing.text),
-                reasoning="".join(growing.reasoning),
-                finish_reason=growing.finish_reason or "stop",
-                tokens=growing.tokens,
-            )
-        )
-
-
-def _choices(value: dict[str, Any]) -> list[dict[str, Any]]:
-    choices = value.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []

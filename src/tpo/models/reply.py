@@ -1,0 +1,150 @@
+"""Putting a server's answer together: chunks of a stream, or one piece, become choices with their token counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+from httpx_sse import EventSource, SSEError
+
+from tpo.errors import ModelError, ModelUnavailable
+from tpo.models.protocol import Choice, Usage
+from tpo.transport.failures import server_message
+
+
+async def read_stream(response: httpx.Response, reply: Reply) -> None:
+    """Take a stream of server-sent events to its end."""
+    try:
+        async for event in EventSource(response).aiter_sse():
+            if event.data.strip() == "[DONE]":
+                return
+            if event.data:
+                reply.chunk(decoded(event.data, reply.url))
+    except SSEError as error:
+        raise ModelError(f"{reply.url} sent a broken event stream: {error}") from error
+
+
+def decoded(data: str | bytes, url: str) -> dict[str, Any]:
+    """A JSON object that a server sent; an error that it reports inside is raised."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        shown = data if isinstance(data, str) else data.decode(errors="replace")
+        raise ModelError(f"{url} sent broken JSON ({error}): {shown[:120]!r}") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{url} sent JSON that is no object: {str(value)[:120]!r}")
+    if value.get("error"):
+        raise ModelError(f"{url} failed while answering: {server_message(msgspec.json.encode(value).decode())}")
+    return value
+
+
+class _Growing(msgspec.Struct):
+    text: list[str] = []
+    reasoning: list[str] = []
+    finish_reason: str | None = None
+    tokens: int = 0
+
+
+class Reply:
+    """Puts a call's chunks together and hands on each choice once its text and tokens are known."""
+
+    def __init__(
+        self,
+        n: int,
+        usage_per_choice: bool,
+        usage: Usage,
+        on_choice: Callable[[Choice], None],
+        on_text: Callable[[int, str], None],
+        url: str,
+    ) -> None:
+        self.url = url
+        self._alone = n == 1
+        self._usage_per_choice = usage_per_choice
+        self._usage = usage
+        # Tokens of calls before this one (a request that was clipped and sent again shares the usage).
+        self._before = usage.completion_tokens
+        self._on_choice = on_choice
+        self._on_text = on_text
+        self._growing: dict[int, _Growing] = {}
+        self._handed_on: set[int] = set()
+        self._finished: list[int] = []
+
+    def chunk(self, chunk: dict[str, Any]) -> None:
+        """Take one chunk of a stream."""
+        for choice in choices_in(chunk):
+            self._grow(choice, choice.get("delta"))
+        if isinstance(chunk.get("usage"), dict):
+            self._count(chunk["usage"])
+
+    def whole(self, completion: dict[str, Any]) -> None:
+        """Take a completion that came in one piece."""
+        for choice in choices_in(completion):
+            self._grow({"finish_reason": "stop", **choice}, choice.get("message"))
+        if isinstance(completion.get("usage"), dict):
+            self._count(completion["usage"])
+
+    def end(self) -> None:
+        """The answer is over: hand on what is complete, and complain of what is not."""
+        if not self._growing:
+            raise ModelError(f"{self.url} answered without any choice.")
+        for index in self._finished:
+            self._hand_on(index)
+        if any(growing.finish_reason is None for growing in self._growing.values()):
+            raise ModelUnavailable(f"{self.url} broke off in the middle of its answer.")
+
+    def _grow(self, choice: dict[str, Any], delta: Any) -> None:
+        index = choice.get("index") or 0
+        growing = self._growing.setdefault(index, _Growing())
+        if isinstance(delta, dict):
+            text = delta.get("content") or delta.get("refusal") or ""
+            reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
+            if isinstance(text, str) and isinstance(reasoning, str) and text + reasoning:
+                growing.text.append(text)
+                growing.reasoning.append(reasoning)
+                # A chunk is a token on nearly every server: close enough until the true count comes.
+                growing.tokens += 1
+                self._usage.completion_tokens += 1
+                self._on_text(index, text)
+        if choice.get("finish_reason") and growing.finish_reason is None:
+            growing.finish_reason = choice["finish_reason"]
+            self._finished.append(index)
+            if not (self._alone or self._usage_per_choice):
+                self._hand_on(index)
+
+    def _count(self, usage: dict[str, Any]) -> None:
+        completion = usage.get("completion_tokens") or 0
+        if self._usage_per_choice and self._finished:
+            last = self._finished[-1]
+            self._growing[last].tokens = completion
+        elif self._alone and self._growing:
+            next(iter(self._growing.values())).tokens = completion
+        if self._usage_per_choice or self._alone:
+            completion = sum(growing.tokens for growing in self._growing.values())
+        self._usage.completion_tokens = self._before + completion
+        self._usage.prompt_tokens = usage.get("prompt_tokens") or 0
+        self._usage.cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        if self._usage_per_choice and self._finished:
+            self._hand_on(self._finished[-1])
+
+    def _hand_on(self, index: int) -> None:
+        if index in self._handed_on:
+            return
+        self._handed_on.add(index)
+        growing = self._growing[index]
+        self._on_choice(
+            Choice(
+                index=index,
+                text="".join(growing.text),
+                reasoning="".join(growing.reasoning),
+                finish_reason=growing.finish_reason or "stop",
+                tokens=growing.tokens,
+            )
+        )
+
+
+def choices_in(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The choices of a completion or a chunk."""
+    choices = value.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
