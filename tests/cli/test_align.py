@@ -157,7 +157,7 @@ BAD_FILES = {
         (["hi", "--reward", "python:counts:score"], "0 scores for 1 conversation"),
         (["hi", "--reward", "python:kinds:score"], "entry 0 is str 'good'"),
         (["hi", "--require", "max-wrds=3"], "'max-wrds=3' is unknown"),
-        (["hi", "--prompts", "nowhere"], "no prompt folder nowhere"),
+        (["hi", "--prompts", "nowhere"], "no template folder nowhere"),
         (["hi", "--prompts", "prompts"], "names choosen"),
         (["hi", "--temperature", "-1"], "temperature is -1"),
         (["hi", "--top-p", "0"], "top-p is 0"),

@@ -132,7 +132,7 @@ def test_a_broken_folder_is_told_before_anything_is_sent(tmp_path: Path, file: s
 
 
 def test_missing_folders_and_unreadable_templates_are_told(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match="There is no prompt folder"):
+    with pytest.raises(PromptError, match="There is no template folder"):
         PromptSet(tmp_path / "nowhere")
     (tmp_path / "loss.user.jinja").write_bytes(b"\xff\xfe")
     with pytest.raises(PromptError, match="UTF-8"):

@@ -1,10 +1,8 @@
 """A prompt set: a folder of templates that renders every prompt of every method.
 
-A prompt is made of the files `NAME.system.jinja` and `NAME.user.jinja`, one message each; either may be absent.
-NAME is answer, loss, gradient or update, or the revision twin of one of the last three (`revision_loss`, …); a twin
-that has no files is worded like its brother. A user's folder replaces whole prompts: where it has any file of a
-prompt, none of the default's files for that prompt are used. Its `set.toml` names the tags that its update prompt
-asks for.
+The prompts are answer, loss, gradient and update, and the revision twins of the last three (`revision_loss`, …); a twin
+that has no files is worded like its brother. `set.toml` names the tags that the update prompt asks for. Files and
+folders are as `tpo.templates` has them.
 """
 
 from __future__ import annotations
@@ -14,16 +12,16 @@ import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template
 
+from tpo import templates
 from tpo.candidate import Candidate
 from tpo.errors import PromptError
-from tpo.messages import Conversation, Message, question, readable, text_of
+from tpo.messages import Conversation, Message
 from tpo.prompts.extract import read_answer, without_reasoning
 from tpo.prompts.prompt import Prompt, Role
+from tpo.templates import PARTS
 
 DEFAULT = Path(__file__).parent / "default"
 PROMPTS: dict[str, Role] = {
@@ -35,7 +33,6 @@ PROMPTS: dict[str, Role] = {
     "revision_gradient": "critic",
     "revision_update": "editor",
 }
-PARTS = ("system", "user")
 # Every template may use every variable; those that a prompt has no value for are empty.
 VARIABLES = (
     "query",
@@ -64,19 +61,18 @@ class PromptSet:
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
-        self._environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
         digest = hashlib.sha256()
-        files = _files(DEFAULT)
+        files = templates.files_in(DEFAULT, PROMPTS, SETTINGS, "method")
         if folder is not None:
-            files = _laid_over(files, _files(Path(folder)))
+            files = templates.laid_over(files, templates.files_in(Path(folder), PROMPTS, SETTINGS, "method"))
         self.tags = _tags(files.pop(SETTINGS))
         self._templates: dict[str, Template] = {}
         for name, path in sorted(files.items()):
-            source = _text(path)
+            source = templates.read(path)
             digest.update(f"{name}\0{source}\0".encode())
-            self._templates[name.removesuffix(".jinja")] = self._template(source, path)
+            self._templates[name.removesuffix(".jinja")] = templates.compiled(
+                source, path, dict.fromkeys(VARIABLES, "")
+            )
         digest.update(repr(self.tags).encode())
         self.name = f"{Path(folder).name if folder is not None else 'default'}@{digest.hexdigest()[:12]}"
 
@@ -150,64 +146,19 @@ class PromptSet:
     def _values(
         self, query: Conversation, chosen: Candidate | None = None, rejected: Candidate | None = None
     ) -> dict[str, str]:
-        values = dict.fromkeys(VARIABLES, "")
-        values |= {"query": readable(query), "question": question(query), "tag": self.tags[0]}
-        values["system"] = "\n\n".join(text_of(m) for m in query if m["role"] in ("system", "developer"))
+        values = dict.fromkeys(VARIABLES, "") | templates.of_query(query) | {"tag": self.tags[0]}
         for name, candidate in (("chosen", chosen), ("rejected", rejected)):
             if candidate is not None:
                 values |= {name: candidate.text, f"{name}_feedback": candidate.feedback or ""}
         return values
 
-    def _template(self, source: str, path: Path) -> Template:
-        try:
-            unknown = meta.find_undeclared_variables(self._environment.parse(source)) - set(VARIABLES)
-            if unknown:
-                raise PromptError(
-                    f"The template {path} names {', '.join(sorted(unknown))}, which no prompt has; "
-                    f"it may use {', '.join(VARIABLES)}."
-                )
-            template = self._environment.from_string(source)
-            # A trial with empty values finds what parsing cannot: a filter's arguments, an attribute of a text.
-            template.render(dict.fromkeys(VARIABLES, ""))
-        except TemplateSyntaxError as error:
-            raise PromptError(f"The template {path} does not parse: line {error.lineno}: {error.message}.") from error
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise PromptError(f"The template {path} does not render: {error}") from error
-        return template
-
-    def _render(self, name: str, values: dict[str, Any]) -> str:
-        try:
-            return self._templates[name].render(values)
-        except Exception as error:  # whatever a user's template does with real values
-            raise PromptError(f"The template {name}.jinja does not render: {type(error).__name__}: {error}") from error
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise PromptError(f"There is no prompt folder {folder}: give a folder with files such as loss.user.jinja.")
-    known = {f"{name}.{part}.jinja" for name in PROMPTS for part in PARTS} | {SETTINGS}
-    files = {path.name: path for path in folder.iterdir() if path.suffix in (".jinja", ".toml")}
-    if unknown := sorted(files.keys() - known):
-        raise PromptError(
-            f"The prompt folder {folder} holds {unknown[0]}, which no method uses; "
-            f"files are named PROMPT.PART.jinja, PROMPT one of {', '.join(PROMPTS)}, PART one of {', '.join(PARTS)}."
-        )
-    if not files:
-        raise PromptError(
-            f"The prompt folder {folder} holds no template (PROMPT.PART.jinja, for example loss.user.jinja)."
-        )
-    return files
-
-
-def _laid_over(base: dict[str, Path], own: dict[str, Path]) -> dict[str, Path]:
-    # Whole prompts, never half of one: a user's wording without a system message must not inherit the default's.
-    replaced = {file.split(".")[0] for file in own}
-    return {file: path for file, path in base.items() if file.split(".")[0] not in replaced} | own
+    def _render(self, name: str, values: dict[str, str]) -> str:
+        return templates.rendered(f"{name}.jinja", self._templates[name], values)
 
 
 def _tags(path: Path) -> tuple[str, ...]:
     try:
-        settings = tomllib.loads(_text(path))
+        settings = tomllib.loads(templates.read(path))
     except tomllib.TOMLDecodeError as error:
         raise PromptError(f"The prompt set's {path} is no TOML: {error}") from error
     tags = settings.pop("tags", None)
@@ -216,10 +167,3 @@ def _tags(path: Path) -> tuple[str, ...]:
     if not isinstance(tags, list) or not tags or not all(isinstance(tag, str) and tag.isidentifier() for tag in tags):
         raise PromptError(f'The prompt set\'s {path} needs tags, a list of names such as ["improved_answer"].')
     return tuple(tags)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(f"The template {path} cannot be read as UTF-8: {error}") from error

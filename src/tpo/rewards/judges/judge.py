@@ -1,0 +1,109 @@
+"""What the three kinds of judge share: who they are, and how they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tpo.errors import InputError, RewardError
+from tpo.messages import Conversation, text_of
+from tpo.models.protocol import Usage
+from tpo.prompts.extract import without_reasoning
+from tpo.rewards.judges.client import DoesNotFit, JudgeClient
+from tpo.rewards.judges.wire import Token
+from tpo.rewards.judges.wording import Wording
+
+
+class Said:
+    """What a judge said, without its thinking.
+
+    Args:
+        text: the reply.
+        tokens: its tokens; empty where the server gives none.
+        problem: why there is nothing to read, if so.
+    """
+
+    def __init__(self, text: str, tokens: Sequence[Token] = (), problem: str | None = None) -> None:
+        self.text = text
+        self.tokens = tokens
+        self.problem = problem
+
+    def unread(self, problem: str) -> str:
+        """The problem, with what there was to read."""
+        if self.problem is not None:
+            return self.problem
+        shown = " ".join(self.text.split())
+        return f"{problem}; it said {shown[:120]!r}" if shown else f"{problem}; it said nothing"
+
+
+class Judge:
+    """A language model that says how good answers are.
+
+    Args:
+        kind: pointwise, pairwise or listwise.
+        client: which model, and where.
+        wording: what it is asked.
+        max_tokens: most tokens of a reply, thinking included.
+        options: what else decides the score, by name; None and False are left out of the name.
+    """
+
+    def __init__(self, kind: str, client: JudgeClient, wording: Wording, max_tokens: int, **options: object) -> None:
+        if max_tokens < 1:
+            raise InputError(f"max_tokens={max_tokens}: a judge needs at least one token to say something.")
+        self.kind = kind
+        self.client = client
+        self.wording = wording
+        self.max_tokens = max_tokens
+        given = {"kind": kind, "max_tokens": max_tokens, "wording": wording.digest, **options}
+        self._options = {name: value for name, value in given.items() if value is not None and value is not False}
+
+    @property
+    def name(self) -> str:
+        """Model, address without secrets, and all that changes the score.
+
+        It is final after `connect`: until then, a model that was not named is missing.
+        """
+        title = f"judge:{self.client.model}" if self.client.model else "judge"
+        options = "&".join(f"{name}={str(value).lower()}" for name, value in sorted(self._options.items()))
+        return f"{title}@{self.client.where}?{options}"
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens that the judge has spent so far."""
+        return self.client.usage
+
+    async def connect(self) -> None:
+        """Ask the server what it serves, once; the first score does it where nobody did.
+
+        Raises:
+            InputError: several models are served, so that one must be named.
+            RewardError: the server cannot be reached, refuses, or serves no model.
+        """
+        await self.client.connect()
+
+    async def aclose(self) -> None:
+        """Close the connections; asking again opens new ones."""
+        await self.client.aclose()
+
+    async def _ask(self, query: Conversation, **values: object) -> Said:
+        """Ask the judge; what does not fit its context is said, not raised, for other answers may fit."""
+        messages = self.wording.messages(query, **values)
+        try:
+            reply = await self.client.ask(messages, self.max_tokens)
+        except DoesNotFit as error:
+            return Said("", problem=str(error))
+        text = without_reasoning(reply.text).strip()
+        if reply.cut and not text:
+            return Said("", problem=f"all of the judge's {self.max_tokens} tokens went into thinking; raise max_tokens")
+        return Said(text, reply.tokens)
+
+
+def one_pool(conversations: Sequence[Conversation]) -> tuple[Conversation, list[str]]:
+    """The query of conversations that differ only in their answers, and the answers.
+
+    Raises:
+        RewardError: they differ in more.
+    """
+    query = conversations[0][:-1]
+    if any(other[:-1] != query for other in conversations[1:]):
+        raise RewardError("A tournament is held among answers to one query, and these answer different ones.")
+    return query, [text_of(conversation[-1]) for conversation in conversations]

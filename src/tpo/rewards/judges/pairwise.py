@@ -1,0 +1,152 @@
+"""A tournament of pairs: which of two answers is better, asked both ways round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tpo.errors import InputError
+from tpo.messages import Conversation
+from tpo.rewards.judges.client import JudgeClient
+from tpo.rewards.judges.judge import Judge, one_pool
+from tpo.rewards.judges.known import Known, key
+from tpo.rewards.judges.labels import expected, place_of
+from tpo.rewards.judges.schedule import pairs
+from tpo.rewards.judges.strengths import match, strengths
+from tpo.rewards.judges.verdicts import VERDICTS, read_verdict
+from tpo.rewards.judges.wording import Wording
+from tpo.rewards.protocol import Score
+from tpo.rewards.served import together
+
+VERDICT_TOKENS = 8
+
+
+class Game(NamedTuple):
+    """One comparison.
+
+    Attributes:
+        won: how far the answer shown first was preferred, 0 to 1; None where the judge gave no verdict.
+        problem: why it gave none.
+    """
+
+    won: float | None
+    problem: str | None = None
+
+
+class PairwiseJudge(Judge):
+    """Compares answers two by two, in both orders, and fits strengths to the verdicts (Bradley–Terry, 1952).
+
+    Judges prefer what is shown in one place (arXiv 2305.17926, 2306.05685), which both orders together cancel.
+
+    Args:
+        url: an OpenAI-compatible API; its key is in `TPO_JUDGE_API_KEY` or `TPO_API_KEY`.
+        model: the model's name there; found by itself where one is served.
+        rubric: a file that says what makes an answer good.
+        templates: a folder with templates that replace the default wording.
+        opponents: with how many others each answer is compared; with all, where there are no more.
+        max_tokens: most tokens of a reply, thinking included.
+        parallel: most calls in flight.
+        logprobs: whether to make use of the probabilities of tokens.
+
+    Raises:
+        InputError: an argument cannot be used.
+        PromptError: a template cannot.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str | None = None,
+        rubric: str | None = None,
+        templates: str | None = None,
+        opponents: int = 6,
+        max_tokens: int = VERDICT_TOKENS,
+        parallel: int | None = None,
+        logprobs: bool = True,
+    ) -> None:
+        if opponents < 2:
+            raise InputError(f"opponents={opponents}: with fewer than 2 the answers fall apart into groups.")
+        self.opponents = opponents
+        super().__init__(
+            "pairwise",
+            JudgeClient(url, model, parallel=parallel, logprobs=logprobs),
+            Wording("pairwise", None, rubric, templates),
+            max_tokens,
+            opponents=opponents,
+            logprobs=None if logprobs else "false",
+        )
+        self._known: Known[Game] = Known()
+
+    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Hold a tournament.
+
+        Returns:
+            A score for each conversation. Its value is a log-strength: 0 is average, and the difference of two is
+            the log-odds that the one is preferred. Its parts are `games`, the comparisons with a verdict; `wins`, how
+            many of them it won, in fractions where the judge was in doubt; and `agreement`, from 0 to 1, how far
+            verdicts stayed when the order was swapped. NaN, with the reason as feedback, where no comparison had a
+            verdict.
+
+        Raises:
+            RewardError: the server refuses, or answers no completion; or the queries differ.
+            RewardUnavailable: it may answer later. What was said until then is kept.
+        """
+        if not conversations:
+            return []
+        query, answers = one_pool(conversations)
+        texts = list(dict.fromkeys(answers))
+        met = pairs(texts, self.opponents)
+        orders = [order for one, two in met for order in ((one, two), (two, one))]
+        games = await together(self._game(query, texts[first], texts[second]) for first, second in orders)
+        scores = scores_of(len(texts), dict(zip(orders, games, strict=True)))
+        by_text = dict(zip(texts, scores, strict=True))
+        return [by_text[answer] for answer in answers]
+
+    async def _game(self, query: Conversation, first: str, second: str) -> Game:
+        known = key(query, first, second)
+        if known not in self._known:
+            self._known[known] = await self._compare(query, first, second)
+        return self._known[known]
+
+    async def _compare(self, query: Conversation, first: str, second: str) -> Game:
+        said = await self._ask(query, answer_a=first, answer_b=second)
+        verdict = read_verdict(said.text)
+        if said.tokens and (verdict.value is None or verdict.start is not None):
+            place = place_of(said.text, verdict.start or 0, said.tokens)
+            reading = None if place is None else expected(said.tokens, place, VERDICTS, verdict.value)
+            if reading is not None:
+                return Game(reading.value)
+        if verdict.value is None:
+            return Game(None, said.unread("the judge gave no verdict"))
+        return Game(verdict.value)
+
+
+def scores_of(count: int, games: Mapping[tuple[int, int], Game]) -> list[Score]:
+    """The scores of a tournament.
+
+    Args:
+        count: how many took part.
+        games: by who was shown first and who second; each pair in both orders.
+    """
+    told = {order: game.won for order, game in games.items() if game.won is not None}
+    values = strengths(count, [choice for order, won in told.items() for choice in match(*order, won)])
+    return [_score(one, values[one], told, games) for one in range(count)]
+
+
+def _score(
+    one: int, value: float, told: Mapping[tuple[int, int], float], games: Mapping[tuple[int, int], Game]
+) -> Score:
+    won = [won if first == one else 1.0 - won for (first, second), won in told.items() if one in (first, second)]
+    if not won and games:
+        problem = next((game.problem for order, game in games.items() if one in order and game.problem), None)
+        return Score(math.nan, {"games": 0.0}, problem)
+    parts = {"wins": math.fsum(won), "games": float(len(won))}
+    # A judge that sees only the order says the same of both, and what it says of the swapped one is the opposite.
+    same = [
+        1.0 - abs(told[order] + told[order[::-1]] - 1.0) for order in told if order[0] == one and order[::-1] in told
+    ]
+    if same:
+        parts["agreement"] = math.fsum(same) / len(same)
+    return Score(value, parts)
