@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fix setup test-vllm clean
+HF := .venv-hf/bin
+
+.PHONY: demo test check fix setup test-hf test-vllm clean
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
@@ -21,6 +23,9 @@ fix: $(VENV)/dev  ## let the linter mend and format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+test-hf: .venv-hf/ready  ## the tests of hf:, in an environment of their own: torch stays out of the others
+	$(HF)/python -m pytest -m "hf and not vllm" tests/hf
+
 test-vllm: $(VENV)/dev  ## the tests against a real vLLM (TPO_VLLM_URL, or an installation in TPO_VLLM_HOME)
 	$(BIN)/python -m pytest -m vllm
 
@@ -37,5 +42,13 @@ $(VENV)/dev: $(VENV)/tpo
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
+# torch by itself first: with a version that is there, nothing fetches another one.
+.venv-hf/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-hf
+	$(HF)/python -m pip install --quiet --upgrade pip
+	$(HF)/python -m pip install --quiet torch==2.13.0
+	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev
+	@touch $@
+
 clean:  ## remove what this file made
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-hf dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
