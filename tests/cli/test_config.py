@@ -26,7 +26,8 @@ async def test_a_flag_goes_over_the_environment_over_the_file_over_the_default(t
 
 async def test_rewards_have_names_and_are_combined(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "def long(conversations):\n    return [len(c[-1]['content']) for c in conversations]\n"
+        "def long(conversations):\n    open('asked', 'a').write('x' * len(conversations))\n"
+        "    return [len(c[-1]['content']) for c in conversations]\n"
         "def odd(conversations):\n    return [int(c[-1]['content'][7:-1]) % 2 for c in conversations]\n"
     )
     (tmp_path / "own.toml").write_text(
@@ -37,16 +38,17 @@ async def test_rewards_have_names_and_are_combined(tmp_path: Path) -> None:
     )
     async with serving(answering) as server:
         ran = await tpo(
-            *("--config", "own.toml", "align", "How?", "--policy", server.url, "--method", "best-of-n"),
+            *("--config", "own.toml", "align", "How?", "--policy", server.url, "--depth", "1"),
             *("--width", "6", "--seed", "1", "--json", "--quiet"),
             cwd=tmp_path,
         )
     assert ran.code == 0, ran.err
     result = json.loads(ran.out)
-    candidates = {c["id"]: c for c in result["steps"][0]["candidates"]}
+    candidates = {c["id"]: c for step in result["steps"] for c in step["candidates"]}
     parts = candidates[result["chosen"]]["parts"]
     assert parts["python:mine:odd"] == 1.0
     assert {"long", "long.z", "surface", "surface.relevance", "length"} <= parts.keys()
+    assert len((tmp_path / "asked").read_text()) == len({c["text"] for c in candidates.values()})
     assert any(c["parts"]["python:mine:odd"] == 0.0 and c["reward"] < -500 for c in candidates.values())
 
 

@@ -66,6 +66,17 @@ async def test_equal_conversations_under_way_are_scored_once() -> None:
     assert scores == [[Score(4.0), Score(5.0)]] * 5
 
 
+async def test_what_was_scored_once_is_remembered_but_no_failure_is() -> None:
+    reward = Counting(most=0)
+    batched = Batched(reward)
+    with pytest.raises(RewardUnavailable):
+        await batched.score([answer("same")])
+    reward.most = 9
+    assert await batched.score([answer("same")]) == [Score(4.0)]
+    assert await batched.score([answer("same"), answer("other")]) == [Score(4.0), Score(5.0)]
+    assert reward.batches == [["same"], ["same"], ["other"]]
+
+
 async def test_too_much_is_halved_until_it_fits_and_stays_so() -> None:
     reward = Counting(most=3)
     batched = Batched(reward)

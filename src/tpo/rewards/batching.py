@@ -1,12 +1,13 @@
 """One scorer for the whole process: conversations from all queries are scored in shared batches.
 
 Answers land one by one, from many queries at once, while a reward model is fastest on many at a time. So each answer
-waits a few milliseconds for company. Equal conversations that are under way share one score.
+waits a few milliseconds for company. Equal conversations share one score, be it under way or known already.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import weakref
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from tpo.rewards.protocol import Reward, Score
 MOST = 64
 MOST_CHARACTERS = 400_000
 WAIT = 0.005
+REMEMBERED = 100_000
 
 
 class Batched:
@@ -41,6 +43,7 @@ class Batched:
         self._most_characters = most_characters
         self._wait = wait
         self._waiting: dict[bytes, tuple[Conversation, asyncio.Future[Score]]] = {}
+        self._known: dict[bytes, Score] = {}
         self._under_way: dict[bytes, asyncio.Future[Score]] = {}
         self._characters = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -71,23 +74,35 @@ class Batched:
         await close(self.reward)
 
     def _enter(self, conversation: Conversation) -> asyncio.Future[Score]:
-        key = msgspec.json.encode(conversation)
-        known = self._under_way.get(key)
-        if known is not None:
-            return known
+        text = msgspec.json.encode(conversation)
+        key = hashlib.blake2b(text, digest_size=16).digest()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Score] = loop.create_future()
+        if key in self._known:
+            future.set_result(self._known[key])
+            return future
+        known = self._under_way.get(key)
+        if known is not None and known.get_loop() is loop:
+            return known
         self._under_way[key] = future
-        future.add_done_callback(lambda _: self._under_way.pop(key, None))
-        if self._waiting and self._characters + len(key) > self._most_characters:
+        future.add_done_callback(lambda done: self._finished(key, done))
+        if self._waiting and self._characters + len(text) > self._most_characters:
             self._send()
         self._waiting[key] = (conversation, future)
-        self._characters += len(key)
+        self._characters += len(text)
         if len(self._waiting) >= self.most:
             self._send()
         elif self._timer is None:
             self._timer = loop.call_later(self._wait, self._send)
         return future
+
+    def _finished(self, key: bytes, done: asyncio.Future[Score]) -> None:
+        self._under_way.pop(key, None)
+        if done.cancelled() or done.exception() is not None or math.isnan(done.result().value):
+            return  # a later try may do better
+        self._known[key] = done.result()
+        if len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]  # the oldest
 
     def _send(self) -> None:
         if self._timer is not None:

@@ -74,6 +74,7 @@ class _Finder:
         return self._made[spec]
 
     def _combined(self, name: str, above: tuple[str, ...]) -> AnyReward | None:
+        from tpo.rewards.batching import Batched
         from tpo.rewards.combine import Combined
 
         what, above = self._named[name], (*above, name)
@@ -85,7 +86,8 @@ class _Finder:
             found = self.find(term, above)
             if found is None:
                 raise InputError(f"The reward {name!r} is made of {term!r}, which scores nothing.")
-            terms[term] = found
+            # A combination asks about the whole pool after each step: what was scored before is remembered.
+            terms[term] = Batched(found) if isinstance(found, Reward) else found
         weights = {term: counted.get(term, 0.0) for term in terms}
         how = "min" if what.min is not None else "sum"
         combined = Combined(terms, weights, how, what.gates, what.length_price)  # type: ignore[arg-type]
