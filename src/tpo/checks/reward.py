@@ -56,12 +56,14 @@ async def check_reward(reward: Reward | PoolReward, *, thorough: bool = True) ->
 
 async def _basics(reward: Reward | PoolReward, examples: Sequence[tuple[str, str, str]]) -> list[Finding]:
     began = time.perf_counter()
-    pairs = [await _scores(reward, _pair(*example)) for example in examples]
+    scores = [await ask(reward, _pair(*example)) for example in examples]
     seconds = time.perf_counter() - began
+    pairs = [[score.value for score in pair] for pair in scores]
     values = [value for pair in pairs for value in pair]
-    if not all(map(math.isfinite, values)):
-        odd = next(value for value in values if not math.isfinite(value))
-        return [Finding("scores", "fail", f"a score is {odd}", "Look at the reward's own log.")]
+    odd = next((score for pair in scores for score in pair if not math.isfinite(score.value)), None)
+    if odd is not None:
+        why = f": {odd.feedback}" if odd.feedback else ""
+        return [Finding("scores", "fail", f"a score is {odd.value}{why}", "Look at the reward's own log.")]
     shown = f"from {min(values):.4g} to {max(values):.4g}"
     findings = [Finding("speed", "info", f"{len(values)} answers in {seconds:.2f} s"), _scale(reward, values, shown)]
     if findings[-1].state == "fail":

@@ -191,7 +191,7 @@ KINDS = {
     "surface": Kind("surface", _surface),
     "python": Kind("python:module:function", _python),
     **{kind: Kind(f"{kind}:URL", _served(kind)) for kind in ("vllm", "sglang", "tei", "llamacpp", "nim", "http")},
-    "hf": Kind("hf:NAME_OR_DIR", _hf),
+    "hf": Kind("hf:NAME_OR_DIR[?option=value]", _hf),
     "judge": Kind("judge:URL", _judge),
     "verifier": Kind("verifier:NAME", _verifier),
     "none": Kind("none", _none),

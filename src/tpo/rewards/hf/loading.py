@@ -1,0 +1,240 @@
+"""Loading a reward model: once a process, with one clear line for whatever is wrong with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tpo.errors import InputError, RewardError
+from tpo.rewards.hf.fingerprint import fingerprint
+from tpo.rewards.hf.profiles import Profile, profile_for
+from tpo.rewards.hf.settings import Settings
+
+INSTALL = "pip install 'tpo[hf]'"
+
+# Some tokenizers say that they take 10**30 tokens, which means that nobody set it.
+SANE_LENGTH = 10_000_000
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready to score.
+
+    Attributes:
+        model: the model, in inference mode on its device.
+        tokenizer: its tokenizer.
+        profile: how it is fed and read.
+        dtype: of its weights, by name.
+        version: what tells these weights from others under the same name.
+        limit: most tokens that it takes; None if it has no limit.
+        padding: the token id that its config names as padding, if it is one. Kept here, for a pass may change the
+            config while another reward is made of the same model.
+        own_code: it runs Python that it brought with it.
+        thread: the one thread in which it runs: waiting calls occupy no other, and no call meets another in it.
+    """
+
+    model: Any
+    tokenizer: Any
+    profile: Profile
+    dtype: str
+    version: str
+    limit: int | None
+    padding: int | None
+    own_code: bool
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tpo-hf"))
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it runs on the CPU."""
+        return bool(self.model.device.type == "cpu")
+
+
+_LOADED: dict[tuple[Any, ...], Loaded] = {}
+_LOCK = threading.Lock()
+
+
+def load(settings: Settings) -> Loaded:
+    """Load a model, or find it loaded by this process with the same dtype on the same device.
+
+    Raises:
+        InputError: there is no such model, it is no reward model, or it needs an option that was not given.
+        RewardError: the extra is not installed, or the model is there but cannot be loaded.
+    """
+    label = f"hf:{settings.model}"
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise RewardError(f"{label} needs torch and transformers ({error}): {INSTALL}") from error
+    device = _device(torch, settings.device, label)
+    dtype = settings.dtype if settings.dtype != "auto" else _dtype(torch, device)
+    place = settings.model if not Path(settings.model).exists() else str(Path(settings.model).resolve())
+    key = (place, settings.revision, dtype, device, settings.trust_remote_code, settings.reward_token)
+    with _LOCK:
+        if key not in _LOADED:
+            with quiet():
+                _LOADED[key] = _load(torch, transformers, settings, device, dtype)
+        return _LOADED[key]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from warning of what is checked here, such as missing weights and pad tokens."""
+    import transformers
+
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def _load(torch: Any, transformers: Any, settings: Settings, device: str, dtype: str) -> Loaded:
+    label = f"hf:{settings.model}"
+    where = {"revision": settings.revision} if settings.revision else {}
+    trust = {"trust_remote_code": settings.trust_remote_code}
+    try:
+        config, _ = transformers.PretrainedConfig.get_config_dict(settings.model, **where)
+        if "model_type" not in config:
+            raise ValueError("no config.json, or not that of a model")
+    except Exception as error:
+        raise _not_found(settings, error) from error
+    profile = profile_for(settings.model, config, settings.reward_token)
+    if profile is None:
+        raise InputError(f"{label} {_no_reward(config, settings.reward_token)}")
+    known = hasattr(transformers, config["architectures"][0])
+    own_code = profile.own_code or (not known and "auto_map" in config)
+    if own_code and not settings.trust_remote_code:
+        raise _untrusted(settings.model, config["architectures"][0])
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(settings.model, **where, **trust)
+        # A map puts the weights where they belong as they are read; on a CPU there is nowhere else to put them.
+        places = {} if device == "cpu" else {"device_map": "auto" if device == "spread" else {"": device}}
+        model, report = getattr(transformers, profile.loader).from_pretrained(
+            settings.model, dtype=getattr(torch, dtype), output_loading_info=True, **where, **trust, **places
+        )
+    except Exception as error:
+        if "trust_remote_code" in str(error) and not settings.trust_remote_code:
+            raise _untrusted(settings.model, "its tokenizer or config") from error
+        raise RewardError(f"{label} cannot be loaded: {_why(error, own_code, transformers.__version__)}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{label} has no trained reward head: its weights lack {', '.join(missing[:3])}"
+            f"{' and more' if len(missing) > 3 else ''}. Name a model that was trained as a reward model."
+        )
+    # Nothing is generated, so keys and values would be kept for nobody.
+    model.config.get_text_config().use_cache = False
+    model.eval()
+    version, limit = _version(settings.model, config), _limit(model, tokenizer)
+    return Loaded(model, tokenizer, profile, dtype, version, limit, _padding(model), own_code)
+
+
+def _device(torch: Any, wanted: str, label: str) -> str:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if wanted == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    kind, _, number = wanted.partition(":")
+    there = {"cpu": True, "cuda": cuda, "spread": cuda, "mps": mps}.get(kind)
+    if there is None:
+        raise InputError(f"{label}: device={wanted} is none of auto, cpu, cuda, cuda:N, mps, spread.")
+    if number and not (number.isdecimal() and (kind != "cuda" or int(number) < torch.cuda.device_count())):
+        raise InputError(f"{label}: device={wanted} is not there; torch sees {torch.cuda.device_count()} GPUs.")
+    if not there:
+        raise InputError(f"{label}: device={wanted} cannot be used: torch sees no such device here.")
+    return wanted
+
+
+def _dtype(torch: Any, device: str) -> str:
+    if device == "cpu":
+        return "float32"
+    # Cards before Ampere compute bfloat16 by way of float32, slowly.
+    native = not device.startswith(("cuda", "spread")) or torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if native else "float16"
+
+
+def _limit(model: Any, tokenizer: Any) -> int | None:
+    text = model.config.get_text_config()
+    limits = (getattr(text, "max_position_embeddings", None), getattr(tokenizer, "model_max_length", None))
+    return min((int(limit) for limit in limits if limit is not None and 0 < limit < SANE_LENGTH), default=None)
+
+
+def _padding(model: Any) -> int | None:
+    text = model.config.get_text_config()
+    named: int | None = getattr(text, "pad_token_id", None)
+    return named if named is not None and 0 <= named < text.vocab_size else None
+
+
+def _version(name: str, config: Mapping[str, Any]) -> str:
+    if Path(name).is_dir():
+        return fingerprint(Path(name))
+    return str(config.get("_commit_hash") or "unknown")[:12]
+
+
+def _no_reward(config: Mapping[str, Any], token: int | None) -> str:
+    architecture = ", ".join(config.get("architectures") or ()) or f"model type {config.get('model_type')}"
+    if token is not None:
+        return f"is no language model ({architecture}), so reward_token={token} says nothing; leave it out."
+    if "ForCausalLM" in architecture:
+        return (
+            f"is a language model ({architecture}) without a reward head. Name a reward model; if the logit of one "
+            f"token is this one's reward, say which with ?reward_token=INDEX."
+        )
+    if "ProcessReward" in architecture or "TokenClassification" in architecture:
+        return f"scores every token ({architecture}), not the whole answer. Name a sequence-classification model."
+    return f"has no reward head ({architecture}): it is an encoder or embedding model. Name a reward model."
+
+
+def _untrusted(model: str, what: str) -> InputError:
+    return InputError(
+        f"hf:{model} brings Python of its own ({what}), which runs only if you trust it: "
+        f"hf:{model}?trust_remote_code=true"
+    )
+
+
+def _not_found(settings: Settings, error: Exception) -> InputError | RewardError:
+    name, label = settings.model, f"hf:{settings.model}"
+    path = Path(name)
+    if path.is_dir():
+        return InputError(f"{label}: the folder has no usable config.json: is it a Hugging Face model?")
+    if path.is_absolute() or name.startswith((".", "~", "\\")) or name.count("/") > 1:
+        return InputError(f"{label}: there is no such folder.")
+    kinds = {type(cause).__name__ for cause in _causes(error)}
+    text = str(error).lower()
+    if "GatedRepoError" in kinds or "gated" in text:
+        return InputError(f"{label} is gated: accept its terms on the hub, and set HF_TOKEN to your token.")
+    if "RevisionNotFoundError" in kinds:
+        return InputError(f"{label} has no revision {settings.revision!r}.")
+    if "RepositoryNotFoundError" in kinds or "HFValidationError" in kinds:
+        return InputError(f"{label} is not on the hub: check the name; a private model needs HF_TOKEN.")
+    if "EntryNotFoundError" in kinds or "RemoteEntryNotFoundError" in kinds:
+        return InputError(f"{label} has no config.json: it is no transformers model (an adapter must be merged first).")
+    return RewardError(
+        f"{label} is neither a folder here nor in the local cache, and the hub cannot be reached: check the name and "
+        f"the network (HF_HUB_OFFLINE, HF_ENDPOINT), or name a folder."
+    )
+
+
+def _why(error: Exception, own_code: bool, version: str) -> str:
+    said = " ".join(str(error).split())
+    said = said if len(said) <= 300 else f"{said[:299]}…"
+    text = f"{type(error).__name__}: {said}"
+    if "out of memory" in said.lower():
+        return f"{text} (Use a smaller model, dtype=bfloat16, device=cpu, or device=spread over several GPUs.)"
+    if own_code:
+        return f"{text} (The model's own code may not fit transformers {version}: see its card for one that does.)"
+    return text
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    causes: list[BaseException] = []
+    while error is not None:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    return causes

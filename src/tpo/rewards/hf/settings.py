@@ -1,0 +1,99 @@
+"""What a user may say about a reward model: its name, and options after a question mark."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal, TypeAlias, get_args
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from tpo.errors import InputError
+
+Dtype: TypeAlias = Literal["auto", "bfloat16", "float16", "float32"]
+
+WRITTEN = "hf:NAME_OR_DIR?option=value&option=value"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model, where it runs, and how its output becomes one number.
+
+    Attributes:
+        model: a name on the hub, or a folder.
+        revision: a branch, tag or commit on the hub.
+        dtype: of the weights; "auto" is bfloat16 on an accelerator and float32 on a CPU.
+        device: "auto" (cuda, else mps, else cpu), a torch device such as "cuda:1", or "spread" for all GPUs.
+        trust_remote_code: run the Python that the model brings with it.
+        chat_template: a Jinja file that is used instead of the tokenizer's template.
+        weights: for a model with several labels: weight by label; labels that are not named weigh nothing.
+        reward_token: for a language model: the vocabulary index whose logit, where the next token would come, is
+            the reward.
+        max_batch: most conversations in one pass.
+        max_batch_tokens: most tokens in one pass, padding included; a longer conversation goes alone. 16384 unless
+            given, and 2048 on a CPU, where larger passes only leave its caches.
+    """
+
+    model: str
+    revision: str | None = None
+    dtype: Dtype = "auto"
+    device: str = "auto"
+    trust_remote_code: bool = False
+    chat_template: str | None = None
+    weights: dict[str, float] = {}
+    reward_token: int | None = None
+    max_batch: int = 64
+    max_batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise InputError(f"The reward hf: names no model: write {WRITTEN}.")
+        for name in ("max_batch", "max_batch_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"hf:{self.model}: {name} is {value}; it is 1 or more.")
+
+    @classmethod
+    def parse(cls, text: str) -> Settings:
+        """Read "NAME_OR_DIR?option=value&…", what stands after "hf:".
+
+        Raises:
+            InputError: there is no name, an option is unknown, or its value is unusable.
+        """
+        model, _, query = text.partition("?")
+        options: dict[str, Any] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name not in OPTIONS:
+                near = difflib.get_close_matches(name, OPTIONS, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"options are {', '.join(OPTIONS)}."
+                raise InputError(f"hf:{model}: the option {name!r} is unknown; {hint}")
+            options[name] = _weights(model, value) if name == "weights" else value
+        return made(model, **options)
+
+
+OPTIONS = tuple(name for name in Settings.__struct_fields__ if name != "model")
+
+
+def made(model: str, **options: Any) -> Settings:
+    """Settings whose values are checked.
+
+    Raises:
+        InputError: an option is unknown, or its value is of the wrong kind.
+    """
+    try:
+        return msgspec.convert({"model": model, **options}, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        what, _, where = str(error).partition(" - at ")
+        name = where.strip("`$.")
+        known = f" (known: {', '.join(get_args(Dtype))})" if name == "dtype" else ""
+        raise InputError(f"hf:{model}: {name or 'options'}: {what}{known}.") from error
+
+
+def _weights(model: str, text: str) -> dict[str, str]:
+    pairs = [entry.rpartition(":") for entry in text.split(",")]
+    if not all(label and weight for label, _, weight in pairs):
+        raise InputError(
+            f"hf:{model}: weights={text} is no list of LABEL:WEIGHT, such as helpfulness:0.7,verbosity:-0.1."
+        )
+    return {label: weight for label, _, weight in pairs}
