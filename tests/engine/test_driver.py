@@ -14,6 +14,7 @@ from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered, said
 from tpo.engine.events import Event
 from tpo.engine.journal import Journal
+from tpo.engine.limits import Budget
 from tpo.engine.records import Prompted, Replied, Sampled, Scored
 from tpo.engine.result import result_of
 from tpo.errors import ModelError, RewardError
@@ -21,6 +22,7 @@ from tpo.messages import Conversation, text_of
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Request
 from tpo.rewards.protocol import Score
+from tpo.rewards.spending import spend
 
 ALL_IN_ONE = Profile("test", choices="n", max_choices=4)
 
@@ -234,6 +236,20 @@ async def test_parts_and_feedback_reach_candidates_and_critic() -> None:
     assert result.candidates[0].parts == {"length": 8.0}
     assert result.candidates[0].feedback == "found answer 1"
     assert any("found answer 1" in said(request) for request in model.requests)
+
+
+async def test_what_a_reward_spends_is_counted_and_budgeted() -> None:
+    class Judge(FakeReward):
+        async def score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
+            await asyncio.gather(*[asyncio.to_thread(spend, 10, 4, 2) for _ in conversations])
+            return await super().score(conversations)
+
+    result = await drive(FakeModel(numbered()), Judge(lambda t: float(len(t))), width=3, depth=0)
+    usage = result.usage["reward"]
+    assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (30, 12, 6)
+    broke = await drive(FakeModel(numbered()), Judge(lambda t: 1.0), width=3, depth=5, budget=Budget(tokens=70))
+    assert broke.stop == "budget"
+    assert len(broke.steps) == 1
 
 
 async def test_empty_answers_get_no_reward_and_do_not_end_the_run() -> None:

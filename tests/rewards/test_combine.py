@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fakes import FakeReward
 from tpo.errors import InputError
 from tpo.messages import answered, conversation
-from tpo.rewards.combine import Combined, normalised
+from tpo.rewards.combine import Combined, asked_words, normalised
 from tpo.rewards.gate import Gate, PoolGate
 from tpo.rewards.protocol import PoolReward, Score
 from tpo.rewards.require import Requirements
@@ -53,6 +53,31 @@ async def test_length_beyond_the_median_costs_and_brevity_earns_nothing() -> Non
     scores = await Combined({"rm": same}, length_price=0.5).rank(given)
     assert [score.value for score in scores] == [0.0, -0.5, 0.0]
     assert scores[1].parts["length"] == -0.5
+
+
+async def test_length_is_held_against_what_the_query_asks_where_it_asks() -> None:
+    same = table(a=1.0, b=1.0)
+    given = [
+        answered(conversation("Explain it in 10 words."), text) for text in ("a" + " word" * 9, "b" + " word" * 14)
+    ]
+    scores = await Combined({"rm": same}, length_price=1.0).rank(given)
+    assert [score.value for score in scores] == [0.0, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("Explain it in 50 words.", 50),
+        ("Write at most 120 words about oaks", 120),
+        ("Write no more than about 80 words.", 80),
+        ("I need a 200-word summary.", 200),
+        ("In 1984, words changed.", None),
+        ("Learn 50 words a day?", None),
+        ("Why is the sky blue?", None),
+    ],
+)
+def test_how_many_words_a_query_asks_for(query: str, words: int | None) -> None:
+    assert asked_words(query) == words
 
 
 async def test_a_term_without_a_score_leaves_the_answer_without_one() -> None:

@@ -66,7 +66,7 @@ class Driver:
         self._clock = Clock(self._past.seconds)
         self._ledger = Ledger(self._watch_budget)
         self._calls = Calls(models, plan.settings, self._ledger, self._clock, self._write, listen)
-        self._scorer = Scorer(reward, plan.query, self._clock, self._write)
+        self._scorer = Scorer(reward, plan.query, self._clock, self._write, self._ledger.add)
         self._ranks = reward is not None
         self._seen = Pool()
         self._drawing: list[tuple[Place, int]] = []

@@ -13,6 +13,7 @@ from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
 from tpo.rewards.asking import ask
 from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.spending import accounted
 
 
 class Scorer:
@@ -23,6 +24,7 @@ class Scorer:
         query: the conversation that the answers end.
         clock: the run's time.
         write: takes records.
+        on_spend: told of tokens that a call took (a judge takes some).
     """
 
     def __init__(
@@ -31,11 +33,13 @@ class Scorer:
         query: Conversation,
         clock: Clock,
         write: Callable[[Record], None],
+        on_spend: Callable[[int], None] = lambda tokens: None,
     ) -> None:
         self._reward = reward
         self._query = query
         self._clock = clock
         self._write = write
+        self._on_spend = on_spend
         self._scores: dict[str, asyncio.Future[Score]] = {}
         self._answers: dict[str, tuple[Sampled, Scored | None]] = {}
 
@@ -122,8 +126,10 @@ class Scorer:
         name = self._reward.name
         began = self._clock()
         error: str | None = None
+        usage = Usage()
         try:
-            return await ask(self._reward, [answered(self._query, text) for text in texts])
+            with accounted() as usage:
+                return await ask(self._reward, [answered(self._query, text) for text in texts])
         except asyncio.CancelledError:
             error = "cut short"
             raise
@@ -135,7 +141,8 @@ class Scorer:
             raise RewardError(f"The reward {name} raised {error}.") from failure
         finally:
             seconds = round(self._clock() - began, 4)
-            self._write(Called(turn, action, "reward", round(began, 4), seconds, Usage(), error=error))
+            self._write(Called(turn, action, "reward", round(began, 4), seconds, usage, error=error))
+            self._on_spend(usage.total)
 
 
 def _scored(sampled: Sampled, score: Score | None, error: str | None = None) -> Scored:

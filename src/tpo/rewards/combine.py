@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tpo.errors import InputError
-from tpo.messages import Conversation, text_of
+from tpo.messages import Conversation, question, text_of
 from tpo.rewards.asking import ask, close, connect
 from tpo.rewards.protocol import PoolReward, Reward, Score
 
@@ -28,8 +28,9 @@ class Combined:
         how: "sum", or "min": an answer is as good as its worst term says.
         gates: least value of a term that an answer needs, by the term's name; an answer that falls short ranks below
             all that do not. A term that is only a gate has the weight 0.
-        length_price: standard deviations of reward that an answer loses for being twice as long as the median of
-            its pool (half as much at half as much excess); 0 for none. Shorter answers gain nothing.
+        length_price: standard deviations of reward that an answer loses for being twice as long as the query asks
+            ("in 50 words"), or else as the median of its pool (half as much at half as much excess); 0 for none.
+            Shorter answers gain nothing.
 
     Raises:
         InputError: there is no term, or a weight that belongs to none.
@@ -74,7 +75,7 @@ class Combined:
         columns = await asyncio.gather(*[ask(reward, conversations) for reward in self._terms.values()])
         table = dict(zip(self._terms, columns, strict=True))
         normal = {name: normalised([score.value for score in column]) for name, column in table.items()}
-        prices = self._prices([text_of(conversation[-1]) for conversation in conversations])
+        prices = self._prices(conversations)
         return [
             self._row({name: column[i] for name, column in table.items()}, {n: z[i] for n, z in normal.items()}, price)
             for i, price in enumerate(prices)
@@ -111,16 +112,30 @@ class Combined:
         feedback = [score.feedback for score in scores.values() if score.feedback]
         return Score(value - price - short * EXCLUDED, parts, "\n".join(feedback) or None)
 
-    def _prices(self, answers: Sequence[str]) -> list[float]:
-        lengths = [len(_WORD.findall(answer)) for answer in answers]
-        middle = max(statistics.median(lengths), 1.0) if lengths else 1.0
-        return [self._length_price * max(length / middle - 1.0, 0.0) for length in lengths]
+    def _prices(self, conversations: Sequence[Conversation]) -> list[float]:
+        if not conversations:
+            return []
+        lengths = [len(_WORD.findall(text_of(conversation[-1]))) for conversation in conversations]
+        due = asked_words(question(conversations[0][:-1])) or max(statistics.median(lengths), 1.0)
+        return [self._length_price * max(length / due - 1.0, 0.0) for length in lengths]
 
 
 # Normalised terms are a few standard deviations; nothing makes up for this.
 EXCLUDED = 1_000.0
 
 _WORD = re.compile(r"\w+")
+_ASKED = re.compile(
+    r"\b(?:in|within|under|below|at most|up to|about|around|roughly|no more than|fewer than|less than|maximum(?: of)?)"
+    r"\s+(?:\w+\s+)?(\d+)\s+words\b|\b(\d+)[- ]words?\b"
+    r"(?= (?:\w+ )?(?:answer|essay|summary|paragraph|text|story|post))",
+    re.IGNORECASE,
+)
+
+
+def asked_words(query: str) -> int | None:
+    """How many words a question asks for ("in 50 words", "a 200-word summary"); None where it does not say."""
+    found = _ASKED.search(query)
+    return int(found[1] or found[2]) or None if found else None
 
 
 def normalised(values: Sequence[float]) -> list[float]:

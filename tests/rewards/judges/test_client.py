@@ -12,6 +12,7 @@ from models.server import Received, Respond, error, models, response, serving
 from rewards.judges.kit import completion
 from tpo.errors import InputError, RewardError, RewardUnavailable
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient, Reply
+from tpo.rewards.spending import accounted
 
 CHAT = [{"role": "user", "content": "Which?"}]
 FINE = completion("A", ("A", {"A": 0.9, "B": 0.1}))
@@ -43,7 +44,8 @@ async def test_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TPO_REWARD_API_KEY", "sk-other")
     async with serving(answering(FINE)) as server:
         client = JudgeClient(server.url)
-        reply = await client.ask(CHAT, 8)
+        with accounted() as spent:
+            reply = await client.ask(CHAT, 8)
         await client.aclose()
     asked = server.received[-1]
     assert asked.headers["authorization"] == "Bearer sk-judge"
@@ -58,6 +60,7 @@ async def test_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reply.text == "A"
     assert [text for text, _ in reply.tokens[0].top] == ["A", "B"]
     assert (client.usage.prompt_tokens, client.usage.completion_tokens) == (20, 3)
+    assert (spent.prompt_tokens, spent.completion_tokens) == (20, 3)
 
 
 async def test_logprobs_that_are_not_wanted_are_not_asked_for() -> None:

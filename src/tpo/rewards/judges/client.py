@@ -13,6 +13,7 @@ from tpo.messages import Conversation
 from tpo.models.protocol import Usage
 from tpo.models.resolve import connect
 from tpo.rewards.judges.wire import Completion, Token, tokens_of
+from tpo.rewards.spending import spend
 from tpo.transport.endpoint import Endpoint
 from tpo.transport.failures import ContextOverflow, explained, refused, server_message
 from tpo.transport.retry import retrying
@@ -199,6 +200,7 @@ class JudgeClient:
         if completion.usage is not None:
             self.usage.prompt_tokens += completion.usage.prompt_tokens or 0
             self.usage.completion_tokens += completion.usage.completion_tokens or 0
+            spend(completion.usage.prompt_tokens or 0, 0, completion.usage.completion_tokens or 0)
         choice = completion.choices[0]
         return Reply(choice.message.content or "", tokens_of(choice.logprobs), choice.finish_reason == "length")
 
