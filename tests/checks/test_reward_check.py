@@ -126,6 +126,8 @@ async def test_a_run_refuses_a_broken_reward_model_with_reason_and_remedy() -> N
     await refuse_broken(Combined({"a": sound, "b": rule}))
     assert sound.asked == 3
     assert rule.asked == 0
+    await refuse_broken(sound)
+    assert sound.asked == 3
     await refuse_broken(None)
 
 

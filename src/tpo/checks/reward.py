@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections.abc import Sequence
 
 import msgspec
@@ -184,6 +185,10 @@ def scoring_inside(reward: object) -> list[Reward | PoolReward]:
     return [reward] if isinstance(reward, Reward | PoolReward) else []
 
 
+# Rewards that passed: a program that aligns a thousand queries with one reward object checks it once.
+_passed: weakref.WeakSet[Reward | PoolReward] = weakref.WeakSet()
+
+
 async def refuse_broken(reward: object) -> None:
     """The cheap part of the check, for the start of a run: every reward model that is used must look sane.
 
@@ -193,7 +198,7 @@ async def refuse_broken(reward: object) -> None:
         CheckError: one of them would mislead; the message says why, and what to do.
     """
     for one in scoring_inside(reward):
-        if _kind(one) not in MODELS:
+        if _kind(one) not in MODELS or one in _passed:
             continue
         report = await check_reward(one, thorough=False)
         for finding in report.failures:
@@ -202,3 +207,4 @@ async def refuse_broken(reward: object) -> None:
                 f"The reward {report.subject} failed its check: {finding.said}.{remedy} `tpo check` tells more; "
                 f"--no-check goes on all the same."
             )
+        _passed.add(one)
