@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tpo.errors import ModelError
 from tpo.messages import Conversation, text_of
 from tpo.models.profiles import GENERIC, Profile
-from tpo.models.protocol import Choice, Request, Usage
+from tpo.models.protocol import Choice, Receiver, Request
 from tpo.rewards.protocol import Score
 
 
@@ -38,13 +38,7 @@ class FakeModel:
         self.most_live = 0
         self.closed = False
 
-    async def generate(
-        self,
-        request: Request,
-        usage: Usage,
-        on_choice: Callable[[Choice], None],
-        on_text: Callable[[int, str], None],
-    ) -> None:
+    async def generate(self, request: Request, receiver: Receiver) -> None:
         self.requests.append(request)
         self.live += 1
         self.most_live = max(self.live, self.most_live)
@@ -55,11 +49,11 @@ class FakeModel:
                 if isinstance(text, ModelError):
                     raise text
                 for word in text.split(" "):
-                    usage.completion_tokens += 1
-                    on_text(index, word)
+                    receiver.usage.completion_tokens += 1
+                    receiver.on_text(index, word)
                     await asyncio.sleep(0)
-                usage.prompt_tokens = 10
-                on_choice(Choice(index, text, tokens=len(text.split(" "))))
+                receiver.usage.prompt_tokens = 10
+                receiver.on_choice(Choice(index, text, tokens=len(text.split(" "))))
         finally:
             self.live -= 1
 

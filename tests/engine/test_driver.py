@@ -20,7 +20,7 @@ from tpo.engine.result import result_of
 from tpo.errors import ModelError, RewardError
 from tpo.messages import Conversation, text_of
 from tpo.models.profiles import Profile
-from tpo.models.protocol import Request
+from tpo.models.protocol import Receiver, Request
 from tpo.rewards.protocol import Score
 from tpo.rewards.spending import spend
 
@@ -52,11 +52,11 @@ async def test_candidates_are_scored_as_they_land_and_the_critic_waits_for_the_p
     first_scored = asyncio.Event()
 
     class Slow(FakeModel):
-        async def generate(self, request: Request, *rest: object) -> None:
+        async def generate(self, request: Request, receiver: Receiver) -> None:
             if said(request) == "How?" and len(self.requests) == 1:  # the second sample waits for the first score
                 self.requests.append(request)
                 await first_scored.wait()
-            await super().generate(request, *rest)  # type: ignore[arg-type]
+            await super().generate(request, receiver)
 
     def value(text: str) -> float:
         first_scored.set()
@@ -97,9 +97,9 @@ async def test_choices_that_a_server_kept_back_are_asked_for_again(most: int) ->
 
 async def test_more_choices_than_asked_for_are_left_alone() -> None:
     class Generous(FakeModel):
-        async def generate(self, request: Request, *rest: object) -> None:
+        async def generate(self, request: Request, receiver: Receiver) -> None:
             self.requests.append(request)
-            await FakeModel(self.answer).generate(Request(request.messages, n=request.n + 3), *rest)  # type: ignore[arg-type]
+            await FakeModel(self.answer).generate(Request(request.messages, n=request.n + 3), receiver)
 
     result = await drive(Generous(numbered()), method="best-of-n", width=2)
     assert len(result.candidates) == 2
@@ -163,11 +163,11 @@ async def test_a_reward_that_raises_ends_the_run_at_once(value: Exception, compl
     never = asyncio.Event()
 
     class Endless(FakeModel):
-        async def generate(self, request: Request, *rest: object) -> None:
+        async def generate(self, request: Request, receiver: Receiver) -> None:
             if self.requests:
                 self.requests.append(request)
                 await never.wait()
-            await super().generate(request, *rest)  # type: ignore[arg-type]
+            await super().generate(request, receiver)
 
     with pytest.raises(RewardError, match=complaint):
         await asyncio.wait_for(drive(Endless(numbered()), FakeReward(lambda t: value), width=2), 30)

@@ -11,7 +11,7 @@ from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered, said
 from tpo.engine.limits import Budget, Stopper
 from tpo.errors import InputError, ModelError
-from tpo.models.protocol import Choice, Request, Usage
+from tpo.models.protocol import Receiver, Request
 
 
 class Stalling(FakeModel):
@@ -23,18 +23,12 @@ class Stalling(FakeModel):
         self.answers = answers
         self.cancelled = 0
 
-    async def generate(
-        self,
-        request: Request,
-        usage: Usage,
-        on_choice: Callable[[Choice], None],
-        on_text: Callable[[int, str], None],
-    ) -> None:
+    async def generate(self, request: Request, receiver: Receiver) -> None:
         if self.answers and said(request) == "How?":
-            return await super().generate(request, usage, on_choice, on_text)
-        on_text(0, "half an ")
-        on_text(0, "answer")
-        usage.completion_tokens += 2
+            return await super().generate(request, receiver)
+        receiver.on_text(0, "half an ")
+        receiver.on_text(0, "answer")
+        receiver.usage.completion_tokens += 2
         self.then()
         try:
             await asyncio.Event().wait()
@@ -71,18 +65,12 @@ async def test_a_token_budget_is_watched_while_calls_run() -> None:
     produced = 0
 
     class Chatty(FakeModel):
-        async def generate(
-            self,
-            request: Request,
-            usage: Usage,
-            on_choice: Callable[[Choice], None],
-            on_text: Callable[[int, str], None],
-        ) -> None:
+        async def generate(self, request: Request, receiver: Receiver) -> None:
             nonlocal produced
             while True:
                 produced += 1
-                usage.completion_tokens += 1
-                on_text(0, "word ")
+                receiver.usage.completion_tokens += 1
+                receiver.on_text(0, "word ")
                 await asyncio.sleep(0)
 
     result = await drive(Chatty(numbered()), method="best-of-n", width=1, budget=Budget(tokens=50))

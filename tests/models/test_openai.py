@@ -10,7 +10,7 @@ import pytest
 
 from models.server import Received, Respond, delta, error, models, response, serving, stream
 from tpo.errors import InputError, ModelError, ModelUnavailable
-from tpo.models.protocol import Choice, Request, Usage
+from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.models.resolve import connect, open_model
 from tpo.transport import retry
 from tpo.transport.endpoint import Endpoint
@@ -47,7 +47,8 @@ async def call(respond: Respond, **options: Any) -> tuple[list[Choice], Usage, l
     async with serving(respond) as server:
         model = await open_model(server.url, "policy")
         try:
-            await model.generate(Request(CHAT, **options), usage, choices.append, lambda i, t: texts.append((i, t)))
+            receiver = Receiver(usage, choices.append, lambda i, t: texts.append((i, t)))
+            await model.generate(Request(CHAT, **options), receiver)
         finally:
             await model.aclose()
     return choices, usage, texts, server.received
@@ -175,7 +176,7 @@ async def test_what_was_streamed_before_the_break_is_counted() -> None:
     async with serving(answering(stream(delta("Hel"), delta("lo"), done=False, short=9))) as server:
         model = await open_model(server.url, "policy")
         with pytest.raises(ModelUnavailable):
-            await model.generate(Request(CHAT), usage, lambda c: None, lambda i, t: None)
+            await model.generate(Request(CHAT), Receiver(usage, lambda c: None))
         await model.aclose()
     assert usage.completion_tokens == 2
 
@@ -237,7 +238,9 @@ async def test_leaving_the_call_closes_the_connection() -> None:
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as listening:
         model = await open_model(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", "policy")
         begun = asyncio.Event()
-        task = asyncio.ensure_future(model.generate(Request(CHAT), Usage(), lambda c: None, lambda i, t: begun.set()))
+        task = asyncio.ensure_future(
+            model.generate(Request(CHAT), Receiver(Usage(), lambda c: None, lambda i, t: begun.set()))
+        )
         await begun.wait()
         task.cancel()
         await asyncio.wait_for(closed.wait(), 30)

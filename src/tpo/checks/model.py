@@ -8,7 +8,7 @@ from tpo.checks.finding import Finding, Report
 from tpo.errors import ModelError
 from tpo.messages import conversation
 from tpo.models.openai import OpenAIModel
-from tpo.models.protocol import Choice, Model, Request, Usage
+from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 
 QUESTION = "Name one thing that floats on water, and say in a sentence why."
 
@@ -76,7 +76,7 @@ async def _call(model: Model, n: int = 1, seed: int | None = None) -> tuple[list
     choices: list[Choice] = []
     usage = Usage()
     request = Request(conversation(QUESTION), n=n, max_tokens=48, seed=seed)
-    await model.generate(request, usage, choices.append, lambda index, text: None)
+    await model.generate(request, Receiver(usage, choices.append))
     return choices, usage
 
 

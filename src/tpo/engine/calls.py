@@ -14,7 +14,7 @@ import msgspec
 from tpo.engine.events import Listener, Retrying
 from tpo.engine.records import Called, Record, Settings
 from tpo.errors import ModelError, ModelUnavailable
-from tpo.models.protocol import Choice, Model, Request, Usage
+from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 from tpo.prompts.prompt import Prompt, Role
 from tpo.transport.retry import retrying
 
@@ -214,7 +214,7 @@ class Calls:
             self._ledger.on_spend()
 
         try:
-            await model.generate(self._request(place, model, asked), usage, finished, grew)
+            await model.generate(self._request(place, model, asked), Receiver(usage, finished, grew))
         except asyncio.CancelledError:
             error = "cut short"
             raise

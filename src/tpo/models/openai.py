@@ -7,7 +7,6 @@ counted while they come, and closing the connection stops the work upstream.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ import msgspec
 
 from tpo.errors import ModelError
 from tpo.models.profiles import Profile
-from tpo.models.protocol import Choice, Request, Usage
+from tpo.models.protocol import Receiver, Request
 from tpo.models.reply import Reply, choices_in, decoded, read_stream
 from tpo.transport.endpoint import Endpoint
 from tpo.transport.failures import ContextOverflow, explained, refused, server_message
@@ -89,31 +88,19 @@ class OpenAIModel:
         told = (choices[0].get("logprobs") or {}).get("content") if choices else None
         return bool(told and told[0].get("top_logprobs"))
 
-    async def generate(
-        self,
-        request: Request,
-        usage: Usage,
-        on_choice: Callable[[Choice], None],
-        on_text: Callable[[int, str], None],
-    ) -> None:
+    async def generate(self, request: Request, receiver: Receiver) -> None:
         """Make one call; see `tpo.models.protocol.Model`."""
         async with self._room:
             try:
-                await self._call(request, usage, on_choice, on_text)
+                await self._call(request, receiver)
             except ContextOverflow:
                 # Less is left of the context than the answer may take. Without a limit it gets what is left, which
                 # servers know exactly and often do not tell.
-                await self._unlimited(request, usage, on_choice, on_text)
+                await self._unlimited(request, receiver)
 
-    async def _unlimited(
-        self,
-        request: Request,
-        usage: Usage,
-        on_choice: Callable[[Choice], None],
-        on_text: Callable[[int, str], None],
-    ) -> None:
+    async def _unlimited(self, request: Request, receiver: Receiver) -> None:
         try:
-            await self._call(msgspec.structs.replace(request, max_tokens=None), usage, on_choice, on_text)
+            await self._call(msgspec.structs.replace(request, max_tokens=None), receiver)
         except ContextOverflow as overflow:
             context = overflow.context or self.context
             if overflow.prompt_tokens is None or context is None:
@@ -123,13 +110,7 @@ class OpenAIModel:
                 f"query, or serve the model with a longer context."
             ) from overflow
 
-    async def _call(
-        self,
-        request: Request,
-        usage: Usage,
-        on_choice: Callable[[Choice], None],
-        on_text: Callable[[int, str], None],
-    ) -> None:
+    async def _call(self, request: Request, receiver: Receiver) -> None:
         url = f"{self.endpoint.shown}/chat/completions"
         body = msgspec.json.encode(self._body(request))
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
@@ -140,7 +121,7 @@ class OpenAIModel:
                 if response.status_code != 200:
                     await response.aread()
                     raise self._refused(response, url)
-                reply = Reply(request.n, self.profile.usage_per_choice, usage, on_choice, on_text, url)
+                reply = Reply(request.n, self.profile.usage_per_choice, receiver, url)
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if kind == "text/event-stream":
                     await read_stream(response, reply)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -62,6 +62,20 @@ class Usage(msgspec.Struct):
         return self.prompt_tokens + self.completion_tokens
 
 
+class Receiver(NamedTuple):
+    """Takes what a call brings, while it brings it.
+
+    Attributes:
+        usage: written to while the call runs, and exact when it returns.
+        on_choice: called once for each choice, as soon as it is complete.
+        on_text: called with a choice's index and the text that it grew by (none while the model is reasoning).
+    """
+
+    usage: Usage
+    on_choice: Callable[[Choice], None]
+    on_text: Callable[[int, str], None] = lambda index, text: None
+
+
 class Model(Protocol):
     """Generates text. Tests and users can bring their own."""
 
@@ -75,20 +89,12 @@ class Model(Protocol):
         """How this backend behaves."""
         ...
 
-    async def generate(
-        self,
-        request: Request,
-        usage: Usage,
-        on_choice: Callable[[Choice], None],
-        on_text: Callable[[int, str], None],
-    ) -> None:
+    async def generate(self, request: Request, receiver: Receiver) -> None:
         """Make one call.
 
         Args:
             request: what to generate.
-            usage: filled in while the call runs, and exact when it returns.
-            on_choice: called once for each choice, as soon as it is complete.
-            on_text: called with a choice's index and the text that it grew by (none while the model is reasoning).
+            receiver: takes the choices as they finish, the text as it grows, and the account of the tokens.
 
         Raises:
             ModelUnavailable: the call may be tried again.

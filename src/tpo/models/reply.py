@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,7 +9,7 @@ import msgspec
 from httpx_sse import EventSource, SSEError
 
 from tpo.errors import ModelError, ModelUnavailable
-from tpo.models.protocol import Choice, Usage
+from tpo.models.protocol import Choice, Receiver
 from tpo.transport.failures import server_message
 
 
@@ -54,19 +53,16 @@ class Reply:
         self,
         n: int,
         usage_per_choice: bool,
-        usage: Usage,
-        on_choice: Callable[[Choice], None],
-        on_text: Callable[[int, str], None],
+        receiver: Receiver,
         url: str,
     ) -> None:
         self.url = url
         self._alone = n == 1
         self._usage_per_choice = usage_per_choice
-        self._usage = usage
+        self._receiver = receiver
+        self._usage = receiver.usage
         # Tokens of calls before this one (a request that was clipped and sent again shares the usage).
-        self._before = usage.completion_tokens
-        self._on_choice = on_choice
-        self._on_text = on_text
+        self._before = receiver.usage.completion_tokens
         self._growing: dict[int, _Growing] = {}
         self._handed_on: set[int] = set()
         self._finished: list[int] = []
@@ -106,7 +102,7 @@ class Reply:
                 # A chunk is a token on nearly every server: close enough until the true count comes.
                 growing.tokens += 1
                 self._usage.completion_tokens += 1
-                self._on_text(index, text)
+                self._receiver.on_text(index, text)
         if choice.get("finish_reason") and growing.finish_reason is None:
             growing.finish_reason = choice["finish_reason"]
             self._finished.append(index)
@@ -133,7 +129,7 @@ class Reply:
             return
         self._handed_on.add(index)
         growing = self._growing[index]
-        self._on_choice(
+        self._receiver.on_choice(
             Choice(
                 index=index,
                 text="".join(growing.text),
