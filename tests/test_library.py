@@ -89,6 +89,38 @@ async def test_a_broken_off_trace_is_continued_and_a_finished_one_replaced(tmp_p
     assert tpo.replay(path).candidates[0].text == "answer 1"
 
 
+async def test_a_file_that_is_no_trace_is_never_overwritten(tmp_path: Path) -> None:
+    notes, damaged = tmp_path / "notes.md", tmp_path / "damaged.jsonl"
+    notes.write_text("my notes\n")
+    model = FakeModel(numbered())
+    await tpo.align("How?", policy=model, depth=0, trace=damaged)
+    damaged.write_bytes(damaged.read_bytes().replace(b'"turn":0', b'"turn":?', 1))
+    model.requests.clear()
+    for path in (notes, damaged):
+        before = path.read_bytes()
+        with pytest.raises(tpo.JournalError, match="Nothing was overwritten"):
+            await tpo.align("How?", policy=model, depth=0, trace=path)
+        assert path.read_bytes() == before
+    assert model.requests == []
+
+
+async def test_a_broken_off_trace_of_another_run_is_replaced_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    notes: list[str] = []
+    stopper = tpo.Stopper()
+
+    def stopping(request: object, index: int) -> str:
+        if len(first.requests) == 6:
+            stopper.stop("interrupt")
+        return f"answer {len(first.requests)}"
+
+    first = FakeModel(stopping)
+    assert (await tpo.align("How?", policy=first, trace=path, stopper=stopper)).stop == "interrupt"
+    again = await tpo.align("Why?", policy=FakeModel(numbered()), depth=0, trace=path, on_note=notes.append)
+    assert notes == [f"{path} held the beginning of another run; it is replaced."]
+    assert tpo.replay(path) == again
+
+
 async def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:
     reward = FakeReward(lambda t: float(len(t)))
     model = FakeModel(lambda r, i: f"re {r.messages[-1]['content'][:9]}")

@@ -19,7 +19,7 @@ from tpo.engine.limits import Budget, Stopper
 from tpo.engine.past import Past
 from tpo.engine.records import Plan, Settings
 from tpo.engine.result import Result, result_of
-from tpo.errors import InputError
+from tpo.errors import InputError, JournalError
 from tpo.messages import conversation
 from tpo.methods import find_method
 from tpo.models.protocol import Model
@@ -91,7 +91,7 @@ async def align(
         budget_tokens: prompt and completion tokens of all roles together, after which the best answer so far counts.
         budget_seconds: likewise in wall-clock time.
         trace: a JSON Lines file to write everything to, as it happens. A trace of the same run that was broken off is
-            continued; any other file there is replaced.
+            continued, a trace of another run or of a whole one is replaced, and a file that is no trace is refused.
         stopper: ends the run from outside, with the best answer so far.
         on_event: told of everything that happens.
         on_note: told in a sentence of what a user should know.
@@ -228,10 +228,14 @@ def _journal(path: Path | None, plan: Plan, on_note: Callable[[str], None]) -> J
         return Journal(path)
     try:
         records, torn = read_journal(path)
-    except Exception:  # some other file, which the user wants replaced
-        return Journal(path)
+    except JournalError as error:
+        # It may be a file that somebody mistyped, or a damaged trace with answers that were paid for.
+        raise JournalError(f"{error} Nothing was overwritten: name another file for the trace.") from error
     past = Past(records)
-    if past.plan is None or past.finished or msgspec.json.encode(past.plan) != msgspec.json.encode(plan):
+    if past.finished:
+        return Journal(path)
+    if msgspec.json.encode(past.plan) != msgspec.json.encode(plan):
+        on_note(f"{path} held the beginning of another run; it is replaced.")
         return Journal(path)
     if torn:
         on_note(torn)

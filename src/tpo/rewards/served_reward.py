@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from tpo.rewards.protocol import Score
 from tpo.rewards.served import RewardServer, batches, together
 
 
-class ServedReward:
+class ServedReward(ABC):
     """A reward model behind HTTP; each kind says how to ask it.
 
     Args:
@@ -71,8 +72,9 @@ class ServedReward:
         if self.model is None:
             self.model = await self.server.model()
 
+    @abstractmethod
     async def _score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
-        raise NotImplementedError
+        """Score conversations, of which there is at least one, now that the server is known."""
 
 
 def number(value: Any, what: str) -> float:

@@ -10,8 +10,9 @@ import os
 
 import pytest
 
-from rewards.judges.kit import recording, replaying
+from rewards.judges.kit import DATA, without_paths
 from rewards.judges.story import Story, judged
+from servers.recorded import recording, replaying
 from tpo.models.embedded import EmbeddedServer
 
 SOURCE = "llama.cpp's server in this process (xllamacpp), SmolLM2-135M-Instruct Q4_1, by test_llamacpp.py"
@@ -36,7 +37,7 @@ def check(story: Story) -> None:
 
 
 async def test_recorded() -> None:
-    async with replaying("llamacpp") as url:
+    async with replaying(DATA / "llamacpp.json") as url:
         story = await judged(url)
     check(story)
 
@@ -45,7 +46,9 @@ async def test_recorded() -> None:
 async def test_real(embedded_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TPO_JUDGE_API_KEY", embedded_server.api_key)
     if os.environ.get("TPO_RECORD"):
-        async with recording(embedded_server.url, embedded_server.api_key, "llamacpp", SOURCE) as url:
+        async with recording(
+            embedded_server.url, DATA / "llamacpp.json", SOURCE, without_paths, embedded_server.api_key
+        ) as url:
             story = await judged(url)
     else:
         story = await judged(embedded_server.url)

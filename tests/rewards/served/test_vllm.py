@@ -11,7 +11,8 @@ import pytest
 
 from models.server import Received, error, models, serving
 from rewards.served import vllm_story
-from rewards.served.kit import chat, ok, replaying, values
+from rewards.served.kit import DATA, chat, ok, values
+from servers.recorded import replaying
 from tpo.errors import InputError, RewardError
 from tpo.rewards.protocol import Score
 from tpo.rewards.vllm import VLLMReward
@@ -20,14 +21,14 @@ BOS = "<|im_start|>"
 
 
 async def test_the_recorded_scores() -> None:
-    async with replaying("vllm_classify") as url:
+    async with replaying(DATA / "vllm_classify.json") as url:
         scores = await vllm_story.classify(url)
     raw = [0.1704028844833374, 0.18426144123077393, 0.4280843436717987]
     assert scores == {"messages": raw, "texts": raw, "cut": [0.856621265411377]}
 
 
 async def test_the_recorded_token_scores() -> None:
-    async with replaying("vllm_tokens") as url:
+    async with replaying(DATA / "vllm_tokens.json") as url:
         scores = await vllm_story.tokens(url)
     assert scores["min"] <= scores["mean"] and 0 < scores["product"] < 1
     assert scores["last"] == pytest.approx(0.1704, abs=1e-3)

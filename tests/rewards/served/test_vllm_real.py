@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from rewards.served import vllm_story
-from rewards.served.kit import CHATML, chat, recording
+from rewards.served.kit import CHATML, DATA, chat, without_paths
+from servers.recorded import recording
 from servers.vllm import installation, vllm_reward
 from tpo.rewards.served_spec import detect
 from tpo.rewards.templating import ChatTemplate
@@ -27,7 +28,7 @@ async def recorded(url: str, name: str, source: str) -> AsyncIterator[str]:
     if not os.environ.get("TPO_RECORD"):
         yield url
         return
-    async with recording(url, name, source) as proxy:
+    async with recording(url, DATA / f"{name}.json", source, without_paths) as proxy:
         yield proxy
 
 
