@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +158,20 @@ def test_a_client_that_leaves_stops_the_work(embedded_server: EmbeddedServer) ->
     endless = body(n=3, max_tokens=7000, ignore_eos=True)
     with client(embedded_server) as http:
         with http.stream("POST", "/chat/completions", json=endless) as response:
-            next(line for line in response.iter_lines() if line)
+            # Held by a name: an iterator that is thrown away takes the connection with it.
+            lines = response.iter_lines()
+            next(lines)
             # Slots say that they are busy a moment after the first word.
-            while busy(http, embedded_server) != 3:
-                pass
-        # A hang shows as a test that does not end: 21000 tokens take minutes.
-        while busy(http, embedded_server):
-            pass
+            until(lambda: busy(http, embedded_server) == 3)
+        until(lambda: busy(http, embedded_server) == 0)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what takes milliseconds; 21000 tokens take minutes."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def busy(http: httpx.Client, server: EmbeddedServer) -> int:
@@ -204,8 +213,9 @@ def ask(server, **options):
 def endless(server):
     "A request in flight: returns when its first token has come; the rest is never read."
     request = ask(server, stream=True, ignore_eos=True, n=2, max_tokens=1900)
-    request.__enter__().iter_lines().__next__()
-    return request
+    lines = request.__enter__().iter_lines()
+    next(lines)
+    return request, lines
 
 def answered(server):
     with ask(server, max_tokens=3) as response:
