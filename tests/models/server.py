@@ -75,7 +75,8 @@ def response(
     """An HTTP response; `short` promises so many bytes more than it holds."""
     data = body.encode() if isinstance(body, str) else body
     extra = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(data) + short}\r\n{extra}\r\n"
+    length = f"Content-Length: {len(data) + short}\r\nConnection: close"
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{length}\r\n{extra}\r\n"
     return head.encode() + data
 
 

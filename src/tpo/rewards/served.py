@@ -69,7 +69,7 @@ class RewardServer:
     ) -> None:
         self.kind = kind
         self._endpoint = Endpoint(url, "reward", key)
-        self._exact = url if exact else None
+        self._exact = self._endpoint.exact if exact else None
         self._start = start
         self._parallel = parallel
         shown = self._endpoint.shown

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+import aiohttp
 import httpx
 import msgspec
 
@@ -48,15 +49,19 @@ def explained(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except httpx.ConnectTimeout as error:
-        raise ModelUnavailable(f"No connection to {url} within the time limit: is the host right and up?") from error
-    except httpx.ConnectError as error:
-        raise ModelUnavailable(f"No connection to {url} ({error}): is the server running there?") from error
-    except httpx.TimeoutException as error:
-        raise ModelUnavailable(f"{url} sent nothing for too long ({type(error).__name__}).") from error
     except httpx.TransportError as error:
-        cause = str(error) or type(error).__name__
-        raise ModelUnavailable(f"{url} broke off in the middle of its answer ({cause}).") from error
+        # The connections are aiohttp's, whose own error says more than the one that httpx has for it.
+        cause = error.__cause__ or error
+        said = str(cause) or type(cause).__name__
+        if isinstance(cause, aiohttp.ConnectionTimeoutError | httpx.ConnectTimeout):
+            why = f"No connection to {url} within the time limit: is the host right and up?"
+        elif isinstance(cause, aiohttp.ClientConnectorError | httpx.ConnectError):
+            why = f"No connection to {url} ({said}): is the server running there?"
+        elif isinstance(cause, TimeoutError | httpx.TimeoutException):
+            why = f"{url} sent nothing for too long."
+        else:
+            why = f"{url} broke off in the middle of its answer ({said})."
+        raise ModelUnavailable(why) from error
     except (httpx.InvalidURL, httpx.HTTPError, UnicodeError) as error:
         raise ModelError(f"{url} cannot be used: {error}") from error
 
