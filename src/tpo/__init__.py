@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tpo.api import align, align_sync, replay
+    from tpo.api import align, align_sync, replay, run_dataset, run_dataset_sync
     from tpo.candidate import Candidate
     from tpo.engine.limits import Budget, Stopper
     from tpo.engine.result import Result, Step
@@ -49,10 +49,12 @@ __all__ = [
     "align",
     "align_sync",
     "replay",
+    "run_dataset",
+    "run_dataset_sync",
 ]
 
 _MODULES = {
-    "tpo.api": ("align", "align_sync", "replay"),
+    "tpo.api": ("align", "align_sync", "replay", "run_dataset", "run_dataset_sync"),
     "tpo.candidate": ("Candidate",),
     "tpo.engine.limits": ("Budget", "Stopper"),
     "tpo.engine.result": ("Result", "Step"),

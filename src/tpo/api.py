@@ -7,28 +7,26 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import msgspec
 
-from tpo.checks.reward import refuse_broken
 from tpo.engine.driver import Driver
 from tpo.engine.events import Listener
 from tpo.engine.journal import Journal, mend, read_journal
-from tpo.engine.limits import Budget, Stopper
+from tpo.engine.limits import Stopper
 from tpo.engine.past import Past
-from tpo.engine.records import Plan, Settings
+from tpo.engine.records import Plan
 from tpo.engine.result import Result, result_of
-from tpo.errors import InputError, JournalError
+from tpo.errors import JournalError
 from tpo.messages import conversation
-from tpo.methods import find_method
 from tpo.models.protocol import Model
-from tpo.models.resolve import EMBEDDED, open_model
-from tpo.prompts import ROLES, PromptSet, Role
-from tpo.rewards.asking import close, connect
-from tpo.rewards.batching import shared
+from tpo.models.resolve import EMBEDDED
+from tpo.opening import Options, open_fleets, open_reward, plan_of, say_where_seeds_are_lost, specified
 from tpo.rewards.protocol import PoolReward, Reward
-from tpo.rewards.resolve import resolve_reward
+from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
+from tpo.runs.summary import parse_prices
+from tpo.scheduling.fleet import seats
 
 T = TypeVar("T")
 
@@ -58,6 +56,7 @@ async def align(
     seed: int | None = None,
     max_tokens: int = 1024,
     critic_max_tokens: int | None = None,
+    quorum: int | None = None,
     budget_tokens: int | None = None,
     budget_seconds: float | None = None,
     trace: str | Path | None = None,
@@ -88,6 +87,7 @@ async def align(
         seed: seed of the run; the same seed gives the same result where the backend is deterministic.
         max_tokens: completion tokens per answer.
         critic_max_tokens: completion tokens per critique; `max_tokens` unless given.
+        quorum: answers of a step that suffice to go on; those still being written are left behind. All unless given.
         budget_tokens: prompt and completion tokens of all roles together, after which the best answer so far counts.
         budget_seconds: likewise in wall-clock time.
         trace: a JSON Lines file to write everything to, as it happens. A trace of the same run that was broken off is
@@ -108,37 +108,108 @@ async def align(
         JournalError: the trace cannot be written.
     """
     messages = conversation(query)
-    chosen_method = find_method(method)
-    width, depth = chosen_method.dials(width, depth)
-    limit = max_tokens if critic_max_tokens is None else critic_max_tokens
-    settings = Settings(temperature, top_p, max_tokens, limit, seed)
-    _check(settings)
-    budget = Budget(budget_tokens, budget_seconds)
-    wording = PromptSet(prompts)
-    scorer = resolve_reward(reward, require) if chosen_method.needs_reward else None
-    if isinstance(scorer, Reward):
-        scorer = shared(scorer)  # queries that run at once share its batches
-    if chosen_method.needs_reward and scorer is None:
-        raise InputError(f"The method {method} needs a reward to choose by; without one there is only sample.")
-    named = {"policy": policy_model, "critic": critic_model, "editor": editor_model}
-    specs: dict[Role, str | Model | None] = {"policy": policy, "critic": critic, "editor": editor}
+    spec = specified(
+        {
+            "method": method,
+            "width": width,
+            "depth": depth,
+            "policy": policy,
+            "policy_model": policy_model,
+            "critic": critic,
+            "critic_model": critic_model,
+            "editor": editor,
+            "editor_model": editor_model,
+            "reward": reward,
+            "require": require,
+            "check": check,
+            "prompts": prompts,
+            "temperature": temperature,
+            "top_p": top_p,
+            "seed": seed,
+            "max_tokens": max_tokens,
+            "critic_max_tokens": critic_max_tokens,
+            "quorum": quorum,
+            "budget_tokens": budget_tokens,
+            "budget_seconds": budget_seconds,
+        }
+    )
     async with AsyncExitStack() as stack:
-        if reward is None or isinstance(reward, str):  # an object is the caller's to close
-            stack.push_async_callback(close, scorer)
-        await connect(scorer)
-        if check:
-            await refuse_broken(scorer)
-        models = await _open(specs, named, stack, on_note)
+        scorer = await open_reward(spec, stack)
+        fleets = await open_fleets(spec.roles, stack, on_note)
         if seed is not None:
-            _say_where_seeds_are_lost(models, on_note)
-        names = {role: model.name for role, model in models.items()}
-        plan = Plan(
-            messages, method, width, depth, settings, wording.name, names, scorer.name if scorer is not None else None
-        )
+            say_where_seeds_are_lost(fleets, on_note)
+        names = {role: fleet.servers[0].model.name for role, fleet in fleets.items()}
+        plan = plan_of(spec, messages, names, scorer)
         journal = _journal(Path(trace) if trace is not None else None, plan, on_note)
         stack.callback(journal.close)
-        driver = Driver(plan, models, scorer, journal, budget, stopper, on_event)
-        return await driver.run(chosen_method.start(messages, width=width, depth=depth, prompts=wording))
+        driver = Driver(plan, {**seats(fleets)}, scorer, journal, spec.budget, stopper, on_event)
+        search = spec.method.start(messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
+        return await driver.run(search)
+
+
+async def run_dataset(
+    data: str | Path,
+    out: str | Path,
+    *,
+    column: str | None = None,
+    split: str | None = None,
+    skip_bad_rows: bool = False,
+    concurrency: int | None = None,
+    patience: float = 1800.0,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    input_order: bool = False,
+    parquet: bool = False,
+    prices: Sequence[str] = (),
+    on_note: Callable[[str], None] = _quiet,
+    **options: Unpack[Options],
+) -> Report:
+    """Answer every query of a dataset, aligned, at the full speed of the server; nothing that was paid for is lost.
+
+    The same call again goes on where the last one stopped, however it ended.
+
+    Args:
+        data: a JSON Lines, CSV, Parquet or text file, a folder, or a dataset of the Hugging Face Hub (`docs/data.md`).
+        out: the directory of the run; answers.jsonl and summary.json are in it.
+        column: the column that holds the query, where it has no usual name.
+        split: the split of a dataset that has several.
+        skip_bad_rows: leave bad rows out, instead of refusing to begin.
+        concurrency: sequences in flight at each server; None finds out what the server takes.
+        patience: seconds for which an endpoint that is down or overloaded is tried again.
+        fresh: begin anew; what was in the directory is put aside.
+        retry_failed: try the queries again that ended with an error.
+        input_order: put the answers into the order of the data when all are there.
+        parquet: write answers.parquet as well.
+        prices: what a million tokens cost, such as `policy=0.15/0.60` for prompt and completion.
+        on_note: told in a sentence of what a user should know.
+        options: the options of `align` that decide a result: method, width, depth, models, reward and so on. A
+            policy may be several URLs with commas between them, which serve the same model.
+
+    Returns:
+        where the run is, and what it came to.
+
+    Raises:
+        InputError: what was given cannot be used, or the directory holds another run.
+        TPOError: as `align`; a query's own error is recorded with it and raises nothing.
+    """
+    chosen = RunOptions(
+        column=column,
+        split=split,
+        skip_bad_rows=skip_bad_rows,
+        concurrency=concurrency,
+        patience=patience,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        input_order=input_order,
+        parquet=parquet,
+        prices=parse_prices(prices),
+    )
+    return await run_spec(str(data), Path(out), specified(options), chosen, Watcher(on_note))
+
+
+def run_dataset_sync(data: str | Path, out: str | Path, **options: Any) -> Report:
+    """`run_dataset` for scripts and notebooks: works with and without a running event loop."""
+    return run_sync(run_dataset(data, out, **options))
 
 
 def align_sync(query: str | Sequence[Mapping[str, Any]], **options: Any) -> Result:
@@ -179,48 +250,6 @@ def replay(trace: str | Path, on_note: Callable[[str], None] = _quiet) -> Result
     if torn:
         on_note(torn)
     return result_of(records)
-
-
-async def _open(
-    specs: dict[Role, str | Model | None],
-    named: Mapping[str, str | None],
-    stack: AsyncExitStack,
-    on_note: Callable[[str], None],
-) -> dict[Role, Model]:
-    models: dict[Role, Model] = {}
-    for role in ROLES:
-        spec, name = specs[role], named[role]
-        if spec is None and name is None:
-            models[role] = models["policy"]
-        elif isinstance(spec, str) or spec is None:
-            # A role with only a model of its own is served where the policy is.
-            where = spec if spec is not None else specs["policy"]
-            if not isinstance(where, str):
-                raise InputError(f"{role}_model is given without {role}: say where that model is served.")
-            opened = await open_model(where, role, name, on_note)
-            stack.push_async_callback(opened.aclose)
-            models[role] = opened
-        else:
-            models[role] = spec
-    return models
-
-
-def _check(settings: Settings) -> None:
-    if not 0 <= settings.temperature <= 100:
-        raise InputError(f"The temperature is {settings.temperature}; it is 0 or more.")
-    if not 0 < settings.top_p <= 1:
-        raise InputError(f"top-p is {settings.top_p}; it is above 0 and at most 1.")
-    for name, value in (("max-tokens", settings.max_tokens), ("critic-max-tokens", settings.critic_max_tokens)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; it is at least 1.")
-    if settings.seed is not None and not 0 <= settings.seed < 2**63:
-        raise InputError(f"The seed is {settings.seed}; it goes from 0 to 2**63 - 1.")
-
-
-def _say_where_seeds_are_lost(models: Mapping[Role, Model], on_note: Callable[[str], None]) -> None:
-    for name, profile in {model.name: model.profile for model in models.values()}.items():
-        if not profile.seeds:
-            on_note(f"{name} ({profile.name}) cannot take seeds, so this run will not repeat exactly.")
 
 
 def _journal(path: Path | None, plan: Plan, on_note: Callable[[str], None]) -> Journal:

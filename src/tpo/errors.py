@@ -35,11 +35,19 @@ class ModelUnavailable(ModelError):
 
     Attributes:
         retry_after: seconds after which the server asked to be tried again, if it did.
+        overloaded: the server has more work than it takes; less of it may help.
+        unreachable: there was no answer at all, or a gateway said that there was none.
+        down: nobody got an answer there while this call was tried: it is the endpoint's trouble, not the call's.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after: float | None = None, *, overloaded: bool = False, unreachable: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.overloaded = overloaded
+        self.unreachable = unreachable
+        self.down = False
 
 
 class RewardError(TPOError):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tpo.cli import align, check, config, replay
+from tpo.cli import align, check, config, replay, run
 from tpo.cli.console import reporting, stderr
 from tpo.config import load_config
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("align", context_settings=FROM_ENVIRONMENT)(align.align)
+app.command("run", context_settings=FROM_ENVIRONMENT)(run.run)
 app.command("check", context_settings=FROM_ENVIRONMENT)(check.check)
 app.command("replay")(replay.replay)
 app.command("config")(config.config)
@@ -61,6 +62,7 @@ def _tpo(
     checked = inspect.signature(check.check).parameters
     context.default_map = {
         "align": loaded.options,
+        "run": loaded.options,
         "check": {name: value for name, value in loaded.options.items() if name in checked},
     }
 

@@ -23,6 +23,7 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 USER_ERROR = 2
 BUG = 1
 INTERRUPTED = 130
+PARTLY_FAILED = 3
 
 
 def note(line: str) -> None:

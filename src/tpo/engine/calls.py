@@ -19,6 +19,18 @@ from tpo.prompts.prompt import Prompt, Role
 from tpo.transport.retry import retrying
 
 
+class Conduct(msgspec.Struct, frozen=True):
+    """How calls are made; nothing of it shows in the result.
+
+    Attributes:
+        patience: seconds for which an endpoint that is down or overloaded is tried again.
+        stream: have texts while they grow; without it a call costs less of our own time.
+    """
+
+    patience: float = 0.0
+    stream: bool = True
+
+
 class Ledger:
     """What a run has spent, the calls in flight included.
 
@@ -83,6 +95,7 @@ class Calls:
         clock: the run's time.
         write: takes records.
         listen: told of retries.
+        conduct: how patiently calls are made.
     """
 
     def __init__(
@@ -93,6 +106,7 @@ class Calls:
         clock: Clock,
         write: Callable[[Record], None],
         listen: Listener,
+        conduct: Conduct,
     ) -> None:
         self._models = models
         self._settings = settings
@@ -100,6 +114,7 @@ class Calls:
         self._clock = clock
         self._write = write
         self._listen = listen
+        self._conduct = conduct
         self._growing: dict[tuple[int, int, int], list[str]] = {}
 
     def unfinished(self, place: Place) -> dict[int, str]:
@@ -143,6 +158,8 @@ class Calls:
             try:
                 await self._collect(place, missing, on_choice, on_text)
             except ModelUnavailable as error:
+                if error.down:  # no answer's own misfortune
+                    raise
                 for index in missing:
                     on_failure(index, error)
 
@@ -169,7 +186,7 @@ class Calls:
             retry = True
             self._listen(Retrying(place.prompt.role, str(error), wait))
 
-        async for attempt in retrying(on_retry):
+        async for attempt in retrying(on_retry, patience=self._conduct.patience):
             with attempt:
                 while missing:
                     # The seeds of one request count up, so only neighbours can share one.
@@ -193,7 +210,7 @@ class Calls:
     ) -> int:
         model = self._models[place.prompt.role]
         usage = self._ledger.open()
-        began = self._clock()
+        asked_at = began = self._clock()
         error: str | None = None
         landed = 0
         for index in asked:  # a broken attempt's words are no part of the next one's
@@ -213,8 +230,12 @@ class Calls:
                 on_text(asked[index], text)
             self._ledger.on_spend()
 
+        def started() -> None:
+            nonlocal began
+            began = self._clock()
+
         try:
-            await model.generate(self._request(place, model, asked), Receiver(usage, finished, grew))
+            await model.generate(self._request(place, model, asked), Receiver(usage, finished, grew, started))
         except asyncio.CancelledError:
             error = "cut short"
             raise
@@ -222,9 +243,9 @@ class Calls:
             error = str(failure)
             raise
         finally:
-            seconds = round(self._clock() - began, 4)
-            called = Called(place.turn, place.action, place.prompt.role, round(began, 4), seconds, usage, retry, error)
-            self._write(called)
+            times = (round(began, 4), round(self._clock() - began, 4))
+            waited = round(began - asked_at, 4)
+            self._write(Called(place.turn, place.action, place.prompt.role, *times, usage, retry, error, waited))
             self._ledger.close(usage)
         return landed
 
@@ -234,7 +255,17 @@ class Calls:
         if settings.seed is not None and model.profile.seeds:
             seed = _place_seed(settings.seed, place) + asked[0]
         limit = settings.critic_max_tokens if place.prompt.role == "critic" else settings.max_tokens
-        return Request(place.prompt.messages, len(asked), settings.temperature, settings.top_p, limit, seed)
+        return Request(
+            place.prompt.messages,
+            len(asked),
+            settings.temperature,
+            settings.top_p,
+            limit,
+            seed,
+            # Searches that are nearly done go first: results come early, and few are open at a time.
+            urgency=place.turn,
+            stream=self._conduct.stream,
+        )
 
 
 def _place_seed(seed: int, place: Place) -> int:

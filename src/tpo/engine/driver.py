@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tpo.candidate import Candidate
-from tpo.engine.calls import Calls, Clock, Ledger, Place, together
+from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place, together
 from tpo.engine.events import Listener, TextGrew
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopped, Stopper
@@ -45,6 +45,7 @@ class Driver:
         budget: what the run may cost.
         stopper: ends the run from outside.
         listen: told of everything that happens.
+        conduct: how calls are made.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Driver:
         budget: Budget | None = None,
         stopper: Stopper | None = None,
         listen: Listener = lambda event: None,
+        conduct: Conduct | None = None,
     ) -> None:
         self._plan = plan
         self._budget = budget or Budget()
@@ -65,8 +67,9 @@ class Driver:
         self._past = Past(journal.records)
         self._clock = Clock(self._past.seconds)
         self._ledger = Ledger(self._watch_budget)
-        self._calls = Calls(models, plan.settings, self._ledger, self._clock, self._write, listen)
-        self._scorer = Scorer(reward, plan.query, self._clock, self._write, self._ledger.add)
+        conduct = conduct or Conduct()
+        self._calls = Calls(models, plan.settings, self._ledger, self._clock, self._write, listen, conduct)
+        self._scorer = Scorer(reward, plan.query, self._clock, self._write, self._ledger.add, conduct.patience)
         self._ranks = reward is not None
         self._seen = Pool()
         self._drawing: list[tuple[Place, int]] = []
@@ -143,7 +146,10 @@ class Driver:
             return outcome
 
     async def _perform_all(self, actions: list[Action], turn: int, step: int) -> list[Any]:
-        return await together([self._perform(action, turn, number, step) for number, action in enumerate(actions)])
+        results = await together([self._perform(action, turn, number, step) for number, action in enumerate(actions)])
+        # Nothing is built on a result that a power cut could still take away.
+        await self._journal.commit()
+        return results
 
     async def _perform(self, action: Action, turn: int, number: int, step: int) -> list[Candidate] | str:
         prompt = action.prompt
@@ -156,7 +162,7 @@ class Driver:
             return await self._ask(place, step)
         self._drawing.append((place, step))
         sampling = Sampling(place, step, self._past, self._calls, self._scorer, self._write, self._see)
-        return await sampling.draw(action.width, self._grown(place))
+        return await sampling.draw(action.width, self._grown(place), self._plan.settings.quorum)
 
     async def _ask(self, place: Place, step: int) -> str:
         known = self._past.replied.get((place.turn, place.action))

@@ -1,74 +1,101 @@
 """The journal: an append-only list of records, in memory and, on request, in a JSON Lines file.
 
-A record is handed to the operating system before the result that it holds is used, so a killed process loses
-nothing that was paid for. Each line is written by one call; a line that was torn by a crash can only be the last
-one, and is cut off, and told, when the file is opened again.
+A record is handed to the operating system before anything else happens, so that a killed process loses nothing that was
+paid for; and before a result is sent into the method it is on the disk (`tpo.engine.log`), so that the same holds for a
+machine that loses its power.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 import msgspec
 
+from tpo.engine.log import Log, mend
 from tpo.engine.records import Record, Started
 from tpo.errors import JournalError
 
+__all__ = ["Journal", "Sink", "mend", "read_journal"]
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+class Sink(Protocol):
+    """Where a journal's records are kept."""
+
+    def append(self, record: Record) -> None:
+        """Keep a record; a killed process does not lose it when this has returned."""
+        ...
+
+    async def commit(self) -> None:
+        """Wait until all records so far are on the disk."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class TraceFile:
+    """A file that holds the journal of one query, a record a line."""
+
+    def __init__(self, path: Path, *, fresh: bool) -> None:
+        self._log = Log(path, "trace", fresh=fresh)
+
+    def append(self, record: Record) -> None:
+        """See `Sink`."""
+        self._log.append(_encoder.encode(record))
+
+    async def commit(self) -> None:
+        """See `Sink`."""
+        await self._log.commit()
+
+    def close(self) -> None:
+        """See `Sink`."""
+        self._log.close()
 
 
 class Journal:
     """What happened so far.
 
     Args:
-        path: the file to append to; None keeps the records in memory only.
-        records: what the file already holds.
+        sink: where the records are kept: a file to append to, or something like one; None keeps them in memory only.
+        records: what it already holds.
 
     Raises:
         JournalError: the file cannot be opened for writing.
     """
 
-    def __init__(self, path: Path | None = None, records: list[Record] | None = None) -> None:
-        self.path = path
+    def __init__(self, sink: Path | Sink | None = None, records: list[Record] | None = None) -> None:
         self.records: list[Record] = list(records or [])
-        self._file: IO[bytes] | None = None
-        if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = path.open("ab" if records else "wb", buffering=0)
-            except OSError as error:
-                raise JournalError(f"The trace {path} cannot be written: {error.strerror}.") from error
+        self._sink = TraceFile(sink, fresh=not records) if isinstance(sink, Path) else sink
 
     def append(self, record: Record) -> None:
-        """Add a record; it is on file when this returns.
+        """Add a record; a killed process does not lose it when this has returned.
 
         Raises:
             JournalError: the disk is full, or writing fails otherwise.
         """
-        if self._file is not None:
-            line = _encoder.encode(record) + b"\n"
-            try:
-                written = self._file.write(line)
-                while written < len(line):  # a nearly full disk takes part of a line
-                    written += self._file.write(line[written:])
-            except OSError as error:
-                raise JournalError(
-                    f"The trace {self.path} cannot be written: {error.strerror}. What it holds is kept: free some "
-                    f"space and run the same command again to go on from there."
-                ) from error
+        if self._sink is not None:
+            self._sink.append(record)
         self.records.append(record)
+
+    async def commit(self) -> None:
+        """Wait until all records so far are on the disk.
+
+        Raises:
+            JournalError: the disk does not take them.
+        """
+        if self._sink is not None:
+            await self._sink.commit()
 
     def close(self) -> None:
         """Make what was written durable and close the file."""
-        if self._file is not None:
-            with suppress(OSError):  # a pipe or a device has nothing to sync
-                os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
 
 
 def read_journal(path: Path) -> tuple[list[Record], str | None]:
@@ -98,10 +125,3 @@ def read_journal(path: Path) -> tuple[list[Record], str | None]:
         raise JournalError(f"{path} is no trace: it does not begin with a started run.")
     torn = f"The last line of {path} was torn ({len(rest)} bytes) and is left out." if rest else None
     return records, torn
-
-
-def mend(path: Path) -> None:
-    """Cut off a torn last line, so that appending starts on a new one."""
-    with path.open("r+b") as file:
-        data = file.read()
-        file.truncate(data.rfind(b"\n") + 1)

@@ -31,6 +31,9 @@ class Past:
         self.finished = False
         self._sampled: dict[tuple[int, int, int], Sampled] = {}
         self._scored: dict[tuple[int, int, int], Scored] = {}
+        # The last word about each place, failures included.
+        self._last: dict[tuple[int, int, int], tuple[Sampled, Scored | None]] = {}
+        self._turn = 0
         for record in records:
             self._take(record)
 
@@ -40,21 +43,38 @@ class Past:
                 self.plan = record.plan
             case Prompted():
                 self.prompted.add((record.turn, record.action))
+                self._turn = max(self._turn, record.turn)
             case Called():
                 self.tokens += record.usage.total
                 self.seconds = max(self.seconds, record.began + record.seconds)
-            case Sampled(error=None):
-                self._sampled[record.turn, record.action, record.index] = record
-            case Scored(error=None):
-                self._scored[record.turn, record.action, record.index] = record
+            case Sampled():
+                self._take_answer((record.turn, record.action, record.index), record)
+            case Scored():
+                self._take_score((record.turn, record.action, record.index), record)
             case Replied():
                 self.replied[record.turn, record.action] = record
             case Resumed() | Ended():
                 self.seconds = max(self.seconds, record.seconds)
                 self.finished = isinstance(record, Ended) and record.stop in ("depth", "converged")
 
+    def _take_answer(self, place: tuple[int, int, int], record: Sampled) -> None:
+        self._last[place] = (record, None)
+        if record.error is None:
+            self._sampled[place] = record
+
+    def _take_score(self, place: tuple[int, int, int], record: Scored) -> None:
+        if place in self._last:
+            self._last[place] = (self._last[place][0], record)
+        if record.error is None:
+            self._scored[place] = record
+
     def answer(self, turn: int, action: int, index: int) -> tuple[Sampled, Scored | None] | None:
-        """The answer at a place and its score; None for what has not landed, or failed and is worth another try."""
+        """The answer at a place and its score; None for what has not landed, or failed and is worth another try.
+
+        In a turn after which the search went on nothing is tried again: what came later was built on what failed.
+        """
+        if turn < self._turn:
+            return self._last.get((turn, action, index))
         sampled = self._sampled.get((turn, action, index))
         # What was cut off by a budget or a deadline is no whole answer: a run that goes on draws it again.
         if sampled is None or sampled.finish_reason in CUT_SHORT:

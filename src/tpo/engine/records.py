@@ -25,6 +25,7 @@ class Settings(msgspec.Struct, frozen=True):
         max_tokens: completion tokens per answer.
         critic_max_tokens: completion tokens per critique.
         seed: seed of the run; None for a different result each time.
+        quorum: answers of a step that suffice to go on; the rest is left behind. None waits for all.
     """
 
     temperature: float = 0.7
@@ -32,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_tokens: int = 1024
     critic_max_tokens: int = 1024
     seed: int | None = None
+    quorum: int | None = None
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -114,10 +116,11 @@ class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
     Attributes:
         role: policy, critic, editor or reward.
         began: seconds from the start of the run.
-        seconds: how long the call took.
+        seconds: how long the call took, from when it was sent.
         usage: tokens that it took.
         retry: this call repeats a failed one.
         error: why it failed, or that it was cut short.
+        waited: seconds before that in which it waited for other calls.
     """
 
     turn: int
@@ -128,6 +131,7 @@ class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
     usage: Usage
     retry: bool = False
     error: str | None = None
+    waited: float = 0.0
 
 
 class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):

@@ -45,6 +45,7 @@ class RoleUsage(msgspec.Struct):
         cached_tokens: prompt tokens served from the server's prefix cache, where it says so.
         completion_tokens: tokens generated, reasoning and answers cut short included.
         seconds: wall-clock time in which at least one call of this role was under way.
+        waited: wall-clock time in which at least one call of this role waited for room at the server.
     """
 
     calls: int = 0
@@ -53,6 +54,7 @@ class RoleUsage(msgspec.Struct):
     cached_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -183,7 +185,7 @@ KINDS = ("loss", "gradient")
 
 def _usage(role: str, records: Sequence[Record]) -> RoleUsage:
     usage = RoleUsage()
-    spans = []
+    spans, waits = [], []
     for call in records:
         if isinstance(call, Called) and call.role == role:
             usage.calls += 1
@@ -192,13 +194,18 @@ def _usage(role: str, records: Sequence[Record]) -> RoleUsage:
             usage.cached_tokens += call.usage.cached_tokens
             usage.completion_tokens += call.usage.completion_tokens
             spans.append((call.began, call.began + call.seconds))
-    # Calls overlap: time is counted once, however many were under way.
-    covered = 0.0
-    for began, ended in sorted(spans):
-        usage.seconds += max(ended - max(began, covered), 0.0)
-        covered = max(covered, ended)
-    usage.seconds = round(usage.seconds, 4)
+            waits.append((call.began - call.waited, call.began))
+    usage.seconds, usage.waited = _covered(spans), _covered(waits)
     return usage
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    # Calls overlap: time is counted once, however many were under way.
+    seconds = covered = 0.0
+    for began, ended in sorted(spans):
+        seconds += max(ended - max(began, covered), 0.0)
+        covered = max(covered, ended)
+    return round(seconds, 4)
 
 
 def _elapsed(records: Sequence[Record]) -> float:

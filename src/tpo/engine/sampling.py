@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Place, task_group
@@ -13,6 +14,9 @@ from tpo.engine.result import candidate_of
 from tpo.engine.scoring import Scorer
 from tpo.errors import ModelError
 from tpo.models.protocol import Choice
+
+# The finish reason of an answer that the search did not wait for.
+LEFT_BEHIND = "left-behind"
 
 
 class Sampling:
@@ -49,9 +53,16 @@ class Sampling:
         self._candidates: dict[int, Candidate] = {}
         self._group: asyncio.TaskGroup
         self._failures: list[ModelError] = []
+        self._good = 0
+        self._one_more = asyncio.Event()
 
-    async def draw(self, width: int, on_text: Callable[[int, str], None]) -> list[Candidate]:
+    async def draw(self, width: int, on_text: Callable[[int, str], None], quorum: int | None = None) -> list[Candidate]:
         """Draw and score so many answers, less those that the past holds already.
+
+        Args:
+            width: how many.
+            on_text: told of the text that an answer grew by.
+            quorum: how many answers suffice; those that are still being written then are left behind.
 
         Returns:
             the candidates in the order of their indices.
@@ -67,7 +78,14 @@ class Sampling:
                     self._recall(*before)
             wanted = [index for index in range(width) if index not in self._landed]
             # The group waits for the scores, and a broken reward ends the drawing at once.
-            await self._calls.draw(self._place, wanted, self._finished, self._failed, on_text)
+            drawing = self._calls.draw(self._place, wanted, self._finished, self._failed, on_text)
+            if quorum is None:
+                await drawing
+            else:
+                await self._until(quorum, drawing)
+                for index in wanted:
+                    if index not in self._landed:
+                        self._leave_behind(index, f"{quorum} of {width} answers were there, which was enough")
         if len(self._failures) == width:
             raise self._failures[0]
         candidates = [self._candidates[index] for index in sorted(self._candidates)]
@@ -75,6 +93,21 @@ class Sampling:
             # Older answers may come back with other rewards; the pool knows them by their ids.
             candidates.extend(await self._rank())
         return candidates
+
+    async def _until(self, quorum: int, drawing: Coroutine[Any, Any, None]) -> None:
+        """Draw until so many answers have landed, or all."""
+        task = asyncio.ensure_future(drawing)
+        try:
+            while self._good < quorum and not task.done():
+                self._one_more.clear()
+                alarm = asyncio.ensure_future(self._one_more.wait())
+                await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+                alarm.cancel()
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _rank(self) -> list[Candidate]:
         changed = await self._scorer.rank(self._place.turn, self._place.action)
@@ -84,6 +117,7 @@ class Sampling:
         return candidates
 
     def _recall(self, sampled: Sampled, scored: Scored | None) -> None:
+        self._good += sampled.error is None
         if scored is None:
             self._land(sampled)
         else:
@@ -93,6 +127,13 @@ class Sampling:
 
     def _finished(self, choice: Choice) -> None:
         sampled = landed(self._place, self._step, choice)
+        self._write(sampled)
+        self._land(sampled)
+        self._good += 1
+        self._one_more.set()
+
+    def _leave_behind(self, index: int, why: str) -> None:
+        sampled = landed(self._place, self._step, Choice(index, "", finish_reason=LEFT_BEHIND), why)
         self._write(sampled)
         self._land(sampled)
 

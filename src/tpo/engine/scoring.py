@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 
 from tpo.engine.calls import Clock
 from tpo.engine.records import Called, Record, Sampled, Scored
-from tpo.errors import RewardError
+from tpo.errors import RewardError, RewardUnavailable
 from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
 from tpo.rewards.asking import ask
 from tpo.rewards.protocol import PoolReward, Reward, Score
 from tpo.rewards.spending import accounted
+
+# Between two attempts at a reward that is down; its adapter has made several of its own by then.
+RETRY_SECONDS = 5.0
 
 
 class Scorer:
@@ -25,6 +28,7 @@ class Scorer:
         clock: the run's time.
         write: takes records.
         on_spend: told of tokens that a call took (a judge takes some).
+        patience: seconds for which a reward that cannot be reached is asked again.
     """
 
     def __init__(
@@ -34,12 +38,14 @@ class Scorer:
         clock: Clock,
         write: Callable[[Record], None],
         on_spend: Callable[[int], None] = lambda tokens: None,
+        patience: float = 0.0,
     ) -> None:
         self._reward = reward
         self._query = query
         self._clock = clock
         self._write = write
         self._on_spend = on_spend
+        self._patience = patience
         self._scores: dict[str, asyncio.Future[Score]] = {}
         self._answers: dict[str, tuple[Sampled, Scored | None]] = {}
 
@@ -122,6 +128,17 @@ class Scorer:
         return (await self._call([sampled.text], sampled.turn, sampled.action))[0]
 
     async def _call(self, texts: Sequence[str], turn: int, action: int) -> list[Score]:
+        failed_at: float | None = None
+        while True:
+            try:
+                return await self._one_call(texts, turn, action, retry=failed_at is not None)
+            except RewardUnavailable as error:
+                failed_at = self._clock() if failed_at is None else failed_at
+                if self._clock() - failed_at >= self._patience:
+                    raise
+                await asyncio.sleep(min(error.retry_after or RETRY_SECONDS, self._patience))
+
+    async def _one_call(self, texts: Sequence[str], turn: int, action: int, *, retry: bool) -> list[Score]:
         assert self._reward is not None
         name = self._reward.name
         began = self._clock()
@@ -141,7 +158,7 @@ class Scorer:
             raise RewardError(f"The reward {name} raised {error}.") from failure
         finally:
             seconds = round(self._clock() - began, 4)
-            self._write(Called(turn, action, "reward", round(began, 4), seconds, usage, error=error))
+            self._write(Called(turn, action, "reward", round(began, 4), seconds, usage, retry, error))
             self._on_spend(usage.total)
 
 

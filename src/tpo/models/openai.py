@@ -6,7 +6,6 @@ counted while they come, and closing the connection stops the work upstream.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import httpx
@@ -21,6 +20,8 @@ from tpo.transport.failures import ContextOverflow, explained, refused, server_m
 
 # A loaded server may queue a request for minutes before its first token.
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
+# An answer that comes in one piece is silent until it is done.
+WHOLE_TIMEOUT = httpx.Timeout(7200.0, connect=10.0)
 
 
 class OpenAIModel:
@@ -51,7 +52,6 @@ class OpenAIModel:
         self.endpoint = endpoint
         self._served = served
         self._client = endpoint.client(TIMEOUT)
-        self._room = asyncio.Semaphore(profile.parallel)
 
     @property
     def name(self) -> str:
@@ -90,13 +90,12 @@ class OpenAIModel:
 
     async def generate(self, request: Request, receiver: Receiver) -> None:
         """Make one call; see `tpo.models.protocol.Model`."""
-        async with self._room:
-            try:
-                await self._call(request, receiver)
-            except ContextOverflow:
-                # Less is left of the context than the answer may take. Without a limit it gets what is left, which
-                # servers know exactly and often do not tell.
-                await self._unlimited(request, receiver)
+        try:
+            await self._call(request, receiver)
+        except ContextOverflow:
+            # Less is left of the context than the answer may take. Without a limit it gets what is left, which
+            # servers know exactly and often do not tell.
+            await self._unlimited(request, receiver)
 
     async def _unlimited(self, request: Request, receiver: Receiver) -> None:
         try:
@@ -113,10 +112,12 @@ class OpenAIModel:
     async def _call(self, request: Request, receiver: Receiver) -> None:
         url = f"{self.endpoint.shown}/chat/completions"
         body = msgspec.json.encode(self._body(request))
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        streamed = self._streamed(request)
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream" if streamed else "*/*"}
+        timeout = TIMEOUT if streamed else WHOLE_TIMEOUT
         with explained(url):
             async with self._client.stream(
-                "POST", self.endpoint.at("chat/completions"), content=body, headers=headers
+                "POST", self.endpoint.at("chat/completions"), content=body, headers=headers, timeout=timeout
             ) as response:
                 if response.status_code != 200:
                     await response.aread()
@@ -141,9 +142,9 @@ class OpenAIModel:
             "messages": request.messages,
             "temperature": request.temperature,
             "top_p": request.top_p,
-            "stream": True,
-            "stream_options": {"include_usage": True},
         }
+        if self._streamed(request):
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
         if request.max_tokens is not None:
             body[self.profile.token_limit] = request.max_tokens
         if request.n > 1:
@@ -151,6 +152,10 @@ class OpenAIModel:
         if request.seed is not None and self.profile.seeds:
             body["seed"] = request.seed
         return body
+
+    def _streamed(self, request: Request) -> bool:
+        # Where usage is counted right for each choice of a stream alone, several come in a stream.
+        return request.stream or (self.profile.usage_per_choice and request.n > 1)
 
     def _refused(self, response: httpx.Response, url: str) -> ModelError:
         error = refused(response, url, self.endpoint.key_variable)

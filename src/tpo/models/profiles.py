@@ -18,7 +18,9 @@ class Profile(msgspec.Struct, frozen=True):
         usage_per_choice: a stream reports usage after each choice instead of once for all.
         seeds: requests may carry a seed.
         token_limit: the field that limits an answer's tokens.
-        parallel: most calls in flight at once.
+        parallel: most sequences in flight at once, as far as it is known.
+        slots: it is known: the server writes so many at once, and everything beyond waits in its queue.
+        room: tokens that all sequences in flight may take together; None where each has its own.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Profile(msgspec.Struct, frozen=True):
     seeds: bool = True
     token_limit: str = "max_tokens"
     parallel: int = 64
+    slots: bool = False
+    room: int | None = None
 
 
 # Separate requests are the safe default: they return one by one and so are scored as they land, their tokens are

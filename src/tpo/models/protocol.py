@@ -21,6 +21,8 @@ class Request(msgspec.Struct, frozen=True):
         top_p: nucleus mass.
         max_tokens: completion tokens per choice; None for whatever the model's context leaves.
         seed: seed of the first choice, the next one has `seed + 1` and so on; None for none.
+        urgency: where calls have to wait for each other, the highest goes first.
+        stream: have the text while it grows; without it a call costs less of our own time.
     """
 
     messages: Conversation
@@ -29,6 +31,8 @@ class Request(msgspec.Struct, frozen=True):
     top_p: float = 0.95
     max_tokens: int | None = 1024
     seed: int | None = None
+    urgency: int = 0
+    stream: bool = True
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -69,11 +73,13 @@ class Receiver(NamedTuple):
         usage: written to while the call runs, and exact when it returns.
         on_choice: called once for each choice, as soon as it is complete.
         on_text: called with a choice's index and the text that it grew by (none while the model is reasoning).
+        on_start: called when the call really begins, after it has waited for others.
     """
 
     usage: Usage
     on_choice: Callable[[Choice], None]
     on_text: Callable[[int, str], None] = lambda index, text: None
+    on_start: Callable[[], None] = lambda: None
 
 
 class Model(Protocol):

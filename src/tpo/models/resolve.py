@@ -57,7 +57,9 @@ async def _open_embedded(spec: str, role: str, progress: Callable[[str], None]) 
     # A proxy has no business between a process and itself.
     endpoint = Endpoint(server.url, role, server.api_key, proxied=False)
     # The port changes with every start; the file is what identifies the model.
-    return await connect(endpoint, role, server.name, name=f"{server.name} (embedded)")
+    model = await connect(endpoint, role, server.name, name=f"{server.name} (embedded)")
+    model.profile = msgspec.structs.replace(model.profile, room=server.context)
+    return model
 
 
 async def connect(endpoint: Endpoint, role: str, model: str | None = None, *, name: str | None = None) -> OpenAIModel:
@@ -95,7 +97,7 @@ async def _profile(client: httpx.AsyncClient, endpoint: Endpoint, owned_by: str)
     if owned_by == "llamacpp":
         slots = (await _get(client, endpoint, endpoint.beside("props"), f"{root}/props") or {}).get("total_slots")
         if isinstance(slots, int) and slots > 0:
-            return msgspec.structs.replace(profile, max_choices=slots)
+            return msgspec.structs.replace(profile, max_choices=slots, parallel=slots, slots=True)
     return profile
 
 

@@ -15,6 +15,8 @@ import msgspec
 from tpo.errors import ModelError, ModelUnavailable
 
 RETRIED_STATUS = frozenset({408, 409, 429})
+OVERLOADED_STATUS = frozenset({429, 503})
+GATEWAY_STATUS = frozenset({502, 503, 504})
 
 # How servers say that a prompt, or a prompt and its answer, do not fit, and the sizes that they may name.
 _OVERFLOW = re.compile(r"context (?:length|size|window)|max_model_len|max_tokens|max_completion_tokens", re.IGNORECASE)
@@ -61,7 +63,7 @@ def explained(url: str) -> Iterator[None]:
             why = f"{url} sent nothing for too long."
         else:
             why = f"{url} broke off in the middle of its answer ({said})."
-        raise ModelUnavailable(why) from error
+        raise ModelUnavailable(why, unreachable=True) from error
     except (httpx.InvalidURL, httpx.HTTPError, UnicodeError) as error:
         raise ModelError(f"{url} cannot be used: {error}") from error
 
@@ -77,7 +79,12 @@ def refused(response: httpx.Response, url: str, key_variable: str) -> ModelError
     said = server_message(response.text)
     status = response.status_code
     if status in RETRIED_STATUS or status >= 500:
-        return ModelUnavailable(f"{url} answered {status}: {said}", retry_after(response.headers))
+        return ModelUnavailable(
+            f"{url} answered {status}: {said}",
+            retry_after(response.headers),
+            overloaded=status in OVERLOADED_STATUS,
+            unreachable=status in GATEWAY_STATUS,
+        )
     if status in (401, 403):
         return ModelError(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.")
     if status == 404:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from tenacity import (
@@ -20,12 +21,15 @@ LONGEST_WAIT = 120.0
 _backoff = wait_random_exponential(multiplier=0.5, max=20)
 
 
-def retrying(on_retry: Callable[[ModelUnavailable, float], None], tries: int = TRIES) -> AsyncRetrying:
+def retrying(
+    on_retry: Callable[[ModelUnavailable, float], None], tries: int = TRIES, patience: float = 0.0
+) -> AsyncRetrying:
     """Attempts that repeat only what a later try can mend.
 
     Args:
         on_retry: told of each failed attempt and the seconds until the next.
         tries: attempts in all.
+        patience: seconds for which an endpoint that is down or overloaded is tried, however many attempts that takes.
 
     Returns:
         tenacity's iterator of attempts; the last failure is raised as it is.
@@ -38,11 +42,29 @@ def retrying(on_retry: Callable[[ModelUnavailable, float], None], tries: int = T
 
     return AsyncRetrying(
         retry=retry_if_exception_type(ModelUnavailable),
-        stop=_enough(tries),
+        stop=_Enough(tries, patience),
         wait=_wait,
         before_sleep=before_sleep,
         reraise=True,
     )
+
+
+class _Enough:
+    def __init__(self, tries: int, patience: float) -> None:
+        self._tries = tries
+        self._patience = patience
+        self._own_failures = 0
+        self._first_failure: float | None = None
+
+    def __call__(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        now = time.monotonic()
+        self._first_failure = self._first_failure or now
+        waited = now - self._first_failure
+        if self._patience and isinstance(error, ModelUnavailable) and (error.down or error.overloaded):
+            return waited + (error.retry_after or 0.0) > self._patience
+        self._own_failures += 1
+        return self._own_failures >= self._tries or (_asked(state) or 0.0) > LONGEST_WAIT
 
 
 def _asked(state: RetryCallState) -> float | None:
@@ -53,7 +75,3 @@ def _asked(state: RetryCallState) -> float | None:
 def _wait(state: RetryCallState) -> float:
     asked = _asked(state)
     return asked if asked is not None else _backoff(state)
-
-
-def _enough(tries: int) -> Callable[[RetryCallState], bool]:
-    return lambda state: state.attempt_number >= tries or (_asked(state) or 0.0) > LONGEST_WAIT

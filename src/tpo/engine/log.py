@@ -1,0 +1,134 @@
+"""An append-only file of lines that survives crashes, and tells when a line is durable.
+
+Each line is handed to the operating system by one call before `append` returns, so that a killed process loses none.
+`commit` waits until the lines are on the disk, so that a machine that loses power loses none either: one `fsync`
+serves everybody who waits (group commit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from tpo.errors import JournalError
+
+
+class Log:
+    """A file of lines, open for appending.
+
+    Args:
+        path: the file.
+        what: what it is, for errors.
+        fresh: empty it first.
+
+    Raises:
+        JournalError: it cannot be opened for writing.
+    """
+
+    def __init__(self, path: Path, what: str = "journal", *, fresh: bool = False) -> None:
+        self.path = path
+        self._what = what
+        self._written = 0
+        self._durable = 0
+        self._syncing: asyncio.Future[None] | None = None
+        self._failure: str | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = path.open("wb" if fresh else "ab", buffering=0)
+        except OSError as error:
+            raise JournalError(f"The {what} {path} cannot be written: {error.strerror}.") from error
+
+    def append(self, line: bytes) -> None:
+        """Add a line, without its end; a killed process does not lose it when this has returned.
+
+        Raises:
+            JournalError: the disk is full, or writing fails otherwise; nothing more can be appended then.
+        """
+        if self._failure is not None:
+            raise JournalError(self._failure)
+        line += b"\n"
+        written = 0
+        try:
+            while written < len(line):  # a nearly full disk takes part of a line
+                written += self._file.write(line[written:])
+        except OSError as error:
+            self._failure = (
+                f"The {self._what} {self.path} cannot be written: {error.strerror}. What it holds is kept: free some "
+                f"space and run the same command again to go on from there."
+            )
+            self._cut_off(written)
+            raise JournalError(self._failure) from error
+        self._written += 1
+
+    def _cut_off(self, written: int) -> None:
+        # Half a line in the middle of a file would make it unreadable, should anything ever follow.
+        if written:
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), self._file.tell() - written)
+
+    async def commit(self) -> None:
+        """Wait until everything appended so far is on the disk.
+
+        Raises:
+            JournalError: the disk does not take it.
+        """
+        target = self._written
+        while self._durable < target:
+            if self._syncing is None:
+                self._syncing = asyncio.ensure_future(self._sync())
+            # Shielded: others wait for the same one.
+            await asyncio.shield(self._syncing)
+
+    async def _sync(self) -> None:
+        written = self._written
+        try:
+            await asyncio.to_thread(self._fsync)
+            self._durable = written
+        finally:
+            self._syncing = None
+
+    def _fsync(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            if error.errno in NOTHING_TO_SYNC:
+                return
+            self._failure = f"The {self._what} {self.path} cannot be written to the disk: {error.strerror}."
+            raise JournalError(self._failure) from error
+
+    def close(self) -> None:
+        """Make everything durable and close the file."""
+        with suppress(OSError):
+            os.fsync(self._file.fileno())
+        self._file.close()
+
+
+# What a pipe or a device says.
+NOTHING_TO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EROFS})
+
+
+def mend(path: Path) -> int:
+    """Cut off a torn last line, so that appending starts on a new one.
+
+    Returns:
+        the bytes that were cut off.
+    """
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        start = end
+        while start > 0:
+            size = min(start, 1 << 16)
+            file.seek(start - size)
+            found = file.read(size).rfind(b"\n")
+            if found >= 0:
+                start = start - size + found + 1
+                break
+            start -= size
+        if start < end:
+            file.truncate(start)
+            os.fsync(file.fileno())
+    return end - start

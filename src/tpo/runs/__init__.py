@@ -1,0 +1,1 @@
+"""Whole datasets: queries in, aligned answers out."""

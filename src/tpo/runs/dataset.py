@@ -1,0 +1,273 @@
+"""The front door of runs: a dataset in, a directory of answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tpo.engine.calls import Conduct
+from tpo.engine.limits import Budget
+from tpo.engine.log import Log
+from tpo.engine.records import Record
+from tpo.errors import InputError
+from tpo.models.openai import OpenAIModel
+from tpo.models.profiles import Profile
+from tpo.opening import Note, Spec, open_fleets, open_reward, plan_of, say_where_seeds_are_lost
+from tpo.prompts import Role
+from tpo.rewards.protocol import PoolReward, Reward
+from tpo.runs.answers import keep_only, read_answers, sort_by_row
+from tpo.runs.directory import RunDirectory, replace, unlocated
+from tpo.runs.parquet import write_parquet
+from tpo.runs.reading import open_data
+from tpo.runs.rows import BadRow, Row
+from tpo.runs.runner import Runner, keys_of
+from tpo.runs.store import RunJournal, mend_lines, read_lines
+from tpo.runs.summary import Price, Summary, summarize
+from tpo.runs.tally import Tally
+from tpo.scheduling.fleet import Fleet
+from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
+
+# An endpoint may restart, load a large model, or wait for its turn in a queue.
+PATIENCE = 1800.0
+SHOWN_BAD_ROWS = 5
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a dataset is run; nothing of it decides a result.
+
+    Attributes:
+        column: the column that holds the query.
+        split: the split of a dataset that has several.
+        skip_bad_rows: leave bad rows out, instead of refusing to begin.
+        concurrency: sequences in flight at each server; None finds out what the server takes.
+        patience: seconds for which an endpoint that is down or overloaded is tried again.
+        fresh: begin anew; what was there is put aside.
+        retry_failed: try the queries again that ended with an error.
+        input_order: put the answers into the order of the data when all are there.
+        parquet: write answers.parquet as well.
+        prices: prices by role.
+    """
+
+    column: str | None = None
+    split: str | None = None
+    skip_bad_rows: bool = False
+    concurrency: int | None = None
+    patience: float = PATIENCE
+    fresh: bool = False
+    retry_failed: bool = False
+    input_order: bool = False
+    parquet: bool = False
+    prices: dict[str, Price] = {}
+
+
+class Watcher:
+    """Looks on while a run goes; the command line shows it, and can break it off.
+
+    Args:
+        on_note: told in a sentence of what a user should know.
+    """
+
+    def __init__(self, on_note: Note = lambda line: None) -> None:
+        self.note = on_note
+
+    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: Tally) -> None:
+        """The first query is about to begin."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """How a run ended.
+
+    Attributes:
+        directory: where it is.
+        summary: what it came to.
+        stopped: it was broken off.
+        idle: there was nothing left to do.
+    """
+
+    directory: Path
+    summary: Summary
+    stopped: bool = False
+    idle: bool = False
+
+
+async def run_spec(data: str, out: Path, spec: Spec, options: RunOptions, watcher: Watcher) -> Report:
+    """Align every query of a dataset, or go on with it; see `tpo.run_dataset`."""
+    if options.concurrency is not None and options.concurrency < 1:
+        raise InputError(f"The concurrency is {options.concurrency}; it is at least 1.")
+    directory = RunDirectory(out)
+    with directory.locked():
+        return await _Run(directory, data, spec, options, watcher).run()
+
+
+class _Survey(msgspec.Struct):
+    """What is in the data."""
+
+    total: int = 0
+    bad: int = 0
+    first_bad: list[BadRow] = []
+
+
+class _Run:
+    def __init__(self, directory: RunDirectory, data: str, spec: Spec, options: RunOptions, watcher: Watcher) -> None:
+        self._directory = directory
+        self._source = open_data(data, column=options.column, split=options.split, spool=directory.stdin)
+        self._spec = spec
+        self._options = options
+        self._watcher = watcher
+
+    async def run(self) -> Report:
+        survey = await asyncio.to_thread(self._survey)
+        tally = Tally(survey.total)
+        asked = asked_of(self._spec)
+        if self._options.fresh:
+            self._directory.put_aside()
+        before = self._directory.identity()
+        done: set[str] = set()
+        if before is not None:
+            known = recipe_without_backends(self._spec)
+            self._directory.expect({name: before.recipe.get(name) for name in known}, known)
+            done = await asyncio.to_thread(self._done, keys_of(before.recipe), tally)
+            if len(done) == survey.total and before.asked == asked:
+                return self._report(survey, idle=True)  # no server is needed to see that
+        async with AsyncExitStack() as stack:
+            reward = await open_reward(self._spec, stack)
+            fleets = await open_fleets(self._spec.roles, stack, self._watcher.note, self._pace)
+            recipe = unlocated(recipe_of(self._spec, fleets, reward))
+            self._directory.claim(self._source.name, asked, recipe, endpoints_of(fleets))
+            if len(done) == survey.total:
+                return self._report(survey, idle=True)
+            if self._spec.settings.seed is not None:
+                say_where_seeds_are_lost(fleets, self._watcher.note)
+            past = self._past(done) if before is not None else {}
+            journal = RunJournal(self._directory.journal)
+            stack.callback(journal.close)
+            answers = Log(self._directory.answers, "file")
+            stack.callback(answers.close)
+            # A budget has to see tokens while they come; nobody else watches them.
+            conduct = Conduct(self._options.patience, stream=self._spec.budget != Budget())
+            note = self._watcher.note
+            runner = Runner(self._spec, recipe, fleets, reward, journal, answers, conduct, tally, note)
+            self._watcher.began(runner, fleets, tally)
+            with self._directory.timed():
+                await runner.run(self._source.rows(), done, past)
+        return self._report(survey, stopped=runner.stopped)
+
+    def _pace(self, profile: Profile) -> Pace:
+        if self._options.concurrency is not None:
+            return FixedPace(self._options.concurrency)
+        if profile.slots:
+            return FixedPace(profile.parallel)
+        return AdaptivePace(START)
+
+    def _survey(self) -> _Survey:
+        """Look at all rows once: nothing is paid for when a bad one is found in the middle."""
+        survey = _Survey()
+        for row in self._source.rows():
+            if isinstance(row, BadRow):
+                survey.bad += 1
+                if survey.bad <= SHOWN_BAD_ROWS:
+                    survey.first_bad.append(row)
+            else:
+                survey.total += 1
+        if survey.bad:
+            shown = "\n".join(f"  {row.where}: {row.reason}" for row in survey.first_bad)
+            more = f"\n  and {survey.bad - SHOWN_BAD_ROWS} more" if survey.bad > SHOWN_BAD_ROWS else ""
+            rows = "1 row is" if survey.bad == 1 else f"{survey.bad} rows are"
+            found = f"{rows} no query:\n{shown}{more}"
+            if not self._options.skip_bad_rows:
+                raise InputError(f"{found}\nMend {self._source.name}, or leave them out with --on-bad-row skip.")
+            self._watcher.note(f"{found}\nThey are left out.")
+        if not survey.total:
+            raise InputError(f"{self._source.name} holds no query.")
+        return survey
+
+    def _done(self, key_of: Callable[[Row], str], tally: Tally) -> set[str]:
+        """The keys of the queries that have their answers."""
+        keys = {key_of(row) for row in self._source.rows() if isinstance(row, Row)}
+        path = self._directory.answers
+        mend_lines(path)
+        done: set[str] = set()
+        lines = 0
+        gone: list[str] = []
+        for answer in read_answers(path):
+            lines += 1
+            if answer.key not in keys:
+                gone.append(answer.id)
+            elif answer.key not in done and not (answer.error is not None and self._options.retry_failed):
+                done.add(answer.key)
+                tally.answered(answer, before=True)
+        if gone:
+            ids = ", ".join(gone[:SHOWN_BAD_ROWS]) + (" …" if len(gone) > SHOWN_BAD_ROWS else "")
+            raise InputError(
+                f"{self._directory.path} holds answers to {len(gone)} queries that {self._source.name} does not hold "
+                f"(any more): {ids}. Give the data that the run was begun with, name another --out, or start anew with "
+                f"--fresh."
+            )
+        if lines > len(done):
+            keep_only(path, done)
+        return done
+
+    def _past(self, done: set[str]) -> dict[str, list[Record]]:
+        """What the journal holds of queries that are not done."""
+        torn = mend_lines(self._directory.journal)
+        if torn:
+            self._watcher.note(f"The last line of {self._directory.journal} was torn ({torn} bytes) and is cut off.")
+        past: dict[str, list[Record]] = {}
+        for line in read_lines(self._directory.journal, lambda key: key not in done):
+            past.setdefault(line.key, []).append(line.record)
+        return past
+
+    def _report(self, survey: _Survey, *, stopped: bool = False, idle: bool = False) -> Report:
+        directory = self._directory
+        summary = summarize(
+            read_answers(directory.answers), survey.total, survey.bad, directory.seconds(), self._options.prices
+        )
+        if not summary.left:
+            if self._options.input_order:
+                sort_by_row(directory.answers)
+            if self._options.parquet:
+                write_parquet(directory.answers)
+        replace(directory.summary, msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+        return Report(directory.path, summary, stopped, idle)
+
+
+def asked_of(spec: Spec) -> dict[str, Any]:
+    """What the user asked for in the way of models and reward, before anybody was asked what that is."""
+    asked: dict[str, Any] = {
+        role: [one.where if isinstance(one.where, str | None) else str(getattr(one.where, "name", "")), one.model]
+        for role, one in spec.roles.items()
+    }
+    reward = spec.reward
+    named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
+    return unlocated(asked | {"reward": named, "require": list(spec.require)})  # type: ignore[no-any-return]
+
+
+def recipe_without_backends(spec: Spec) -> dict[str, Any]:
+    """What of the recipe is known before anybody is asked."""
+    recipe = recipe_of(spec, {}, None)
+    return {name: value for name, value in recipe.items() if name not in ("models", "reward")}
+
+
+def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | PoolReward | None) -> dict[str, Any]:
+    """Everything that decides the results, but for the queries."""
+    plan = plan_of(spec, [], {role: fleet.name for role, fleet in fleets.items()}, reward)
+    recipe: dict[str, Any] = msgspec.to_builtins(plan)
+    del recipe["query"]
+    budget = msgspec.to_builtins(spec.budget)
+    return recipe | {"budget": budget}
+
+
+def endpoints_of(fleets: dict[Role, Fleet]) -> dict[str, list[str]]:
+    """Where each role is served, without anything secret."""
+    return {
+        role: [
+            server.model.endpoint.shown if isinstance(server.model, OpenAIModel) else server.model.name
+            for server in fleet.servers
+        ]
+        for role, fleet in fleets.items()
+    }

@@ -1,0 +1,131 @@
+"""One JSON list of objects, read entry by entry, so that its size does not matter."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from tpo.errors import InputError
+from tpo.runs.reading.jsonl import JsonLines, as_object, columns_of, parsed
+from tpo.runs.reading.opening import lines, opened, start, text
+from tpo.runs.reading.records import Flaw, Record, Table
+
+_CHUNK = 1 << 16
+_LONGEST = 1 << 26
+_BLANK = " \t\r\n"
+_DECODER = json.JSONDecoder()
+
+
+def json_file(path: Path, name: str) -> Table:
+    """A `.json` file: a list, or lines, which often carry that name too.
+
+    Raises:
+        InputError: it holds one object that is spread over lines, so no rows.
+    """
+    first = start(path)
+    if first.startswith(b"["):
+        return JsonList(path, name)
+    if first.startswith(b"{"):
+        try:
+            parsed(text(next(line for _, line in lines(path))))
+        except InputError as error:
+            raise InputError(
+                f"{name} holds no list of rows: a JSON list of objects, or an object a line, is expected."
+            ) from error
+    return JsonLines(path, name)
+
+
+class JsonList:
+    """A file with one JSON list of objects."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self._path = path
+        self._label = Path(name).name
+
+    def columns(self) -> list[str]:
+        return columns_of(self.records(()))
+
+    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+        with opened(self._path) as file:
+            # A byte that is no UTF-8 becomes a lone surrogate, and only the entry that holds it is bad.
+            entries = _Entries(io.TextIOWrapper(file, "utf-8", errors="surrogateescape"), self.name)
+            for number, value in enumerate(entries, start=1):
+                where = f"{self._label}, entry {number}"
+                try:
+                    yield Record(where, as_object(value))
+                except InputError as error:
+                    yield Flaw(where, str(error))
+
+
+class _Entries:
+    """The entries of a JSON list, decoded one at a time from a buffer that is filled as needed."""
+
+    def __init__(self, file: io.TextIOWrapper, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._held = ""
+        self._at = 0
+        self._number = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self._take("[")
+        if self._next() == "]":
+            self._at += 1
+        else:
+            yield self._entry()
+            while self._take(",]") == ",":
+                yield self._entry()
+        if self._next():
+            raise InputError(f"{self._name} goes on after the end of its list: one JSON list is expected.")
+
+    def _more(self) -> bool:
+        # As much again as is held: an entry of any size is then decoded a handful of times, not once a chunk.
+        rest = self._held[self._at :]
+        new = self._file.read(max(_CHUNK, len(rest)))
+        self._held, self._at = rest + new, 0
+        return bool(new)
+
+    def _next(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            while self._at < len(self._held):
+                if (character := self._held[self._at]) not in _BLANK:
+                    return character
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def _take(self, expected: str) -> str:
+        found = self._next()
+        if not found or found not in expected:
+            raise self._broken(f"{' or '.join(map(repr, expected))} is expected there")
+        self._at += 1
+        return found
+
+    def _entry(self) -> Any:
+        self._number += 1
+        self._next()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._held, self._at)
+            except RecursionError as error:
+                raise self._broken("it is nested too deeply") from error
+            except ValueError as error:  # broken, or not all there yet
+                why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                if len(self._held) - self._at > _LONGEST or not self._more():
+                    raise self._broken(why) from error
+                continue
+            if end == len(self._held) and self._more():  # a number may go on
+                continue
+            self._at = end
+            return value
+
+    def _broken(self, why: str) -> InputError:
+        return InputError(
+            f"{self._name} cannot be read at or after entry {max(self._number, 1)}: {why}. "
+            "Mend it, or convert it to JSON lines, in which one bad row spoils no other."
+        )

@@ -1,0 +1,220 @@
+"""A run: every query of a dataset aligned, with the servers kept full and nothing lost.
+
+There is a task for each query that is open, and no barrier anywhere. What is bounded is what is in flight at the
+servers; a new query is let in the moment there is room that no open query wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from tpo.engine.calls import Conduct
+from tpo.engine.driver import Driver
+from tpo.engine.events import Event, Retrying
+from tpo.engine.log import Log
+from tpo.engine.records import Record
+from tpo.engine.result import Result
+from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
+from tpo.opening import Note, Spec, plan_of
+from tpo.prompts import Role
+from tpo.rewards.protocol import PoolReward, Reward
+from tpo.runs.answers import Answer, answer_of, encoded
+from tpo.runs.rows import BadRow, Row
+from tpo.runs.store import RunJournal
+from tpo.runs.tally import Tally
+from tpo.scheduling.fleet import Fleet, seats
+
+# Rows are read in another thread, so many at a time, since a dataset's library may block.
+READ_AHEAD = 64
+
+
+class Runner:
+    """Aligns the queries that are left to do.
+
+    Args:
+        spec: what to do with each.
+        recipe: everything else that decides the results, for the queries' keys.
+        fleets: the model of each role.
+        reward: what scores the answers.
+        journal: where everything is written down.
+        answers: where the answers are written.
+        conduct: how calls are made.
+        tally: counts what happens.
+        on_note: told in a sentence of what a user should know.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        recipe: dict[str, Any],
+        fleets: dict[Role, Fleet],
+        reward: Reward | PoolReward | None,
+        journal: RunJournal,
+        answers: Log,
+        conduct: Conduct,
+        tally: Tally,
+        on_note: Note,
+    ) -> None:
+        self._spec = spec
+        self._fleets = fleets
+        self._reward = reward
+        self._journal = journal
+        self._answers = answers
+        self._conduct = conduct
+        self._tally = tally
+        self._note = on_note
+        self._models = {role: fleet.name for role, fleet in fleets.items()}
+        self.key_of = keys_of(recipe)
+        self._open: set[asyncio.Task[None]] = set()
+        self._fatal: BaseException | None = None
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Break off: what is in flight is cut short, what is done is kept."""
+        self._stopped.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was broken off."""
+        return self._stopped.is_set()
+
+    async def run(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
+        """Align every row that is not done.
+
+        Args:
+            rows: the data, from the start.
+            done: keys of the queries that have their answers.
+            past: what an earlier process did for others, by key; emptied.
+
+        Raises:
+            TPOError: the run cannot go on: the disk is full, or a server has been down for too long.
+        """
+        admitting = asyncio.ensure_future(self._admit_all(rows, done, past))
+        alarm = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait({admitting, alarm}, return_when=asyncio.FIRST_COMPLETED)
+            if admitting.done():
+                admitting.result()
+        finally:
+            alarm.cancel()
+            for task in (admitting, *self._open):
+                task.cancel()
+            # Waiting lets the cancelled calls close their connections and write down what they cost.
+            await asyncio.gather(admitting, alarm, *self._open, return_exceptions=True)
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _admit_all(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
+        policy = self._fleets["policy"]
+        async for row in _ahead(rows):
+            if isinstance(row, BadRow):
+                continue
+            key = self.key_of(row)
+            if key in done:
+                continue
+            await self._room(policy)
+            if self._fatal is not None:
+                return
+            seated = asyncio.Event()
+            task = asyncio.create_task(self._one(row, key, past.pop(key, []), seated))
+            self._open.add(task)
+            task.add_done_callback(self._left)
+            # Until it has made its first call, what it needs does not show in what is in flight.
+            first = asyncio.ensure_future(seated.wait())
+            await asyncio.wait({task, first}, return_when=asyncio.FIRST_COMPLETED)
+            first.cancel()
+        while self._open and self._fatal is None:
+            await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _room(self, policy: Fleet) -> None:
+        """Wait until there is room at a server, and not so much open that another part must be what is slow."""
+        while self._fatal is None:
+            await policy.room()
+            if len(self._open) < policy.limit:
+                return
+            await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._open.discard(task)
+        if not task.cancelled() and task.exception() is not None and self._fatal is None:
+            self._fatal = task.exception()
+            self._stopped.set()
+
+    async def _one(self, row: Row, key: str, past: list[Record], seated: asyncio.Event) -> None:
+        self._tally.opened()
+        seat = seats(self._fleets)
+
+        def listen(event: Event) -> None:
+            self._tally.take(event)
+            if isinstance(event, Retrying):
+                self._note_once(f"{event.role}: {event.error}")
+
+        for one in seat.values():
+            one.on_call = seated.set
+        try:
+            answer = await self._answer(row, key, past, seat, listen)
+        finally:
+            for one in set(seat.values()):
+                await one.aclose()
+            self._tally.closed()
+        await self._journal.commit()
+        self._answers.append(encoded(answer))
+        self._tally.answered(answer)
+
+    async def _answer(
+        self, row: Row, key: str, past: list[Record], seat: Any, listen: Callable[[Event], None]
+    ) -> Answer:
+        spec = self._spec
+        plan = plan_of(spec, row.messages, self._models, self._reward)
+        journal = self._journal.of(key, row.id, past)
+        result: Result | None
+        try:
+            driver = Driver(plan, seat, self._reward, journal, spec.budget, None, listen, self._conduct)
+            search = spec.method.start(row.messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
+            result = await driver.run(search)
+        except JournalError:
+            raise
+        except TPOError as error:
+            if _ends_the_run(error):
+                raise
+            return answer_of(row, key, error.partial, str(error))
+        except Exception as error:  # one bad query, or one bug, does not take the others along
+            return answer_of(row, key, None, f"{type(error).__name__}: {error}")
+        return answer_of(row, key, result)
+
+    def _note_once(self, line: str) -> None:
+        self._tally.trouble(line, self._note)
+
+
+def _ends_the_run(error: TPOError) -> bool:
+    # A server that is down for longer than the patience would only turn every query into an error.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, RewardUnavailable) or (isinstance(cause, ModelUnavailable) and cause.down):
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def keys_of(recipe: dict[str, Any]) -> Callable[[Row], str]:
+    """What names a query in the journal: a hash of everything that decides its result, and its id."""
+    beginning = hashlib.blake2b(msgspec.json.encode(recipe, order="deterministic"), digest_size=8)
+
+    def key_of(row: Row) -> str:
+        digest = beginning.copy()
+        digest.update(msgspec.json.encode((row.id, row.messages), order="deterministic"))
+        return digest.hexdigest()
+
+    return key_of
+
+
+async def _ahead(rows: Iterator[Row | BadRow]) -> AsyncIterator[Row | BadRow]:
+    while batch := await asyncio.to_thread(lambda: list(islice(rows, READ_AHEAD))):
+        for row in batch:
+            yield row

@@ -1,0 +1,123 @@
+"""The journal of a run: one append-only file for all queries, a record a line, each with its query's key.
+
+    {"key":"5f0c…","record":{"record":"called",…}}
+
+The first record of a query also has its id. The keys stand at a fixed place in the line, so that going on after a crash
+reads only the lines of the queries that are not finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from tpo.engine.journal import Journal
+from tpo.engine.log import Log, mend
+from tpo.engine.records import Record, Started
+from tpo.errors import JournalError
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of the file."""
+
+    key: str
+    record: Record
+    id: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Line)
+_BEGINNING = b'{"key":"'
+KEY_LENGTH = 16
+_KEY = slice(len(_BEGINNING), len(_BEGINNING) + KEY_LENGTH)
+
+
+class RunJournal:
+    """What a run writes its records to.
+
+    Args:
+        path: the file; it is gone on with where it ends.
+
+    Raises:
+        JournalError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._log = Log(path)
+
+    def of(self, key: str, id: str, records: list[Record]) -> Journal:
+        """The journal of one query, with what it holds already."""
+        return Journal(_Part(self._log, key, id), records)
+
+    async def commit(self) -> None:
+        """Wait until everything is on the disk."""
+        await self._log.commit()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._log.close()
+
+
+class _Part:
+    """The lines of one query."""
+
+    def __init__(self, log: Log, key: str, id: str) -> None:
+        self._log = log
+        self._key = key
+        self._id = id
+
+    def append(self, record: Record) -> None:
+        id = self._id if isinstance(record, Started) else None
+        self._log.append(_encoder.encode(Line(self._key, record, id)))
+
+    async def commit(self) -> None:
+        await self._log.commit()
+
+    def close(self) -> None:
+        """The file belongs to the run."""
+
+
+def read_lines(path: Path, wanted: Callable[[str], bool]) -> Iterator[Line]:
+    """The lines of the queries that are wanted, in their order; a torn last line is left out.
+
+    Args:
+        path: a run's journal; none at all where there is no such file.
+        wanted: whether a key's lines are wanted.
+
+    Raises:
+        JournalError: the file cannot be read, or is no journal; the message names the line.
+    """
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return
+                if line.startswith(_BEGINNING) and not wanted(line[_KEY].decode("ascii", "replace")):
+                    continue
+                try:
+                    yield _decoder.decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise JournalError(f"{path}, line {number}: this is no record of a run ({error}).") from error
+    except OSError as error:
+        raise JournalError(f"The journal {path} cannot be read: {error.strerror}.") from error
+
+
+def mend_lines(path: Path) -> int:
+    """Cut off a torn last line.
+
+    Returns:
+        the bytes that were cut off.
+
+    Raises:
+        JournalError: the file cannot be written.
+    """
+    if not path.exists():
+        return 0
+    try:
+        return mend(path)
+    except OSError as error:
+        raise JournalError(f"The journal {path} cannot be written: {error.strerror}.") from error

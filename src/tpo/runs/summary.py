@@ -1,0 +1,272 @@
+"""What a run came to: read off its answers, so that it is the same whoever asks and whenever."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from statistics import NormalDist
+
+import msgspec
+
+from tpo.engine.result import RoleUsage
+from tpo.errors import InputError
+from tpo.runs.answers import Answer
+
+_Z = NormalDist().inv_cdf(0.975)
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class StepSummary(msgspec.Struct, frozen=True):
+    """A step, over all queries that have rewards there.
+
+    Attributes:
+        step: 0 for the first samples.
+        queries: how many queries.
+        best: mean of the best reward so far.
+        mean: mean reward of the step's own answers.
+        wins: share of queries whose best so far beats the best of step 0, a tie counting half; None for step 0.
+    """
+
+    step: int
+    queries: int
+    best: Estimate
+    mean: Estimate | None
+    wins: Estimate | None
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Dollars (or any other money) for a million tokens."""
+
+    prompt: float
+    completion: float
+    cached: float | None = None
+
+    def cost(self, usage: RoleUsage) -> float:
+        """What tokens cost; cached ones cost as much as others unless their own price is known."""
+        cached = self.prompt if self.cached is None else self.cached
+        fresh = usage.prompt_tokens - usage.cached_tokens
+        return (fresh * self.prompt + usage.cached_tokens * cached + usage.completion_tokens * self.completion) / 1e6
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A run in numbers.
+
+    Attributes:
+        total: queries in the data.
+        done: queries with an answer.
+        failed: queries that ended with an error.
+        left: queries that are not over.
+        bad_rows: rows of the data that hold no query.
+        first: mean reward of the first samples: what the policy says by itself.
+        reward: mean reward of the answers.
+        improved: share of queries whose answer has a higher reward than the first sample.
+        steps: reward by step.
+        usage: what each role cost; its seconds are sums over queries.
+        cached_share: prompt tokens that the servers had in their caches, as a share of all.
+        calls: calls, failed ones included.
+        retries: how many of these repeated a failed one.
+        seconds: wall-clock time, over all processes of the run.
+        query_seconds: what the queries took, one after another; they ran at the same time.
+        time: how these divide: policy, critic, editor, reward and waiting, as shares.
+        queries_per_second: throughput.
+        tokens_per_second: throughput in completion tokens.
+        cost: money, where prices are known.
+        stops: how many searches ended why.
+        errors: the commonest errors, with how often each came.
+    """
+
+    total: int
+    done: int
+    failed: int
+    left: int
+    bad_rows: int
+    first: Estimate | None
+    reward: Estimate | None
+    improved: Estimate | None
+    steps: list[StepSummary]
+    usage: dict[str, RoleUsage]
+    cached_share: float | None
+    calls: int
+    retries: int
+    seconds: float
+    query_seconds: float
+    time: dict[str, float]
+    queries_per_second: float | None
+    tokens_per_second: float | None
+    cost: float | None
+    stops: dict[str, int]
+    errors: dict[str, int]
+
+
+def parse_prices(prices: Iterable[str]) -> dict[str, Price]:
+    """Prices as they are written: `ROLE=PROMPT/COMPLETION` or `ROLE=PROMPT/COMPLETION/CACHED`, for a million tokens.
+
+    Raises:
+        InputError: one is malformed.
+    """
+    found = {}
+    for text in prices:
+        role, _, numbers = text.partition("=")
+        try:
+            values = [float(number) for number in numbers.split("/")]
+            if role not in ("policy", "critic", "editor", "reward") or len(values) not in (2, 3) or min(values) < 0:
+                raise ValueError
+        except ValueError:
+            raise InputError(
+                f"The price {text!r} is not understood: write ROLE=PROMPT/COMPLETION for a million tokens, such as "
+                f"policy=0.15/0.60, and a third number for cached ones."
+            ) from None
+        found[role] = Price(*values)
+    return found
+
+
+def summarize(
+    answers: Iterable[Answer],
+    total: int,
+    bad_rows: int,
+    seconds: float,
+    prices: Mapping[str, Price] | None = None,
+) -> Summary:
+    """Sum up a run; the answers are read once and not kept.
+
+    Args:
+        answers: its answers so far.
+        total: queries in the data.
+        bad_rows: rows that hold none.
+        seconds: wall-clock time of all its processes.
+        prices: prices by role; a role without one costs what the policy does, the reward nothing.
+    """
+    count = _Count()
+    for answer in answers:
+        count.take(answer)
+    usage = count.usage
+    prompt = sum(role.prompt_tokens for role in usage.values())
+    cached = sum(role.cached_tokens for role in usage.values())
+    completion = sum(role.completion_tokens for role in usage.values())
+    split = {role: used.seconds for role, used in usage.items()}
+    split["waiting"] = sum(used.waited for used in usage.values())
+    whole = sum(split.values())
+    finished = count.done + count.failed
+    return Summary(
+        total=total,
+        done=count.done,
+        failed=count.failed,
+        left=total - finished,
+        bad_rows=bad_rows,
+        first=count.first.estimate(),
+        reward=count.reward.estimate(),
+        improved=count.improved.share(),
+        steps=[step.summary(number) for number, step in sorted(count.steps.items()) if step.best.n],
+        usage=usage,
+        cached_share=round(cached / prompt, 4) if prompt else None,
+        calls=sum(role.calls for role in usage.values()),
+        retries=sum(role.retries for role in usage.values()),
+        seconds=round(seconds, 1),
+        query_seconds=round(count.seconds, 1),
+        time={name: round(part / whole, 4) for name, part in split.items()} if whole else {},
+        queries_per_second=round(finished / seconds, 4) if seconds else None,
+        tokens_per_second=round(completion / seconds, 1) if seconds else None,
+        cost=_cost(usage, prices) if prices else None,
+        stops=dict(sorted(count.stops.items(), key=lambda item: -item[1])),
+        errors=dict(sorted(count.errors.items(), key=lambda item: -item[1])[:10]),
+    )
+
+
+def _cost(usage: Mapping[str, RoleUsage], prices: Mapping[str, Price]) -> float:
+    default = {"critic": prices.get("policy"), "editor": prices.get("policy")}
+    costs = [
+        price.cost(used) for role, used in usage.items() if (price := prices.get(role) or default.get(role)) is not None
+    ]
+    return round(sum(costs), 6)
+
+
+class _Sample:
+    """Mean and spread of numbers that are not kept (Welford's way, which loses no digits)."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._mean = self._squares = 0.0
+
+    def add(self, value: float) -> None:
+        self.n += 1
+        gap = value - self._mean
+        self._mean += gap / self.n
+        self._squares += gap * (value - self._mean)
+
+    def estimate(self) -> Estimate | None:
+        if not self.n:
+            return None
+        half = _Z * math.sqrt(self._squares / (self.n - 1) / self.n) if self.n > 1 else 0.0
+        return Estimate(round(self._mean, 6), round(self._mean - half, 6), round(self._mean + half, 6))
+
+    def share(self) -> Estimate | None:
+        """The mean as a share, with Wilson's interval, which stays within 0 and 1."""
+        if not self.n:
+            return None
+        n, z = self.n, _Z
+        centre = (self._mean + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(self._mean * (1 - self._mean) / n + z * z / (4 * n * n))
+        return Estimate(round(self._mean, 6), round(max(centre - half, 0.0), 6), round(min(centre + half, 1.0), 6))
+
+
+class _Step:
+    def __init__(self) -> None:
+        self.best, self.mean, self.wins = _Sample(), _Sample(), _Sample()
+
+    def summary(self, number: int) -> StepSummary:
+        best = self.best.estimate()
+        assert best is not None
+        return StepSummary(number, self.best.n, best, self.mean.estimate(), self.wins.share() if number else None)
+
+
+class _Count:
+    def __init__(self) -> None:
+        self.done = self.failed = 0
+        self.seconds = 0.0
+        self.first, self.reward, self.improved = _Sample(), _Sample(), _Sample()
+        self.steps: dict[int, _Step] = {}
+        self.usage: dict[str, RoleUsage] = {}
+        self.stops: dict[str, int] = {}
+        self.errors: dict[str, int] = {}
+
+    def take(self, answer: Answer) -> None:
+        self.seconds += answer.seconds
+        for role, used in answer.usage.items():
+            self._add(role, used)
+        if answer.stop is not None:
+            self.stops[answer.stop] = self.stops.get(answer.stop, 0) + 1
+        if answer.error is not None:
+            self.failed += 1
+            if answer.error in self.errors or len(self.errors) < 1000:
+                self.errors[answer.error] = self.errors.get(answer.error, 0) + 1
+            return  # half a search says nothing about what a whole one brings
+        self.done += 1
+        if answer.first is not None and answer.first.reward is not None and answer.reward is not None:
+            self.first.add(answer.first.reward)
+            self.reward.add(answer.reward)
+            self.improved.add(answer.reward > answer.first.reward)
+        self._take_steps(answer)
+
+    def _take_steps(self, answer: Answer) -> None:
+        start = answer.steps[0].best if answer.steps else None
+        if start is None:
+            return
+        for step in answer.steps:
+            into = self.steps.setdefault(step.step, _Step())
+            if step.best is not None:
+                into.best.add(step.best)
+                into.wins.add(0.5 if step.best == start else float(step.best > start))
+            if step.mean is not None:
+                into.mean.add(step.mean)
+
+    def _add(self, role: str, used: RoleUsage) -> None:
+        total = self.usage.setdefault(role, RoleUsage())
+        for field in RoleUsage.__struct_fields__:
+            setattr(total, field, round(getattr(total, field) + getattr(used, field), 4))

@@ -1,0 +1,1 @@
+"""How many calls are in flight, which goes next, and to which server."""

@@ -1,0 +1,213 @@
+"""One model on one server or on several equal ones: who serves which query, and who steps in when one dies.
+
+All calls of a query go to the same server, so that its prefix cache knows the conversation already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from tpo.errors import InputError, ModelError, ModelUnavailable
+from tpo.messages import Conversation, text_of
+from tpo.models.profiles import Profile
+from tpo.models.protocol import Model, Receiver, Request
+from tpo.prompts.prompt import Role
+from tpo.scheduling.limiter import Limiter
+
+# Seconds for which a server that died is left alone; it doubles each time, up to the last.
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+# For how much room a call may take: a token is about four characters of English, and fewer of anything else.
+_CHARACTERS_PER_TOKEN = 3
+_DEFAULT_TOKENS = 1024
+
+
+class Server:
+    """One of the servers.
+
+    Args:
+        model: the model as it is served there.
+        limiter: what may be in flight there; servers that are the same machine share one.
+
+    Attributes:
+        queries: queries that it serves.
+    """
+
+    def __init__(self, model: Model, limiter: Limiter) -> None:
+        self.model = model
+        self.limiter = limiter
+        self.queries = 0
+        self._answered_at = float("-inf")
+        self._rests_until = 0.0
+        self._pause = _FIRST_PAUSE
+
+    def rests(self, now: float) -> bool:
+        """Whether it died a moment ago."""
+        return now < self._rests_until
+
+    def answered_since(self, when: float) -> bool:
+        """Whether it gave anybody an answer since then."""
+        return self._answered_at >= when
+
+    def answered(self) -> None:
+        """It is alive."""
+        self._answered_at = time.monotonic()
+        self._rests_until = 0.0
+        self._pause = _FIRST_PAUSE
+
+    def died(self) -> None:
+        """Leave it alone for a while."""
+        now = time.monotonic()
+        if not self.rests(now):
+            self._rests_until = now + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    @property
+    def load(self) -> float:
+        """What it has to do, against what it takes."""
+        return (self.limiter.live + self.limiter.waiting + self.queries) / max(self.limiter.pace.limit, 1)
+
+
+class Fleet:
+    """A model, wherever it is served.
+
+    Args:
+        servers: at least one; all serve the same model.
+
+    Raises:
+        InputError: they serve different models.
+    """
+
+    def __init__(self, servers: Sequence[Server]) -> None:
+        self.servers = list(servers)
+        names = sorted({model_name(server.model) for server in servers})
+        if len(names) > 1:
+            raise InputError(f"The servers of one role serve different models ({', '.join(names)}): one is expected.")
+        self.name = names[0]
+
+    @property
+    def profile(self) -> Profile:
+        """How the servers behave."""
+        return self.servers[0].model.profile
+
+    @property
+    def roomiest(self) -> Server:
+        """The server that a new query should go to: the one with the least to do among those that are alive."""
+        now = time.monotonic()
+        alive = [server for server in self.servers if not server.rests(now)]
+        return min(alive or self.servers, key=lambda server: server.load)
+
+    async def room(self) -> None:
+        """Wait until a new query's calls would go at once at one of the servers."""
+        now = time.monotonic()
+        alive = [server for server in self.servers if not server.rests(now)] or self.servers
+        if any(server.limiter.has_room for server in alive):
+            return
+        waits = [asyncio.ensure_future(server.limiter.wait_for_room()) for server in alive]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    @property
+    def limit(self) -> int:
+        """Sequences that may be in flight at all servers together."""
+        return sum(server.limiter.pace.limit for server in self.servers)
+
+    @property
+    def live(self) -> int:
+        """Sequences in flight at all servers together."""
+        return sum(server.limiter.live for server in self.servers)
+
+    def seat(self) -> Seat:
+        """A query's place at one of the servers."""
+        return Seat(self)
+
+    async def aclose(self) -> None:
+        """Let go of all connections."""
+        for server in self.servers:
+            await server.model.aclose()
+
+
+class Seat:
+    """The model as one query sees it: always the same server, for as long as that lives.
+
+    Args:
+        fleet: the servers.
+
+    Attributes:
+        on_call: called with each call, when it stands in line.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._server = fleet.roomiest
+        self._server.queries += 1
+        self.on_call: Callable[[], None] = lambda: None
+
+    @property
+    def name(self) -> str:
+        """The model's name, wherever it is served: moving a server changes no result."""
+        return self._fleet.name
+
+    @property
+    def profile(self) -> Profile:
+        """How the servers behave."""
+        return self._fleet.profile
+
+    async def generate(self, request: Request, receiver: Receiver) -> None:
+        """Make one call, when there is room; see `tpo.models.protocol.Model`."""
+        server = self._served_by()
+        self.on_call()
+        began = time.monotonic()
+        tokens = request.n * (request.max_tokens or _DEFAULT_TOKENS) + estimated_tokens(request.messages)
+        try:
+            async with server.limiter.slot(request.n, tokens, request.urgency) as call:
+                receiver.on_start()
+                before = receiver.usage.completion_tokens
+                await server.model.generate(request, receiver)
+                call.finished(receiver.usage.completion_tokens - before)
+        except ModelUnavailable as error:
+            if error.unreachable and not server.answered_since(began):
+                server.died()
+            if error.unreachable or error.overloaded:
+                # Nobody got an answer anywhere: then the fault is not this call's.
+                error.down = not any(other.answered_since(began) for other in self._fleet.servers)
+            raise
+        except ModelError:
+            server.answered()  # a refusal shows that it lives
+            raise
+        server.answered()
+
+    async def aclose(self) -> None:
+        """Leave the place to others."""
+        self._server.queries -= 1
+
+    def _served_by(self) -> Server:
+        if self._server.rests(time.monotonic()):
+            self._server.queries -= 1
+            self._server = self._fleet.roomiest
+            self._server.queries += 1
+        return self._server
+
+
+def seats(fleets: Mapping[Role, Fleet]) -> dict[Role, Seat]:
+    """A query's places, one in each fleet: roles that share a fleet share the server, and with it the cache."""
+    taken: dict[int, Seat] = {}
+    for fleet in fleets.values():
+        if id(fleet) not in taken:
+            taken[id(fleet)] = fleet.seat()
+    return {role: taken[id(fleet)] for role, fleet in fleets.items()}
+
+
+def model_name(model: Model) -> str:
+    """A model's name without the server's."""
+    return getattr(model, "model", None) or model.name
+
+
+def estimated_tokens(messages: Conversation) -> int:
+    """About as many tokens as a prompt has."""
+    return sum(len(text_of(message)) for message in messages) // _CHARACTERS_PER_TOKEN

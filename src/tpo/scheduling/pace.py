@@ -1,0 +1,191 @@
+"""How many sequences a server should have in flight: found by trying, with nothing known of the server.
+
+A server's throughput grows with what is in flight until it is full; beyond that, more only waits in its queue, and in
+the end is refused. So: begin low and double while that pays; then keep trying a little more and a little less; and back
+off at once when the server says that it has too much.
+
+Throughput is read off finished calls: sequences in flight times the tokens that one of them gets in a second. Unlike
+counting what finished in a window, this is as good with few calls as with many, and long answers do not disturb it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+START = 16
+MOST = 1024
+
+
+class Pace(Protocol):
+    """Decides how many sequences may be in flight."""
+
+    @property
+    def limit(self) -> int:
+        """Sequences that may be in flight now."""
+        ...
+
+    def finished(self, sent_at: float, now: float, sequences: int, tokens: int, live: int) -> None:
+        """A call came back.
+
+        Args:
+            sent_at: seconds when it was sent, on any clock.
+            now: seconds now, on the same clock.
+            sequences: how many sequences it was.
+            tokens: tokens that it generated.
+            live: sequences that were in flight then.
+        """
+        ...
+
+    def overloaded(self, sent_at: float, now: float, live: int) -> None:
+        """A call was refused because the server has too much to do.
+
+        Args:
+            sent_at: as for `finished`.
+            now: as for `finished`.
+            live: sequences that were in flight.
+        """
+        ...
+
+
+class FixedPace:
+    """Always the same.
+
+    Args:
+        limit: sequences in flight.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def finished(self, sent_at: float, now: float, sequences: int, tokens: int, live: int) -> None:
+        """Nothing to learn."""
+
+    def overloaded(self, sent_at: float, now: float, live: int) -> None:
+        """Nothing to change: this is what was asked for."""
+
+
+# Doubling goes on while it brings at least this share more; a full server brings nothing.
+_DOUBLING_PAYS = 1.15
+# Small steps: what a fifth more in flight has to bring, and what a fifth less may cost.
+_STEP = 1.2
+_MORE_PAYS = 1.03
+_LESS_COSTS = 0.99
+_BACK_OFF = 0.8
+# Windows between two tries; each try that changes nothing makes the next one rarer.
+_REST = 2
+_LONGEST_REST = 32
+_FEWEST = 8
+_BUSY = 0.8
+
+
+class AdaptivePace:
+    """Finds the server's limit while it works.
+
+    Args:
+        start: sequences in flight at the beginning.
+        most: sequences in flight at most.
+    """
+
+    def __init__(self, start: int = START, most: int = MOST) -> None:
+        self.limit = min(start, most)
+        self._most = most
+        self._doubling = True
+        self._changed_at = float("-inf")
+        self._window = _Window()
+        # What the limit was before the try under way, and what it brought.
+        self._before: tuple[int, float] | None = None
+        self._rest = self._resting = 0
+        self._upwards = True
+
+    def finished(self, sent_at: float, now: float, sequences: int, tokens: int, live: int) -> None:
+        """See `Pace`."""
+        if sent_at < self._changed_at:
+            return  # it saw the former limit
+        self._window.add(now - sent_at, sequences, tokens, live)
+        if self._window.sequences >= max(2 * self.limit, _FEWEST):
+            window, self._window = self._window, _Window()
+            # Where there is not enough to do, the limit is not what decides, and nothing can be learnt of it.
+            if window.live >= _BUSY * self.limit:
+                self._judge(window.live * window.speed, now)
+
+    def overloaded(self, sent_at: float, now: float, live: int) -> None:
+        """See `Pace`."""
+        if sent_at < self._changed_at:
+            return  # it was sent before the last time that the limit was lowered
+        self._doubling = False
+        self._before = None
+        self._rest = self._resting = _LONGEST_REST // 2
+        self._upwards = False
+        self._set(int(min(self.limit, live) * _BACK_OFF), now)
+
+    def _judge(self, throughput: float, now: float) -> None:
+        if self._before is not None:
+            self._compare(throughput, now)
+        elif self._doubling or self._resting <= 0:
+            self._try(throughput, now)
+        else:
+            self._resting -= 1
+
+    def _try(self, throughput: float, now: float) -> None:
+        factor = 2.0 if self._doubling else _STEP if self._upwards else 1 / _STEP
+        wanted = max(self.limit + 1, round(self.limit * factor)) if factor > 1 else int(self.limit * factor)
+        wanted = min(max(wanted, 1), self._most)
+        if wanted == self.limit:
+            self._settle()
+            return
+        self._before = (self.limit, throughput)
+        self._set(wanted, now)
+
+    def _compare(self, throughput: float, now: float) -> None:
+        assert self._before is not None
+        limit, throughput_before = self._before
+        self._before = None
+        gain = throughput / throughput_before if throughput_before > 0 else 1.0
+        if self._doubling:
+            self._doubling = gain >= _DOUBLING_PAYS
+            if self._doubling:
+                self._try(throughput, now)
+            elif gain < _MORE_PAYS:
+                self._set(limit, now)  # the former was enough; small steps find the rest
+            return
+        if gain >= (_MORE_PAYS if self.limit > limit else _LESS_COSTS):
+            self._rest = _REST
+            self._try(throughput, now)  # and on in the same direction
+            return
+        self._set(limit, now)
+        self._settle()
+
+    def _settle(self) -> None:
+        self._upwards = not self._upwards
+        self._rest = min(max(2 * self._rest, _REST), _LONGEST_REST)
+        self._resting = self._rest
+
+    def _set(self, limit: int, now: float) -> None:
+        self.limit = min(max(limit, 1), self._most)
+        self._changed_at = now
+        self._window = _Window()
+
+
+class _Window:
+    """Finished calls: what one sequence gets in a second, and how many were in flight."""
+
+    def __init__(self) -> None:
+        self.sequences = 0
+        self._tokens = 0
+        self._seconds = 0.0
+        self._live = 0
+
+    def add(self, seconds: float, sequences: int, tokens: int, live: int) -> None:
+        self.sequences += sequences
+        # A call without a token took its turn all the same.
+        self._tokens += max(tokens, sequences)
+        self._seconds += seconds * sequences
+        self._live += live * sequences
+
+    @property
+    def speed(self) -> float:
+        return self._tokens / self._seconds if self._seconds > 0 else 0.0
+
+    @property
+    def live(self) -> float:
+        return self._live / self.sequences
