@@ -20,7 +20,7 @@ from tpo.models.profiles import Profile
 from tpo.opening import Note, Spec, open_fleets, open_reward, plan_of, say_where_seeds_are_lost
 from tpo.prompts import Role
 from tpo.rewards.protocol import PoolReward, Reward
-from tpo.runs.answers import keep_only, read_answers, sort_by_row
+from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
 from tpo.runs.directory import RunDirectory, replace, unlocated
 from tpo.runs.parquet import write_parquet
 from tpo.runs.reading import open_data
@@ -151,7 +151,9 @@ class _Run:
             # A budget has to see tokens while they come; nobody else watches them.
             conduct = Conduct(self._options.patience, stream=self._spec.budget != Budget())
             note = self._watcher.note
-            runner = Runner(self._spec, recipe, fleets, reward, journal, answers, conduct, tally, note)
+            runner = Runner(
+                self._spec, recipe, fleets, reward, journal, lambda a: answers.append(encoded(a)), conduct, tally, note
+            )
             self._watcher.began(runner, fleets, tally)
             with self._directory.timed():
                 await runner.run(self._source.rows(), done, past)

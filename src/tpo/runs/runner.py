@@ -10,28 +10,39 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from tpo.engine.calls import Conduct
 from tpo.engine.driver import Driver
 from tpo.engine.events import Event, Retrying
-from tpo.engine.log import Log
+from tpo.engine.journal import Journal
 from tpo.engine.records import Record
 from tpo.engine.result import Result
 from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.opening import Note, Spec, plan_of
 from tpo.prompts import Role
 from tpo.rewards.protocol import PoolReward, Reward
-from tpo.runs.answers import Answer, answer_of, encoded
+from tpo.runs.answers import Answer, answer_of
 from tpo.runs.rows import BadRow, Row
-from tpo.runs.store import RunJournal
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet, seats
 
 # Rows are read in another thread, so many at a time, since a dataset's library may block.
 READ_AHEAD = 64
+
+
+class Journals(Protocol):
+    """Where the journals of all queries are kept."""
+
+    def of(self, key: str, id: str, records: list[Record]) -> Journal:
+        """The journal of one query, with what it holds already."""
+        ...
+
+    async def commit(self) -> None:
+        """Wait until everything is durable."""
+        ...
 
 
 class Runner:
@@ -43,7 +54,7 @@ class Runner:
         fleets: the model of each role.
         reward: what scores the answers.
         journal: where everything is written down.
-        answers: where the answers are written.
+        on_answer: takes each answer, when all that it stands on is durable.
         conduct: how calls are made.
         tally: counts what happens.
         on_note: told in a sentence of what a user should know.
@@ -55,8 +66,8 @@ class Runner:
         recipe: dict[str, Any],
         fleets: dict[Role, Fleet],
         reward: Reward | PoolReward | None,
-        journal: RunJournal,
-        answers: Log,
+        journal: Journals,
+        on_answer: Callable[[Answer], None],
         conduct: Conduct,
         tally: Tally,
         on_note: Note,
@@ -65,7 +76,7 @@ class Runner:
         self._fleets = fleets
         self._reward = reward
         self._journal = journal
-        self._answers = answers
+        self._on_answer = on_answer
         self._conduct = conduct
         self._tally = tally
         self._note = on_note
@@ -164,7 +175,7 @@ class Runner:
                 await one.aclose()
             self._tally.closed()
         await self._journal.commit()
-        self._answers.append(encoded(answer))
+        self._on_answer(answer)
         self._tally.answered(answer)
 
     async def _answer(
