@@ -16,7 +16,7 @@ from tpo.engine.records import Called, Record, Settings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 from tpo.prompts.prompt import Prompt, Role
-from tpo.transport.retry import retrying
+from tpo.transport.retry import patiently
 
 
 class Conduct(msgspec.Struct, frozen=True):
@@ -186,18 +186,18 @@ class Calls:
             retry = True
             self._listen(Retrying(place.prompt.role, str(error), wait))
 
-        async for attempt in retrying(on_retry, patience=self._conduct.patience):
-            with attempt:
-                while missing:
-                    # The seeds of one request count up, so only neighbours can share one.
-                    asked = _groups(missing, most)[0]
-                    landed = await self._once(place, asked, missing, retry, on_choice, on_text)
-                    if not landed:
-                        raise ModelError(
-                            f"{self._models[place.prompt.role].name} answered without the choice asked for."
-                        )
-                    if landed < len(asked):  # `n` means nothing to this server
-                        most = 1
+        async def attempt() -> None:
+            nonlocal most
+            while missing:
+                # The seeds of one request count up, so only neighbours can share one.
+                asked = _groups(missing, most)[0]
+                landed = await self._once(place, asked, missing, retry, on_choice, on_text)
+                if not landed:
+                    raise ModelError(f"{self._models[place.prompt.role].name} answered without the choice asked for.")
+                if landed < len(asked):  # `n` means nothing to this server
+                    most = 1
+
+        await patiently(attempt, on_retry, patience=self._conduct.patience)
 
     async def _once(
         self,

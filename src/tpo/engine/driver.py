@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -87,7 +87,7 @@ class Driver:
             TPOError: the run cannot go on; its `partial` is the result so far, if there is an answer.
         """
         if self._past.plan is None:
-            self._write(Started(self._plan, version("tpo"), _now()))
+            self._write(Started(self._plan, _version(), _now()))
         else:
             self._write(Resumed(self._seconds(), _now()))
         for sampled, scored in self._past.scores():
@@ -100,6 +100,7 @@ class Driver:
             chosen = self._seen.chosen.id if self._seen.candidates else None
             with suppress(JournalError):  # where the journal itself is what failed
                 self._write(Ended("error", chosen, self._seconds(), str(error)))
+                await self._journal.commit()
             if self._seen.candidates:
                 error.partial = result_of(self._journal.records)
             raise
@@ -129,6 +130,7 @@ class Driver:
         if self._ranks and chosen.text and chosen.reward is None:
             raise RewardError(f"Not one answer got a reward. The first: {chosen.error}.")
         self._write(Ended(stop, chosen.id, self._seconds()))
+        await self._journal.commit()
         return result_of(self._journal.records)
 
     async def _search(self, search: Search) -> Outcome:
@@ -224,6 +226,11 @@ class Driver:
     def _watch_budget(self) -> None:
         if self._budget.tokens is not None and self._ledger.tokens >= self._budget.tokens:
             self._stopper.stop("budget")
+
+
+@cache
+def _version() -> str:
+    return version("tpo")
 
 
 def _now() -> str:

@@ -12,7 +12,7 @@ from tpo.errors import RewardError, RewardUnavailable
 from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
 from tpo.rewards.asking import ask
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import PoolReward, Reward, Score, ranks
 from tpo.rewards.spending import accounted
 
 # Between two attempts at a reward that is down; its adapter has made several of its own by then.
@@ -52,7 +52,7 @@ class Scorer:
     @property
     def ranks_pools(self) -> bool:
         """Whether answers get their rewards together, when a step is complete, instead of one by one."""
-        return isinstance(self._reward, PoolReward)
+        return ranks(self._reward)
 
     def remember(self, sampled: Sampled, scored: Scored) -> None:
         """Take over a score from an earlier process, for answers with the same text."""

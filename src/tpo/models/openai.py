@@ -6,8 +6,10 @@ counted while they come, and closing the connection stops the work upstream.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import httpx
 import msgspec
 
@@ -21,7 +23,8 @@ from tpo.transport.failures import ContextOverflow, explained, refused, server_m
 # A loaded server may queue a request for minutes before its first token.
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 # An answer that comes in one piece is silent until it is done.
-WHOLE_TIMEOUT = httpx.Timeout(7200.0, connect=10.0)
+WHOLE_TIMEOUT = aiohttp.ClientTimeout(total=7200.0, sock_connect=10.0)
+JSON = {"Content-Type": "application/json"}
 
 
 class OpenAIModel:
@@ -52,6 +55,7 @@ class OpenAIModel:
         self.endpoint = endpoint
         self._served = served
         self._client = endpoint.client(TIMEOUT)
+        self._session: aiohttp.ClientSession | None = None
 
     @property
     def name(self) -> str:
@@ -61,6 +65,9 @@ class OpenAIModel:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def offers_logprobs(self) -> bool:
         """Whether the server tells the likeliest alternatives of a token, which judges make use of.
@@ -111,30 +118,47 @@ class OpenAIModel:
 
     async def _call(self, request: Request, receiver: Receiver) -> None:
         url = f"{self.endpoint.shown}/chat/completions"
+        reply = Reply(request.n, self.profile.usage_per_choice, receiver, url)
         body = msgspec.json.encode(self._body(request))
-        streamed = self._streamed(request)
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream" if streamed else "*/*"}
-        timeout = TIMEOUT if streamed else WHOLE_TIMEOUT
         with explained(url):
-            async with self._client.stream(
-                "POST", self.endpoint.at("chat/completions"), content=body, headers=headers, timeout=timeout
-            ) as response:
-                if response.status_code != 200:
-                    await response.aread()
-                    raise self._refused(response, url)
-                reply = Reply(request.n, self.profile.usage_per_choice, receiver, url)
-                kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-                if kind == "text/event-stream":
-                    await read_stream(response, reply)
-                elif kind == "application/json":  # a server that does not stream
-                    reply.whole(decoded(await response.aread(), url))
-                else:
-                    said = server_message((await response.aread()).decode(errors="replace"))
-                    raise ModelError(
-                        f"{url} answered {kind or 'untyped data'} instead of a completion ({said}): is this the "
-                        f"address of an OpenAI-compatible API, such as http://HOST:PORT/v1?"
-                    )
+            if self._streamed(request):
+                await self._stream(body, reply)
+            else:
+                await self._whole(body, reply)
         reply.end()
+
+    async def _stream(self, body: bytes, reply: Reply) -> None:
+        headers = {**JSON, "Accept": "text/event-stream"}
+        address = self.endpoint.at("chat/completions")
+        async with self._client.stream("POST", address, content=body, headers=headers) as response:
+            if response.status_code != 200:
+                await response.aread()
+                raise self._refused(response, reply.url)
+            if _kind(response.headers) == "text/event-stream":
+                await read_stream(response, reply)
+            else:  # a server that does not stream
+                self._take(_kind(response.headers), await response.aread(), reply)
+
+    async def _whole(self, body: bytes, reply: Reply) -> None:
+        if self._session is None:
+            self._session = self.endpoint.session()
+        address = self.endpoint.at("chat/completions")
+        async with self._session.post(address, data=body, headers=JSON, timeout=WHOLE_TIMEOUT) as response:
+            content = await response.read()
+            if response.status != 200:
+                raise self._refused(
+                    httpx.Response(response.status, headers=response.headers, content=content), reply.url
+                )
+            self._take(_kind(response.headers), content, reply)
+
+    def _take(self, kind: str, content: bytes, reply: Reply) -> None:
+        if kind != "application/json":
+            said = server_message(content.decode(errors="replace"))
+            raise ModelError(
+                f"{reply.url} answered {kind or 'untyped data'} instead of a completion ({said}): is this the address "
+                f"of an OpenAI-compatible API, such as http://HOST:PORT/v1?"
+            )
+        reply.whole(decoded(content, reply.url))
 
     def _body(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -164,3 +188,7 @@ class OpenAIModel:
             return ModelError(self.endpoint.redact(f"{url} does not serve {self.model!r}; it serves {served}."))
         error.args = (self.endpoint.redact(str(error)),)
         return error
+
+
+def _kind(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()

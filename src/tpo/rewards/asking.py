@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tpo.errors import RewardError
 from tpo.messages import Conversation
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import PoolReward, Reward, Score, ranks
 
 
 async def ask(reward: Reward | PoolReward, conversations: Sequence[Conversation]) -> list[Score]:
@@ -18,8 +18,7 @@ async def ask(reward: Reward | PoolReward, conversations: Sequence[Conversation]
     Raises:
         RewardError: the reward failed, or returned anything but one number or `Score` for each conversation.
     """
-    rank = isinstance(reward, PoolReward)
-    scores: object = await (reward.rank(conversations) if rank else reward.score(conversations))  # type: ignore[union-attr]
+    scores: object = await (reward.rank(conversations) if ranks(reward) else reward.score(conversations))  # type: ignore[union-attr]
     count = len(conversations)
     if not isinstance(scores, list | tuple) or len(scores) != count:
         what = f"{scores!r:.80} for {count} conversation{'' if count == 1 else 's'}"

@@ -44,16 +44,16 @@ class ContextOverflow(ModelError):
 
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Turn what httpx raises into a ModelUnavailable that names the URL and the cause.
+    """Turn what httpx and aiohttp raise into a ModelUnavailable that names the URL and the cause.
 
     Args:
         url: where the request went, safe to show.
     """
     try:
         yield
-    except httpx.TransportError as error:
+    except (httpx.TransportError, aiohttp.ClientError, TimeoutError) as error:
         # The connections are aiohttp's, whose own error says more than the one that httpx has for it.
-        cause = error.__cause__ or error
+        cause = (error.__cause__ or error) if isinstance(error, httpx.TransportError) else error
         said = str(cause) or type(cause).__name__
         if isinstance(cause, aiohttp.ConnectionTimeoutError | httpx.ConnectTimeout):
             why = f"No connection to {url} within the time limit: is the host right and up?"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -13,6 +14,8 @@ from tenacity import (
 )
 
 from tpo.errors import ModelUnavailable
+
+T = TypeVar("T")
 
 TRIES = 6
 # A server that asks for more patience than this is as good as down; the run says so instead of seeming to hang.
@@ -47,6 +50,31 @@ def retrying(
         before_sleep=before_sleep,
         reraise=True,
     )
+
+
+async def patiently(
+    attempt: Callable[[], Coroutine[Any, Any, T]],
+    on_retry: Callable[[ModelUnavailable, float], None],
+    tries: int = TRIES,
+    patience: float = 0.0,
+) -> T:
+    """What the first attempt that does not fail returns; the arguments are those of `retrying`.
+
+    The first one is made without the machinery for the others, which nearly all calls never need.
+    """
+    failures: list[ModelUnavailable] = []
+    try:
+        result = await attempt()
+    except ModelUnavailable as error:
+        failures.append(error)
+    else:
+        return result
+    async for again in retrying(on_retry, tries, patience):
+        with again:
+            if failures:
+                raise failures.pop()
+            result = await attempt()
+    return result
 
 
 class _Enough:
