@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tpo.candidate import Candidate
 from tpo.errors import PromptError
 from tpo.messages import conversation
-from tpo.prompts import PromptSet
+from tpo.prompts import Prompt, PromptSet
 
 GOOD = Candidate("0.0", 0, "Wipe it.", 1.0, feedback="kept 1 of 2 requirements")
 BAD = Candidate("0.1", 0, "Burn it.", 0.0)
@@ -27,6 +27,10 @@ def folder(path: Path, **files: str) -> Path:
     for name, text in files.items():
         (path / name.replace("__", ".")).write_text(text)
     return path
+
+
+def text_of_all(prompt: Prompt) -> str:
+    return "\n".join(message["content"] for message in prompt.messages)
 
 
 def test_the_policy_gets_the_conversation_unchanged() -> None:
@@ -52,7 +56,7 @@ def test_feedback_of_a_reward_reaches_loss_gradient_and_update() -> None:
         prompts.update(query, GOOD, BAD, "loss", "gradient"),
         prompts.revision_loss(query, GOOD),
     ):
-        assert "kept 1 of 2 requirements" in prompt.messages[-1]["content"]
+        assert "kept 1 of 2 requirements" in text_of_all(prompt)
     silent = PromptSet().loss(query, BAD, None)
     assert "check" not in silent.messages[-1]["content"]
 
@@ -60,9 +64,9 @@ def test_feedback_of_a_reward_reaches_loss_gradient_and_update() -> None:
 @given(st.text(), st.text())
 def test_texts_go_into_templates_as_they_are(answer: str, advice: str) -> None:
     chosen = Candidate("0.0", 0, answer, 1.0)
-    content = PromptSet().update(conversation("How?"), chosen, None, "", advice).messages[-1]["content"]
+    content = text_of_all(PromptSet().update(conversation("How?"), chosen, None, "", advice))
     assert answer in content
-    assert advice in content
+    assert advice in content or not advice.strip()
 
 
 def test_wording_of_the_papers_code_can_be_dropped_in(tmp_path: Path) -> None:
@@ -83,8 +87,11 @@ def test_wording_of_the_papers_code_can_be_dropped_in(tmp_path: Path) -> None:
     # Replacing a prompt replaces all of it: the default's system message is gone.
     assert [message["role"] for message in update.messages] == ["user"]
     assert update.read("<IMPROVED_VARIABLE>Cloth.</IMPROVED_VARIABLE>") == "Cloth."
-    # What the folder leaves alone is worded as before.
-    assert own.gradient(query, GOOD, BAD, "loss").messages == PromptSet().gradient(query, GOOD, BAD, "loss").messages
+    # What the folder leaves alone is worded for prompts that stand by themselves, as those are.
+    system, user = own.gradient(query, GOOD, BAD, "loss").messages
+    assert (system["role"], user["role"]) == ("system", "user")
+    for part in ("How?", "Wipe it.", "loss"):
+        assert part in user["content"]
     # The revision twin of a prompt follows it unless it has a wording of its own.
     assert own.revision_update(query, GOOD, "loss", "gradient").messages == update.messages
 

@@ -22,7 +22,8 @@ def simulated(
 
     Returns the limit after each call.
     """
-    now, order, limits = 0.0, 0, []
+    now, order = 0.0, 0
+    limits: list[int] = []
     flying: list[tuple[float, int, float, int]] = []
     while len(limits) < calls:
         while len(flying) < pace.limit:

@@ -1,17 +1,21 @@
 """A prompt set: a folder of templates that renders every prompt of every method.
 
 The prompts are answer, loss, gradient and update, and the revision twins of the last three (`revision_loss`, …); a twin
-that has no files is worded like its brother. `set.toml` names the tags that the update prompt asks for. Files and
-folders are as `tpo.templates` has them.
+that has no files is worded like its brother. Files and folders are as `tpo.templates` has them; `set.toml` is as
+`tpo.prompts.settings` has it.
+
+Loss, gradient and update are either one growing conversation, as in the default folder, or each stands by itself, as in
+the standalone folder. A server that caches prefixes computes a growing conversation only once: each prompt begins with
+all messages of the one before.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Template
 
@@ -21,9 +25,12 @@ from tpo.errors import PromptError
 from tpo.messages import Conversation, Message
 from tpo.prompts.extract import read_answer, without_reasoning
 from tpo.prompts.prompt import Prompt, Role
+from tpo.prompts.settings import SETTINGS, Settings, read_settings
 from tpo.templates import PARTS
 
 DEFAULT = Path(__file__).parent / "default"
+# Lies between the default and a folder whose prompts stand by themselves, for what that folder leaves alone.
+STANDALONE = Path(__file__).parent / "standalone"
 PROMPTS: dict[str, Role] = {
     "answer": "policy",
     "loss": "critic",
@@ -46,7 +53,9 @@ VARIABLES = (
     "gradient",
     "tag",
 )
-SETTINGS = "set.toml"
+# A conversation's prompts in the order in which it grows.
+GROWTH = ("loss", "gradient", "update")
+REVISION = "revision_"
 
 
 class PromptSet:
@@ -55,17 +64,21 @@ class PromptSet:
     Args:
         folder: a user's folder; None for the default wording.
 
+    Attributes:
+        name: tells wordings apart: two sets of the same name send the same.
+        settings: what the set says of itself.
+
     Raises:
-        PromptError: the folder is missing or holds an unknown file, or a template does not parse or names an
-            unknown variable. Nothing has been sent anywhere by then.
+        PromptError: the folder is missing or holds an unknown file, a template does not parse or names an unknown
+            variable, or a conversation holds a text that it would never send. Nothing has been sent anywhere by then.
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
+        files, named = _layers(Path(folder) if folder is not None else None)
+        self.settings = Settings(**named | {"tags": tuple(named["tags"])})
+        if self.settings.conversation:
+            _refuse_what_no_conversation_has(files)
         digest = hashlib.sha256()
-        files = templates.files_in(DEFAULT, PROMPTS, SETTINGS, "method")
-        if folder is not None:
-            files = templates.laid_over(files, templates.files_in(Path(folder), PROMPTS, SETTINGS, "method"))
-        self.tags = _tags(files.pop(SETTINGS))
         self._templates: dict[str, Template] = {}
         for name, path in sorted(files.items()):
             source = templates.read(path)
@@ -73,7 +86,7 @@ class PromptSet:
             self._templates[name.removesuffix(".jinja")] = templates.compiled(
                 source, path, dict.fromkeys(VARIABLES, "")
             )
-        digest.update(repr(self.tags).encode())
+        digest.update(repr(self.settings).encode())
         self.name = f"{Path(folder).name if folder is not None else 'default'}@{digest.hexdigest()[:12]}"
 
     def answer(self, query: Conversation) -> Prompt:
@@ -127,26 +140,42 @@ class PromptSet:
     def _prompt(
         self, name: str, query: Conversation, chosen: Candidate, rejected: Candidate | None = None, **replies: str
     ) -> Prompt:
-        values = self._values(query, chosen, rejected) | replies
-        wording = name if self._has(name) else name.removeprefix("revision_")
-        messages: list[Message] = [
+        values = self._values(query, chosen, rejected)
+        messages: list[Message] = []
+        if self.settings.conversation:
+            prefix = REVISION if name.startswith(REVISION) else ""
+            for step in GROWTH:
+                messages += self._texts(prefix + step, values)
+                if prefix + step == name:
+                    break
+                # Only now: what a template makes of an earlier step must not change when a later one is due.
+                values[step] = replies[step]
+                messages.append({"role": "assistant", "content": self._said(replies[step])})
+        else:
+            messages += self._texts(name, values | replies)
+        role = PROMPTS[name]
+        read: Callable[[str], str] = without_reasoning
+        if role == "editor":
+            read = partial(read_answer, tags=self.settings.tags)
+        return Prompt(name, role, messages, read, chosen=chosen.id, rejected=rejected.id if rejected else None)
+
+    def _texts(self, name: str, values: dict[str, str]) -> list[Message]:
+        """The messages that a prompt's own templates make."""
+        wording = name if _has(self._templates, name) else name.removeprefix(REVISION)
+        return [
             {"role": part, "content": self._render(f"{wording}.{part}", values)}
             for part in PARTS
             if f"{wording}.{part}" in self._templates
         ]
-        role = PROMPTS[name]
-        read: Callable[[str], str] = without_reasoning
-        if role == "editor":
-            read = partial(read_answer, tags=self.tags)
-        return Prompt(name, role, messages, read, chosen=chosen.id, rejected=rejected.id if rejected else None)
 
-    def _has(self, name: str) -> bool:
-        return any(f"{name}.{part}" in self._templates for part in PARTS)
+    def _said(self, reply: str) -> str:
+        # Small models say nothing at times, and some chat templates and servers refuse a message without text.
+        return reply if reply.strip() else self.settings.no_reply
 
     def _values(
         self, query: Conversation, chosen: Candidate | None = None, rejected: Candidate | None = None
     ) -> dict[str, str]:
-        values = dict.fromkeys(VARIABLES, "") | templates.of_query(query) | {"tag": self.tags[0]}
+        values = dict.fromkeys(VARIABLES, "") | templates.of_query(query) | {"tag": self.settings.tags[0]}
         for name, candidate in (("chosen", chosen), ("rejected", rejected)):
             if candidate is not None:
                 values |= {name: candidate.text, f"{name}_feedback": candidate.feedback or ""}
@@ -156,14 +185,44 @@ class PromptSet:
         return templates.rendered(f"{name}.jinja", self._templates[name], values)
 
 
-def _tags(path: Path) -> tuple[str, ...]:
-    try:
-        settings = tomllib.loads(templates.read(path))
-    except tomllib.TOMLDecodeError as error:
-        raise PromptError(f"The prompt set's {path} is no TOML: {error}") from error
-    tags = settings.pop("tags", None)
-    if settings:
-        raise PromptError(f"The prompt set's {path} sets {', '.join(settings)}; it may set only tags.")
-    if not isinstance(tags, list) or not tags or not all(isinstance(tag, str) and tag.isidentifier() for tag in tags):
-        raise PromptError(f'The prompt set\'s {path} needs tags, a list of names such as ["improved_answer"].')
-    return tuple(tags)
+def _layers(own: Path | None) -> tuple[dict[str, Path], dict[str, Any]]:
+    """The template files of a prompt set, and its settings by name."""
+    files, settings = _layer(DEFAULT)
+    if own is None:
+        return files, settings
+    own_files, own_settings = _layer(own)
+    # A wording of one's own is one for prompts that stand by themselves (the paper's, say), unless it is said to be
+    # one for a conversation: its system messages and all that it repeats have no place there.
+    reworded = any(file.removeprefix(REVISION).split(".")[0] in GROWTH for file in own_files)
+    if not own_settings.get("conversation", not reworded):
+        alone_files, alone_settings = _layer(STANDALONE)
+        files, settings = templates.laid_over(files, alone_files), settings | alone_settings
+    return templates.laid_over(files, own_files), settings | own_settings
+
+
+def _layer(folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
+    files = templates.files_in(folder, PROMPTS, SETTINGS, "method")
+    path = files.pop(SETTINGS, None)
+    return files, read_settings(path) if path is not None else {}
+
+
+def _refuse_what_no_conversation_has(files: dict[str, Path]) -> None:
+    names = {file.removesuffix(".jinja"): path for file, path in files.items()}
+    for name in PROMPTS:
+        kind = name.removeprefix(REVISION)
+        if kind not in GROWTH or not _has(names, name):
+            continue
+        if kind != GROWTH[0] and (path := names.get(f"{name}.system")):
+            raise PromptError(
+                f"The template {path} would never be sent: in a conversation only {GROWTH[0]} has a system message. "
+                f"Put its words into {name}.user.jinja, or set conversation = false in {SETTINGS}."
+            )
+        if f"{name}.user" not in names:
+            raise PromptError(
+                f"The prompt set lacks {name}.user.jinja beside {names[f'{name}.system']}: in a conversation each "
+                f"prompt needs something to ask. Write it, or set conversation = false in {SETTINGS}."
+            )
+
+
+def _has(names: Container[str], name: str) -> bool:
+    return any(f"{name}.{part}" in names for part in PARTS)

@@ -125,16 +125,17 @@ class Batched:
                 await asyncio.gather(self._score(batch[:half]), self._score(batch[half:]))
                 return
             self._fail(batch, error)
-        except RewardTooLong as error:
+        except asyncio.CancelledError as error:
+            self._fail(batch, error)
+            raise
+        except Exception as error:
             if len(batch) > 1:  # which of them it is, only asking one by one tells
                 await asyncio.gather(*[self._score([one]) for one in batch])
-                return
-            # The misfortune of this answer alone: the engine makes it this candidate's error.
-            batch[0][1].set_result(Score(math.nan, feedback=str(error)))
-        except (Exception, asyncio.CancelledError) as error:
-            self._fail(batch, error)
-            if isinstance(error, asyncio.CancelledError):
-                raise
+            elif isinstance(error, RewardTooLong) and not batch[0][1].done():
+                # The misfortune of this answer alone: the engine makes it this candidate's error.
+                batch[0][1].set_result(Score(math.nan, feedback=str(error)))
+            else:
+                self._fail(batch, error)
         else:
             for (_, future), score in zip(batch, scores, strict=True):
                 if not future.done():
