@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -219,14 +218,16 @@ async def test_the_clock_may_go_backwards(tmp_path: Path, monkeypatch: pytest.Mo
 async def test_a_second_process_is_refused(tmp_path: Path) -> None:
     run = await make_run(tmp_path, QUESTIONS[:1])
     hold = "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print(); input()"
-    with subprocess.Popen(
-        [sys.executable, "-u", "-c", hold, str(run / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(InputError, match="Another process is at work"):
-            await make_run(tmp_path, QUESTIONS)
-        other.kill()
+    pipe = asyncio.subprocess.PIPE
+    other = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", "-c", hold, str(run / "lock")), stdin=pipe, stdout=pipe
+    )
+    assert other.stdout is not None
+    await other.stdout.readline()
+    with pytest.raises(InputError, match="Another process is at work"):
+        await make_run(tmp_path, QUESTIONS)
+    other.kill()
+    await other.wait()
     await make_run(tmp_path, QUESTIONS)
 
 

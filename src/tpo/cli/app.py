@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tpo.cli import align, check, config, replay, run
+from tpo.cli import align, check, config, export, replay, run, runs, show
 from tpo.cli.console import reporting, stderr
 from tpo.config import load_config
 
@@ -28,6 +28,9 @@ app = typer.Typer(
 app.command("align", context_settings=FROM_ENVIRONMENT)(align.align)
 app.command("run", context_settings=FROM_ENVIRONMENT)(run.run)
 app.command("check", context_settings=FROM_ENVIRONMENT)(check.check)
+app.command("show")(show.show)
+app.command("runs")(runs.runs)
+app.command("export")(export.export)
 app.command("replay")(replay.replay)
 app.command("config")(config.config)
 

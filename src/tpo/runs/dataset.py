@@ -141,6 +141,7 @@ class _Run:
             self._directory.claim(self._source.name, asked, recipe, endpoints_of(fleets))
             if len(done) == survey.total:
                 return self._report(survey, idle=True)
+            self._report(survey)  # so that others can see how much there is to do
             if self._spec.settings.seed is not None:
                 say_where_seeds_are_lost(fleets, self._watcher.note)
             past = self._past(done) if before is not None else {}

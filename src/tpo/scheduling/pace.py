@@ -64,17 +64,22 @@ class FixedPace:
         """Nothing to change: this is what was asked for."""
 
 
-# Doubling goes on while it brings at least this share more; a full server brings nothing.
+# Doubling goes on while it brings at least this share more; a full server brings nothing. The last doubling stays: too
+# much only waits in the server's queue, too little leaves it idle.
 _DOUBLING_PAYS = 1.15
-# Small steps: what a fifth more in flight has to bring, and what a fifth less may cost.
-_STEP = 1.2
-_MORE_PAYS = 1.03
-_LESS_COSTS = 0.99
+_DOUBLING_HURTS = 0.85
+# Small steps: what a fourth more in flight has to bring, and what a fifth less may cost.
+_STEP = 1.25
+_MORE_PAYS = 1.05
+_LESS_COSTS = 0.97
 _BACK_OFF = 0.8
-# Windows between two tries; each try that changes nothing makes the next one rarer.
-_REST = 2
-_LONGEST_REST = 32
+# A window is so many times the limit in finished sequences: small steps show only in long windows.
+_WINDOW = 2
+_LONG_WINDOW = 6
 _FEWEST = 8
+# Windows between two tries; each try that changes nothing makes the next one rarer.
+_REST = 1
+_LONGEST_REST = 8
 _BUSY = 0.8
 
 
@@ -102,7 +107,7 @@ class AdaptivePace:
         if sent_at < self._changed_at:
             return  # it saw the former limit
         self._window.add(now - sent_at, sequences, tokens, live)
-        if self._window.sequences >= max(2 * self.limit, _FEWEST):
+        if self._window.sequences >= max((_WINDOW if self._doubling else _LONG_WINDOW) * self.limit, _FEWEST):
             window, self._window = self._window, _Window()
             # Where there is not enough to do, the limit is not what decides, and nothing can be learnt of it.
             if window.live >= _BUSY * self.limit:
@@ -114,7 +119,7 @@ class AdaptivePace:
             return  # it was sent before the last time that the limit was lowered
         self._doubling = False
         self._before = None
-        self._rest = self._resting = _LONGEST_REST // 2
+        self._rest = self._resting = _LONGEST_REST
         self._upwards = False
         self._set(int(min(self.limit, live) * _BACK_OFF), now)
 
@@ -145,8 +150,10 @@ class AdaptivePace:
             self._doubling = gain >= _DOUBLING_PAYS
             if self._doubling:
                 self._try(throughput, now)
-            elif gain < _MORE_PAYS:
-                self._set(limit, now)  # the former was enough; small steps find the rest
+            else:
+                self._upwards = False  # a little less may do
+                if gain < _DOUBLING_HURTS:
+                    self._set(limit, now)
             return
         if gain >= (_MORE_PAYS if self.limit > limit else _LESS_COSTS):
             self._rest = _REST

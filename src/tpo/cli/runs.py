@@ -1,0 +1,103 @@
+"""`tpo runs`: the runs that there are, and how each stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tpo.cli.console import note, print_json, reporting
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tpo.runs.standing import Standing
+
+
+@reporting
+def runs(
+    directories: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Where to look: there, and one level below [default: here].", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, an object a run.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """List the runs in directories, with what each is and how it stands."""
+    from rich.console import Console
+
+    where = directories or [Path()]
+    found = sorted(_all(where), key=lambda one: one.identity.began)
+    if as_json:
+        print_json([_plain(one) for one in found])
+    elif found:
+        Console(highlight=False).print(_table(found))
+    else:
+        note(f"there is no run in {', '.join(map(str, where))} or one level below")
+
+
+def _all(directories: Iterable[Path]) -> Iterator[Standing]:
+    from tpo.errors import InputError, TPOError
+    from tpo.runs.directory import IDENTITY
+    from tpo.runs.standing import standing
+
+    seen = set()
+    for directory in directories:
+        try:
+            below = sorted(one for one in directory.iterdir() if one.is_dir())
+        except OSError as error:
+            raise InputError(f"{directory} cannot be read: {error.strerror}.") from error
+        for path in (directory, *below):
+            if path.resolve() in seen or not (path / IDENTITY).is_file():
+                continue
+            seen.add(path.resolve())
+            try:
+                yield standing(path)
+            except TPOError as error:  # one damaged run does not hide the others
+                note(str(error))
+
+
+def _plain(one: Standing) -> dict[str, Any]:
+    recipe, summary = one.identity.recipe, one.summary
+    return {
+        "directory": str(one.directory),
+        "data": one.identity.data,
+        "method": recipe.get("method"),
+        "width": recipe.get("width"),
+        "depth": recipe.get("depth"),
+        "policy": (recipe.get("models") or {}).get("policy"),
+        "reward": recipe.get("reward"),
+        "done": summary.done + summary.failed,
+        "total": summary.total if one.counted else None,
+        "failed": summary.failed,
+        "first_reward": summary.first.value if summary.first else None,
+        "answer_reward": summary.reward.value if summary.reward else None,
+        "began": one.identity.began,
+        "state": str(one.state),
+    }
+
+
+def _table(found: Iterable[Standing]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, show_edge=False)
+    for heading in ("directory, data", "method", "policy, reward", "done", "reward", "state, begun"):
+        table.add_column(heading, justify="right" if heading == "done" else "left", overflow="fold")
+    for row in map(_plain, found):
+        total = "?" if row["total"] is None else row["total"]
+        failed = [f"{row['failed']} failed"] if row["failed"] else []
+        rewards = [row["first_reward"], row["answer_reward"]]
+        cells = [
+            [row["directory"], row["data"]],
+            [row["method"], f"{row['width']}×{row['depth']}"],
+            [row["policy"], row["reward"] or "none"],
+            [f"{row['done']}/{total}", *failed],
+            [] if None in rewards else [f"{rewards[0]:.3f} → {rewards[1]:.3f}"],
+            [row["state"], row["began"][:16].replace("T", " ")],
+        ]
+        table.add_row(*(Text("\n".join(map(str, cell))) for cell in cells))
+    return table

@@ -1,0 +1,153 @@
+"""Training data from a run: the pools of its queries as pairs, answers or labelled answers, as TRL's trainers read
+them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from tpo.candidate import Candidate
+from tpo.engine.past import CUT_SHORT
+from tpo.errors import InputError
+from tpo.messages import Conversation, Message, text_of
+from tpo.runs.export_options import ExportOptions, Format, Pairs
+from tpo.runs.stories import Story
+
+
+class Export:
+    """Makes rows of stories, and counts.
+
+    Args:
+        options: what is exported.
+
+    Attributes:
+        rows: rows so far.
+        used: queries that gave rows.
+        seen: queries so far.
+        left_out: queries that gave none, by reason.
+
+    Raises:
+        InputError: the options contradict each other.
+    """
+
+    def __init__(self, options: ExportOptions) -> None:
+        options.check()
+        self._options = options
+        self.rows = self.used = self.seen = 0
+        self.left_out: Counter[str] = Counter()
+
+    def of(self, stories: Iterable[Story]) -> Iterator[dict[str, Any]]:
+        """The rows of all queries.
+
+        Raises:
+            InputError: a query is no single user message, and `plain` was asked for.
+        """
+        for story in stories:
+            self.seen += 1
+            made = self._rows(story)
+            if isinstance(made, str):
+                self.left_out[made] += 1
+                continue
+            self.used += 1
+            for row in made:
+                self.rows += 1
+                yield row
+
+    def _rows(self, story: Story) -> list[dict[str, Any]] | str:
+        """The rows of one query, or why there are none."""
+        if story.result is None or story.plan is None or story.error is not None:
+            return "that failed"
+        messages = _messages(story.plan.query)
+        if messages is None:
+            return "with tool calls, or with more than text"
+        if self._options.plain and [message["role"] for message in messages] != ["user"]:
+            raise InputError(
+                f"The query {story.id!r} is a chat, which is no plain text: export without --plain, as chat messages."
+            )
+        best = self._best(story)
+        if isinstance(best, str):
+            return best
+        row = {"id": story.id, "prompt": messages[0]["content"] if self._options.plain else messages}
+        if self._options.format is Format.SFT:
+            return [row | {"completion": self._answer(best), "score": best.reward}]
+        rejected = self._rejected(best, story.result.candidates)
+        if not rejected:
+            return "without a worse answer" + (" by so much" if self._options.min_gap else "")
+        if self._options.format is Format.DPO:
+            return [row | self._pair(best, worse) for worse in rejected]
+        labelled = [(best, True), *((worse, False) for worse in rejected)]
+        return [row | {"completion": self._answer(one), "label": label, "score": one.reward} for one, label in labelled]
+
+    def _best(self, story: Story) -> Candidate | str:
+        """The chosen answer, or why there is none."""
+        assert story.result is not None
+        candidates = story.result.candidates
+        first = candidates[0]
+        unscored = story.plan is not None and story.plan.reward is None
+        usable = [one for one in candidates if _usable(one, unscored)]
+        if not usable:
+            return "without an answer that has a reward"
+        whole = [one for one in usable if self._options.keep_cut or not _cut(one)]
+        if not whole:
+            return "whose answers were all cut off (--keep-cut takes them)"
+        best = max(whole, key=_reward)  # the earliest of equals
+        least = self._options.min_reward
+        if least is not None and (best.reward is None or best.reward < least):
+            return f"with no answer of reward {least:g} or more"
+        if self._options.improved_only and (first.reward is None or _reward(best) <= first.reward):
+            return "whose answer is no better than the first sample"
+        return best
+
+    def _rejected(self, best: Candidate, candidates: Sequence[Candidate]) -> list[Candidate]:
+        if best.reward is None:
+            return []
+        worse = [
+            one
+            for one in candidates
+            if _usable(one)
+            and _reward(one) < best.reward
+            and best.reward - _reward(one) >= self._options.min_gap
+            and one.text.strip() != best.text.strip()
+        ]
+        by_text = {one.text.strip(): one for one in sorted(worse, key=_reward, reverse=True)}
+        rejected = sorted(by_text.values(), key=_reward)
+        return rejected[: 1 if self._options.pairs is Pairs.BEST_WORST else self._options.max_pairs]
+
+    def _pair(self, chosen: Candidate, rejected: Candidate) -> dict[str, Any]:
+        return {
+            "chosen": self._answer(chosen),
+            "rejected": self._answer(rejected),
+            "score_chosen": chosen.reward,
+            "score_rejected": rejected.reward,
+        }
+
+    def _answer(self, candidate: Candidate) -> str | list[Message]:
+        return candidate.text if self._options.plain else [{"role": "assistant", "content": candidate.text}]
+
+
+def _usable(candidate: Candidate, unscored: bool = False) -> bool:
+    scored = unscored or candidate.reward is not None
+    return scored and candidate.error is None and bool(candidate.text.strip())
+
+
+def _cut(candidate: Candidate) -> bool:
+    return candidate.finish_reason == "length" or candidate.finish_reason in CUT_SHORT
+
+
+def _reward(candidate: Candidate) -> float:
+    return -float("inf") if candidate.reward is None else candidate.reward
+
+
+def _messages(query: Conversation) -> list[Message] | None:
+    """The messages with nothing but text, which all chat templates take; None where that would lose something."""
+    messages = []
+    for message in query:
+        parts = message.get("content")
+        only_text = isinstance(parts, str) or (
+            isinstance(parts, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in parts)
+        )
+        if not only_text or message.get("tool_calls") or message["role"] in ("tool", "function"):
+            return None
+        messages.append({"role": message["role"], "content": text_of(message)})
+    return messages

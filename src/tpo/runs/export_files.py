@@ -1,0 +1,72 @@
+"""Where exported rows go: JSON Lines to a file or a stream, or a Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from tpo.errors import InputError
+from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
+from tpo.runs.export_options import ExportOptions, columns
+from tpo.runs.parquet import ROWS, require_parquet
+
+PARQUET = ".parquet"
+_OWN = (IDENTITY, JOURNAL, ANSWERS, SUMMARY, LOCK, CLOCK, STDIN, "answers.parquet")
+
+
+def write_stream(rows: Iterable[dict[str, Any]], stream: IO[bytes]) -> None:
+    """Write rows as JSON, one a line."""
+    for row in rows:
+        stream.write(msgspec.json.encode(row) + b"\n")
+    stream.flush()
+
+
+def write_file(rows: Iterator[dict[str, Any]], path: Path, options: ExportOptions, run: Path) -> None:
+    """Write rows to a file, which is there only when it is whole.
+
+    Args:
+        rows: the rows.
+        path: the file; Parquet if it ends in .parquet, else JSON Lines.
+        options: what is exported, for the columns.
+        run: the run's directory, whose own files are never written over.
+
+    Raises:
+        InputError: the file cannot be written, or is the run's own, or pyarrow is not installed.
+    """
+    if path.name in _OWN and path.parent.resolve() == run.resolve():
+        raise InputError(f"{path} is a file of the run itself: name another --out.")
+    beside = path.with_name(f"{path.name}.new")
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory: name a file.")
+        if path.suffix.lower() == PARQUET:
+            _write_parquet(rows, beside, options)
+        else:
+            with beside.open("wb") as file:
+                write_stream(rows, file)
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _write_parquet(rows: Iterator[dict[str, Any]], path: Path, options: ExportOptions) -> None:
+    pyarrow = require_parquet()
+    message = pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
+    kinds = {
+        "text": pyarrow.string(),
+        "number": pyarrow.float64(),
+        "truth": pyarrow.bool_(),
+        "messages": pyarrow.list_(message),
+    }
+    schema = pyarrow.schema([(column.name, kinds[column.kind]) for column in columns(options)])
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        while part := list(islice(rows, ROWS)):
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(part, schema=schema))

@@ -1,0 +1,104 @@
+"""Training data of whole runs, and the files that it goes to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fakes import FakeModel, FakeReward, numbered
+from runs.kit import make_run
+from runs.test_stories import failing
+from tpo.errors import InputError
+from tpo.runs.export import Export
+from tpo.runs.export_files import write_file
+from tpo.runs.export_options import ExportOptions, Format, Pairs, columns
+from tpo.runs.stories import stories
+
+
+async def test_a_run_gives_what_is_there(tmp_path: Path) -> None:
+    run = await make_run(tmp_path, ["Apples?", "Zebras?", "Cherries?"], failing("Zebras", after=2))
+    export = Export(ExportOptions(format=Format.DPO, plain=True))
+    rows = list(export.of(stories(run)))
+    assert sorted((row["id"], row["prompt"]) for row in rows) == [("q0", "Apples?"), ("q2", "Cherries?")]
+    assert all(row["score_chosen"] - row["score_rejected"] > 2 for row in rows)
+    assert (export.rows, export.used, export.seen, dict(export.left_out)) == (2, 2, 3, {"that failed": 1})
+
+
+async def test_nan_rewards_and_tagged_replies(tmp_path: Path) -> None:
+    answer = numbered("<improved_answer>better")
+
+    def reward(text: str) -> float:
+        number = float(text.split()[-1])
+        return float("nan") if number % 2 else number
+
+    def tagged(request: Any, index: int) -> str:
+        text = answer(request, index)
+        return text if "<improved_answer>" in str(request.messages[-1]) else text.removeprefix("<improved_answer>")
+
+    run = await make_run(tmp_path, ["one?"], FakeModel(tagged), FakeReward(reward), width=6)
+    rows = list(Export(ExportOptions(format=Format.DPO, pairs=Pairs.BEST_EACH)).of(stories(run)))
+    assert rows
+    said = [row[part][0]["content"] for row in rows for part in ("chosen", "rejected")]
+    assert all(text.startswith("better ") and int(text.split()[-1]) % 2 == 0 for text in said)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Files that were never finished."""
+    return list(folder.glob("*.new"))
+
+
+@pytest.mark.parametrize("format", list(Format))
+@pytest.mark.parametrize("plain", [False, True])
+async def test_files_hold_the_columns_that_are_promised(tmp_path: Path, format: Format, plain: bool) -> None:
+    pyarrow = pytest.importorskip("pyarrow.parquet")
+    run = await make_run(tmp_path, ["one?", "two?"])
+    options = ExportOptions(format=format, plain=plain)
+    for name in ("rows.jsonl", "rows.parquet"):
+        write_file(Export(options).of(stories(run)), tmp_path / name, options, run)
+    lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert len(lines) == (4 if format is Format.KTO else 2)
+    assert {tuple(line) for line in lines} == {tuple(column.name for column in columns(options))}
+    assert pyarrow.read_table(tmp_path / "rows.parquet").to_pylist() == lines
+    assert not leftovers(tmp_path)
+
+
+async def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    chat = {"id": "c", "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]}
+    run = await make_run(tmp_path, ["one?", chat], concurrency=1)
+    options = ExportOptions(format=Format.SFT, plain=True)
+    for name in ("rows.jsonl", "rows.parquet"):
+        (tmp_path / name).write_text("old")
+        with pytest.raises(InputError, match="'c' is a chat"):
+            write_file(Export(options).of(stories(run)), tmp_path / name, options, run)
+        assert (tmp_path / name).read_text() == "old"
+    for path, complaint in (
+        (run / "answers.jsonl", "of the run itself"),
+        (tmp_path, "is a directory"),
+        (tmp_path / "no" / "rows.jsonl", "cannot be written"),
+        (tmp_path / "rows.jsonl" / "x", "cannot be written"),
+    ):
+        with pytest.raises(InputError, match=complaint):
+            write_file(iter([]), path, options, run)
+    assert not leftovers(tmp_path)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(codec="utf-8")).filter(str.strip))
+def test_any_text_is_exported_as_it_was_said(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.mktemp("text")
+    model = FakeModel(lambda request, index: text)
+    run = asyncio.run(make_run(folder, ["one?"], model, FakeReward(len), depth=0))
+    options = ExportOptions(format=Format.SFT)
+    write_file(Export(options).of(stories(run)), folder / "rows.jsonl", options, run)
+    (story,) = stories(run)
+    assert story.result is not None
+    lines = (folder / "rows.jsonl").read_bytes().split(b"\n")[:-1]
+    assert [json.loads(line)["completion"][0]["content"] for line in lines] == [
+        c.text for c in story.result.candidates[:1] if c.text.strip()
+    ]

@@ -1,0 +1,31 @@
+"""docs/runs.md names every field that it documents."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tpo.engine.result import RoleUsage
+from tpo.runs.answers import Answer, First, StepRewards
+from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
+from tpo.runs.export_options import ExportOptions, Format, columns
+from tpo.runs.standing import State
+from tpo.runs.summary import Estimate, StepSummary, Summary
+
+PAGE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("struct", [Answer, First, StepRewards, RoleUsage, Summary, StepSummary, Estimate])
+def test_each_field_is_named(struct: Any) -> None:
+    named = set(re.findall(r"`(\w+)`", PAGE))
+    assert set(struct.__struct_fields__) <= named
+
+
+def test_each_file_state_and_column_is_named() -> None:
+    named = set(re.findall(r"`([\w.]+)`", PAGE))
+    assert {ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY} <= named
+    assert {str(state) for state in State} <= named
+    assert {column.name for format in Format for column in columns(ExportOptions(format=format))} <= named
