@@ -18,7 +18,7 @@ async def test_how_a_run_stands_while_it_goes_and_after_a_kill(tmp_path: Path) -
         return by_number(text)
 
     run = await make_run(tmp_path, QUERIES, reward=FakeReward(look))
-    assert all(working and found.state == "running" and not found.counted for working, found in seen)
+    assert all(working and found.state == "running" and found.counted for working, found in seen)
     assert not at_work(run)
     assert standing(run).state == "finished"
     lines = (run / "answers.jsonl").read_bytes().splitlines(keepends=True)
