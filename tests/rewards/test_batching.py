@@ -138,3 +138,34 @@ async def test_an_answer_that_is_too_long_costs_no_other_its_score() -> None:
     assert math.isnan(scores[1].value)
     assert scores[1].feedback == "9 tokens, and 5 are taken"
     assert batched.most > 3
+
+
+async def test_what_nobody_waits_for_any_more_is_not_asked_for() -> None:
+    reward = Counting()
+    batched = Batched(reward, wait=0.05)
+    alone = asyncio.ensure_future(batched.score([answer("a")]))
+    leaving = asyncio.ensure_future(batched.score([answer("b")]))
+    staying = asyncio.ensure_future(batched.score([answer("b"), answer("c")]))
+    await asyncio.sleep(0)
+    alone.cancel()
+    leaving.cancel()
+    assert [score.value for score in await staying] == [1.0, 1.0]
+    assert reward.batches == [["b", "c"]]
+    last = asyncio.ensure_future(batched.score([answer("d")]))
+    await asyncio.sleep(0)
+    last.cancel()
+    await asyncio.gather(last, return_exceptions=True)
+    assert batched._timer is None and not batched._waiting and not batched._wanted
+
+
+async def test_an_answer_that_breaks_the_reward_costs_no_other_its_score() -> None:
+    class Breaking(Counting):
+        async def score(self, conversations: Sequence[Conversation]) -> list[float]:
+            if any(text_of(messages[-1]) == "bad" for messages in conversations):
+                raise RuntimeError("oops")
+            return await super().score(conversations)
+
+    batched = Batched(Breaking())
+    results = await asyncio.gather(*[batched.score([answer(t)]) for t in ("a", "bad", "ccc")], return_exceptions=True)
+    assert isinstance(results[1], RuntimeError)
+    assert [result[0].value for result in results if isinstance(result, list)] == [1.0, 3.0]

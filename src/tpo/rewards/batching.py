@@ -45,6 +45,7 @@ class Batched:
         self._waiting: dict[bytes, tuple[Conversation, asyncio.Future[Score]]] = {}
         self._known: dict[bytes, Score] = {}
         self._under_way: dict[bytes, asyncio.Future[Score]] = {}
+        self._wanted: dict[asyncio.Future[Score], int] = {}
         self._characters = 0
         self._timer: asyncio.TimerHandle | None = None
         self._batches: set[asyncio.Task[None]] = set()
@@ -57,8 +58,13 @@ class Batched:
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score conversations, together with whatever else is waiting."""
         futures = [self._enter(conversation) for conversation in conversations]
-        # Shielded: another query may wait for the same score.
-        return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
+        try:
+            # Shielded: another query may wait for the same score.
+            return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
+        except asyncio.CancelledError:
+            for future in futures:
+                self._leave(future)
+            raise
 
     @property
     def inside(self) -> list[Reward]:
@@ -83,8 +89,10 @@ class Batched:
             return future
         known = self._under_way.get(key)
         if known is not None and known.get_loop() is loop:
+            self._wanted[known] += 1
             return known
         self._under_way[key] = future
+        self._wanted[future] = 1
         future.add_done_callback(lambda done: self._finished(key, done))
         if self._waiting and self._characters + len(text) > self._most_characters:
             self._send()
@@ -96,8 +104,25 @@ class Batched:
             self._timer = loop.call_later(self._wait, self._send)
         return future
 
+    def _leave(self, future: asyncio.Future[Score]) -> None:
+        """Somebody who waited for a score has gone: what nobody waits for any more is not asked for."""
+        if future not in self._wanted:
+            return  # it is there
+        self._wanted[future] -= 1
+        if self._wanted[future]:
+            return
+        for key, (conversation, waiting) in list(self._waiting.items()):
+            if waiting is future:
+                del self._waiting[key]
+                self._characters -= len(msgspec.json.encode(conversation))
+                future.cancel()
+        if not self._waiting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _finished(self, key: bytes, done: asyncio.Future[Score]) -> None:
         self._under_way.pop(key, None)
+        self._wanted.pop(done, None)
         if done.cancelled() or done.exception() is not None or math.isnan(done.result().value):
             return  # a later try may do better
         self._known[key] = done.result()
