@@ -13,10 +13,13 @@ from tpo.cli import align, check, config, export, replay, run, runs, show
 from tpo.cli.console import reporting, stderr
 from tpo.config import load_config
 
-# Each flag of `align` may also stand in the environment (`TPO_WIDTH`) and in tpo.toml.
+# Each flag of `align` and `run` may also stand in the environment (`TPO_WIDTH`) and in tpo.toml.
 FROM_ENVIRONMENT = {"auto_envvar_prefix": "TPO"}
 # What a configuration has no say in: the query itself, and what only makes sense for one call.
-NOT_CONFIGURED = ("context", "prompt", "file", "messages", "as_json", "trace", "debug")
+NOT_CONFIGURED = frozenset(
+    {"context", "prompt", "file", "messages", "as_json", "trace", "debug"}
+    | {"data", "out", "column", "split", "fresh", "retry_failed"}
+)
 
 app = typer.Typer(
     name="tpo",
@@ -35,10 +38,11 @@ app.command("replay")(replay.replay)
 app.command("config")(config.config)
 
 
-def align_options() -> dict[str, Any]:
-    """The flags of `align` that a configuration may set, with their defaults."""
-    parameters = inspect.signature(align.align).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in NOT_CONFIGURED}
+def configurable() -> dict[str, Any]:
+    """The flags of `align` and `run` that a configuration may set, with their defaults."""
+    parameters = [p for command in (align.align, run.run) for p in inspect.signature(command).parameters.values()]
+    # A choice among words is its word.
+    return {p.name: getattr(p.default, "value", p.default) for p in parameters if p.name not in NOT_CONFIGURED}
 
 
 def _version(wanted: bool) -> None:
@@ -60,7 +64,7 @@ def _tpo(
     ] = False,
 ) -> None:
     """Align a language model's answers with a reward while it answers (test-time preference optimization)."""
-    loaded = load_config(config_file, align_options())
+    loaded = load_config(config_file, configurable())
     context.obj = loaded
     checked = inspect.signature(check.check).parameters
     context.default_map = {

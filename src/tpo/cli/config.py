@@ -21,10 +21,10 @@ def config(
 ) -> None:
     """Show the configuration in force: environment over tpo.toml over defaults. Flags go over all of them."""
     loaded: Config = context.obj
-    from tpo.cli.app import align_options
+    from tpo.cli.app import configurable
 
     values: dict[str, dict[str, Any]] = {}
-    for option, default in align_options().items():
+    for option, default in configurable().items():
         variable = f"TPO_{option.upper()}"
         value, source = default, "default"
         if option in loaded.options:

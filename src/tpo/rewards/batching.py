@@ -22,7 +22,8 @@ from tpo.rewards.protocol import Reward, Score
 MOST = 64
 MOST_CHARACTERS = 400_000
 WAIT = 0.005
-REMEMBERED = 100_000
+# Scores that are kept: those of the queries under way, and some more.
+REMEMBERED = 16_384
 
 
 class Batched:
