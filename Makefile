@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 HF := .venv-hf/bin
+RAY := .venv-ray/bin
 
-.PHONY: demo test check fix setup test-hf test-vllm clean
+.PHONY: demo test check fix setup test-hf test-ray test-vllm clean
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
@@ -25,6 +26,9 @@ fix: $(VENV)/dev  ## let the linter mend and format
 
 test-hf: .venv-hf/ready  ## the tests of hf:, in an environment of their own: torch stays out of the others
 	$(HF)/python -m pytest -m "hf and not vllm" tests/hf
+
+test-ray: .venv-ray/ready  ## the tests of --ray, on a real cluster of several nodes on this machine (2 minutes)
+	$(RAY)/python -m pytest -m ray tests/clusters
 
 test-vllm: $(VENV)/dev  ## the tests against a real vLLM (TPO_VLLM_URL, or an installation in TPO_VLLM_HOME)
 	$(BIN)/python -m pytest -m vllm
@@ -50,5 +54,11 @@ $(VENV)/dev: $(VENV)/tpo
 	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev
 	@touch $@
 
+.venv-ray/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-ray
+	$(RAY)/python -m pip install --quiet --upgrade pip
+	$(RAY)/python -m pip install --quiet --editable '.[ray]' --group dev
+	@touch $@
+
 clean:  ## remove what this file made
-	rm -rf $(VENV) .venv-hf dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-hf .venv-ray dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -161,6 +161,7 @@ async def run_dataset(
     input_order: bool = False,
     parquet: bool = False,
     prices: Sequence[str] = (),
+    ray: str | None = None,
     on_note: Callable[[str], None] = _quiet,
     **options: Unpack[Options],
 ) -> Report:
@@ -181,6 +182,7 @@ async def run_dataset(
         input_order: put the answers into the order of the data when all are there.
         parquet: write answers.parquet as well.
         prices: what a million tokens cost, such as `policy=0.15/0.60` for prompt and completion.
+        ray: the address of a Ray cluster over which the queries are spread (`docs/clusters.md`).
         on_note: told in a sentence of what a user should know.
         options: the options of `align` that decide a result: method, width, depth, models, reward and so on. A
             policy may be several URLs with commas between them, which serve the same model.
@@ -204,7 +206,13 @@ async def run_dataset(
         parquet=parquet,
         prices=parse_prices(prices),
     )
-    return await run_spec(str(data), Path(out), specified(options), chosen, Watcher(on_note))
+    cluster = None
+    if ray is not None:
+        from tpo.runs.ray import Cluster
+
+        cluster = Cluster(ray, options)
+    spec = specified(options) if cluster is None else cluster.spec
+    return await run_spec(str(data), Path(out), spec, chosen, Watcher(on_note), cluster)
 
 
 def run_dataset_sync(data: str | Path, out: str | Path, **options: Any) -> Report:

@@ -18,8 +18,9 @@ from tpo.config import Config
 if TYPE_CHECKING:
     from tpo.opening import Spec
     from tpo.runs.dataset import Report, RunOptions
+    from tpo.runs.ray import Cluster
 
-DATA, SPEED, KEEPING = "Data", "Speed", "What is there already"
+DATA, SPEED, KEEPING, CLUSTER = "Data", "Speed", "What is there already", "Many machines"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -57,6 +58,21 @@ def run(
     patience: Annotated[
         float, typer.Option(help="Seconds for which a server that is down is tried again.", rich_help_panel=SPEED)
     ] = 1800.0,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Spread the queries over a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(help="Workers; one on each node unless given.", rich_help_panel=CLUSTER)
+    ] = None,
+    ray_rewards: Annotated[
+        int | None,
+        typer.Option(help="Actors that hold an in-process reward; one on each GPU, or one.", rich_help_panel=CLUSTER),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew; what is there is put aside.", rich_help_panel=KEEPING)
     ] = False,
@@ -109,8 +125,15 @@ def run(
         parquet=parquet,
         prices=parse_prices(price or ()),
     )
-    spec = specified(search_options(flags, configured, quiet=quiet))
-    report = asyncio.run(_run(data, out, spec, options, quiet))
+    cluster = None
+    if ray is None:
+        spec = specified(search_options(flags, configured, quiet=quiet))
+    else:
+        from tpo.runs.ray import Cluster
+
+        cluster = Cluster(ray, flags, configured.rewards, ray_workers, ray_rewards)
+        spec = cluster.spec
+    report = asyncio.run(_run(data, out, spec, options, quiet, cluster))
     _show(report, as_json=as_json, quiet=quiet)
     if report.stopped:
         raise typer.Exit(INTERRUPTED)
@@ -118,7 +141,7 @@ def run(
         raise typer.Exit(PARTLY_FAILED)
 
 
-async def _run(data: str, out: Path, spec: Spec, options: RunOptions, quiet: bool) -> Report:
+async def _run(data: str, out: Path, spec: Spec, options: RunOptions, quiet: bool, cluster: Cluster | None) -> Report:
     from tpo.cli.progress import progress_of
     from tpo.runs.dataset import run_spec
 
@@ -138,7 +161,7 @@ async def _run(data: str, out: Path, spec: Spec, options: RunOptions, quiet: boo
             loop.add_signal_handler(name, interrupt)
     try:
         with watcher:
-            return await run_spec(data, out, spec, options, watcher)
+            return await run_spec(data, out, spec, options, watcher, cluster)
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -31,6 +31,9 @@ from tpo.runs.summary import Price, Summary, summarize
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
 from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
+
+if TYPE_CHECKING:
+    from tpo.runs.ray import Cluster
 
 # An endpoint may restart, load a large model, or wait for its turn in a queue.
 PATIENCE = 1800.0
@@ -95,13 +98,18 @@ class Report(msgspec.Struct, frozen=True):
     idle: bool = False
 
 
-async def run_spec(data: str, out: Path, spec: Spec, options: RunOptions, watcher: Watcher) -> Report:
-    """Align every query of a dataset, or go on with it; see `tpo.run_dataset`."""
+async def run_spec(
+    data: str, out: Path, spec: Spec, options: RunOptions, watcher: Watcher, cluster: Cluster | None = None
+) -> Report:
+    """Align every query of a dataset, or go on with it; see `tpo.run_dataset`.
+
+    With a cluster the spec is the cluster's own (`Cluster.spec`).
+    """
     if options.concurrency is not None and options.concurrency < 1:
         raise InputError(f"The concurrency is {options.concurrency}; it is at least 1.")
     directory = RunDirectory(out)
     with directory.locked():
-        return await _Run(directory, data, spec, options, watcher).run()
+        return await _Run(directory, data, spec, options, watcher, cluster).run()
 
 
 class _Survey(msgspec.Struct):
@@ -113,8 +121,17 @@ class _Survey(msgspec.Struct):
 
 
 class _Run:
-    def __init__(self, directory: RunDirectory, data: str, spec: Spec, options: RunOptions, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        data: str,
+        spec: Spec,
+        options: RunOptions,
+        watcher: Watcher,
+        cluster: Cluster | None = None,
+    ) -> None:
         self._directory = directory
+        self._cluster = cluster
         self._source = open_data(data, column=options.column, split=options.split, spool=directory.stdin)
         self._spec = spec
         self._options = options
@@ -135,7 +152,11 @@ class _Run:
             if len(done) == survey.total and before.asked == asked:
                 return self._report(survey, idle=True)  # no server is needed to see that
         async with AsyncExitStack() as stack:
-            reward = await open_reward(self._spec, stack)
+            team = None
+            if self._cluster is not None:
+                joined = self._cluster.joined(self._options.concurrency, self._options.patience, self._watcher.note)
+                team = await stack.enter_async_context(joined)
+            reward = await (open_reward(self._spec, stack) if team is None else team.open_reward(stack))
             fleets = await open_fleets(self._spec.roles, stack, self._watcher.note, self._pace)
             recipe = unlocated(recipe_of(self._spec, fleets, reward))
             self._directory.claim(self._source.name, asked, recipe, endpoints_of(fleets))
@@ -152,7 +173,8 @@ class _Run:
             # A budget has to see tokens while they come; nobody else watches them.
             conduct = Conduct(self._options.patience, stream=self._spec.budget != Budget())
             note = self._watcher.note
-            runner = Runner(
+            make: Callable[..., Any] = Runner if team is None else team.runner
+            runner = make(
                 self._spec, recipe, fleets, reward, journal, lambda a: answers.append(encoded(a)), conduct, tally, note
             )
             self._watcher.began(runner, fleets, tally)

@@ -1,0 +1,156 @@
+"""Runs on a Ray cluster: the queries of a dataset spread over many machines, everything kept where the run was started.
+
+Four kinds of processes take part. The one that was started (`RayRunner`) holds the run's directory. The `Office`, an
+actor on the cluster's head node, has Ray Data spread the queries and passes messages on. Workers (`AlignWorker`, in Ray
+Data's pool of actors) align them. `RewardActor`s hold a reward that lives in a process, with a GPU where there is one.
+
+Nothing here imports Ray before a cluster is joined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tpo.config import NamedReward
+from tpo.errors import InputError
+from tpo.opening import Note, Spec, open_reward
+from tpo.rewards.protocol import PoolReward, Reward
+from tpo.runs.ray.blueprint import Blueprint, blueprint, spec_of, with_reward
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
+    from tpo.runs.ray.runner import RayRunner
+
+__all__ = ["Cluster", "Team"]
+
+NEAR = ("localhost", "127.0.0.1", "::1")
+
+
+class Cluster:
+    """A Ray cluster, and what is to be done on it.
+
+    Args:
+        address: `auto`, `local`, `HOST:PORT` or `ray://HOST:PORT`.
+        options: the options of `tpo.align` that decide a result; models and reward by their names.
+        named: rewards that a configuration file names.
+        workers: how many workers; None for one on each node that has a processor.
+        rewards: how many actors hold an in-process reward; None for one on each GPU, or a single one.
+
+    Attributes:
+        spec: what is done with each query.
+
+    Raises:
+        InputError: something is out of range, unknown, or cannot go to other machines.
+        PromptError: a template is broken.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        options: Mapping[str, Any],
+        named: Mapping[str, NamedReward] | None = None,
+        workers: int | None = None,
+        rewards: int | None = None,
+    ) -> None:
+        for name, number in (("ray-workers", workers), ("ray-rewards", rewards)):
+            if number is not None and number < 1:
+                raise InputError(f"{name} is {number}; it is at least 1.")
+        self._address = address
+        self._made = blueprint(options, named or {})
+        self._workers = workers
+        self._rewards = rewards
+        self.spec: Spec = spec_of(self._made)
+
+    @asynccontextmanager
+    async def joined(self, concurrency: int | None, patience: float, on_note: Note) -> AsyncIterator[Team]:
+        """Join the cluster, for as long as the context lasts.
+
+        Args:
+            concurrency: sequences in flight at each server, all workers together; None finds out what it takes.
+            patience: seconds for which an endpoint that is down or overloaded is tried again.
+            on_note: told in a sentence of what a user should know.
+
+        Raises:
+            InputError: Ray is not installed, there is no cluster, or it lacks tpo.
+        """
+        from tpo.runs.ray.joining import joined, start_office
+
+        made = msgspec.structs.replace(self._made, concurrency=concurrency, patience=patience)
+        async with joined(self._address):
+            office = await start_office(made, self._rewards)
+            team = Team(office, made, self.spec, self._workers)
+            try:
+                await team.warn(on_note)
+                yield team
+            finally:
+                with suppress(Exception):
+                    await asyncio.to_thread(_kill, office)
+
+
+class Team:
+    """What of a run is done on the cluster.
+
+    Args:
+        office: the run's `Office`.
+        made: what its workers get.
+        spec: what is done with each query.
+        workers: how many workers.
+    """
+
+    def __init__(self, office: Any, made: Blueprint, spec: Spec, workers: int | None) -> None:
+        self._office = office
+        self._made = made
+        self._spec = spec
+        self._workers = workers
+
+    async def open_reward(self, stack: AsyncExitStack) -> Reward | PoolReward | None:
+        """Open the reward where it is going to be asked, and see that it works; see `tpo.opening.open_reward`."""
+        if not self._spec.method.needs_reward or not self._made.shares_reward:
+            return await open_reward(with_reward(self._made, self._spec), stack)
+        from tpo.runs.ray.rewards import remote_reward
+        from tpo.runs.ray.wire import Failure
+
+        said = await self._office.open_reward.remote()
+        if isinstance(said, Failure):
+            raise said.error()
+        name, pools = said
+        return remote_reward(name, pools, ())  # its name is all that is needed here
+
+    def runner(self, *given: Any) -> RayRunner:
+        """What aligns the queries; takes what `tpo.runs.runner.Runner` takes."""
+        from tpo.runs.ray.runner import RayRunner
+
+        return partial(RayRunner, self._office, self._workers, self._made.concurrency)(*given)
+
+    async def warn(self, on_note: Note) -> None:
+        """Tell of addresses that mean another machine on each node."""
+        if await self._office.nodes.remote() < 2:
+            return
+        texts = [
+            self._made.reward,
+            *(str(self._made.options.get(role) or "") for role in ("policy", "critic", "editor")),
+        ]
+        near = sorted({part for text in texts for part in text.split(",") if _near(part)})
+        if near:
+            on_note(f"{', '.join(near)}: on each node of the cluster this is that node itself.")
+
+
+def _near(text: str) -> bool:
+    at = text.find("http")
+    with suppress(ValueError):
+        return at >= 0 and urlsplit(text[at:].strip()).hostname in NEAR
+    return False
+
+
+def _kill(office: Any) -> None:
+    import ray
+
+    ray.kill(office)

@@ -1,0 +1,156 @@
+"""A reward that is held by actors, for workers all over the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from tpo.errors import RewardError, TPOError
+from tpo.messages import Conversation
+from tpo.opening import open_reward
+from tpo.rewards.asking import ask
+from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.runs.ray.blueprint import Blueprint, settled, spec_of, with_reward
+from tpo.runs.ray.wire import Failure, failure_of
+
+
+class RewardActor:
+    """Holds the reward, and scores what workers send: conversations of all of them share its batches.
+
+    Args:
+        made: how to open it.
+    """
+
+    def __init__(self, made: Blueprint) -> None:
+        # Ray gives a process as many threads as it asked for processors, which is one here.
+        if "OMP_NUM_THREADS" not in made.environment:
+            os.environ.pop("OMP_NUM_THREADS", None)
+        self._made = made
+        self._opening: asyncio.Future[Reward | PoolReward | Failure] | None = None
+
+    async def opened(self) -> tuple[str, bool] | Failure:
+        """The reward's name, and whether it scores pools; or why it cannot be opened."""
+        reward = await self._reward()
+        if isinstance(reward, Failure):
+            return reward
+        return reward.name, isinstance(reward, PoolReward)
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score] | Failure:
+        """Score conversations; against each other, if the reward does that."""
+        reward = await self._reward()
+        if isinstance(reward, Failure):
+            return reward
+        try:
+            return await ask(reward, conversations)
+        except TPOError as error:
+            return failure_of(error)
+        except Exception as error:
+            return Failure("RewardError", f"The reward {reward.name} raised {type(error).__name__}: {error}.")
+
+    async def _reward(self) -> Reward | PoolReward | Failure:
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Reward | PoolReward | Failure:
+        try:
+            settled(self._made)
+            spec = spec_of(self._made)
+            # In a thread: a large model takes minutes to load, and Ray wants to hear from the actor meanwhile.
+            spec = await asyncio.to_thread(with_reward, self._made, spec)
+            reward = await open_reward(spec, AsyncExitStack())
+        except Exception as error:
+            return failure_of(error)
+        assert reward is not None  # a method that needs no reward starts no actor
+        return reward
+
+
+class RemoteReward:
+    """A reward that actors hold; to a worker it is like any other.
+
+    Args:
+        name: the reward's name.
+        actors: who holds it.
+    """
+
+    def __init__(self, name: str, actors: Sequence[Any]) -> None:
+        self.name = name
+        self._actors = list(actors)
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score each conversation; the same one always goes to the same actor, which may know it already.
+
+        Raises:
+            RewardError: the reward failed.
+        """
+        places: dict[int, list[int]] = {}
+        for position, conversation in enumerate(conversations):
+            places.setdefault(_share(conversation, len(self._actors)), []).append(position)
+        answers = await asyncio.gather(
+            *[
+                _asked(self._actors[actor], [conversations[position] for position in positions], self.name)
+                for actor, positions in places.items()
+            ]
+        )
+        scores: dict[int, Score] = {}
+        for positions, scored in zip(places.values(), answers, strict=True):
+            scores.update(zip(positions, scored, strict=True))
+        return [scores[position] for position in range(len(conversations))]
+
+
+class RemotePool:
+    """A reward for whole pools that actors hold.
+
+    Args:
+        name: the reward's name.
+        actors: who holds it.
+    """
+
+    def __init__(self, name: str, actors: Sequence[Any]) -> None:
+        self.name = name
+        self._actors = list(actors)
+
+    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score the conversations against each other; all pools of a query go to the same actor.
+
+        Raises:
+            RewardError: the reward failed.
+        """
+        if not conversations:
+            return []
+        actor = self._actors[_share(conversations[0][:-1], len(self._actors))]
+        return await _asked(actor, list(conversations), self.name)
+
+
+def remote_reward(name: str, pools: bool, actors: Sequence[Any]) -> Reward | PoolReward:
+    """The reward that actors hold.
+
+    Args:
+        name: the reward's name.
+        pools: whether it scores pools.
+        actors: who holds it.
+    """
+    return RemotePool(name, actors) if pools else RemoteReward(name, actors)
+
+
+def _share(conversation: Conversation, count: int) -> int:
+    digest = hashlib.blake2b(msgspec.json.encode(conversation), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % count
+
+
+async def _asked(actor: Any, conversations: list[Conversation], name: str) -> list[Score]:
+    from ray.exceptions import RayError
+
+    try:
+        scored = await actor.score.remote(conversations)
+    except RayError as error:
+        raise RewardError(f"The actor that holds the reward {name} was lost ({type(error).__name__}).") from error
+    if isinstance(scored, Failure):
+        raise scored.error()
+    return scored  # type: ignore[no-any-return]

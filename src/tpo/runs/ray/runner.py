@@ -1,0 +1,161 @@
+"""The part of a run on a cluster that stays where the run's directory is.
+
+It hands the queries out, and everything that comes of them comes back here: workers' records go into the one journal,
+and a worker hears that they are durable before it builds on them; answers go into the one file. So whatever dies, the
+directory is what it would be without a cluster, and going on needs nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from tpo.engine.calls import Conduct
+from tpo.engine.records import Record
+from tpo.errors import TPOError
+from tpo.opening import Note, Spec
+from tpo.prompts import Role
+from tpo.rewards.protocol import PoolReward, Reward
+from tpo.runs.answers import Answer
+from tpo.runs.ray.desk import Desk
+from tpo.runs.ray.paces import limiters_of
+from tpo.runs.ray.wire import Failure
+from tpo.runs.rows import BadRow, Row
+from tpo.runs.runner import Journals, keys_of
+from tpo.runs.tally import Tally
+from tpo.scheduling.fleet import Fleet
+
+# Rows that are sent to the cluster at a time.
+SENT = 1000
+# Seconds in which workers break off, when the run is stopped.
+GRACE = 15.0
+
+
+class RayRunner:
+    """Aligns the queries that are left to do, on a cluster; its twin without one is `tpo.runs.runner.Runner`.
+
+    Args:
+        office: the run's `Office`.
+        workers: how many workers; None for one on each node.
+        concurrency: sequences in flight at each server, all workers together.
+        spec: as for `Runner`, like all that follow.
+        recipe: everything else that decides the results, for the queries' keys.
+        fleets: the model of each role; nothing is asked of them here, but they show what the workers have in flight.
+        reward: what scores the answers; it is not asked here.
+        journal: where everything is written down.
+        on_answer: takes each answer, when all that it stands on is durable.
+        conduct: how calls are made; the workers know it from the blueprint.
+        tally: counts what happens.
+        on_note: told in a sentence of what a user should know.
+    """
+
+    def __init__(
+        self,
+        office: Any,
+        workers: int | None,
+        concurrency: int | None,
+        spec: Spec,
+        recipe: dict[str, Any],
+        fleets: Mapping[Role, Fleet],
+        reward: Reward | PoolReward | None,
+        journal: Journals,
+        on_answer: Callable[[Answer], None],
+        conduct: Conduct,
+        tally: Tally,
+        on_note: Note,
+    ) -> None:
+        self._office = office
+        self._wanted = workers
+        self._concurrency = concurrency
+        self._width = spec.width
+        self._recipe = recipe
+        self._journal = journal
+        self._desk = Desk(journal, on_answer, tally, on_note, limiters_of(fleets))
+        self.key_of = keys_of(recipe)
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Break off: what is in flight is cut short, what is done is kept."""
+        self._desk.stopping = True
+        self._stopped.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was broken off."""
+        return self._stopped.is_set()
+
+    async def run(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
+        """Align every row that is not done.
+
+        Args:
+            rows: the data, from the start.
+            done: keys of the queries that have their answers.
+            past: what earlier processes did for others, by key; emptied.
+
+        Raises:
+            TPOError: the run cannot go on: the disk is full, a server has been down for too long, the cluster is lost.
+        """
+        self._desk.past = past
+        serving = asyncio.ensure_future(self._serve())
+        spreading = asyncio.ensure_future(self._spread(rows, done))
+        alarm = asyncio.ensure_future(self._stopped.wait())
+        tasks: set[asyncio.Future[Any]] = {serving, spreading, alarm}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self.stopped:
+                await self._reached(self._office.end.remote())
+                await asyncio.wait({serving, spreading}, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
+            for work in (serving, spreading):
+                if work.done():
+                    work.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(TPOError):
+                await self._journal.commit()
+
+    async def _spread(self, rows: Iterator[Row | BadRow], done: set[str]) -> None:
+        while batch := await asyncio.to_thread(lambda: list(islice(rows, SENT))):
+            sent = []
+            for row in batch:
+                if isinstance(row, Row) and (key := self.key_of(row)) not in done:
+                    self._desk.left.add(key)
+                    sent.append(msgspec.json.encode(row))
+            await self._reached(self._office.add.remote(sent))
+        workers = self._wanted or max(1, await self._reached(self._office.nodes.remote()))
+        if self._concurrency is not None:  # every worker's part must be enough for one query's answers
+            workers = max(1, min(workers, self._concurrency // self._width))
+        failure: Failure | None = await self._reached(self._office.spread.remote(self._recipe, workers))
+        if failure is not None:
+            raise failure.error() if failure.kind else TPOError(failure.text)
+
+    async def _serve(self) -> None:
+        replies: list[tuple[int, bytes]] = []
+        while True:
+            messages = await self._reached(self._office.exchange.remote(replies))
+            replies = await self._desk.take(messages)
+
+    async def _reached(self, reference: Awaitable[Any]) -> Any:
+        from ray.exceptions import RayError
+
+        waiting = asyncio.ensure_future(reference)
+        waiting.add_done_callback(_heard)
+        try:
+            # Shielded: Ray's client trips over a future that was cancelled.
+            return await asyncio.shield(waiting)
+        except RayError as error:
+            raise TPOError(
+                f"The Ray cluster was lost ({type(error).__name__}). What was done is kept: the same command goes on."
+            ) from error
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """Look at how something ended that nobody may be waiting for any more."""
+    if not future.cancelled():
+        future.exception()

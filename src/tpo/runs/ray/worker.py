@@ -1,0 +1,221 @@
+"""A worker: a process somewhere in the cluster that aligns the queries it is given.
+
+It opens its own connections, and is otherwise what a run is without Ray: one `Runner`, with all its queries in one
+event loop. Ray Data hands it several small blocks at a time, so that nothing waits for the slowest query of a block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import queue
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from tpo.engine.calls import Conduct
+from tpo.engine.limits import Budget
+from tpo.engine.records import Record
+from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
+from tpo.opening import Spec, open_fleets, open_reward
+from tpo.rewards.batching import shared
+from tpo.rewards.protocol import PoolReward, Reward
+from tpo.runs.answers import Answer
+from tpo.runs.dataset import recipe_of
+from tpo.runs.directory import differences, unlocated
+from tpo.runs.ray.blueprint import Blueprint, settled, spec_of, with_reward
+from tpo.runs.ray.outbox import Outbox, SentJournals
+from tpo.runs.ray.paces import Paces, limiters_of
+from tpo.runs.ray.rewards import remote_reward
+from tpo.runs.ray.wire import Reply, failure_of
+from tpo.runs.rows import BadRow, Row
+from tpo.runs.runner import Runner
+from tpo.runs.tally import Tally
+
+COLUMN = "row"
+# Seconds between two attempts to open a connection to a server that is not there yet.
+RETRY_SECONDS = 5.0
+_decode = msgspec.json.Decoder(Row).decode
+
+
+class AlignWorker:
+    """What Ray Data calls with blocks of queries, several at once, all in one event loop.
+
+    Args:
+        office: the run's `Office`.
+    """
+
+    def __init__(self, office: Any) -> None:
+        self._office = office
+        self._opening: asyncio.Future[_Bench] | None = None
+
+    async def __call__(self, block: pa.Table) -> pa.Table:
+        """Align the queries of a block; when this returns, their answers are durable."""
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(_Bench.opened(self._office))
+        bench = await asyncio.shield(self._opening)
+        rows = [_decode(row) for row in block.column(COLUMN).to_pylist()]
+        await bench.align(rows)
+        return pa.table({"id": [row.id for row in rows]})
+
+
+class _Bench:
+    """The run as it goes on in this process."""
+
+    def __init__(self, office: Any) -> None:
+        self._paces: Paces | None = None
+        self._outbox = Outbox(office.call.remote, self._load, self._replied)
+        self._past: dict[str, list[Record]] = {}
+        self._open: dict[str, asyncio.Future[None]] = {}
+        self._feed = Feed()
+        self._ended = asyncio.Event()
+        self._runner: Runner | None = None
+        self._running: asyncio.Future[None] | None = None
+
+    @classmethod
+    async def opened(cls, office: Any) -> _Bench:
+        """Connect to everything; what is wrong is told to the run."""
+        bench = cls(office)
+        try:
+            await bench._begin(office)
+        except Exception as error:
+            bench._fail(error)
+        return bench
+
+    async def align(self, rows: list[Row]) -> None:
+        """Align queries, and wait until their answers are durable, or until the run is over."""
+        if self._runner is None or self._ended.is_set():
+            await self._outbox.commit()
+            return
+        keyed = {self._runner.key_of(row): row for row in rows}
+        new = {key: row for key, row in keyed.items() if key not in self._open}
+        for key in new:
+            self._open[key] = asyncio.get_running_loop().create_future()
+        waits = [self._open[key] for key in keyed]
+        known = await self._outbox.begin([(key, row.id) for key, row in new.items()]) if new else {}
+        for key, row in new.items():
+            if key in known:
+                self._past[key] = known[key]
+                self._feed.put(row)
+            else:
+                self._over(key)  # another worker has done it
+        ended = asyncio.ensure_future(self._ended.wait())
+        done = asyncio.gather(*waits)
+        waiting: set[asyncio.Future[Any]] = {done, ended}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
+        await self._outbox.commit()
+
+    async def _begin(self, office: Any) -> None:
+        made, recipe, actors, known = await office.plan.remote()
+        settled(made)
+        self._paces = paces = Paces(made.concurrency)
+        await self._outbox.begin([])  # to learn how many workers there are
+        stack = AsyncExitStack()  # all is closed by the end of the process
+        spec = spec_of(made)
+        reward = await _patiently(lambda: _reward(made, spec, actors, known, stack), made.patience)
+        fleets = await _patiently(lambda: open_fleets(spec.roles, stack, self._outbox.note, paces.of), made.patience)
+        paces.limiters = limiters_of(fleets)
+        changes = differences(recipe, unlocated(recipe_of(spec, fleets, reward)))
+        if changes:
+            raise InputError(f"what this node would do is not what the run was begun with: {'; '.join(changes)}")
+        conduct = Conduct(made.patience, stream=spec.budget != Budget())
+        journals = SentJournals(self._outbox)
+        tally = Tally(0)
+        self._runner = Runner(spec, recipe, fleets, reward, journals, self._answered, conduct, tally, self._outbox.note)
+        self._running = asyncio.ensure_future(self._run(self._runner))
+
+    async def _run(self, runner: Runner) -> None:
+        try:
+            await runner.run(self._feed, set(), self._past)
+        except Exception as error:
+            self._fail(error)
+        self._feed.close()
+        self._ended.set()
+
+    def _answered(self, answer: Answer) -> None:
+        self._outbox.answer(answer)
+        self._over(answer.key)
+
+    def _over(self, key: str) -> None:
+        future = self._open.pop(key, None)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        self._outbox.fail(failure_of(error, f"on {platform.node()}"))
+        self._ended.set()
+
+    def _replied(self, reply: Reply) -> None:
+        if self._paces is not None:
+            self._paces.place = reply.place
+        if reply.stop:
+            if self._runner is not None:
+                self._runner.stop()
+            else:
+                self._ended.set()
+
+    def _load(self) -> list[tuple[int, int]]:
+        limiters = self._paces.limiters if self._paces is not None else []
+        return [(limiter.live, limiter.pace.limit) for limiter in limiters]
+
+
+class Feed:
+    """Rows for a `Runner`, which come little by little.
+
+    A runner takes so many at a time (`itertools.islice`), until there are none. Each time, this waits for the first and
+    ends after the last that is there; it ends for good when it was closed.
+    """
+
+    def __init__(self) -> None:
+        self._rows: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._gave = False
+
+    def put(self, row: Row) -> None:
+        """Add a row."""
+        self._rows.put(row)
+
+    def close(self) -> None:
+        """No more rows come."""
+        self._rows.put(None)
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        self._gave = False
+        return self
+
+    def __next__(self) -> Row:
+        if self._gave and self._rows.empty():
+            raise StopIteration
+        row = self._rows.get()
+        if row is None:
+            self._rows.put(None)
+            raise StopIteration
+        self._gave = True
+        return row
+
+
+async def _reward(
+    made: Blueprint, spec: Spec, actors: list[Any], known: tuple[str, bool] | None, stack: AsyncExitStack
+) -> Reward | PoolReward | None:
+    if known is None:
+        # That it works was checked where the run was started.
+        return await open_reward(msgspec.structs.replace(with_reward(made, spec), check=False), stack)
+    reward = remote_reward(*known, actors)
+    return shared(reward) if isinstance(reward, Reward) else reward
+
+
+async def _patiently(work: Any, patience: float) -> Any:
+    """Open something, and try again while a server is down."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    while True:
+        try:
+            return await work()
+        except (ModelUnavailable, RewardUnavailable):
+            if loop.time() >= until:
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
