@@ -1,4 +1,4 @@
-"""Reading the head of a GGUF file: enough to refuse a broken one and to plan memory before C++ sees it."""
+"""Reading the head of a GGUF file: enough to refuse a broken one, to plan memory and to rewrite its tensors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mmap
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -23,7 +23,7 @@ _ARRAY = 9
 # Longer arrays are vocabularies, which nobody here asks about.
 _KEPT_ARRAY = 4096
 
-Value = str | int | float | bool | list[Any] | None
+Value: TypeAlias = str | int | float | bool | list[Any] | None
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -39,6 +39,50 @@ class Head(msgspec.Struct, frozen=True):
     size: int
     train_context: int
     kv_bytes: int
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """One tensor's entry.
+
+    Attributes:
+        name: what the model calls it.
+        shape: its sides, the one along which it is quantized first.
+        kind: ggml's number of the type of its weights.
+        offset: where its data begin, counted from the start of all data.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Where things stand in a GGUF file.
+
+    Attributes:
+        values: what it says of itself; long arrays are left out.
+        places: where the value of each key begins.
+        table: where the entries of the tensors begin.
+        tensors: the entries.
+        end: where they end; the data follow at the next multiple of the alignment.
+    """
+
+    values: Mapping[str, Value]
+    places: Mapping[str, int]
+    table: int
+    tensors: tuple[Tensor, ...]
+    end: int
+
+    @property
+    def alignment(self) -> int:
+        """What the place of every tensor is a multiple of."""
+        return _int(self.values.get("general.alignment"), 32)
+
+    @property
+    def data(self) -> int:
+        """Where the data begin."""
+        return -(-self.end // self.alignment) * self.alignment
 
 
 def read_head(path: Path) -> Head:
@@ -66,19 +110,9 @@ def read_head(path: Path) -> Head:
 
 
 def _head(data: mmap.mmap, size: int, path: Path) -> Head:
-    reader = _Reader(data)
-    try:
-        version = reader.number("I")
-        if version not in VERSIONS:
-            raise ModelError(f"{path} has GGUF version {version}; versions 2 and 3 (little-endian) can be run.")
-        tensors, pairs = reader.number("Q"), reader.number("Q")
-        values = {reader.text(): reader.value(reader.number("I")) for _ in range(pairs)}
-        last = max((reader.tensor() for _ in range(tensors)), default=0)
-    except (struct.error, OverflowError, UnicodeDecodeError, KeyError) as error:
-        raise ModelError(f"{path} is cut short or damaged: its header does not parse. Fetch it again.") from error
-    if not tensors:
-        raise ModelError(f"{path} holds no tensors, so it is no model that can be run.")
-    if reader.at + last >= size:
+    layout = read_layout(data, path)
+    values = layout.values
+    if layout.end + max(tensor.offset for tensor in layout.tensors) >= size:
         raise ModelError(f"{path} is cut short: it ends after {size:,} bytes, before its last tensor. Fetch it again.")
     architecture = values.get("general.architecture")
     return Head(
@@ -86,6 +120,37 @@ def _head(data: mmap.mmap, size: int, path: Path) -> Head:
         train_context=_int(values.get(f"{architecture}.context_length")),
         kv_bytes=_kv_bytes(values, f"{architecture}."),
     )
+
+
+def read_layout(data: mmap.mmap | bytes, path: Path) -> Layout:
+    """Where things stand in a file that is open.
+
+    Args:
+        data: its content.
+        path: its name, for messages.
+
+    Raises:
+        ModelError: its header does not parse, or it holds no tensors.
+    """
+    reader = _Reader(data)
+    values: dict[str, Value] = {}
+    places: dict[str, int] = {}
+    try:
+        version = reader.number("I")
+        if version not in VERSIONS:
+            raise ModelError(f"{path} has GGUF version {version}; versions 2 and 3 (little-endian) can be run.")
+        count, pairs = reader.number("Q"), reader.number("Q")
+        for _ in range(pairs):
+            key, kind = reader.text(), reader.number("I")
+            places[key] = reader.at
+            values[key] = reader.value(kind)
+        table = reader.at
+        tensors = tuple(reader.tensor() for _ in range(count))
+    except (struct.error, OverflowError, UnicodeDecodeError, KeyError) as error:
+        raise ModelError(f"{path} is cut short or damaged: its header does not parse. Fetch it again.") from error
+    if not tensors:
+        raise ModelError(f"{path} holds no tensors, so it is no model that can be run.")
+    return Layout(values, places, table, tensors, reader.at)
 
 
 def _kv_bytes(values: Mapping[str, Value], prefix: str) -> int:
@@ -108,7 +173,7 @@ def _int(value: Value, default: int = 0) -> int:
 class _Reader:
     """Walks over a file's header; running over its end raises struct.error."""
 
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: mmap.mmap | bytes) -> None:
         self._data = data
         self.at = len(MAGIC)
 
@@ -140,12 +205,10 @@ class _Reader:
             return None
         return [self.value(element) for _ in range(length)]
 
-    def tensor(self) -> int:
-        """Pass over one tensor's entry and return where its data begin, counted from the start of all data."""
-        self.text()
-        dimensions = self.number("I")
-        self._pass(8 * dimensions + 4)
-        return self.number("Q")
+    def tensor(self) -> Tensor:
+        name = self.text()
+        shape = tuple(self.number("Q") for _ in range(self.number("I")))
+        return Tensor(name, shape, self.number("I"), self.number("Q"))
 
     def _pass(self, length: int) -> None:
         self.at += length

