@@ -123,12 +123,38 @@ def test_one_request_of_several_equals_several_of_one(embedded_server: EmbeddedS
     assert texts(embedded_server, n=3, seed=7) == serial
 
 
+def conversation(server: EmbeddedServer, question: str) -> tuple[list[str], int]:
+    """An answer, a critique, and three answers that continue it; also how many tokens were found evaluated."""
+    grown: list[dict[str, str]] = []
+    found = 0
+    with client(server) as http:
+        for words, goes_on, n in ((question, False, 1), ("What is missing?", True, 1), ("Add it.", True, 3)):
+            grown.append({"role": "user", "content": words})
+            asked = body(messages=grown, n=n, seed=7, stream=False, cache_prompt=goes_on)
+            answer = http.post("/chat/completions", json=asked).json()
+            said = [choice["message"]["content"] for choice in sorted(answer["choices"], key=lambda c: c["index"])]
+            found += answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+            grown.append({"role": "assistant", "content": said[0]})
+    return [message["content"] for message in grown] + said, found
+
+
+@pytest.mark.embedded
+def test_a_conversation_that_takes_up_its_own_prompts_is_the_same_each_time(embedded_server: EmbeddedServer) -> None:
+    question = CHAT[0]["content"]
+    first, found = conversation(embedded_server, question)
+    assert found > 100
+    # A longer one that begins alike, and one that ended in many slots.
+    conversation(embedded_server, question + " Be brief.")
+    texts(embedded_server, n=5, seed=1)
+    assert conversation(embedded_server, question) == (first, found)
+
+
 @pytest.mark.embedded
 def test_it_says_what_it_serves(embedded_server: EmbeddedServer) -> None:
     with client(embedded_server) as http:
         (card,) = http.get("/models").json()["data"]
         props = http.get(embedded_server.url.removesuffix("/v1") + "/props").json()
-    assert card["id"] == embedded_server.name == "SmolLM2-135M-Instruct.Q4_1"
+    assert card["id"] == embedded_server.name == "SmolLM2-135M-Instruct.Q8_0"
     assert card["meta"]["n_ctx"] == card["meta"]["n_ctx_train"] == 8192
     assert props["total_slots"] == embedded_server.slots
     assert embedded_server.context >= 5 * 1024 + 2048

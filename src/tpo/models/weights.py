@@ -20,7 +20,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -167,9 +167,10 @@ def _unfinished(target: Path, size: int) -> Iterator[Path]:
 def _sweep(folder: Path) -> None:
     """Remove what fetches that were killed have left."""
     for leftover in folder.glob(f"{_UNFINISHED}*"):
-        # A younger one may belong to a process that is still at it.
-        if time.time() - leftover.stat().st_mtime > _DAY:
-            shutil.rmtree(leftover, ignore_errors=True)
+        # A younger one may belong to a process that is still at it, or has just ended and removed it.
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > _DAY:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _downloaded(folder: Path) -> BinaryIO:
