@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -89,8 +90,14 @@ class Endpoint:
             auth=aiohttp.BasicAuth(*self._auth) if self._auth and not self._key else None,
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=LIMITS.keepalive_expiry),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=self._proxied,
+            # Looked up once: with trust_env it would be looked up, by two threads, for each request.
+            proxy=self._proxy(),
         )
+
+    def _proxy(self) -> str | None:
+        if not self._proxied or proxy_bypass(self.host):
+            return None
+        return getproxies().get(urlsplit(self.shown).scheme)
 
     def redact(self, text: str) -> str:
         """The text without this endpoint's secrets."""

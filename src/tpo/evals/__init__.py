@@ -1,0 +1,1 @@
+"""Benchmarks: what their published graders and statistics say of answers and judgements."""
