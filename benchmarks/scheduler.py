@@ -33,7 +33,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "heavy tails, 1 % failing": {"spread": 0.8, "error_share": 0.01},
 }
 REWARD = """
-def length(conversations):
+async def length(conversations):
     return [float(len(messages[-1]["content"])) for messages in conversations]
 """
 

@@ -25,7 +25,7 @@ from tpo.evals.alpaca_eval import (
 )
 from tpo.evals.annotations import Annotation, read_annotations
 
-pytest.importorskip("numpy", reason="numpy is not installed (pip install 'tpo[evals]')")
+pytest.importorskip("numpy", reason="numpy is not installed (pip install numpy)")
 
 Models = dict[str, list[Annotation]]
 

@@ -56,7 +56,7 @@ def needed() -> None:
     try:
         import numpy  # noqa: F401
     except ImportError as error:
-        raise InputError("Length control needs the package numpy: pip install 'tpo[evals]'.") from error
+        raise InputError("Length control needs the package numpy: pip install numpy.") from error
 
 
 def logistic(values: Floats) -> Floats:
