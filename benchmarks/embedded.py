@@ -55,24 +55,21 @@ class PromptCache(OpenAIModel):
         return {**super()._body(request), "cache_prompt": True}
 
 
-class OwnPrefix(OpenAIModel):
-    """Has llama.cpp reuse a prompt where a run's conversation goes on, so that the same run repeats its texts."""
+class NoCache(OpenAIModel):
+    """Has llama.cpp compute each prompt from its beginning."""
 
     def _body(self, request: Request) -> dict[str, Any]:
-        # Gradient and update, which begin with the prompt and the reply of the call before. (The questions here have
-        # no history, which would look the same.)
-        goes_on = any(message["role"] == "assistant" for message in request.messages)
-        return {**super()._body(request), "cache_prompt": goes_on}
+        return {**super()._body(request), "cache_prompt": False}
 
 
 # Weights, whether a request asks for one answer at a time, and how prompts are reused.
 BASE = "packaged weights, one request after another"
 SIDES: dict[str, tuple[bool, bool, type[OpenAIModel]]] = {
-    BASE: (True, True, OpenAIModel),
+    BASE: (True, True, NoCache),
     "the same, with llama.cpp's prompt cache": (True, True, PromptCache),
-    "packaged weights, N answers in a request": (True, False, OpenAIModel),
-    "`embedded`, N answers in a request": (False, False, OpenAIModel),
-    "the same, own prefix reused": (False, False, OwnPrefix),
+    "packaged weights, N answers in a request": (True, False, NoCache),
+    "rewritten weights, N answers in a request": (False, False, NoCache),
+    "`embedded`: the same, and a search's own prompts reused": (False, False, OpenAIModel),
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, Unpack
 
 import msgspec
 
+from tpo.engine.calls import Conduct
 from tpo.engine.driver import Driver
 from tpo.engine.events import Listener
 from tpo.engine.journal import Journal, mend, read_journal
@@ -142,7 +143,7 @@ async def align(
         plan = plan_of(spec, messages, names, scorer)
         journal = _journal(Path(trace) if trace is not None else None, plan, on_note)
         stack.callback(journal.close)
-        driver = Driver(plan, {**seats(fleets)}, scorer, journal, spec.budget, stopper, on_event)
+        driver = Driver(plan, {**seats(fleets)}, scorer, journal, spec.budget, stopper, on_event, Conduct(alone=True))
         search = spec.method.start(messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
         return await driver.run(search)
 

@@ -25,10 +25,12 @@ class Conduct(msgspec.Struct, frozen=True):
     Attributes:
         patience: seconds for which an endpoint that is down or overloaded is tried again.
         stream: have texts while they grow; without it a call costs less of our own time.
+        alone: no other search asks the same servers meanwhile.
     """
 
     patience: float = 0.0
     stream: bool = True
+    alone: bool = False
 
 
 class Ledger:
@@ -265,6 +267,8 @@ class Calls:
             # Searches that are nearly done go first: results come early, and few are open at a time.
             urgency=place.turn,
             stream=self._conduct.stream,
+            # The call before was the critic's; an editor elsewhere has seen nothing of it.
+            continues=place.prompt.continues and self._conduct.alone and model is self._models["critic"],
         )
 
 

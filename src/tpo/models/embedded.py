@@ -141,7 +141,7 @@ def _started(path: Path, slots: int, context: int | None) -> EmbeddedServer:
     params.cache_idle_slots = True
     params.cache_ram_mib = 1
     # Everything else is llama.cpp's own choice, because no other was faster (SmolLM2-135M as Q8_0, 2 cores, tokens/s
-    # for 5 answers and for a prompt; 151 and 449 as it is): batches of 128 or of 2048 tokens within 3 % of 512, flash
+    # for 5 answers and for a prompt; 151 and 449 as it is): batches of 2048 tokens within 3 % of 512, flash
     # attention off 30 % and 20 % slower, keys and values in 8 bits as fast in answers and 40 % slower in prompts.
     cpus = usable_cpus()
     if cpus < (os.cpu_count() or 1):

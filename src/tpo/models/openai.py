@@ -18,7 +18,7 @@ from tpo.models.profiles import Profile
 from tpo.models.protocol import Receiver, Request
 from tpo.models.reply import Reply, choices_in, decoded, read_stream
 from tpo.transport.endpoint import Endpoint
-from tpo.transport.failures import ContextOverflow, explained, refused, server_message
+from tpo.transport.failures import ContextOverflow, explained, refused, server_message, unsent
 
 # A loaded server may queue a request for minutes before its first token.
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
@@ -140,6 +140,14 @@ class OpenAIModel:
                 self._take(_kind(response.headers), await response.aread(), reply)
 
     async def _whole(self, body: bytes, reply: Reply) -> None:
+        try:
+            await self._post(body, reply)
+        except aiohttp.ClientOSError as error:
+            if not unsent(error):
+                raise
+            await self._post(body, reply)
+
+    async def _post(self, body: bytes, reply: Reply) -> None:
         if self._session is None:
             self._session = self.endpoint.session()
         address = self.endpoint.at("chat/completions")
@@ -175,6 +183,8 @@ class OpenAIModel:
             body["n"] = request.n
         if request.seed is not None and self.profile.seeds:
             body["seed"] = request.seed
+        if self.profile.prefix:
+            body["cache_prompt"] = request.continues
         return body
 
     def _streamed(self, request: Request) -> bool:

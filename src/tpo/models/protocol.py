@@ -23,6 +23,7 @@ class Request(msgspec.Struct, frozen=True):
         seed: seed of the first choice, the next one has `seed + 1` and so on; None for none.
         urgency: where calls have to wait for each other, the highest goes first.
         stream: have the text while it grows; without it a call costs less of our own time.
+        continues: the prompt begins with that of the call before and the reply to it, and nobody else has asked since.
     """
 
     messages: Conversation
@@ -33,6 +34,7 @@ class Request(msgspec.Struct, frozen=True):
     seed: int | None = None
     urgency: int = 0
     stream: bool = True
+    continues: bool = False
 
 
 class Choice(msgspec.Struct, frozen=True):

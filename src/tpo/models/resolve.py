@@ -58,7 +58,7 @@ async def _open_embedded(spec: str, role: str, progress: Callable[[str], None]) 
     endpoint = Endpoint(server.url, role, server.api_key, proxied=False)
     # The port changes with every start; the file is what identifies the model.
     model = await connect(endpoint, role, server.name, name=f"{server.name} (embedded)")
-    model.profile = msgspec.structs.replace(model.profile, room=server.context)
+    model.profile = msgspec.structs.replace(model.profile, room=server.context, prefix=True)
     return model
 
 

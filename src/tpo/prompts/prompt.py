@@ -24,6 +24,7 @@ class Prompt:
         read: takes the raw reply and returns the text that counts; never raises.
         chosen: id of the candidate shown as the better one, if any.
         rejected: id of the candidate shown as the worse one, if any.
+        continues: it begins with the prompt before it and the reply to that.
     """
 
     name: str
@@ -32,3 +33,4 @@ class Prompt:
     read: Callable[[str], str]
     chosen: str | None = None
     rejected: str | None = None
+    continues: bool = False

@@ -157,7 +157,8 @@ class PromptSet:
         read: Callable[[str], str] = without_reasoning
         if role == "editor":
             read = partial(read_answer, tags=self.settings.tags)
-        return Prompt(name, role, messages, read, chosen=chosen.id, rejected=rejected.id if rejected else None)
+        continues = self.settings.conversation and name.removeprefix(REVISION) != GROWTH[0]
+        return Prompt(name, role, messages, read, chosen.id, rejected.id if rejected else None, continues)
 
     def _texts(self, name: str, values: dict[str, str]) -> list[Message]:
         """The messages that a prompt's own templates make."""

@@ -8,9 +8,10 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport
 
 from tpo.errors import InputError
+from tpo.transport.failures import unsent
 
 ANY_KEY = "TPO_API_KEY"
 OPENAI_KEY = "OPENAI_API_KEY"
@@ -20,6 +21,18 @@ OPENAI_HOST = "api.openai.com"
 # pool, which looks through all connections for each call, takes 9 ms. A limit of 0 is none. Idle connections are
 # dropped before the servers' usual 5 seconds, so that none is found closed when it is used again.
 LIMITS = httpx.Limits(max_connections=0, keepalive_expiry=3.0)
+
+
+class _Transport(AiohttpTransport):
+    """aiohttp's connections, which may be found closed by the server at the moment that they are used again."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except httpx.TransportError as error:
+            if not unsent(error):
+                raise
+        return await super().handle_async_request(request)
 
 
 class Endpoint:
@@ -73,8 +86,13 @@ class Endpoint:
         """A client whose requests carry this endpoint's key."""
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
-            return HttpxAiohttpClient(
-                headers=headers, auth=self._auth, timeout=timeout, trust_env=self._proxied, limits=LIMITS
+            proxy = self._proxy()
+            return httpx.AsyncClient(
+                headers=headers,
+                auth=self._auth,
+                timeout=timeout,
+                transport=_Transport(limits=LIMITS, proxy=httpx.Proxy(proxy) if proxy else None),
+                trust_env=False,  # what the environment says of proxies is heeded above
             )
         except UnicodeEncodeError as error:
             raise InputError(

@@ -68,6 +68,14 @@ def explained(url: str) -> Iterator[None]:
         raise ModelError(f"{url} cannot be used: {error}") from error
 
 
+def unsent(error: BaseException) -> bool:
+    """Whether a request was never sent, because the server had closed the connection that it was to go over."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, aiohttp.ClientConnectionResetError):
+        cause = cause.__cause__
+    return cause is not None
+
+
 def refused(response: httpx.Response, url: str, key_variable: str) -> ModelError:
     """The error for a response whose status is not 200; its body must have been read.
 
