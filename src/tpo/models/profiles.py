@@ -20,8 +20,8 @@ class Profile(msgspec.Struct, frozen=True):
         token_limit: the field that limits an answer's tokens.
         parallel: most sequences in flight at once, as far as it is known.
         slots: it is known: the server writes so many at once, and everything beyond waits in its queue.
-        prefix: a request says whether it continues the one before (llama.cpp's cache_prompt), so that only the run's own
-            prompts are taken up: with what others asked, texts would depend on them.
+        prefix: a request says whether it continues the one before (llama.cpp's cache_prompt), so that only a search's
+            own prompts are taken up: with what others asked, texts would depend on them.
         room: tokens that all sequences in flight may take together; None where each has its own.
     """
 

@@ -15,12 +15,12 @@ from rewards.judges.story import Story, judged
 from servers.recorded import recording, replaying
 from tpo.models.embedded import EmbeddedServer
 
-SOURCE = "llama.cpp's server in this process (xllamacpp), SmolLM2-135M-Instruct Q4_1, by test_llamacpp.py"
+SOURCE = "llama.cpp's server in this process (xllamacpp), SmolLM2-135M-Instruct Q8_0, by test_llamacpp.py"
 
 
 def check(story: Story) -> None:
     """What holds for any model that follows the wording, to the letter or not."""
-    assert story.name.startswith("judge:SmolLM2-135M-Instruct.Q4_1@http://127.0.0.1")
+    assert story.name.startswith("judge:SmolLM2-135M-Instruct.Q8_0@http://127.0.0.1")
     four, ten = story.critiques
     # The digits of 10 are two tokens here.
     assert four.value == pytest.approx(4, abs=0.5)
