@@ -29,10 +29,12 @@ def check(story: Story) -> None:
     assert four.parts["on_grades"] > 0.5
     assert four.feedback == "It is too short."
     one, two = story.compared
+    # A small model may say nothing readable in one of the two orders.
+    assert one.parts["games"] == two.parts["games"] >= 1
     # Not whole numbers: the verdicts are read from probabilities.
-    assert 0 < one.parts["wins"] < 2
+    assert 0 < one.parts["wins"] < one.parts["games"]
     assert one.parts["wins"] % 1 > 0
-    assert one.parts["wins"] + two.parts["wins"] == pytest.approx(2)
+    assert one.parts["wins"] + two.parts["wins"] == pytest.approx(one.parts["games"])
     assert one.value == pytest.approx(-two.value)
 
 
