@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 MEMORY = 100 << 20
 # A node that is gone is found out in a few seconds, instead of in half a minute.
@@ -38,8 +34,8 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def server() -> Iterator[str]:
     """The URL of a server that answers by prompt and seed, slowly enough that something can happen meanwhile."""
-    import gpu_server
     from clusters import kit
+    from clusters.pretended import gpu_server
 
     with gpu_server.running(**kit.SERVER, pace=5) as url:
         yield url

@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-import gpu_engine
-import gpu_server
+from clusters.pretended import gpu_engine, gpu_server
 from tpo.opening import specified
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
 from tpo.runs.ray import Cluster
