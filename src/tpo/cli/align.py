@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tpo.cli.console import INTERRUPTED, print_answer, print_json, reporting, stderr
+from tpo.cli.interrupts import interruptible
 from tpo.cli.options import OUTPUT, QUERY, search_options, takes_search_flags
 from tpo.cli.query import read_query
 from tpo.config import Config
@@ -18,8 +17,6 @@ from tpo.config import Config
 if TYPE_CHECKING:
     from tpo.engine.events import Event
     from tpo.engine.result import Result
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @reporting
@@ -70,26 +67,17 @@ async def _run(query: str | list[dict[str, Any]], options: dict[str, Any], quiet
     from tpo.engine.limits import Stopper
 
     stopper = Stopper()
-    begun = asyncio.Event()
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    begun = False
 
-    def interrupt() -> None:
-        for name in SIGNALS:  # a second Ctrl-C is not to be argued with
-            loop.remove_signal_handler(name)
+    def stop() -> bool:
         stopper.stop("interrupt")
-        if not begun.is_set() and task is not None:
-            task.cancel()
+        return begun
 
-    with suppress(NotImplementedError):  # Windows has no signal handlers in its loop; Ctrl-C raises there
-        for name in SIGNALS:
-            loop.add_signal_handler(name, interrupt)
-    try:
-        with view_of(stderr, quiet) as view:
+    with interruptible(stop), view_of(stderr, quiet) as view:
 
-            def on_event(event: Event) -> None:
-                begun.set()
-                view.listen(event)
+        def on_event(event: Event) -> None:
+            nonlocal begun
+            begun = True
+            view.listen(event)
 
-            return await api.align(query, **options, stopper=stopper, on_event=on_event, on_note=view.note)
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        return await api.align(query, **options, stopper=stopper, on_event=on_event, on_note=view.note)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, print_json, reporting, stderr
+from tpo.cli.interrupts import interruptible
 from tpo.cli.options import OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from tpo.runs.ray import Cluster
 
 DATA, SPEED, KEEPING, CLUSTER = "Data", "Speed", "What is there already", "Many machines"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class OnBadRow(StrEnum):
@@ -150,24 +148,15 @@ async def _run(data: str, out: Path, spec: Spec, options: RunOptions, quiet: boo
     from tpo.runs.dataset import run_spec
 
     watcher = progress_of(stderr, quiet)
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
 
-    def interrupt() -> None:
-        for name in SIGNALS:  # a second Ctrl-C is not to be argued with
-            loop.remove_signal_handler(name)
-        if watcher.runner is not None:
-            watcher.runner.stop()
-        elif task is not None:
-            task.cancel()
+    def stop() -> bool:
+        if watcher.runner is None:
+            return False
+        watcher.runner.stop()
+        return True
 
-    with suppress(NotImplementedError):  # Windows has no signal handlers in its loop; Ctrl-C raises there
-        for name in SIGNALS:
-            loop.add_signal_handler(name, interrupt)
-    try:
-        with watcher:
-            return await run_spec(data, out, spec, options, watcher, cluster)
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    with interruptible(stop), watcher:
+        return await run_spec(data, out, spec, options, watcher, cluster)
 
 
 def _show(report: Report, *, as_json: bool, quiet: bool) -> None:

@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM end a command cleanly, and keep what was done."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
+    """Have the first signal stop what is done inside, and the second one end the process as it would have anyway.
+
+    Must be entered in a running event loop.
+
+    Args:
+        stop: asks for an orderly end; false where nothing has begun that could come to one.
+
+    Raises:
+        KeyboardInterrupt: nothing had begun yet.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        for name in SIGNALS:  # a second Ctrl-C is not to be argued with
+            loop.remove_signal_handler(name)
+        if not stop() and task is not None:
+            task.cancel()
+
+    with suppress(NotImplementedError):  # Windows has no signal handlers in its loop; Ctrl-C raises there
+        for name in SIGNALS:
+            loop.add_signal_handler(name, interrupt)
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
