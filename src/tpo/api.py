@@ -60,6 +60,7 @@ async def align(
     quorum: int | None = None,
     budget_tokens: int | None = None,
     budget_seconds: float | None = None,
+    extra: Mapping[str, Any] | None = None,
     trace: str | Path | None = None,
     stopper: Stopper | None = None,
     on_event: Listener = _quiet,
@@ -91,6 +92,7 @@ async def align(
         quorum: answers of a step that suffice to go on; those still being written are left behind. All unless given.
         budget_tokens: prompt and completion tokens of all roles together, after which the best answer so far counts.
         budget_seconds: likewise in wall-clock time.
+        extra: further fields of the chat-completions requests for answers: tools, stop, response_format and so on.
         trace: a JSON Lines file to write everything to, as it happens. A trace of the same run that was broken off is
             continued, a trace of another run or of a whole one is replaced, and a file that is no trace is refused.
         stopper: ends the run from outside, with the best answer so far.
@@ -132,6 +134,7 @@ async def align(
             "quorum": quorum,
             "budget_tokens": budget_tokens,
             "budget_seconds": budget_seconds,
+            "extra": extra or {},
         }
     )
     async with AsyncExitStack() as stack:

@@ -7,6 +7,7 @@ content parts included.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -90,6 +91,22 @@ def _turn(message: Message) -> str:
     calls = message.get("tool_calls") or []
     named = [f"[calls {(call.get('function') or {}).get('name', 'a tool')}]" for call in calls if call]
     return "\n".join([text for text in (text_of(message), *named) if text])
+
+
+def shown_calls(calls: Any) -> str:
+    """Tool calls as text, the way models are used to write them: what critics and rewards see of a call.
+
+    Args:
+        calls: the `tool_calls` of an assistant's message; what is no call of a function is left out.
+    """
+    functions = [call.get("function") for call in calls if isinstance(call, Mapping)] if calls else []
+    lines = []
+    for function in functions:
+        if isinstance(function, Mapping):
+            name, arguments = json.dumps(function.get("name", "")), function.get("arguments") or "{}"
+            shown = arguments if isinstance(arguments, str) else json.dumps(arguments)
+            lines.append(f'<tool_call>{{"name": {name}, "arguments": {shown}}}</tool_call>')
+    return "\n".join(lines)
 
 
 def answered(messages: Conversation, answer: str) -> Conversation:

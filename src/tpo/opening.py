@@ -30,6 +30,11 @@ from tpo.scheduling.pace import FixedPace, Pace
 
 Note: TypeAlias = Callable[[str], None]
 
+# Fields of a chat-completions request that tpo decides about.
+OURS = frozenset(
+    ["messages", "model", "n", "stream", "stream_options", "temperature", "top_p", "seed", "cache_prompt"]
+) | {"max_tokens", "max_completion_tokens"}
+
 
 class RoleSpec(msgspec.Struct, frozen=True):
     """Who plays a role, as a user names it.
@@ -156,6 +161,7 @@ class Options(TypedDict, total=False):
     quorum: int | None
     budget_tokens: int | None
     budget_seconds: float | None
+    extra: Mapping[str, Any]
 
 
 def specified(options: Options) -> Spec:
@@ -175,6 +181,7 @@ def specified(options: Options) -> Spec:
         max_tokens if critic_max_tokens is None else critic_max_tokens,
         options.get("seed"),
         options.get("quorum"),
+        dict(options.get("extra") or {}),
     )
     return Spec(
         method,
@@ -235,6 +242,9 @@ def _checked(settings: Settings, width: int) -> Settings:
             raise InputError(f"{name} is {value}; it is at least 1.")
     if settings.seed is not None and not 0 <= settings.seed < 2**63:
         raise InputError(f"The seed is {settings.seed}; it goes from 0 to 2**63 - 1.")
+    ours = sorted(OURS & settings.extra.keys())
+    if ours:
+        raise InputError(f"extra has {', '.join(ours)}, which tpo sets by itself: use its own options for these.")
     if settings.quorum is not None and not 1 <= settings.quorum <= width:
         raise InputError(f"The quorum is {settings.quorum}; it goes from 1 to the width, {width}.")
     return settings

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
+import msgspec
 import typer
 
 from tpo.cli.console import note
 from tpo.config import Config
+from tpo.errors import InputError
 from tpo.opening import Options
 from tpo.rewards.resolve import resolve_reward
 
@@ -78,6 +80,14 @@ class SearchFlags:
         int | None,
         typer.Option(help="Answers of a step that suffice to go on; all unless given.", rich_help_panel=LIMITS),
     ] = None
+    extra: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help='Further fields of the requests for answers, such as \'{"stop": ["END"], "top_k": 20}\'.',
+            rich_help_panel=LIMITS,
+        ),
+    ] = None
     budget_tokens: Annotated[
         int | None,
         typer.Option(help="Tokens of all roles, after which the best so far counts.", rich_help_panel=LIMITS),
@@ -119,7 +129,7 @@ def search_options(flags: Mapping[str, Any], configured: Config, *, quiet: bool)
         InputError: the reward is unknown.
         RewardError: it cannot be loaded.
     """
-    options: dict[str, Any] = dict(flags)
+    options: dict[str, Any] = {**flags, "extra": _object(flags.get("extra"))}
     require, cache = options.pop("require") or (), options.pop("score_cache")
     if options["method"] != "sample":
         reward = options["reward"]
@@ -130,3 +140,15 @@ def search_options(flags: Mapping[str, Any], configured: Config, *, quiet: bool)
                 "steer with a real one by --reward python:MODULE:FUNCTION"
             )
     return options  # type: ignore[return-value]
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise InputError(f"--extra is no JSON ({error}): {text[:80]!r}") from None
+    if not isinstance(value, dict):
+        raise InputError(f'--extra is {text!r}; a JSON object is expected, such as {{"top_k": 20}}.')
+    return value

@@ -256,19 +256,20 @@ class Calls:
         seed = None
         if settings.seed is not None and model.profile.seeds:
             seed = _place_seed(settings.seed, place) + asked[0]
-        limit = settings.critic_max_tokens if place.prompt.role == "critic" else settings.max_tokens
+        critic = place.prompt.role == "critic"
         return Request(
             place.prompt.messages,
             len(asked),
             settings.temperature,
             settings.top_p,
-            limit,
+            settings.critic_max_tokens if critic else settings.max_tokens,
             seed,
             # Searches that are nearly done go first: results come early, and few are open at a time.
             urgency=place.turn,
             stream=self._conduct.stream,
             # The call before was the critic's; an editor elsewhere has seen nothing of it.
             continues=place.prompt.continues and self._conduct.alone and model is self._models["critic"],
+            extra={} if critic else settings.extra,
         )
 
 

@@ -7,7 +7,7 @@ result again when the journal is fed to a new generator.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True):
         critic_max_tokens: completion tokens per critique.
         seed: seed of the run; None for a different result each time.
         quorum: answers of a step that suffice to go on; the rest is left behind. None waits for all.
+        extra: further fields of the requests for answers (tools, stop, response_format, …), which critiques go without.
     """
 
     temperature: float = 0.7
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
     critic_max_tokens: int = 1024
     seed: int | None = None
     quorum: int | None = None
+    extra: dict[str, Any] = {}
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -143,6 +145,8 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
         reply: what the model really wrote, where that differs.
         reasoning: what it thought, where the server says so apart.
         error: why there is no answer.
+        message: the assistant's message where it is more than text: its tool calls, its refusal.
+        logprobs: as the server sent them, where they were asked for.
     """
 
     turn: int
@@ -156,6 +160,8 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
     reply: str | None = None
     reasoning: str | None = None
     error: str | None = None
+    message: dict[str, Any] | None = None
+    logprobs: dict[str, Any] | None = None
 
 
 class Scored(msgspec.Struct, frozen=True, tag="scored", tag_field="record"):

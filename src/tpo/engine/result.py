@@ -108,6 +108,8 @@ def candidate_of(sampled: Sampled, scored: Scored | None) -> Candidate:
         finish_reason=sampled.finish_reason,
         tokens=sampled.tokens,
         error=sampled.error,
+        message=sampled.message,
+        logprobs=sampled.logprobs,
     )
     if scored is None:
         return candidate

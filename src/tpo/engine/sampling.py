@@ -13,6 +13,7 @@ from tpo.engine.records import Record, Sampled, Scored
 from tpo.engine.result import candidate_of
 from tpo.engine.scoring import Scorer
 from tpo.errors import ModelError
+from tpo.messages import shown_calls
 from tpo.models.protocol import Choice
 
 # The finish reason of an answer that the search did not wait for.
@@ -159,6 +160,9 @@ class Sampling:
 def landed(place: Place, step: int, choice: Choice, error: str | None = None) -> Sampled:
     """The record of an answer as its prompt reads it."""
     text = place.prompt.read(choice.text)
+    calls = (choice.message or {}).get("tool_calls")
+    if calls:  # critic and reward see what they judge
+        text = "\n".join(filter(None, (text, shown_calls(calls))))
     within = f"{choice.index}" if place.action == 0 else f"{place.action}.{choice.index}"
     return Sampled(
         turn=place.turn,
@@ -172,4 +176,6 @@ def landed(place: Place, step: int, choice: Choice, error: str | None = None) ->
         reply=choice.text if choice.text != text else None,
         reasoning=choice.reasoning or None,
         error=error,
+        message=choice.message,
+        logprobs=choice.logprobs,
     )

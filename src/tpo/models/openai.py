@@ -170,6 +170,7 @@ class OpenAIModel:
 
     def _body(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = {
+            **request.extra,
             "model": self.model,
             "messages": request.messages,
             "temperature": request.temperature,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ class Request(msgspec.Struct, frozen=True):
         urgency: where calls have to wait for each other, the highest goes first.
         stream: have the text while it grows; without it a call costs less of our own time.
         continues: the prompt begins with that of the call before and the reply to it, and nobody else has asked since.
+        extra: further fields of the chat-completions request (tools, stop, response_format, …), sent as they are.
     """
 
     messages: Conversation
@@ -35,6 +36,7 @@ class Request(msgspec.Struct, frozen=True):
     urgency: int = 0
     stream: bool = True
     continues: bool = False
+    extra: dict[str, Any] = {}
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -46,6 +48,8 @@ class Choice(msgspec.Struct, frozen=True):
         reasoning: what it thought, where the server reports that apart.
         finish_reason: as the server said it.
         tokens: completion tokens, reasoning included.
+        message: the assistant's message where it is more than text: its tool calls, its refusal.
+        logprobs: as the server sent them, where they were asked for.
     """
 
     index: int
@@ -53,6 +57,8 @@ class Choice(msgspec.Struct, frozen=True):
     reasoning: str = ""
     finish_reason: str = "stop"
     tokens: int = 0
+    message: dict[str, Any] | None = None
+    logprobs: dict[str, Any] | None = None
 
 
 class Usage(msgspec.Struct):

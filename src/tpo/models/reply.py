@@ -42,8 +42,24 @@ def decoded(data: str | bytes, url: str) -> dict[str, Any]:
 class _Growing(msgspec.Struct):
     text: list[str] = []
     reasoning: list[str] = []
+    calls: dict[int, dict[str, Any]] = {}
+    refusal: list[str] = []
+    logprobs: list[Any] = []
     finish_reason: str | None = None
     tokens: int = 0
+
+    def message(self) -> dict[str, Any] | None:
+        """The assistant's message, where it is more than text."""
+        if not self.calls and not self.refusal:
+            return None
+        refusal = "".join(self.refusal)
+        content = "".join(self.text) if not refusal else ""
+        message: dict[str, Any] = {"role": "assistant", "content": content or None}
+        if refusal:
+            message["refusal"] = refusal
+        if self.calls:
+            message["tool_calls"] = [call for _, call in sorted(self.calls.items())]
+        return message
 
 
 class Reply:
@@ -94,15 +110,20 @@ class Reply:
         index = choice.get("index") or 0
         growing = self._growing.setdefault(index, _Growing())
         if isinstance(delta, dict):
-            text = delta.get("content") or delta.get("refusal") or ""
-            reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
-            if isinstance(text, str) and isinstance(reasoning, str) and text + reasoning:
+            text = _string(delta, "content") or _string(delta, "refusal")
+            reasoning = _string(delta, "reasoning_content") or _string(delta, "reasoning")
+            called = _call(growing.calls, delta.get("tool_calls"))
+            if text or reasoning or called:
                 growing.text.append(text)
                 growing.reasoning.append(reasoning)
+                if delta.get("refusal"):
+                    growing.refusal.append(text)
                 # A chunk is a token on nearly every server: close enough until the true count comes.
                 growing.tokens += 1
                 self._usage.completion_tokens += 1
                 self._receiver.on_text(index, text)
+        if isinstance(choice.get("logprobs"), dict):
+            growing.logprobs.extend(choice["logprobs"].get("content") or ())
         if choice.get("finish_reason") and growing.finish_reason is None:
             growing.finish_reason = choice["finish_reason"]
             self._finished.append(index)
@@ -136,8 +157,32 @@ class Reply:
                 reasoning="".join(growing.reasoning),
                 finish_reason=growing.finish_reason or "stop",
                 tokens=growing.tokens,
+                message=growing.message(),
+                logprobs={"content": growing.logprobs} if growing.logprobs else None,
             )
         )
+
+
+def _string(delta: dict[str, Any], key: str) -> str:
+    value = delta.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _call(calls: dict[int, dict[str, Any]], deltas: Any) -> bool:
+    """Take pieces of tool calls: a piece with a new index begins a call, and arguments grow piece by piece."""
+    if not isinstance(deltas, list):
+        return False
+    for place, piece in enumerate(piece for piece in deltas if isinstance(piece, dict)):
+        index = piece.get("index")
+        call = calls.setdefault(index if isinstance(index, int) else place, {"id": "", "type": "function"})
+        call.update((key, value) for key, value in piece.items() if key not in ("index", "function") and value)
+        function = call.setdefault("function", {"name": "", "arguments": ""})
+        for key, value in (piece.get("function") or {}).items():
+            # A server may send a name once more with each piece of the arguments.
+            grows = key == "arguments" and isinstance(value, str)
+            if value:
+                function[key] = function.get(key, "") + value if grows else value
+    return bool(deltas)
 
 
 def choices_in(value: dict[str, Any]) -> list[dict[str, Any]]:
