@@ -15,8 +15,8 @@ class Estimate(NamedTuple):
     """A number and how sure it is.
 
     Attributes:
-        value: the number, in percent or percentage points.
-        error: its standard error, in percentage points.
+        value: the number, in percent or percentage points unless something else is said.
+        error: its standard error, in the same unit; NaN for a single query.
         low: where its 95 % interval begins.
         high: where it ends.
     """
@@ -30,12 +30,13 @@ class Estimate(NamedTuple):
         return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
 
 
-def mean_of(values: Sequence[float]) -> Estimate:
-    """The mean of values such as 0 and 1, as a percentage.
+def mean_of(values: Sequence[float], scale: float = 100.0) -> Estimate:
+    """The mean of values, such as 0 and 1 as a percentage.
 
     Args:
         values: one for each query, independent of each other. The standard error is their sample standard deviation
             over the root of their number; the interval is the normal one and may pass 0 or 100.
+        scale: what the mean is multiplied with; 1 leaves values in the unit that they have.
 
     Raises:
         InputError: there is no value, or one is not a finite number.
@@ -49,4 +50,4 @@ def mean_of(values: Sequence[float]) -> Estimate:
     spread = math.fsum((value - mean) ** 2 for value in values)
     error = math.sqrt(spread / (count - 1) / count) if count > 1 else math.nan
     half = Z95 * error
-    return Estimate(100 * mean, 100 * error, 100 * (mean - half), 100 * (mean + half))
+    return Estimate(scale * mean, scale * error, scale * (mean - half), scale * (mean + half))

@@ -1,0 +1,175 @@
+"""Benchmark data in its published format: a local file or folder, or the Hub where that is asked for by name.
+
+Nothing is downloaded unless the Hub was named. Where data is missing, the error says what was looked for and where it
+is published.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from tpo.errors import InputError
+from tpo.runs.reading.choosing import table_of
+from tpo.runs.reading.records import Flaw, Table, guarded, listed, readable
+
+T = TypeVar("T")
+
+HUB = "hub:"
+
+
+class Published(NamedTuple):
+    """A file that is published.
+
+    Attributes:
+        benchmark: whose it is; a folder of this name is looked into.
+        what: what is in it, as in "the prompts".
+        files: its name, with the names under which it is also around; `*` and `?` stand for anything.
+        fields: columns that each row needs; of several with "|" between them, the first that is there.
+        where: where to have it.
+        hub: the dataset of the Hugging Face Hub, ORG/NAME[:CONFIG][@SPLIT]; None where its layout there is another.
+    """
+
+    benchmark: str
+    what: str
+    files: tuple[str, ...]
+    fields: tuple[str, ...]
+    where: str
+    hub: str | None = None
+
+
+class Source:
+    """Where the user says that data is.
+
+    Args:
+        places: a file or folder, or "hub:" for the datasets of the Hub under their usual names; with a benchmark's
+            name and "=" before it, for that one alone, also "hub:ORG/NAME[:CONFIG][@SPLIT]".
+
+    Raises:
+        InputError: a place is given twice, or empty.
+    """
+
+    def __init__(self, places: Iterable[str] = ()) -> None:
+        self._places: dict[str, str] = {}
+        for place in places:
+            name, equals, rest = place.partition("=")
+            # A path may hold an equals sign too; a benchmark's name has no slash and no dot.
+            key, value = (name, rest) if equals and name.replace("_", "").isalnum() else ("", place)
+            if not value.strip():
+                raise InputError(f"--data {place!r} names no place: give a folder, TASK=PATH, or {HUB}.")
+            if key in self._places:
+                raise InputError(f"--data is given twice for {key or 'all benchmarks'}: {self._places[key]}, {value}.")
+            self._places[key] = value
+
+    def names(self) -> list[str]:
+        """The benchmarks that a place was given for by name."""
+        return [name for name in self._places if name]
+
+    def holds(self, published: Published) -> bool:
+        """Whether a file that may be absent is there; the Hub is not asked."""
+        place = self._place(published)
+        return place is not None and not place.startswith(HUB) and _found(Path(place), published) is not None
+
+    def path(self, published: Published) -> Path:
+        """Where a file is.
+
+        Raises:
+            InputError: it is not there.
+        """
+        place = self._place(published)
+        if place is None or place.startswith(HUB):
+            raise _missing(published, "no local data was given for it")
+        found = _found(Path(place).expanduser(), published)
+        if found is None:
+            there = Path(place).expanduser().exists()
+            raise _missing(published, f"{place} {'holds no such file' if there else 'is not there'}")
+        return found
+
+    def records(self, published: Published) -> list[dict[str, Any]]:
+        """The rows of a file, each with the fields that it must have.
+
+        Raises:
+            InputError: it is not there, cannot be read, or is in another format.
+        """
+        table = self._table(published)
+        wanted = {name for field in published.fields for name in field.split("|")}
+        found = []
+        with readable(table.name):
+            columns = table.columns()
+        for number, record in enumerate(guarded(table.name, table.records({*columns, *wanted})), 1):
+            if isinstance(record, Flaw):
+                raise InputError(f"{table.name}: {record.where}: {record.reason}")
+            for field in published.fields:
+                if not any(record.fields.get(name) is not None for name in field.split("|")):
+                    raise InputError(
+                        f"{table.name}, row {number}, has no {' or '.join(field.split('|'))}; it has "
+                        f"{listed(list(record.fields))}. {published.what.capitalize()} of {published.benchmark} is "
+                        f"expected as published: {published.where}."
+                    )
+            found.append(dict(record.fields))
+        if not found:
+            raise InputError(f"{table.name} has no rows: {published.what} of {published.benchmark} is expected.")
+        return found
+
+    def _table(self, published: Published) -> Table:
+        place = self._place(published)
+        if place is None or not place.startswith(HUB):
+            path = self.path(published)
+            return table_of(str(path), None, None)
+        name = place.removeprefix(HUB) or published.hub
+        if name is None:
+            raise _missing(published, "the Hub does not have it as a table")
+        dataset, _, split = name.partition("@")
+        return table_of(dataset, split or None, None)
+
+    def _place(self, published: Published) -> str | None:
+        return self._places.get(published.benchmark, self._places.get(""))
+
+
+def chosen(rows: Sequence[T], limit: int | None, seed: int) -> list[T]:
+    """So many rows, drawn at random; all in their order without a limit. A larger draw holds a smaller one.
+
+    Raises:
+        InputError: the limit is below 1.
+    """
+    if limit is None:
+        return list(rows)
+    if limit < 1:
+        raise InputError(f"The limit is {limit}: at least one query is needed.")
+    drawn = list(range(len(rows)))
+    random.Random(seed).shuffle(drawn)
+    return [rows[place] for place in drawn[:limit]]
+
+
+def text_in(fields: Mapping[str, Any], *names: str) -> str:
+    """The first of some fields that a row has, as text; empty without any."""
+    return next((str(fields[name]) for name in names if fields.get(name) is not None), "")
+
+
+def _found(place: Path, published: Published) -> Path | None:
+    if place.is_file():
+        return place if len(published.files) and _fits(place, published) else None
+    for folder in (place / published.benchmark, place):
+        for name in published.files:
+            if files := sorted(path for path in folder.glob(name) if path.is_file()):
+                return files[0]
+    return None
+
+
+def _fits(path: Path, published: Published) -> bool:
+    # One file given for a benchmark with two is the queries' unless it is named like the other.
+    return published.what == QUERIES or any(path.match(name) for name in published.files)
+
+
+def _missing(published: Published, why: str) -> InputError:
+    return InputError(
+        f"{published.what.capitalize()} of {published.benchmark}: {why}. Expected is {published.files[0]} with "
+        f"{', '.join(published.fields).replace('|', ' or ')} in each row; it is published at {published.where}. Give "
+        f"its folder with --data DIR or --data {published.benchmark}=PATH"
+        + (f", or have it from the Hub with --data {HUB}." if published.hub else ".")
+    )
+
+
+QUERIES = "the data"
