@@ -7,7 +7,7 @@ is published.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from tpo.runs.reading.records import Flaw, Table, guarded, listed, readable
 T = TypeVar("T")
 
 HUB = "hub:"
+QUERIES = "the data"
 
 
 class Published(NamedTuple):
@@ -30,6 +31,7 @@ class Published(NamedTuple):
         fields: columns that each row needs; of several with "|" between them, the first that is there.
         where: where to have it.
         hub: the dataset of the Hugging Face Hub, ORG/NAME[:CONFIG][@SPLIT]; None where its layout there is another.
+        several: it comes as several files, all of which are read that are there.
     """
 
     benchmark: str
@@ -38,6 +40,7 @@ class Published(NamedTuple):
     fields: tuple[str, ...]
     where: str
     hub: str | None = None
+    several: bool = False
 
 
 class Source:
@@ -70,10 +73,11 @@ class Source:
     def holds(self, published: Published) -> bool:
         """Whether a file that may be absent is there; the Hub is not asked."""
         place = self._place(published)
-        return place is not None and not place.startswith(HUB) and _found(Path(place), published) is not None
+        local = place is not None and not place.startswith(HUB)
+        return local and bool(_found(Path(str(place)).expanduser(), published))
 
-    def path(self, published: Published) -> Path:
-        """Where a file is.
+    def paths(self, published: Published) -> list[Path]:
+        """Where a file is, or several that belong together.
 
         Raises:
             InputError: it is not there.
@@ -82,7 +86,7 @@ class Source:
         if place is None or place.startswith(HUB):
             raise _missing(published, "no local data was given for it")
         found = _found(Path(place).expanduser(), published)
-        if found is None:
+        if not found:
             there = Path(place).expanduser().exists()
             raise _missing(published, f"{place} {'holds no such file' if there else 'is not there'}")
         return found
@@ -93,36 +97,20 @@ class Source:
         Raises:
             InputError: it is not there, cannot be read, or is in another format.
         """
-        table = self._table(published)
-        wanted = {name for field in published.fields for name in field.split("|")}
-        found = []
-        with readable(table.name):
-            columns = table.columns()
-        for number, record in enumerate(guarded(table.name, table.records({*columns, *wanted})), 1):
-            if isinstance(record, Flaw):
-                raise InputError(f"{table.name}: {record.where}: {record.reason}")
-            for field in published.fields:
-                if not any(record.fields.get(name) is not None for name in field.split("|")):
-                    raise InputError(
-                        f"{table.name}, row {number}, has no {' or '.join(field.split('|'))}; it has "
-                        f"{listed(list(record.fields))}. {published.what.capitalize()} of {published.benchmark} is "
-                        f"expected as published: {published.where}."
-                    )
-            found.append(dict(record.fields))
+        found = [fields for table in self._tables(published) for fields in _rows(table, published)]
         if not found:
-            raise InputError(f"{table.name} has no rows: {published.what} of {published.benchmark} is expected.")
+            raise InputError(f"{published.what.capitalize()} of {published.benchmark} has no rows.")
         return found
 
-    def _table(self, published: Published) -> Table:
+    def _tables(self, published: Published) -> list[Table]:
         place = self._place(published)
         if place is None or not place.startswith(HUB):
-            path = self.path(published)
-            return table_of(str(path), None, None)
+            return [table_of(str(path), None, None) for path in self.paths(published)]
         name = place.removeprefix(HUB) or published.hub
         if name is None:
             raise _missing(published, "the Hub does not have it as a table")
         dataset, _, split = name.partition("@")
-        return table_of(dataset, split or None, None)
+        return [table_of(dataset, split or None, None)]
 
     def _place(self, published: Published) -> str | None:
         return self._places.get(published.benchmark, self._places.get(""))
@@ -148,14 +136,31 @@ def text_in(fields: Mapping[str, Any], *names: str) -> str:
     return next((str(fields[name]) for name in names if fields.get(name) is not None), "")
 
 
-def _found(place: Path, published: Published) -> Path | None:
+def _rows(table: Table, published: Published) -> Iterator[dict[str, Any]]:
+    with readable(table.name):
+        columns = table.columns()
+    for number, record in enumerate(guarded(table.name, table.records(columns)), 1):
+        if isinstance(record, Flaw):
+            raise InputError(f"{table.name}: {record.where}: {record.reason}")
+        for field in published.fields:
+            if all(record.fields.get(name) is None for name in field.split("|")):
+                raise InputError(
+                    f"{table.name}, row {number}, has no {field.replace('|', ' or ')}; it has "
+                    f"{listed(list(record.fields))}. Expected is {published.what} of {published.benchmark} as it is "
+                    f"published: {published.where}."
+                )
+        yield dict(record.fields)
+
+
+def _found(place: Path, published: Published) -> list[Path]:
+    """The files of the first name that any has."""
     if place.is_file():
-        return place if len(published.files) and _fits(place, published) else None
+        return [place] if _fits(place, published) else []
     for folder in (place / published.benchmark, place):
         for name in published.files:
             if files := sorted(path for path in folder.glob(name) if path.is_file()):
-                return files[0]
-    return None
+                return files if published.several else files[:1]
+    return []
 
 
 def _fits(path: Path, published: Published) -> bool:
@@ -170,6 +175,3 @@ def _missing(published: Published, why: str) -> InputError:
         f"its folder with --data DIR or --data {published.benchmark}=PATH"
         + (f", or have it from the Hub with --data {HUB}." if published.hub else ".")
     )
-
-
-QUERIES = "the data"

@@ -118,12 +118,13 @@ class JudgeClient:
             self._parallel = self._parallel or found.profile.parallel
             session.room = asyncio.Semaphore(self._parallel)
 
-    async def ask(self, messages: Conversation, max_tokens: int) -> Reply:
+    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> Reply:
         """One reply.
 
         Args:
             messages: the chat to reply to.
             max_tokens: most tokens of the reply, thinking included; what is left where the context leaves fewer.
+            logprobs: whether the probabilities of this reply's tokens are wanted, where the judge gives any.
 
         Raises:
             DoesNotFit: the messages exceed the judge's context.
@@ -137,7 +138,7 @@ class JudgeClient:
                 async for attempt in retrying(lambda error, wait: None, tries=TRIES):
                     tries += 1
                     with attempt:
-                        return await self._accepted(messages, max_tokens)
+                        return await self._accepted(messages, max_tokens, logprobs)
         except ContextOverflow as error:
             said = self._endpoint.redact(str(error))
             raise DoesNotFit(
@@ -150,11 +151,11 @@ class JudgeClient:
             raise RewardError(self._endpoint.redact(str(error))) from error
         raise AssertionError("the last attempt returns or raises")
 
-    async def _accepted(self, messages: Conversation, max_tokens: int) -> Reply:
+    async def _accepted(self, messages: Conversation, max_tokens: int, logprobs: bool) -> Reply:
         """The reply to the fullest request that the server takes."""
         limit: int | None = max_tokens
         while True:
-            top, cold = self._top, self._cold
+            top, cold = self._top if logprobs else 0, self._cold
             try:
                 return await self._post(messages, limit, top, cold)
             except ContextOverflow:

@@ -86,15 +86,26 @@ class Judge:
 
     async def _ask(self, query: Conversation, **values: object) -> Said:
         """Ask the judge; what does not fit its context is said, not raised, for other answers may fit."""
-        messages = self.wording.messages(query, **values)
-        try:
-            reply = await self.client.ask(messages, self.max_tokens)
-        except DoesNotFit as error:
-            return Said("", problem=str(error))
-        text = without_reasoning(reply.text).strip()
-        if reply.cut and not text:
-            return Said("", problem=f"all of the judge's {self.max_tokens} tokens went into thinking; raise max_tokens")
-        return Said(text, reply.tokens)
+        return await asked(self.client, self.wording.messages(query, **values), self.max_tokens)
+
+
+async def asked(client: JudgeClient, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> Said:
+    """Ask a judge; what does not fit its context is said, not raised.
+
+    Args:
+        client: which model, and where.
+        messages: what it is asked.
+        max_tokens: most tokens of its reply, thinking included.
+        logprobs: whether the probabilities of tokens are wanted.
+    """
+    try:
+        reply = await client.ask(messages, max_tokens, logprobs=logprobs)
+    except DoesNotFit as error:
+        return Said("", problem=str(error))
+    text = without_reasoning(reply.text).strip()
+    if reply.cut and not text:
+        return Said("", problem=f"all of the judge's {max_tokens} tokens went into thinking; raise max_tokens")
+    return Said(text, reply.tokens)
 
 
 def one_pool(conversations: Sequence[Conversation]) -> tuple[Conversation, list[str]]:

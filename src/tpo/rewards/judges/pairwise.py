@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import Judge, one_pool
+from tpo.rewards.judges.judge import Judge, Said, one_pool
 from tpo.rewards.judges.known import Known, key
 from tpo.rewards.judges.labels import expected, place_of
 from tpo.rewards.judges.schedule import pairs
@@ -111,16 +111,21 @@ class PairwiseJudge(Judge):
         return self._known[known]
 
     async def _compare(self, query: Conversation, first: str, second: str) -> Game:
-        said = await self._ask(query, answer_a=first, answer_b=second)
-        verdict = read_verdict(said.text)
-        if said.tokens and (verdict.value is None or verdict.start is not None):
-            place = place_of(said.text, verdict.start or 0, said.tokens)
-            reading = None if place is None else expected(said.tokens, place, VERDICTS, verdict.value)
-            if reading is not None:
-                return Game(reading.value)
-        if verdict.value is None:
-            return Game(None, said.unread("the judge gave no verdict"))
-        return Game(verdict.value)
+        return game_of(await self._ask(query, answer_a=first, answer_b=second))
+
+
+def game_of(said: Said) -> Game:
+    """How far a judge preferred the answer shown first: by its tokens' probabilities where it gives any, else by its
+    word."""
+    verdict = read_verdict(said.text)
+    if said.tokens and (verdict.value is None or verdict.start is not None):
+        place = place_of(said.text, verdict.start or 0, said.tokens)
+        reading = None if place is None else expected(said.tokens, place, VERDICTS, verdict.value)
+        if reading is not None:
+            return Game(reading.value)
+    if verdict.value is None:
+        return Game(None, said.unread("the judge gave no verdict"))
+    return Game(verdict.value)
 
 
 def scores_of(count: int, games: Mapping[tuple[int, int], Game]) -> list[Score]:

@@ -1,0 +1,116 @@
+"""MT-Bench as a benchmark: two turns, each graded from 1 to 10 (Zheng et al., 2023, arXiv 2306.05685)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+import msgspec
+
+from tpo.errors import InputError
+from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
+from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
+from tpo.evals.estimates import mean_of
+from tpo.evals.questions import Question
+from tpo.messages import answered, readable
+from tpo.rewards.judges.grades import Scale, read_grade
+
+WHERE = "https://github.com/lm-sys/FastChat (fastchat/llm_judge/data/mt_bench"
+DATA = Published(
+    "mt_bench",
+    QUERIES,
+    ("question.jsonl", "*question*.jsonl", "*.parquet"),
+    ("question_id|prompt_id", "category", "turns|prompt"),
+    f"{WHERE}/question.jsonl)",
+    "HuggingFaceH4/mt_bench_prompts@train",
+)
+REFERENCES = Published(
+    "mt_bench",
+    "the reference answers",
+    ("reference_answer/gpt-4.jsonl", "reference_answer_gpt-4.jsonl", "*reference*.jsonl"),
+    ("question_id", "choices"),
+    f"{WHERE}/reference_answer/gpt-4.jsonl)",
+)
+JUDGE_TOKENS = 512
+SCALE = Scale(1, 10)
+# What the id of a second turn ends with.
+SECOND = "-2"
+
+
+class MTBench(Benchmark):
+    """80 questions of two turns; not in the paper. The second turn follows the method's own first answer."""
+
+    name = "mt_bench"
+    columns = (
+        Column("score", "MT-Bench", "1-10", "mean grade of both turns, by a judge"),
+        Column("turn_1", "MT-Bench turn 1", "1-10", "mean grade of the first turns", main=False),
+        Column("turn_2", "MT-Bench turn 2", "1-10", "mean grade of the second turns", main=False),
+    )
+
+    @cached_property
+    def _question(self) -> Question:
+        return Question("mt_bench", "conversation", "answer", "reference")
+
+    def rows(self, source: Source, limit: int | None = None, seed: int = 0) -> list[Row]:
+        """See `Benchmark`."""
+        references: dict[str, list[str]] = {}
+        if source.holds(REFERENCES):
+            for fields in source.records(REFERENCES):
+                references[str(fields["question_id"])] = list(fields["choices"][0]["turns"])
+        rows = []
+        for fields in source.records(DATA):
+            id, turns = text_in(fields, "question_id", "prompt_id"), fields.get("turns") or fields.get("prompt")
+            if not isinstance(turns, list) or len(turns) != 2:
+                raise InputError(f"MT-Bench, question {id}: two turns are expected.")
+            about: dict[str, Any] = {"turn": 1, "next": turns[1], "category": fields["category"]}
+            known = references.get(id) or fields.get("reference") or []
+            rows.append(
+                Row(id, [{"role": "user", "content": turns[0]}], about | {"references": [str(one) for one in known]})
+            )
+        return chosen(rows, limit, seed)
+
+    def next_rows(self, rows: Sequence[Row], responses: Mapping[str, Response]) -> list[Row]:
+        """The second turns of the questions whose first turn was answered."""
+        return [
+            Row(
+                f"{row.id}{SECOND}",
+                [*answered(row.messages, responses[row.id].text), {"role": "user", "content": row.metadata["next"]}],
+                {"turn": 2, "category": row.metadata["category"], "references": row.metadata["references"]},
+            )
+            for row in rows
+            if row.metadata["turn"] == 1 and row.id in responses
+        ]
+
+    async def grade(self, row: Row, response: Response, graders: Graders) -> Grade:
+        """See `Benchmark`."""
+        turn = int(row.metadata["turn"])
+        columns = ("score", f"turn_{turn}")
+        if graders.judge is None:
+            return Grade(missing=dict.fromkeys(columns, NO_JUDGE))
+        references = row.metadata["references"]
+        reference = references[turn - 1] if len(references) >= turn else ""
+        asked = self._question.messages(conversation=readable(row.messages), answer=response.text, reference=reference)
+        said = await graders.judge.ask(asked, JUDGE_TOKENS)
+        grade = read_grade(said.text, SCALE)
+        details = {"judge": said.text}
+        if said.problem is not None or math.isnan(grade.value):
+            unread = said.problem or grade.problem or "the judge gave no grade"
+            return Grade(missing=dict.fromkeys(columns, unread), details=details)
+        return Grade(dict.fromkeys(columns, grade.value), {}, details)
+
+    def summary(self, rows: Sequence[Row], grades: Mapping[str, Grade]) -> Summary:
+        """See `Benchmark`; the score is a mean over questions, since the two turns of one are not independent."""
+        found = averaged(self.columns, rows, grades)
+        turns: dict[str, list[float]] = {}
+        for id, value in found.values.get("score", {}).items():
+            turns.setdefault(id.removesuffix(SECOND), []).append(value)
+        if not turns:
+            return found
+        values = {id: fmean(both) for id, both in turns.items()}
+        estimate = mean_of(list(values.values()), 1.0)
+        return msgspec.structs.replace(
+            found, values=found.values | {"score": values}, estimates=found.estimates | {"score": estimate}
+        )

@@ -1,0 +1,34 @@
+"""What the two benchmarks that hold a response against another one share: a question in both orders, at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from tpo.evals.benchmarks.protocol import Judge
+from tpo.messages import Conversation
+
+# In a row's metadata: the answer that a response is held against.
+OPPONENT = "opponent"
+
+
+async def both_orders(
+    judge: Judge, ask: Callable[[str, str], Conversation], response: str, opponent: str, tokens: int, logprobs: bool
+) -> tuple[Any, Any]:
+    """What a judge says of two answers, shown in either order; judges like what stands in one place.
+
+    Args:
+        judge: whom to ask.
+        ask: the question about an answer A and an answer B.
+        response: the answer that is graded.
+        opponent: the one that it is held against.
+        tokens: most tokens of a reply.
+        logprobs: whether the probabilities of tokens are wanted.
+
+    Returns:
+        The reply with the response as A, and the one with the response as B.
+    """
+    orders = (ask(response, opponent), ask(opponent, response))
+    first, second = await asyncio.gather(*[judge.ask(one, tokens, logprobs=logprobs) for one in orders])
+    return first, second
