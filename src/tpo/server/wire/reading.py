@@ -28,3 +28,18 @@ def fitting(value: Any, kind: type[T], where: str) -> T:
         what, _, place = str(error).partition(" - at `$")
         path = (where + place.rstrip("`")).removeprefix(".")
         raise refused(path, f"does not fit: {what[:1].lower()}{what[1:]}") from error
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Read a body that should be a JSON object.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refused("", f"is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise refused("", "is JSON, but no object")
+    return value
