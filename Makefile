@@ -43,7 +43,7 @@ $(VENV)/tpo: pyproject.toml
 	@touch $@
 
 $(VENV)/dev: $(VENV)/tpo
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --group dev --group clients
 	@touch $@
 
 # torch by itself first: with a version that is there, nothing fetches another one.

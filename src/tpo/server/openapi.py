@@ -1,0 +1,155 @@
+"""The server described for programs: an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0), at /openapi.json.
+
+Requests are described by the very types that read them, so the document cannot promise what is not read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from tpo.server.wire.completions import CompletionsRequest
+from tpo.server.wire.responses import ResponsesRequest
+from tpo.server.wire.responses.items import FunctionCall, FunctionCallOutput, InputMessage
+
+Schema: TypeAlias = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/{name}"
+_ITEMS = (InputMessage, FunctionCall, FunctionCallOutput)
+
+_WHAT = """\
+Chat completions, responses and completions in OpenAI's protocols. A model by its own name is passed through to its
+server; with a preset behind a colon (`MODEL:tpo`) its answers are aligned with the server's reward.
+"""
+
+
+def document(chat_request: type, version: str) -> Schema:
+    """Describe the server.
+
+    Args:
+        chat_request: the type that reads a chat completion's body.
+        version: tpo's version.
+
+    Returns:
+        The document, as plain data.
+    """
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "tpo", "version": version, "description": _WHAT, "license": {"name": "Apache-2.0"}},
+        "security": [{}, {"key": []}],
+        "paths": {
+            "/v1/chat/completions": _asked("Answer a chat", chat_request, "ChatCompletion"),
+            "/v1/responses": _asked("Answer with a response", ResponsesRequest, "Response"),
+            "/v1/completions": _asked("Continue a prompt", CompletionsRequest, "Completion"),
+            "/v1/models": _got("List models and presets", "application/json", _ref("ModelList")),
+            "/health": _got("Whether the process is alive", "application/json", {"type": "object"}, open=True),
+            "/ready": _got("Whether it takes requests", "application/json", {"type": "object"}, open=True),
+            "/metrics": _got("Prometheus metrics", "text/plain", {"type": "string"}),
+            "/openapi.json": _got("This document", "application/json", {"type": "object"}, open=True),
+        },
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": _schemas(chat_request),
+        },
+    }
+
+
+def _schemas(chat_request: type) -> dict[str, Schema]:
+    types = (chat_request, ResponsesRequest, CompletionsRequest, *_ITEMS)
+    _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    items = [_ref(item.__name__) for item in _ITEMS]
+    # Items are told apart by hand, since a message may leave its type out; a reasoning item is read over.
+    reasoning = {"type": "object", "properties": {"type": {"const": "reasoning"}}, "required": ["type"]}
+    asked = schemas[ResponsesRequest.__name__]["properties"]
+    several = {"type": "array", "minItems": 1, "items": {"anyOf": [*items, reasoning]}}
+    asked["input"] = {"anyOf": [{"type": "string"}, several]}
+    return {**schemas, **_ANSWERS}
+
+
+def _asked(what: str, body: type, answer: str) -> Schema:
+    """A route that answers a body."""
+    streamed = {"schema": {"type": "string"}}
+    content = {"application/json": {"schema": _ref(answer)}, "text/event-stream": streamed}
+    request = {"required": True, "content": {"application/json": {"schema": _ref(body.__name__)}}}
+    done = {"description": "The answer, or its stream where that was asked for.", "content": content}
+    return {"post": {"summary": what, "requestBody": request, "responses": {"200": done, "default": _FAILED}}}
+
+
+def _got(what: str, kind: str, schema: Schema, open: bool = False) -> Schema:
+    """A route that is only read."""
+    done = {"description": what, "content": {kind: {"schema": schema}}}
+    failed = {"description": "Not now, or not with this key."} if open else _FAILED
+    return {
+        "get": {"summary": what, "responses": {"200": done, "default": failed}} | ({"security": []} if open else {})
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": _REFERENCE.format(name=name)}
+
+
+def _object(required: str, **properties: Schema) -> Schema:
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+def _list(of: Schema) -> Schema:
+    return {"type": "array", "items": of}
+
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+_USAGE = _object(
+    "prompt_tokens completion_tokens total_tokens",
+    prompt_tokens=_COUNT,
+    completion_tokens=_COUNT,
+    total_tokens=_COUNT,
+)
+_MESSAGE = _object("role content", role={"const": "assistant"}, content=_MAYBE_TEXT)
+
+_FAILED = {
+    "description": "An error: of the request (4xx), of what answers it (502, 503, 504), or of tpo (500).",
+    "content": {"application/json": {"schema": _ref("Error")}},
+}
+
+# What is answered. Further fields may be there: those of the policy's server, and `tpo` with what the search came to.
+_ANSWERS: dict[str, Schema] = {
+    "Error": _object(
+        "error",
+        error=_object(
+            "message type param code",
+            message=_TEXT,
+            type=_TEXT,
+            param=_MAYBE_TEXT,
+            code={"type": ["string", "integer", "null"]},
+        ),
+    ),
+    "ChatCompletion": _object(
+        "id object created model choices usage",
+        object={"const": "chat.completion"},
+        model=_TEXT,
+        choices=_list(_object("index message finish_reason", index=_COUNT, message=_MESSAGE, finish_reason=_TEXT)),
+        usage=_USAGE,
+        tpo={"type": "object"},
+    ),
+    "Completion": _object(
+        "id object created model choices usage",
+        object={"const": "text_completion"},
+        model=_TEXT,
+        choices=_list(_object("index text finish_reason", index=_COUNT, text=_TEXT, finish_reason=_TEXT)),
+        usage=_USAGE,
+    ),
+    "Response": _object(
+        "id object created_at status model output usage",
+        object={"const": "response"},
+        status={"enum": ["completed", "incomplete", "failed"]},
+        model=_TEXT,
+        output=_list(_object("id type", type={"enum": ["message", "function_call", "reasoning"]})),
+        usage=_object(
+            "input_tokens output_tokens total_tokens", input_tokens=_COUNT, output_tokens=_COUNT, total_tokens=_COUNT
+        ),
+        tpo={"type": "object"},
+    ),
+    "ModelList": _object("object data", object={"const": "list"}, data=_list(_object("id object", id=_TEXT))),
+}
