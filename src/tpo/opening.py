@@ -59,6 +59,7 @@ async def open_fleets(
     stack: AsyncExitStack,
     on_note: Note,
     pace: Callable[[Profile], Pace] = as_many_as_it_takes,
+    limiters: dict[str, Limiter] | None = None,
 ) -> dict[Role, Fleet]:
     """Connect to the models of all roles.
 
@@ -67,6 +68,8 @@ async def open_fleets(
         stack: closes what was opened.
         on_note: told in a sentence of what a user should know.
         pace: how many sequences a server with such a profile should have in flight.
+        limiters: by machine, for whoever opens fleets several times and wants them to share what a server takes;
+            those that are new are added.
 
     Returns:
         The model of each role; roles that nobody was named for share the policy's.
@@ -76,7 +79,7 @@ async def open_fleets(
         ModelError: a server cannot be reached, or refuses.
     """
     fleets: dict[Role, Fleet] = {}
-    limiters: dict[str, Limiter] = {}  # roles on the same server share what it takes
+    limiters = {} if limiters is None else limiters  # roles on the same server share what it takes
     for role in ROLES:
         spec = roles.get(role, RoleSpec())
         if role != "policy" and spec.where is None and spec.model is None:

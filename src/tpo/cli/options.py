@@ -98,13 +98,14 @@ class SearchFlags:
 
 
 def takes_search_flags(command: F) -> F:
-    """Give a command all of these flags in the place of its `**flags`."""
+    """Give a command all of these flags in the place of its `**flags`, but for those that it has itself."""
     hints = get_type_hints(SearchFlags, include_extras=True)
+    signature = inspect.signature(command, eval_str=True)
     flags = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(SearchFlags, name), annotation=hint)
         for name, hint in hints.items()
+        if name not in signature.parameters
     ]
-    signature = inspect.signature(command, eval_str=True)
     own = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in signature.parameters.values()

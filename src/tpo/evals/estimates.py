@@ -51,3 +51,49 @@ def mean_of(values: Sequence[float], scale: float = 100.0) -> Estimate:
     error = math.sqrt(spread / (count - 1) / count) if count > 1 else math.nan
     half = Z95 * error
     return Estimate(scale * mean, scale * error, scale * (mean - half), scale * (mean + half))
+
+
+def share_of(values: Sequence[float]) -> Estimate:
+    """The share of queries that a value is 1 for, in percent, with Wilson's interval (1927).
+
+    Unlike the normal one it stays within 0 and 100, and is honest where few queries were asked or all went the same
+    way. Values other than 0 and 1 get the interval of `mean_of`.
+
+    Args:
+        values: one for each query.
+
+    Raises:
+        InputError: as `mean_of`.
+    """
+    plain = mean_of(values)
+    if not all(value in (0.0, 1.0) for value in values):
+        return plain
+    count, share = len(values), plain.value / 100
+    weight = Z95**2 / count
+    centre = (share + weight / 2) / (1 + weight)
+    half = Z95 / (1 + weight) * math.sqrt(share * (1 - share) / count + weight / (4 * count))
+    return plain._replace(low=100 * max(centre - half, 0.0), high=100 * min(centre + half, 1.0))
+
+
+def gap_of(values: Sequence[float], others: Sequence[float], scale: float = 100.0) -> Estimate:
+    """How far values are above others of the same queries, on average.
+
+    Where all are 0 or 1, the interval is that of Agresti and Min (2005, Statistics in Medicine 24): half a query is
+    added to each of the four outcomes of a pair. So few queries, or queries that all agree, do not look like certainty.
+
+    Args:
+        values: one for each query.
+        others: those that they are held against, in the same order.
+        scale: as for `mean_of`.
+
+    Raises:
+        InputError: as `mean_of`.
+    """
+    gaps = [value - other for value, other in zip(values, others, strict=True)]
+    plain = mean_of(gaps, scale)
+    if not all(value in (0.0, 1.0) for value in (*values, *others)):
+        return plain
+    count = len(gaps) + 2
+    apart, net = sum(map(abs, gaps)) + 1, sum(gaps)
+    half = Z95 * math.sqrt(max(apart - net**2 / count, 0.0)) / count
+    return plain._replace(low=scale * (net / count - half), high=scale * (net / count + half))

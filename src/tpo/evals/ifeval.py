@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tpo.errors import InputError
-from tpo.evals.estimates import Estimate, mean_of
+from tpo.evals.estimates import Estimate, share_of
 from tpo.rewards.verifiers.ifeval import Instruction, instructions_of, loosened
 
 
@@ -84,10 +84,10 @@ def accuracy(results: Sequence[Followed]) -> Accuracy:
         for id, strict, loose in zip(*one, strict=True):
             kinds.setdefault(id, []).append((strict, loose))
     return Accuracy(
-        mean_of([float(all(one.strict)) for one in results]),
-        mean_of([float(kept) for one in results for kept in one.strict]),
-        mean_of([float(all(one.loose)) for one in results]),
-        mean_of([float(kept) for one in results for kept in one.loose]),
+        share_of([float(all(one.strict)) for one in results]),
+        share_of([float(kept) for one in results for kept in one.strict]),
+        share_of([float(all(one.loose)) for one in results]),
+        share_of([float(kept) for one in results for kept in one.loose]),
         {id: (_percent([one[0] for one in kept]), _percent([one[1] for one in kept])) for id, kept in kinds.items()},
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tpo.errors import InputError
 from tpo.messages import Conversation, answered
-from tpo.rewards.asking import close, connect
+from tpo.rewards.asking import connect
 from tpo.rewards.batching import shared
 from tpo.rewards.cache import Cached
 from tpo.rewards.protocol import Reward
@@ -30,6 +30,10 @@ class Scoring:
     def name(self) -> str:
         """The reward's name."""
         return self._reward.name
+
+    async def aclose(self) -> None:
+        """Close the file, and let go of what the reward holds."""
+        await self._reward.aclose()
 
     async def score(self, messages: Conversation, text: str) -> float | None:
         """The reward of a response; None where it gets no finite one.
@@ -64,6 +68,7 @@ async def open_held_out(reward: AnyReward | None, cache: Path, stack: AsyncExitS
             f"The held-out reward {reward.name} only ranks the answers to one query against each other: give one that "
             f"scores an answer by itself."
         )
-    stack.push_async_callback(close, reward)
     await connect(reward)
-    return Scoring(reward, cache)
+    scoring = Scoring(reward, cache)
+    stack.push_async_callback(scoring.aclose)
+    return scoring

@@ -30,6 +30,7 @@ from tpo.runs.store import RunJournal, mend_lines, read_lines
 from tpo.runs.summary import Price, Summary, summarize
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
+from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
 
 if TYPE_CHECKING:
@@ -99,17 +100,24 @@ class Report(msgspec.Struct, frozen=True):
 
 
 async def run_spec(
-    data: str, out: Path, spec: Spec, options: RunOptions, watcher: Watcher, cluster: Cluster | None = None
+    data: str,
+    out: Path,
+    spec: Spec,
+    options: RunOptions,
+    watcher: Watcher,
+    cluster: Cluster | None = None,
+    limiters: dict[str, Limiter] | None = None,
 ) -> Report:
     """Align every query of a dataset, or go on with it; see `tpo.run_dataset`.
 
-    With a cluster the spec is the cluster's own (`Cluster.spec`).
+    With a cluster the spec is the cluster's own (`Cluster.spec`). Runs that are given the same limiters share what their
+    servers take.
     """
     if options.concurrency is not None and options.concurrency < 1:
         raise InputError(f"The concurrency is {options.concurrency}; it is at least 1.")
     directory = RunDirectory(out)
     with directory.locked():
-        return await _Run(directory, data, spec, options, watcher, cluster).run()
+        return await _Run(directory, data, spec, options, watcher, cluster, limiters).run()
 
 
 class _Survey(msgspec.Struct):
@@ -129,9 +137,11 @@ class _Run:
         options: RunOptions,
         watcher: Watcher,
         cluster: Cluster | None = None,
+        limiters: dict[str, Limiter] | None = None,
     ) -> None:
         self._directory = directory
         self._cluster = cluster
+        self._limiters = limiters
         self._source = open_data(data, column=options.column, split=options.split, spool=directory.stdin)
         self._spec = spec
         self._options = options
@@ -157,7 +167,7 @@ class _Run:
                 joined = self._cluster.joined(self._options.concurrency, self._options.patience, self._watcher.note)
                 team = await stack.enter_async_context(joined)
             reward = await (open_reward(self._spec, stack) if team is None else team.open_reward(stack))
-            fleets = await open_fleets(self._spec.roles, stack, self._watcher.note, self._pace)
+            fleets = await open_fleets(self._spec.roles, stack, self._watcher.note, self._pace, self._limiters)
             recipe = unlocated(recipe_of(self._spec, fleets, reward))
             self._directory.claim(self._source.name, asked, recipe, endpoints_of(fleets))
             if len(done) == survey.total:

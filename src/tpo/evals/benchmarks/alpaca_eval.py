@@ -14,7 +14,7 @@ import msgspec
 from tpo.errors import InputError
 from tpo.evals.alpaca_eval import difficulties, predicted
 from tpo.evals.annotations import Annotation, read_annotations
-from tpo.evals.benchmarks.pairs import OPPONENT, both_orders
+from tpo.evals.benchmarks.pairs import AGAINST, ITSELF, OPPONENT, both_orders
 from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
 from tpo.evals.estimates import mean_of
@@ -46,6 +46,7 @@ ANNOTATIONS = Published(
 )
 
 NO_OPPONENT = f"needs the baseline's outputs beside the prompts ({WHERE}), or --against METHOD"
+OTHER_BASELINE = "is known only against the published baseline, whose instructions' difficulties are known"
 NO_DIFFICULTY = f"needs the annotations of several models beside the prompts ({ANNOTATIONS.files[0]})"
 
 
@@ -85,7 +86,8 @@ class AlpacaEval(Benchmark):
         values = {"length": float(len(response.text))}
         opponent = row.metadata.get(OPPONENT)
         if opponent is None or graders.judge is None:
-            why = NO_JUDGE if graders.judge is None else NO_OPPONENT
+            unmatched = ITSELF if AGAINST in row.metadata else NO_OPPONENT
+            why = NO_JUDGE if graders.judge is None else unmatched
             return Grade(values, {"win_rate": why, "length_controlled": why})
         replies = await both_orders(
             graders.judge,
@@ -110,8 +112,9 @@ class AlpacaEval(Benchmark):
         if not judged:
             return found
         gone = {name: why for name, why in found.missing.items() if name != "length_controlled"}
-        if any("difficulty" not in row.metadata for row in judged):
-            return msgspec.structs.replace(found, missing=gone | {"length_controlled": NO_DIFFICULTY})
+        if any("difficulty" not in row.metadata or AGAINST in row.metadata for row in judged):
+            why = OTHER_BASELINE if any(AGAINST in row.metadata for row in judged) else NO_DIFFICULTY
+            return msgspec.structs.replace(found, missing=gone | {"length_controlled": why})
         try:
             values = _length_controlled(judged, found.values)
         except InputError as error:

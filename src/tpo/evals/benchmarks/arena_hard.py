@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tpo.evals.arena_hard import STRONG, VERDICTS, Judgement, read_verdict, win_rates
-from tpo.evals.benchmarks.pairs import OPPONENT, both_orders
+from tpo.evals.benchmarks.pairs import AGAINST, ITSELF, OPPONENT, both_orders
 from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
 from tpo.evals.estimates import Estimate
@@ -65,7 +65,8 @@ class ArenaHard(Benchmark):
         """See `Benchmark`."""
         opponent = row.metadata.get(OPPONENT)
         if opponent is None or graders.judge is None:
-            return Grade(missing={"win_rate": NO_JUDGE if graders.judge is None else NO_OPPONENT})
+            unmatched = ITSELF if AGAINST in row.metadata else NO_OPPONENT
+            return Grade(missing={"win_rate": NO_JUDGE if graders.judge is None else unmatched})
         asked = str(row.messages[-1]["content"])
         replies = await both_orders(
             graders.judge,

@@ -11,6 +11,10 @@ from tpo.messages import Conversation
 
 # In a row's metadata: the answer that a response is held against.
 OPPONENT = "opponent"
+# The method whose answers these are, where they are not the published baseline's.
+AGAINST = "against"
+# Why a method has no number against itself.
+ITSELF = "is what the others are held against"
 
 
 async def both_orders(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from tpo.evals.estimates import Estimate, mean_of
+from tpo.evals.estimates import Estimate, mean_of, share_of
 from tpo.messages import Conversation
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ def averaged(columns: Sequence[Column], rows: Sequence[Row], grades: Mapping[str
         found = {id: grade.values[column.name] for id, grade in graded if column.name in grade.values}
         if found:
             values[column.name] = found
-            estimates[column.name] = mean_of(list(found.values()), column.scale)
+            numbers = list(found.values())
+            estimates[column.name] = share_of(numbers) if column.unit == "%" else mean_of(numbers, column.scale)
             # A query without a reason is one that the column is not about: an unsafe prompt, say.
             unread[column.name] = sum(column.name in grade.missing for _, grade in graded)
         else:
