@@ -94,6 +94,10 @@ def tasks(
     judge_model: Annotated[
         str | None, typer.Option(help="The judge's model, where several are served.", rich_help_panel=MEASURING)
     ] = None,
+    judge_max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Most tokens of its reply; each benchmark has its own limit.", rich_help_panel=MEASURING),
+    ] = None,
     held_out: Annotated[
         str | None,
         typer.Option(metavar="REWARD", help="A reward that only measures, as for --reward.", rich_help_panel=MEASURING),
@@ -169,6 +173,7 @@ def tasks(
         subset_seed=subset_seed,
         judge=judge,
         judge_model=judge_model,
+        judge_max_tokens=judge_max_tokens,
         held_out=resolve_reward(held_out, named=configured.rewards) if held_out is not None else None,
         against=against,
         parameters=parse_parameters(parameters or ()),

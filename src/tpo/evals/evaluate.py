@@ -67,6 +67,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         subset_seed: of their selection.
         judge: a judge, as `open_judge` takes it.
         judge_model: the judge's model there.
+        judge_max_tokens: most tokens of its reply, where the benchmarks would allow for more.
         held_out: a reward that only measures; a spec, or the reward.
         against: a method whose answers stand for the published baseline's.
         parameters: parameter counts by role, where the models' names do not have them.
@@ -80,6 +81,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     subset_seed: int = 0
     judge: str | None = None
     judge_model: str | None = None
+    judge_max_tokens: int | None = None
     held_out: Any = None
     against: str | None = None
     parameters: dict[str, float] = {}
@@ -182,7 +184,8 @@ class _Evaluating:
             held_out = await open_held_out(resolve_reward(wanted.held_out), scores, self._stack)
         if wanted.judge is not None:
             path = wanted.out / JUDGEMENTS
-            self._judge = await open_judge(wanted.judge, wanted.judge_model, path, self._stack, self._onlooker.note)
+            note, most = self._onlooker.note, wanted.judge_max_tokens
+            self._judge = await open_judge(wanted.judge, wanted.judge_model, path, self._stack, note, most)
         self._graders = Graders(self._judge, held_out, scorer)
 
     async def _task(self, benchmark: Benchmark) -> list[Cell] | None:

@@ -52,6 +52,7 @@ class Judging:
     Args:
         client: which model, and where; it is connected.
         path: the file of judgements.
+        most: most tokens of a reply, where the benchmarks would allow for more.
 
     Attributes:
         name: the judge's model.
@@ -63,7 +64,10 @@ class Judging:
         JournalError: the file cannot be read or written.
     """
 
-    def __init__(self, client: JudgeClient, path: Path) -> None:
+    def __init__(self, client: JudgeClient, path: Path, most: int | None = None) -> None:
+        if most is not None and most < 1:
+            raise InputError(f"The judge may say {most} tokens: at least one is needed.")
+        self._most = most
         self.name = str(client.model)
         self.usage = Usage()
         self.paid = 0
@@ -91,6 +95,7 @@ class Judging:
             RewardError: the judge refuses, or cannot be reached.
             JournalError: the disk does not take the judgement.
         """
+        max_tokens = min(max_tokens, self._most or max_tokens)
         whole = msgspec.json.encode([self.name, messages, max_tokens, logprobs])
         key = hashlib.blake2b(whole, digest_size=12).hexdigest()
         known = self._known.get(key)
@@ -126,7 +131,9 @@ class Judging:
         self._log.close()
 
 
-async def open_judge(spec: str, model: str | None, path: Path, stack: AsyncExitStack, on_note: Note) -> Judging:
+async def open_judge(
+    spec: str, model: str | None, path: Path, stack: AsyncExitStack, on_note: Note, most: int | None = None
+) -> Judging:
     """Connect to a judge.
 
     Args:
@@ -135,6 +142,7 @@ async def open_judge(spec: str, model: str | None, path: Path, stack: AsyncExitS
         path: the file of judgements.
         stack: closes what was opened.
         on_note: told in a line of what takes long.
+        most: most tokens of a reply, where the benchmarks would allow for more.
 
     Raises:
         InputError: the spec is none of these, or a model must be named.
@@ -152,7 +160,7 @@ async def open_judge(spec: str, model: str | None, path: Path, stack: AsyncExitS
         raise InputError(f"{spec!r} is no judge: give a URL such as http://localhost:8000/v1, or {EMBEDDED}.")
     stack.push_async_callback(client.aclose)
     await client.connect()
-    judging = Judging(client, path)
+    judging = Judging(client, path, most)
     stack.callback(judging.close)
     return judging
 
