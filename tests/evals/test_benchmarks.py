@@ -76,6 +76,32 @@ def test_missing_data_says_what_is_expected_and_where_to_have_it(name: str, tmp_
                        lines(tmp_path / "prompts.jsonl", {"x": 1}))  # fmt: skip
 
 
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_hub_is_asked_only_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def table_of(spec: str, split: str | None, spool: Path | None) -> None:
+        asked.append((spec, split))
+        raise InputError("the Hub was asked")
+
+    monkeypatch.setattr("tpo.evals.data.table_of", table_of)
+    benchmark = find_benchmark(name)
+    with pytest.raises(InputError, match="the Hub was asked"):
+        benchmark.rows(Source([f"{name}=hub:me/mine:config@test"]))
+    assert asked[-1] == ("me/mine:config", "test")
+    usual = name not in ("alpaca_eval", "arena_hard")
+    with pytest.raises(InputError, match="the Hub was asked" if usual else "does not have it as a table.*--data DIR"):
+        benchmark.rows(Source(["hub:"]))
+    assert usual == (asked[-1][0] != "me/mine:config")
+
+
+def test_mathematics_misses_its_package_before_anything_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tpo.rewards.verifiers.maths.find_spec", lambda name: None)
+    for name in ("math500", "gsm8k"):
+        with pytest.raises(InputError, match="math-verify"):
+            find_benchmark(name).rows(published(name))
+
+
 def test_places() -> None:
     with pytest.raises(InputError, match="names no place"):
         Source(["xstest="])

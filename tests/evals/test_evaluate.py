@@ -80,9 +80,7 @@ async def whole(folder: Path, data: Path, server: Counting, **more: Any) -> Eval
     tasks = more.pop("tasks", ["xstest", "ifeval", "beavertails", "arena_hard", "mt_bench"])
     methods = more.pop("methods", ["sample", "tpo"])
     wanted = Wanted(tasks=tasks, methods=methods, out=folder, data=[str(data)], **more)
-    found = await evaluate(wanted, options(server))
-    assert found is not None
-    return found
+    return await evaluate(wanted, options(server))
 
 
 async def test_all_numbers_of_an_evaluation(tmp_path: Path, data: Path) -> None:

@@ -179,11 +179,12 @@ def tasks(
         parameters=parse_parameters(parameters or ()),
     )
     running = RunOptions(concurrency=concurrency, patience=patience, retry_failed=retry_failed)
-    evaluation = asyncio.run(_evaluate(wanted, options, running, quiet))
-    if evaluation is None:
+    try:
+        evaluation = asyncio.run(_evaluate(wanted, options, running, quiet))
+    except KeyboardInterrupt:
         if not quiet:
             note("interrupted: the same command goes on.")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(INTERRUPTED) from None
     write_tables(evaluation, out, details=details)
     if as_json:
         print_json(msgspec.to_builtins(evaluation))
@@ -193,12 +194,13 @@ def tasks(
         raise typer.Exit(PARTLY_FAILED)
 
 
-async def _evaluate(wanted: Wanted, options: Options, running: RunOptions, quiet: bool) -> Evaluation | None:
+async def _evaluate(wanted: Wanted, options: Options, running: RunOptions, quiet: bool) -> Evaluation:
     from tpo.cli.eval_progress import EvalProgress
     from tpo.evals.evaluate import evaluate
 
     progress = EvalProgress(stderr, quiet)
-    with interruptible(progress.stop), progress:
+    # Runs and judgements are written down as they come: cutting everything short loses nothing that was paid for.
+    with interruptible(lambda: False), progress:
         return await evaluate(wanted, options, running, progress)
 
 

@@ -18,7 +18,7 @@ from tpo.scheduling.fleet import Fleet
 
 
 class EvalProgress(Onlooker):
-    """Tells how far all runs are together, and can break them off.
+    """Tells how far all runs are together.
 
     Args:
         console: where to.
@@ -52,13 +52,6 @@ class EvalProgress(Onlooker):
         run = _Run(self)
         self._runs.append(run)
         return run
-
-    def stop(self) -> bool:
-        """Break all runs off; false where none is under way."""
-        runners = [run.runner for run in self._runs if run.runner is not None]
-        for runner in runners:
-            runner.stop()
-        return bool(runners)
 
     def line(self) -> str:
         """How far it is."""

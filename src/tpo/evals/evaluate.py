@@ -88,7 +88,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Onlooker:
-    """Looks on while an evaluation goes; the command line shows it, and can break it off."""
+    """Looks on while an evaluation goes."""
 
     def note(self, line: str) -> None:
         """Told in a sentence of what a user should know."""
@@ -100,7 +100,7 @@ class Onlooker:
 
 async def evaluate(
     wanted: Wanted, options: Options, running: RunOptions | None = None, onlooker: Onlooker | None = None
-) -> Evaluation | None:
+) -> Evaluation:
     """Run methods on benchmarks, and grade what they answer; the same call goes on where the last one stopped.
 
     Args:
@@ -110,7 +110,7 @@ async def evaluate(
         onlooker: looks on.
 
     Returns:
-        The evaluation, which is also in OUT/eval.json; None where it was broken off.
+        The evaluation, which is also in OUT/eval.json. Cancelling breaks it off; what was done is kept.
 
     Raises:
         InputError: what was given cannot be used, or the directory holds another evaluation.
@@ -151,13 +151,11 @@ class _Evaluating:
         spec = specified({**self._options, "method": preset.method, **own})  # type: ignore[typeddict-item]
         return msgspec.structs.replace(spec, check=False)  # the one reward of all is checked once
 
-    async def run(self) -> Evaluation | None:
+    async def run(self) -> Evaluation:
         for name, rows in self._rows.items():
             self._write_rows(self._wanted.out / name, rows)
         await self._open()
         finished = await together([self._task(benchmark) for benchmark in self._benchmarks])
-        if any(cells is None for cells in finished):
-            return None
         evaluation = self._evaluation([cell for cells in finished for cell in cells])
         write_json(self._wanted.out / EVALUATION, evaluation)
         return evaluation
@@ -188,12 +186,10 @@ class _Evaluating:
             self._judge = await open_judge(wanted.judge, wanted.judge_model, path, self._stack, note, most)
         self._graders = Graders(self._judge, held_out, scorer)
 
-    async def _task(self, benchmark: Benchmark) -> list[Cell] | None:
-        """All methods on one benchmark; None where they were broken off."""
+    async def _task(self, benchmark: Benchmark) -> list[Cell]:
+        """All methods on one benchmark."""
         rows = self._rows[benchmark.name]
         runs = await together([self._answer(benchmark, preset.label, rows) for preset in self._presets])
-        if any(report.stopped for reports in runs for report in reports):
-            return None
         folders = [self._wanted.out / benchmark.name / preset.label for preset in self._presets]
         asked = {folder.name: [*rows, *_second_turns(benchmark, folder, rows)] for folder in folders}
         given = {folder.name: responses_in(folder) | responses_in(folder / SECOND_TURNS) for folder in folders}
@@ -212,7 +208,7 @@ class _Evaluating:
         """The runs of one method on one benchmark."""
         folder = self._wanted.out / benchmark.name / label
         reports = [await self._run(folder.parent / ROWS, folder, benchmark.name, label)]
-        second = [] if reports[0].stopped else _second_turns(benchmark, folder, rows)
+        second = _second_turns(benchmark, folder, rows)
         if second:
             self._write_rows(folder / SECOND_TURNS, second)
             place = folder / SECOND_TURNS
