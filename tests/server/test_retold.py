@@ -207,3 +207,18 @@ async def test_one_prompt_that_fails_while_others_stream_is_told_in_the_stream()
     assert reply.status == 200
     assert {"error": {"message": "Too much."}} in reply.data
     assert reply.data[0]["choices"][0]["text"] == "fine"
+
+
+async def test_an_error_that_the_app_raises_is_raised() -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise LookupError("not there")
+
+    with pytest.raises(LookupError, match="not there"):
+        await call(Retold(broken, CompletionsWords), {"model": "m", "prompt": ["a", "b"]})
+
+
+async def test_what_is_null_was_not_asked_for() -> None:
+    chat = Chat(completion("Hello"))
+    await call(Retold(chat, CompletionsWords), {"model": "m", "prompt": "Hi", "n": None, "stop": None})
+    await call(Retold(chat, ResponsesWords), {"model": "m", "input": "Hi", "temperature": None, "stop": None})
+    assert [sorted(body) for body in chat.bodies] == [["messages", "model"]] * 2

@@ -148,9 +148,12 @@ async def retell(app: App, words: Words, scope: Scope, receive: Receive, send: S
     out = _Out(send, words)
     answers = [out.answer(place) for place in range(len(words.asked))]
     async with watched(receive) as gone:
-        async with asyncio.TaskGroup() as tasks:
-            for body, answer in zip(words.asked, answers, strict=True):
-                tasks.create_task(ask(app, scope, body, gone, answer.hear))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for body, answer in zip(words.asked, answers, strict=True):
+                    tasks.create_task(ask(app, scope, body, gone, answer.hear))
+        except ExceptionGroup as group:  # who handles the app's errors knows them as they are
+            raise group.exceptions[0] from None
         if gone.is_set():
             return
     await out.finish(answers)

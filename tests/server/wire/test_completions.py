@@ -63,6 +63,7 @@ def test_each_prompt_is_a_chat_and_unknown_fields_stay() -> None:
         ({"suffix": "end"}, "suffix"),
         ({"best_of": 3}, "best_of"),
         ({"n": 0}, "n"),
+        ({"n": 129}, "n"),
         ({"logprobs": 99}, "logprobs"),
     ],
 )

@@ -137,6 +137,7 @@ def test_items_become_the_messages_of_a_chat() -> None:
         ({"truncation": "auto"}, "truncation", "shorten"),
         ({"input": []}, "input", "does not fit"),
         ({"input": 3}, "input", "does not fit"),
+        ({"input": [{"type": "reasoning", "summary": []}]}, "input", "nothing to answer"),
         ({"input": ["x"]}, "input[0]", "no object"),
         ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role", "does not fit"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]", "send the item itself"),

@@ -27,7 +27,7 @@ class CompletionsRequest(msgspec.Struct, kw_only=True):
     model: str
     prompt: str | Annotated[list[str], Meta(min_length=1, max_length=MOST_PROMPTS)]
     echo: bool | None = None
-    n: Annotated[int, Meta(ge=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
@@ -73,7 +73,7 @@ def chat_bodies(asked: CompletionsRequest, body: Mapping[str, Any]) -> list[dict
         body: the JSON object that it was read from; fields that are unknown here are kept.
     """
     ours = {"prompt", "echo", "logprobs", "suffix", "best_of", "stream_options"}
-    fields = {key: value for key, value in body.items() if key not in ours}
+    fields = {key: value for key, value in body.items() if key not in ours and value is not None}
     if asked.logprobs is not None:
         fields |= {"logprobs": True, "top_logprobs": asked.logprobs}
     if asked.stream:

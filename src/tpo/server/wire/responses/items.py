@@ -54,6 +54,8 @@ def messages_of(given: str | Sequence[Any], instructions: str | None) -> Convers
         return [*chat, {"role": "user", "content": given}]
     for position, item in enumerate(given):
         _add(chat, item, f"input[{position}]")
+    if not chat:
+        raise refused("input", "holds nothing to answer: only what was thought before")
     return chat
 
 

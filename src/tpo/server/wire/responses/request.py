@@ -114,7 +114,7 @@ def chat_body(asked: ResponsesRequest, body: dict[str, Any]) -> dict[str, Any]:
         BadRequest: items, tools or the format are of a kind that is not served here.
     """
     known = {*ResponsesRequest.__struct_fields__, *_REFUSED}
-    chat = {key: value for key, value in body.items() if key not in known}
+    chat = {key: value for key, value in body.items() if key not in known and value is not None}
     chat |= {"model": asked.model, "messages": messages_of(asked.input, asked.instructions)}
     chat |= {key: value for key in _SAME if (value := getattr(asked, key)) is not None}
     if asked.max_output_tokens is not None:
