@@ -15,7 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tpo.checks.pairs import Pair, agreement, agreement_of_length, difference, read_pairs, share
+from tpo.checks.pairs import agreement, agreement_of_length, difference, share
+from tpo.checks.preferences import Pair, read_pairs
 from tpo.rewards.resolve import AnyReward, resolve_reward
 
 FILES = {

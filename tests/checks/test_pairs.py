@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from fakes import FakeReward
-from tpo.checks.pairs import agreement, agreement_of_length, difference, read_pairs, share
+from tpo.checks.pairs import agreement, agreement_of_length, difference, share
+from tpo.checks.preferences import read_pairs
 from tpo.errors import InputError
 
 ROWS: list[dict[str, Any]] = [

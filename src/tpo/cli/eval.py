@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tpo.cli import judge
 from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, print_answer, print_json, reporting, stderr
 from tpo.cli.interrupts import interruptible
 from tpo.cli.options import METHOD, OUTPUT, search_options, takes_search_flags
@@ -48,7 +49,7 @@ class _TasksUnlessNamed(TyperGroup):
 app = typer.Typer(
     cls=_TasksUnlessNamed,
     help="Evaluate: `tpo eval TASK… --method tpo --method sample --data DIR --out OUT` makes one table of methods and "
-    "benchmarks. `tpo eval tasks --help` has its options.",
+    "benchmarks; `tpo eval tasks --help` has its options. `tpo eval judge` says how far to trust a judge or a reward.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -205,3 +206,4 @@ async def _evaluate(wanted: Wanted, options: Options, running: RunOptions, quiet
 
 
 app.command(TASKS, context_settings=FROM_ENVIRONMENT)(tasks)
+app.command("judge")(judge.judge)

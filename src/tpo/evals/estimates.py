@@ -65,9 +65,18 @@ def share_of(values: Sequence[float]) -> Estimate:
     Raises:
         InputError: as `mean_of`.
     """
+    return wilson_of(values) if all(value in (0.0, 1.0) for value in values) else mean_of(values)
+
+
+def wilson_of(values: Sequence[float]) -> Estimate:
+    """The mean of values from 0 to 1, in percent, with Wilson's interval.
+
+    Where some are one half (a tie) it is a little too wide, for they spread less than 0 and 1 would.
+
+    Raises:
+        InputError: as `mean_of`.
+    """
     plain = mean_of(values)
-    if not all(value in (0.0, 1.0) for value in values):
-        return plain
     count, share = len(values), plain.value / 100
     weight = Z95**2 / count
     centre = (share + weight / 2) / (1 + weight)

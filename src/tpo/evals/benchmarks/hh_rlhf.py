@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from tpo.dialogues import dialogue
 from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Row
 from tpo.evals.benchmarks.rewarded import Rewarded, reward_columns
@@ -19,8 +18,6 @@ DATA = Published(
     "Anthropic/hh-rlhf@test",
     several=True,
 )
-_TURN = re.compile(r"\n\n(Human|Assistant):[ ]?")
-_ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 class HhRlhf(Rewarded):
@@ -40,25 +37,13 @@ class HhRlhf(Rewarded):
         return chosen(rows, limit, seed)
 
 
-def query_in(dialogue: str) -> Conversation:
+def query_in(text: str) -> Conversation:
     """The messages of a dialogue up to where the last answer begins.
 
     Args:
-        dialogue: as published: turns that begin with "Human:" and "Assistant:", each after an empty line.
+        text: a dialogue as published.
 
     Raises:
         InputError: it is no such dialogue.
     """
-    before, *parts = _TURN.split(dialogue)
-    messages: Conversation = []
-    for speaker, text in zip(parts[::2], parts[1::2], strict=True):
-        role = _ROLES[speaker]
-        if messages and messages[-1]["role"] == role:  # a person may write twice before there is an answer
-            messages[-1]["content"] += f"\n\n{text.strip()}"
-        elif messages or role == "user":
-            messages.append({"role": role, "content": text.strip()})
-    if messages and messages[-1]["role"] == "assistant":
-        messages.pop()
-    if before.strip() or not messages or not messages[-1]["content"]:
-        raise InputError(f"{dialogue[:60]!r} is no dialogue that begins with a person and ends with an answer.")
-    return messages
+    return dialogue(text)[0]

@@ -1,0 +1,158 @@
+"""How far to trust a judge or a reward: held against what people preferred.
+
+A judge is asked about every pair in both orders; its verdict is what both together say. A reward sees one answer at a
+time, so that order cannot matter. Preferring the longer answer is measured beside both: on most published sets it
+agrees with people more often than not, and whoever does no better has learned nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from tpo.checks.pairs import agrees, length_gap, score_gaps, verdict
+from tpo.checks.preferences import Pair
+from tpo.engine.calls import together
+from tpo.evals.benchmarks.protocol import Judge
+from tpo.evals.estimates import gap_of, wilson_of
+from tpo.evals.evaluation import Number, number_of
+from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
+from tpo.rewards.judges.wording import Wording
+from tpo.rewards.protocol import PoolReward, Reward
+
+
+class Opinion(NamedTuple):
+    """What is said of a pair.
+
+    Attributes:
+        first: 1 where the first answer is preferred, 0 the second, one half for a tie; None where nothing is said.
+        swapped: the same, asked with the second answer in front; None where nothing is said, or order has no meaning.
+        ordered: whether the order could matter.
+    """
+
+    first: float | None
+    swapped: float | None
+    ordered: bool
+
+    @property
+    def both(self) -> float:
+        """What both orders together say: 1, 0, or one half where they contradict each other or say nothing."""
+        told = [one for one in (self.first, self.swapped) if one is not None]
+        return verdict(sum(told) / len(told) - 0.5) if told else 0.5
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """A judge or reward on one set of preferences; numbers are percent.
+
+    Attributes:
+        pairs: pairs with a preference.
+        ties: pairs that people called a tie.
+        agreement: share of preferences that it shares; no verdict, or one that turns with the order, counts half.
+        length: the same for preferring the longer answer.
+        above_length: how far the first is above the second, paired.
+        alike_pairs: pairs whose lengths are within 20 %.
+        alike: agreement on these, where length helps little.
+        on_ties: share of the ties that it calls a tie as well, in so many words or by contradicting itself.
+        flips: share of pairs on which the verdict changed with the order; None for a reward.
+        first_place: share of verdicts that went to the answer shown first, a tie counting half; 50 is fair.
+        longer_against_people: how often it prefers the longer answer where people prefer the shorter.
+        shorter_against_people: how often it prefers the shorter answer where people prefer the longer. The first being
+            larger than this is a liking for length.
+        unread: verdicts that could not be read, or scores that are missing.
+    """
+
+    pairs: int
+    ties: int
+    agreement: Number | None
+    length: Number | None
+    above_length: Number | None
+    alike_pairs: int
+    alike: Number | None
+    on_ties: Number | None
+    flips: Number | None
+    first_place: Number | None
+    longer_against_people: Number | None
+    shorter_against_people: Number | None
+    unread: int
+
+
+async def judged(judge: Judge, pairs: Sequence[Pair], wording: Wording, tokens: int = VERDICT_TOKENS) -> list[Opinion]:
+    """Ask a judge about all pairs, in both orders, as a pairwise judge that steers is asked.
+
+    Args:
+        judge: whom to ask.
+        pairs: what about.
+        wording: the pairwise question.
+        tokens: most tokens of a reply, thinking included.
+
+    Raises:
+        RewardError: it refuses, or cannot be reached.
+    """
+
+    async def one(pair: Pair) -> Opinion:
+        orders = ((pair.first, pair.second), (pair.second, pair.first))
+        said = [
+            judge.ask(wording.messages(pair.query, answer_a=a, answer_b=b), tokens, logprobs=True) for a, b in orders
+        ]
+        games = [game_of(reply).won for reply in await together(said)]
+        first, swapped = (None if won is None else verdict(won - 0.5) for won in games)
+        return Opinion(first, None if swapped is None else 1.0 - swapped, True)
+
+    return await together([one(pair) for pair in pairs])
+
+
+async def scored(reward: Reward | PoolReward, pairs: Sequence[Pair]) -> list[Opinion]:
+    """Score all pairs.
+
+    Raises:
+        RewardError: the reward failed.
+    """
+    gaps = await score_gaps(reward, pairs)
+    return [Opinion(verdict(gap) if gap == gap else None, None, False) for gap in gaps]
+
+
+def quality(pairs: Sequence[Pair], opinions: Sequence[Opinion]) -> Quality:
+    """Hold opinions against people.
+
+    Args:
+        pairs: with what people said, ties included.
+        opinions: one for each.
+    """
+    told = [(pair, one) for pair, one in zip(pairs, opinions, strict=True) if not pair.tied]
+    ties = [one for pair, one in zip(pairs, opinions, strict=True) if pair.tied]
+    ours = [agrees(one.both, pair) for pair, one in told]
+    length = [agrees(verdict(length_gap(pair)), pair) for pair, _ in told]
+    alike = [hit for hit, (pair, _) in zip(ours, told, strict=True) if pair.alike_in_length]
+    for_shorter = [1.0 - hit for hit, longer in zip(ours, length, strict=True) if longer == 0.0]
+    for_longer = [1.0 - hit for hit, longer in zip(ours, length, strict=True) if longer == 1.0]
+    ordered = [one for one in opinions if one.ordered]
+    return Quality(
+        pairs=len(told),
+        ties=len(ties),
+        agreement=_share(ours),
+        length=_share(length),
+        above_length=number_of(gap_of(ours, length)) if ours else None,
+        alike_pairs=len(alike),
+        alike=_share(alike),
+        on_ties=_share(float(one.both == 0.5 and one.first is not None) for one in ties),
+        flips=_share(
+            float(one.first != one.swapped) for one in ordered if one.first is not None and one.swapped is not None
+        ),
+        first_place=_share(place for one in ordered for place in _for_first_place(one)),
+        longer_against_people=_share(for_shorter),
+        shorter_against_people=_share(for_longer),
+        unread=sum((one.first is None) + (one.ordered and one.swapped is None) for one in opinions),
+    )
+
+
+def _for_first_place(one: Opinion) -> list[float]:
+    """1 for each verdict that went to the answer shown first."""
+    swapped = None if one.swapped is None else 1.0 - one.swapped
+    return [won for won in (one.first, swapped) if won is not None]
+
+
+def _share(values: Iterable[float]) -> Number | None:
+    counted = list(values)
+    return number_of(wilson_of(counted)) if counted else None
