@@ -117,7 +117,7 @@ async def test_missing_scores_are_counted() -> None:
 
 
 async def test_agreement_where_lengths_are_alike() -> None:
-    pairs = [pair(GOOD, "others", 1.0), pair("bad", "good and much longer", 1.0)]
+    pairs = [pair(GOOD, "others", 1.0), pair(BAD, f"{GOOD} and much longer", 1.0)]
     found = quality(pairs, await scored(FakeReward(lambda text: float(GOOD in text)), pairs))
     assert (found.alike_pairs, found.ties, found.on_ties) == (1, 0, None)
     assert found.alike is not None
