@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tpo.cli import align, check, config, export, replay, run, runs, show
+from tpo.cli import align, check, config, export, replay, report, run, runs, show
 from tpo.cli import eval as evaluation
 from tpo.cli.console import reporting, stderr
 from tpo.config import load_config
@@ -36,6 +36,7 @@ app.add_typer(evaluation.app, name="eval")
 app.command("show")(show.show)
 app.command("runs")(runs.runs)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.command("replay")(replay.replay)
 app.command("config")(config.config)
 
