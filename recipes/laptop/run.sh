@@ -1,0 +1,15 @@
+#!/bin/sh
+# All benchmarks, figures and a judge's quality on the built-in model: from the project's root, recipes/laptop/run.sh [OUT]
+set -eu
+here=recipes/laptop
+out=${1:-evals/laptop}
+
+tpo --config $here/tpo.toml eval \
+  alpaca_eval arena_hard hh_rlhf beavertails xstest math500 ifeval mt_bench gsm8k \
+  --data $here/data --against sample \
+  --method sample --method best-of-6 --method revision --method tpo \
+  --out "$out"
+
+tpo report "$out"
+
+tpo eval judge $here/pairs.jsonl --reward surface
