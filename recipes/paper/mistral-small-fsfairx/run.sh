@@ -1,0 +1,38 @@
+#!/bin/sh
+# From the project's root, with serve.sh running and TPO_JUDGE_API_KEY set: recipes/paper/mistral-small-fsfairx/run.sh DATA [OUT]
+set -eu
+data=$1
+out=${2:-evals/mistral-small-fsfairx}
+config=recipes/paper/mistral-small-fsfairx/tpo.toml
+
+tpo check --policy http://localhost:8000/v1 --reward vllm:http://localhost:8001
+
+tpo --config $config eval alpaca_eval arena_hard beavertails xstest math500 \
+  --data "$data" --data beavertails=hub: \
+  --method sample --method best-of-n --method revision --method tpo \
+  --out "$out/benchmarks"
+
+# The paper draws 500 dialogues.
+tpo --config $config eval hh_rlhf \
+  --data hh_rlhf=hub: --limit 500 \
+  --method sample --method best-of-n --method revision --method tpo \
+  --out "$out/hh_rlhf"
+
+tpo report "$out/benchmarks"
+tpo report "$out/hh_rlhf"
+
+# Figure 6: 100 prompts each, against best-of-30 and best-of-60. The report has equal tokens and equal seconds as well.
+tpo --config $config eval alpaca_eval arena_hard hh_rlhf \
+  --data "$data" --data hh_rlhf=hub: --limit 100 \
+  --method best-of-30 --method best-of-60 --method tpo --against best-of-60 \
+  --out "$out/best-of-n"
+
+tpo report "$out/best-of-n"
+
+# Figures 3, 4 and 5: curves over five steps, against Revision, and width.
+tpo --config $config eval hh_rlhf \
+  --data hh_rlhf=hub: --limit 500 \
+  --method tpo-d5-n5 --method revision-d5-n5 --method tpo-d5-n10 --method tpo-d2-n15 --method tpo-d3-n10 \
+  --out "$out/curves"
+
+tpo report "$out/curves"
