@@ -252,3 +252,11 @@ async def test_failed_queries_are_left_out(tmp_path: Path) -> None:
 
     run = await synthetic(tmp_path, "one", failing("Zebras"))
     assert "q1" not in only(read_groups(run)).runs[0].queries
+
+
+def test_every_run_has_a_name_of_its_own() -> None:
+    runs = [made(path, {}) for path in ("a/x", "b/x", "b/y")] + [made("c", {}, models={"policy": "n-7B"})]
+    names = Group("d", "r", [*runs, made("e", {}, method="revision")]).names()
+    assert len(set(names.values())) == 5
+    assert names[Path("c")] == "TPO D1-N2, n-7B"
+    assert names[Path("e")] == "Revision D1-N2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from pathlib import Path
@@ -150,6 +151,17 @@ def test_forms_with_ties_and_dialogues(tmp_path: Path) -> None:
     assert first.first == "A1"
     assert second.first == "A1\n\n[user] Q2\n\nA2"
     assert [one.tied for one in read_pairs(path)] == [False] * 3
+
+
+def test_gzipped_files_are_read(tmp_path: Path) -> None:
+    row = {"chosen": "\n\nHuman: Hi.\n\nAssistant: Yes.", "rejected": "\n\nHuman: Hi.\n\nAssistant: No."}
+    path = tmp_path / "test.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(row).encode()))
+    assert preference_files(tmp_path) == [path]
+    assert [one.second for one in read_pairs(path)] == ["No."]
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_pairs(path)
 
 
 def test_folders_are_looked_through_for_what_holds_preferences(tmp_path: Path) -> None:

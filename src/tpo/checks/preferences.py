@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,8 +48,8 @@ def read_pairs(path: Path, *, ties: bool = False) -> list[Pair]:
     """Read human preferences.
 
     Args:
-        path: JSON Lines or a JSON list, in one of the published forms: chosen and rejected answers with a prompt;
-            HH-RLHF (whole dialogues as chosen and rejected); LLMBar (input, output_1, output_2, label 1 or 2);
+        path: JSON Lines or a JSON list, gzipped or not, in one of the published forms: chosen and rejected answers
+            with a prompt; HH-RLHF (whole dialogues as both); LLMBar (input, output_1, output_2, label 1 or 2);
             PandaLM (three annotators, the majority counts); Auto-J (prompt, response 1, response 2, label 0, 1 or 2);
             HHH as prometheus-eval wraps it (chosen_instruction, rejected_instruction); MT-Bench's human judgements
             (conversation_a, conversation_b, winner, turn), of which every vote is a pair.
@@ -93,8 +95,9 @@ def _holds_pairs(path: Path) -> bool:
 
 def _rows(path: Path) -> list[Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"The pairs {path} cannot be read: {error}.") from error
     try:
         if text.lstrip().startswith("["):

@@ -9,7 +9,7 @@ from tpo.evals.estimates import mean_of
 from tpo.evals.figures.material import Group, Run
 from tpo.evals.figures.plot import Band, Plot, draw_band, draw_level, legend, new_figure
 
-NEEDS = "a run with steps: --method tpo or revision, --depth 1 or more"
+NEEDS = "a run with steps: --method tpo or revision, --depth 1 or more, and queries that all runs answered"
 
 
 def curves(group: Group) -> Plot | None:

@@ -130,9 +130,13 @@ class Group(NamedTuple):
         return sorted(id for id, _ in set.intersection(*asked)) if asked else []
 
     def names(self) -> dict[Path, str]:
-        """A label for each run; those that would share one get their policy, then their folder, behind it."""
+        """A label for each run; those that would share one get their policy behind it, then their folder, then a
+        number."""
         named = {run.path: run.label for run in self.runs}
-        for more in ({run.path: run.policy for run in self.runs}, {run.path: run.path.name for run in self.runs}):
+        policies = {run.path: run.policy for run in self.runs}
+        folders = {run.path: run.path.name for run in self.runs}
+        numbers = {run.path: str(number) for number, run in enumerate(self.runs, 1)}
+        for more in (policies, folders, numbers):
             labels = list(named.values())
             named = {
                 path: f"{label}, {more[path]}" if labels.count(label) > 1 else label for path, label in named.items()

@@ -10,7 +10,7 @@ from tpo.evals.figures.curves import band_of
 from tpo.evals.figures.material import Group, Query, Run
 from tpo.evals.figures.plot import Band, Plot, draw_band, legend, new_figure
 
-NEEDS = "a run of width 2 or more"
+NEEDS = "a run of width 2 or more, and queries that all such runs answered"
 
 
 def scaling(group: Group) -> Plot | None:
