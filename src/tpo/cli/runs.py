@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,10 +28,12 @@ def runs(
     """List the runs in directories, with what each is and how it stands."""
     from rich.console import Console
 
+    from tpo.runs.listing import outline
+
     where = directories or [Path()]
     found = sorted(_all(where), key=lambda one: one.identity.began)
     if as_json:
-        print_json([_plain(one) for one in found])
+        print_json([outline(one) for one in found])
     elif found:
         Console(highlight=False).print(_table(found))
     else:
@@ -39,44 +41,15 @@ def runs(
 
 
 def _all(directories: Iterable[Path]) -> Iterator[Standing]:
-    from tpo.errors import InputError, TPOError
-    from tpo.runs.directory import IDENTITY
+    from tpo.errors import TPOError
+    from tpo.runs.listing import run_directories
     from tpo.runs.standing import standing
 
-    seen = set()
-    for directory in directories:
+    for path in run_directories(directories):
         try:
-            below = sorted(one for one in directory.iterdir() if one.is_dir())
-        except OSError as error:
-            raise InputError(f"{directory} cannot be read: {error.strerror}.") from error
-        for path in (directory, *below):
-            if path.resolve() in seen or not (path / IDENTITY).is_file():
-                continue
-            seen.add(path.resolve())
-            try:
-                yield standing(path)
-            except TPOError as error:  # one damaged run does not hide the others
-                note(str(error))
-
-
-def _plain(one: Standing) -> dict[str, Any]:
-    recipe, summary = one.identity.recipe, one.summary
-    return {
-        "directory": str(one.directory),
-        "data": one.identity.data,
-        "method": recipe.get("method"),
-        "width": recipe.get("width"),
-        "depth": recipe.get("depth"),
-        "policy": (recipe.get("models") or {}).get("policy"),
-        "reward": recipe.get("reward"),
-        "done": summary.done + summary.failed,
-        "total": summary.total if one.counted else None,
-        "failed": summary.failed,
-        "first_reward": summary.first.value if summary.first else None,
-        "answer_reward": summary.reward.value if summary.reward else None,
-        "began": one.identity.began,
-        "state": str(one.state),
-    }
+            yield standing(path)
+        except TPOError as error:  # one damaged run does not hide the others
+            note(str(error))
 
 
 def _table(found: Iterable[Standing]) -> Table:
@@ -84,10 +57,12 @@ def _table(found: Iterable[Standing]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from tpo.runs.listing import outline
+
     table = Table(box=box.SIMPLE, show_edge=False)
     for heading in ("directory, data", "method", "policy, reward", "done", "reward", "state, begun"):
         table.add_column(heading, justify="right" if heading == "done" else "left", overflow="fold")
-    for row in map(_plain, found):
+    for row in map(outline, found):
         total = "?" if row["total"] is None else row["total"]
         failed = [f"{row['failed']} failed"] if row["failed"] else []
         rewards = [row["first_reward"], row["answer_reward"]]

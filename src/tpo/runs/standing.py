@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tpo.errors import InputError
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import LOCK, Identity, RunDirectory
 from tpo.runs.stories import open_run
-from tpo.runs.summary import Summary, summarize
+from tpo.runs.summary import Count, Summary, summary_of
 
 
 class State(StrEnum):
@@ -46,8 +47,24 @@ class Standing(msgspec.Struct, frozen=True):
     state: State
 
 
-def standing(path: Path) -> Standing:
+def counted(directory: RunDirectory) -> Count:
+    """Count the answers of a run, which reads all of them.
+
+    Raises:
+        JournalError: they are damaged.
+    """
+    count = Count()
+    for answer in read_answers(directory.answers):
+        count.take(answer)
+    return count
+
+
+def standing(path: Path, count: Callable[[RunDirectory], Count] = counted) -> Standing:
     """See how a run stands.
+
+    Args:
+        path: the run's directory.
+        count: counts its answers, where no current summary is written down; whoever keeps count need not read them.
 
     Raises:
         InputError: this is no run.
@@ -58,23 +75,23 @@ def standing(path: Path) -> Standing:
     if identity is None:
         raise InputError(f"{path} is no directory of a run any more.")
     running = at_work(path)  # before the answers are counted: a run that ends meanwhile is only told as running
-    summary, counted = _summary(directory)
+    summary, known = _summary(directory, count)
     if running:
         state = State.RUNNING
-    elif summary.left or not counted:
+    elif summary.left or not known:
         state = State.UNFINISHED
     else:
         state = State.FAILED if summary.failed else State.FINISHED
-    return Standing(path, identity, summary, counted, state)
+    return Standing(path, identity, summary, known, state)
 
 
-def _summary(directory: RunDirectory) -> tuple[Summary, bool]:
+def _summary(directory: RunDirectory, count: Callable[[RunDirectory], Count]) -> tuple[Summary, bool]:
     """What a run has come to, and whether all its queries are counted."""
     written, current = _written(directory)
     if written is not None and current:
         return written, True
     bad_rows = written.bad_rows if written is not None else 0
-    summary = summarize(read_answers(directory.answers), 0, bad_rows, directory.seconds())
+    summary = summary_of(count(directory), 0, bad_rows, directory.seconds())
     over = summary.done + summary.failed
     total = max(written.total, over) if written is not None else over
     return msgspec.structs.replace(summary, total=total, left=total - over), written is not None

@@ -31,7 +31,8 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Line)
 _BEGINNING = b'{"key":"'
 KEY_LENGTH = 16
-_KEY = slice(len(_BEGINNING), len(_BEGINNING) + KEY_LENGTH)
+# Where in a line the key is.
+KEY = slice(len(_BEGINNING), len(_BEGINNING) + KEY_LENGTH)
 
 
 class RunJournal:
@@ -79,12 +80,13 @@ class _Part:
         """The file belongs to the run."""
 
 
-def read_lines(path: Path, wanted: Callable[[str], bool]) -> Iterator[Line]:
+def read_lines(path: Path, wanted: Callable[[str], bool], span: tuple[int, int | None] = (0, None)) -> Iterator[Line]:
     """The lines of the queries that are wanted, in their order; a torn last line is left out.
 
     Args:
         path: a run's journal; none at all where there is no such file.
         wanted: whether a key's lines are wanted.
+        span: the place of the first line, and of the one after the last, in bytes; the whole file unless given.
 
     Raises:
         JournalError: the file cannot be read, or is no journal; the message names the line.
@@ -93,15 +95,18 @@ def read_lines(path: Path, wanted: Callable[[str], bool]) -> Iterator[Line]:
         return
     try:
         with path.open("rb") as file:
+            at = file.seek(span[0])
             for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
+                if not line.endswith(b"\n") or (span[1] is not None and at >= span[1]):
                     return
-                if line.startswith(_BEGINNING) and not wanted(line[_KEY].decode("ascii", "replace")):
+                at += len(line)
+                if line.startswith(_BEGINNING) and not wanted(line[KEY].decode("ascii", "replace")):
                     continue
                 try:
                     yield _decoder.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise JournalError(f"{path}, line {number}: this is no record of a run ({error}).") from error
+                    where = f"{path}, line {number}" + (f" after byte {span[0]}" if span[0] else "")
+                    raise JournalError(f"{where}: this is no record of a run ({error}).") from error
     except OSError as error:
         raise JournalError(f"The journal {path} cannot be read: {error.strerror}.") from error
 

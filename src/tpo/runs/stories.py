@@ -20,9 +20,8 @@ from tpo.errors import InputError, JournalError
 from tpo.runs.answers import Answer, read_answers
 from tpo.runs.directory import IDENTITY, RunDirectory
 from tpo.runs.finding import Finding, near
-from tpo.runs.store import KEY_LENGTH, read_lines
+from tpo.runs.store import KEY, read_lines
 
-_KEY = slice(len('{"key":"'), len('{"key":"') + KEY_LENGTH)
 _ENDED = b'","record":{"record":"ended"'
 
 
@@ -90,7 +89,7 @@ def story(path: Path, id: str) -> Story:
     ids = []
     for answer in read_answers(directory.answers):
         if answer.id == id:
-            return _told(id, answer.key, _records(directory.journal, answer), answer)
+            return story_of(directory, answer)
         ids.append(answer.id)
     finding = Finding(id)
     for line in read_lines(directory.journal, finding.wanted):
@@ -98,6 +97,25 @@ def story(path: Path, id: str) -> Story:
     if finding.key is None:
         raise InputError(f"{path} has begun no query {id!r}{near(id, [*ids, *finding.others])}.")
     return _told(id, finding.key, finding.records, None)
+
+
+def story_of(directory: RunDirectory, answer: Answer, span: tuple[int, int | None] = (0, None)) -> Story:
+    """The story of a query that is over.
+
+    Args:
+        directory: the run's directory.
+        answer: the query's line in answers.jsonl.
+        span: where in the journal its records are, as `read_lines` takes it; the whole file unless given.
+
+    Raises:
+        JournalError: the journal is damaged.
+    """
+    records: list[Record] = []
+    for line in read_lines(directory.journal, lambda key: key == answer.key, span):
+        records.append(line.record)
+        if isinstance(line.record, Ended) and (line.record.stop, line.record.seconds) == (answer.stop, answer.seconds):
+            break  # nothing follows, and the rest of the file may be long
+    return _told(answer.id, answer.key, records, answer)
 
 
 def stories(path: Path) -> Iterator[Story]:
@@ -139,16 +157,6 @@ def _result(records: Sequence[Record]) -> Result | None:
         return None
 
 
-def _records(journal: Path, answer: Answer) -> list[Record]:
-    """The records of a query up to the end that its answer tells of."""
-    records: list[Record] = []
-    for line in read_lines(journal, lambda key: key == answer.key):
-        records.append(line.record)
-        if isinstance(line.record, Ended) and (line.record.stop, line.record.seconds) == (answer.stop, answer.seconds):
-            break  # nothing follows, and the rest of the file may be long
-    return records
-
-
 def _count_ends(journal: Path) -> Counter[str]:
     """How often each query ended: more than once where a finished one was gone on with."""
     ends: Counter[str] = Counter()
@@ -157,8 +165,8 @@ def _count_ends(journal: Path) -> Counter[str]:
     try:
         with journal.open("rb") as file:
             for line in file:
-                if line.startswith(_ENDED, _KEY.stop) and line.endswith(b"\n"):
-                    ends[line[_KEY].decode("ascii", "replace")] += 1
+                if line.startswith(_ENDED, KEY.stop) and line.endswith(b"\n"):
+                    ends[line[KEY].decode("ascii", "replace")] += 1
     except OSError as error:
         raise JournalError(f"The journal {journal} cannot be read: {error.strerror}.") from error
     return ends

@@ -143,9 +143,20 @@ def summarize(
         seconds: wall-clock time of all its processes.
         prices: prices by role; a role without one costs what the policy does, the reward nothing.
     """
-    count = _Count()
+    count = Count()
     for answer in answers:
         count.take(answer)
+    return summary_of(count, total, bad_rows, seconds, prices)
+
+
+def summary_of(
+    count: Count,
+    total: int,
+    bad_rows: int,
+    seconds: float,
+    prices: Mapping[str, Price] | None = None,
+) -> Summary:
+    """The same, where the answers were counted before."""
     usage = count.usage
     prompt = sum(role.prompt_tokens for role in usage.values())
     cached = sum(role.cached_tokens for role in usage.values())
@@ -187,7 +198,7 @@ def _cost(usage: Mapping[str, RoleUsage], prices: Mapping[str, Price]) -> float:
     return round(sum(costs), 6)
 
 
-class _Sample:
+class Sample:
     """Mean and spread of numbers that are not kept (Welford's way, which loses no digits)."""
 
     def __init__(self) -> None:
@@ -195,12 +206,14 @@ class _Sample:
         self._mean = self._squares = 0.0
 
     def add(self, value: float) -> None:
+        """Take a number in."""
         self.n += 1
         gap = value - self._mean
         self._mean += gap / self.n
         self._squares += gap * (value - self._mean)
 
     def estimate(self) -> Estimate | None:
+        """The mean, with the normal interval; None without numbers."""
         if not self.n:
             return None
         half = _Z * math.sqrt(self._squares / (self.n - 1) / self.n) if self.n > 1 else 0.0
@@ -218,7 +231,7 @@ class _Sample:
 
 class _Step:
     def __init__(self) -> None:
-        self.best, self.mean, self.wins = _Sample(), _Sample(), _Sample()
+        self.best, self.mean, self.wins = Sample(), Sample(), Sample()
 
     def summary(self, number: int) -> StepSummary:
         best = self.best.estimate()
@@ -226,17 +239,25 @@ class _Step:
         return StepSummary(number, self.best.n, best, self.mean.estimate(), self.wins.share() if number else None)
 
 
-class _Count:
+class Count:
+    """Answers, counted one by one and not kept.
+
+    Attributes:
+        done: those without an error.
+        failed: those with one.
+    """
+
     def __init__(self) -> None:
         self.done = self.failed = 0
         self.seconds = 0.0
-        self.first, self.reward, self.improved = _Sample(), _Sample(), _Sample()
+        self.first, self.reward, self.improved = Sample(), Sample(), Sample()
         self.steps: dict[int, _Step] = {}
         self.usage: dict[str, RoleUsage] = {}
         self.stops: dict[str, int] = {}
         self.errors: dict[str, int] = {}
 
     def take(self, answer: Answer) -> None:
+        """Count an answer."""
         self.seconds += answer.seconds
         for role, used in answer.usage.items():
             self._add(role, used)
