@@ -110,8 +110,8 @@ async def run_spec(
 ) -> Report:
     """Align every query of a dataset, or go on with it; see `tpo.run_dataset`.
 
-    With a cluster the spec is the cluster's own (`Cluster.spec`). Runs that are given the same limiters share what their
-    servers take.
+    With a cluster the spec is the cluster's own (`Cluster.spec`). Runs that are given the same limiters share what
+    their servers take.
     """
     if options.concurrency is not None and options.concurrency < 1:
         raise InputError(f"The concurrency is {options.concurrency}; it is at least 1.")

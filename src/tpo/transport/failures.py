@@ -28,6 +28,10 @@ _PROMPT = re.compile(
 )
 
 
+class RequestRefused(ModelError):
+    """A request that the server takes to be wrong: another server, or another try, would say the same."""
+
+
 class ContextOverflow(ModelError):
     """A request that does not fit the model's context.
 
@@ -106,6 +110,8 @@ def refused(response: httpx.Response, url: str, key_variable: str) -> ModelError
         return ContextOverflow(
             f"{url} refused the request ({status}): {said}", tokens, int(context[1]) if context else None
         )
+    if status in (400, 413, 422):
+        return RequestRefused(f"{url} refused the request ({status}): {said}")
     return ModelError(f"{url} refused the request ({status}): {said}")
 
 

@@ -1,0 +1,99 @@
+"""What the middlewares of the server share: ASGI's types, what is known of a request, and how one is refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header: TypeAlias = tuple[bytes, bytes]
+
+_ABOUT = "tpo.about"
+# OpenAI's word for what kind of error a status is.
+_KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class About(msgspec.Struct):
+    """What is known of a request while it is under way; whoever learns something fills it in.
+
+    Attributes:
+        id: the request's id, which the response carries as `x-request-id`.
+        began: seconds on the clock of `time.monotonic`.
+        client: the name of the key that it came with.
+        model: the model that was asked for, preset included.
+        kind: `aligned` or `passed`, once that is decided.
+        tokens: prompt and completion tokens of all roles together.
+        status: the response's status.
+        spent: told of tokens; a client's limit listens here.
+    """
+
+    id: str
+    began: float = msgspec.field(default_factory=time.monotonic)
+    client: str | None = None
+    model: str | None = None
+    kind: str | None = None
+    tokens: int = 0
+    status: int | None = None
+    spent: Callable[[int], None] | None = None
+
+    def spend(self, tokens: int) -> None:
+        """Count tokens that this request cost."""
+        self.tokens += tokens
+        if self.spent is not None:
+            self.spent(tokens)
+
+
+def about(scope: Scope) -> About:
+    """What is known of a request; without the guard in front of the app, nothing yet."""
+    known = scope.get(_ABOUT)
+    if not isinstance(known, About):
+        known = scope[_ABOUT] = About("unknown")
+    return known
+
+
+def introduce(scope: Scope, id: str) -> About:
+    """Begin to know something of a request."""
+    known = scope[_ABOUT] = About(id)
+    return known
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """A header's value, the first one where there are several.
+
+    Args:
+        scope: the request.
+        name: in lower case.
+    """
+    return next((value for key, value in scope["headers"] if key == name), None)
+
+
+async def refuse(
+    send: Send, status: int, message: str, *, code: str | None = None, headers: Iterable[Header] = ()
+) -> None:
+    """Answer with an error in OpenAI's shape.
+
+    Args:
+        send: the way to the client.
+        status: the HTTP status.
+        message: what is wrong and what to do.
+        code: a word for programs.
+        headers: further headers.
+    """
+    body = error_body(status, message, code)
+    length = (b"content-length", str(len(body)).encode())
+    head = [(b"content-type", b"application/json"), length, *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def error_body(status: int, message: str, code: str | None = None) -> bytes:
+    """An error in OpenAI's shape."""
+    kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})

@@ -1,0 +1,134 @@
+"""Bodies: read whole, within bounds of size, time and depth, before anything is done with them.
+
+This stands behind the keys, so that nobody unknown is read from, and in front of the routes, so that none of them has
+to think of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+
+from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, header, refuse
+
+BYTES = 10 * 2**20
+SECONDS = 60.0
+DEPTH = 64
+
+# What is read and thrown away of a body that is too large, so that its sender comes to read why.
+_DISCARDED = 4 * BYTES
+_DISCARDING_SECONDS = 10.0
+
+_CLOSE: list[Header] = [(b"connection", b"close")]
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+
+
+class Bodies:
+    """Hands a body over in one piece.
+
+    Args:
+        app: what is handed to.
+        most: bytes of a body.
+        seconds: for a body to come in.
+        depth: lists and objects of JSON within one another.
+    """
+
+    def __init__(self, app: App, *, most: int = BYTES, seconds: float = SECONDS, depth: int = DEPTH) -> None:
+        self._app = app
+        self._most = most
+        self._seconds = seconds
+        self._depth = depth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
+            await refuse(send, 415, "Bodies are taken as they are: send no Content-Encoding.", headers=_CLOSE)
+            return
+        try:
+            body = await self._read(scope, receive)
+        except TimeoutError:
+            await refuse(send, 408, f"A body has {self._seconds:g} seconds to come.", headers=_CLOSE)
+            return
+        except _TooLarge:
+            await refuse(
+                send, 413, f"A body is at most {self._most} bytes long.", code="request_too_large", headers=_CLOSE
+            )
+            return
+        if body is None:  # the client has left
+            return
+        if wrong := self._wrong(body):
+            await refuse(send, 400, wrong)
+            return
+        told = False
+
+        async def whole() -> Message:
+            nonlocal told
+            if told:
+                return await receive()
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, whole, send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        length = header(scope, b"content-length")
+        if length is not None and (not length.isdigit() or int(length) > self._most):
+            await _discard(receive)
+            raise _TooLarge
+        pieces: list[bytes] = []
+        size = 0
+        async with asyncio.timeout(self._seconds):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > self._most:
+                    if message.get("more_body"):
+                        break
+                    raise _TooLarge
+                if not message.get("more_body"):
+                    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        await _discard(receive)
+        raise _TooLarge
+
+    def _wrong(self, body: bytes) -> str | None:
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            return f"The body is no UTF-8, at byte {error.start}."
+        if body.count(b"[") + body.count(b"{") > self._depth and _depth(body) > self._depth:
+            return f"The body has lists and objects more than {self._depth} deep."
+        return None
+
+
+class _TooLarge(Exception):
+    """A body is larger than it may be."""
+
+
+async def _discard(receive: Receive) -> None:
+    left = _DISCARDED
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARDING_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return
+
+
+def _depth(body: bytes) -> int:
+    deepest = depth = 0
+    for found in _BRACKETS.finditer(body):
+        first = found[0][:1]
+        if first in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in b"]}":
+            depth -= 1
+    return deepest

@@ -1,0 +1,227 @@
+"""Who may ask: keys that are kept as hashes, each with a client's name and limits.
+
+    [alice]
+    sha256 = "9f86d081884c7d65…"
+    requests-per-minute = 60
+
+A key is 256 random bits, so that a plain hash of it cannot be turned around, and one that leaks with a backup of the
+file opens nothing. `tpo key` makes one and writes its table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import time
+import tomllib
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tpo.errors import InputError
+from tpo.server.asgi import App, Receive, Scope, Send, about, header, refuse
+from tpo.server.limits import Account, Limits
+
+log = logging.getLogger("tpo.server")
+
+VARIABLE = "TPO_SERVE_KEY"
+PREFIX = "tpo-"
+# Characters of a key that somebody chose; those that `tpo key` makes are longer.
+SHORTEST = 16
+# Seconds after which a key file that was changed is read again, at the latest.
+LOOKED_AT = 1.0
+# What anybody may ask for: whether the server lives, and how it is spoken to.
+OPEN = frozenset({"/health", "/ready", "/openapi.json"})
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A client as the key file has it: the hash of its key, and its limits (see `Limits`)."""
+
+    sha256: str
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """Its limits."""
+        return Limits(self.requests_per_minute, self.tokens_per_minute, self.concurrency)
+
+
+class Keys:
+    """The keys of a server, and what their clients have used.
+
+    Args:
+        path: the key file; a change takes effect within a second, and one that breaks it keeps what was before.
+        single: one key without limits, besides those of the file.
+        clock: seconds, on any clock.
+
+    Raises:
+        InputError: the file cannot be used, or the single key is too short.
+    """
+
+    def __init__(
+        self, path: Path | None = None, single: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if single is not None and len(single) < SHORTEST:
+            raise InputError(
+                f"The key in {VARIABLE} is shorter than {SHORTEST} characters: `tpo key` makes a good one."
+            )
+        self._path = path
+        self._single = {"key": Client(hashed(single))} if single else {}
+        self._clock = clock
+        self._accounts: dict[str, Account] = {}
+        self._changed = self._stamp()
+        self._looked = clock()
+        self._clients = self._single | (read_keys(path) if path is not None else {})
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self._clients)
+
+    def client_of(self, key: str) -> str | None:
+        """Whose key this is; the time that it takes says nothing about the others."""
+        self._look()
+        digest = hashed(key)
+        found = None
+        for name, client in self._clients.items():
+            if hmac.compare_digest(client.sha256, digest):
+                found = name
+        return found
+
+    def account_of(self, name: str | None) -> Account | None:
+        """What a client has used; None for nobody, and for a client without limits."""
+        client = self._clients.get(name or "")
+        if name is None or client is None or client.limits == Limits():
+            return None
+        account = self._accounts.get(name)
+        if account is None or account.limits != client.limits:
+            account = self._accounts[name] = Account(client.limits, self._clock)
+        return account
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat() if self._path is not None else None
+        except OSError:
+            return None
+        return None if status is None else (status.st_mtime_ns, status.st_size)
+
+    def _look(self) -> None:
+        now = self._clock()
+        if self._path is None or now - self._looked < LOOKED_AT:
+            return
+        self._looked = now
+        stamp = self._stamp()
+        if stamp == self._changed:
+            return
+        self._changed = stamp
+        try:
+            self._clients = self._single | read_keys(self._path)
+            log.info("The keys in %s were read again.", self._path)
+        except InputError as error:
+            log.error("%s The keys that were there before are kept.", error)
+
+
+class Keyed:
+    """Lets in who has a key.
+
+    Args:
+        app: where those go.
+        keys: the keys.
+        free: paths that need none; a path that ends in / is all below it.
+    """
+
+    def __init__(self, app: App, keys: Keys, free: Collection[str] = OPEN) -> None:
+        self._app = app
+        self._keys = keys
+        self._free = frozenset(free)
+        self._below = tuple(path for path in free if path.endswith("/"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request (ASGI)."""
+        if scope["type"] == "http" and scope["path"] not in self._free and not scope["path"].startswith(self._below):
+            scheme, _, key = (header(scope, b"authorization") or b"").decode("latin-1").partition(" ")
+            given = key.strip() if scheme.lower() == "bearer" else ""
+            client = self._keys.client_of(given) if given else None
+            if client is None:
+                said = "This key is not known here." if given else "Send a key as `Authorization: Bearer KEY`."
+                headers = [(b"www-authenticate", b"Bearer")]
+                await refuse(send, 401, said, code="invalid_api_key", headers=headers)
+                return
+            about(scope).client = client
+        await self._app(scope, receive, send)
+
+
+def hashed(key: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_keys(path: Path) -> dict[str, Client]:
+    """The clients of a key file, by name.
+
+    Raises:
+        InputError: it cannot be read, or a table in it is wrong.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"The key file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The key file {path} is no TOML: {error}.") from error
+    return {name: _client(path, name, table) for name, table in tables.items()}
+
+
+def _client(path: Path, name: str, table: Any) -> Client:
+    where = f"The key file {path}, [{name}]"
+    try:
+        client = msgspec.convert(table, Client)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {error}.") from error
+    if not re.fullmatch(r"[0-9a-f]{64}", client.sha256):
+        raise InputError(f"{where}: sha256 is no hash of a key; `tpo key {name}` makes one.")
+    if any(value is not None and value < 1 for value in msgspec.structs.astuple(client.limits)):
+        raise InputError(f"{where}: a limit is at least 1; leave out what is not limited.")
+    return client
+
+
+def make_key(path: Path, name: str, limits: Limits) -> str:
+    """Make a key and write it down, hashed, at the end of a key file.
+
+    Args:
+        path: the file, which only its owner may read; made where there is none.
+        name: the client's name.
+        limits: its limits.
+
+    Returns:
+        the key, which nobody can find out again.
+
+    Raises:
+        InputError: the name is taken or none, or the file cannot be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name!r} is no name for a client: letters, digits, - and _ are.")
+    if path.exists() and name in read_keys(path):
+        raise InputError(f"{path} has a key for {name} already: delete its table there first.")
+    key = PREFIX + secrets.token_urlsafe(32)
+    client = Client(hashed(key), *msgspec.structs.astuple(limits))
+    lines = [f"{field} = {msgspec.json.encode(value).decode()}" for field, value in _set_fields(client).items()]
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
+            file.write("\n".join(["", f"[{name}]", *lines, ""]))
+    except OSError as error:
+        raise InputError(f"The key file {path} cannot be written: {error.strerror}.") from error
+    return key
+
+
+def _set_fields(client: Client) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(client)
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,157 @@
+"""What one client may ask for: requests and tokens a minute, and requests at once.
+
+Both are buckets that fill up evenly (a minute's worth at most), so that there is no moment at which all clients may ask
+again. What a request costs in tokens is known when it is over: it may begin while anything is left, and what it takes
+beyond that has to fill up again first.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, about, refuse
+
+MINUTE = 60.0
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A client's limits; None is none.
+
+    Attributes:
+        requests_per_minute: requests.
+        tokens_per_minute: prompt and completion tokens of all roles.
+        concurrency: requests under way at once.
+    """
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
+
+class Bucket:
+    """So many a minute.
+
+    Args:
+        most: a minute's worth, which is also what it holds.
+        clock: seconds, on any clock.
+    """
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most = most
+        self._clock = clock
+        self._level = float(most)
+        self._at = clock()
+
+    @property
+    def level(self) -> float:
+        """What is left; below zero where more was taken than there was."""
+        now = self._clock()
+        self._level = min(self._level + (now - self._at) * self.most / MINUTE, float(self.most))
+        self._at = now
+        return self._level
+
+    def take(self, amount: int) -> None:
+        """Take so many out."""
+        self._level = self.level - amount
+
+    def seconds_until(self, level: float) -> float:
+        """How long until there are so many."""
+        return max(level - self.level, 0.0) * MINUTE / self.most
+
+
+class Account:
+    """What a client has used of its limits.
+
+    Args:
+        limits: its limits.
+        clock: seconds, on any clock.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self.live = 0
+        self._requests = Bucket(limits.requests_per_minute, clock) if limits.requests_per_minute else None
+        self._tokens = Bucket(limits.tokens_per_minute, clock) if limits.tokens_per_minute else None
+
+    def refusal(self) -> tuple[str, float] | None:
+        """Why another request may not begin now, and in how many seconds it may; None where it may."""
+        if self.limits.concurrency is not None and self.live >= self.limits.concurrency:
+            return f"This key may have {self.limits.concurrency} requests under way at once.", 1.0
+        if self._requests is not None and self._requests.level < 1:
+            return f"This key may make {self._requests.most} requests a minute.", self._requests.seconds_until(1)
+        if self._tokens is not None and self._tokens.level <= 0:
+            return f"This key may use {self._tokens.most} tokens a minute.", self._tokens.seconds_until(1)
+        return None
+
+    def begin(self) -> None:
+        """A request begins."""
+        self.live += 1
+        if self._requests is not None:
+            self._requests.take(1)
+
+    def end(self) -> None:
+        """It is over."""
+        self.live -= 1
+
+    def spend(self, tokens: int) -> None:
+        """It took tokens."""
+        if self._tokens is not None:
+            self._tokens.take(tokens)
+
+    def headers(self) -> list[Header]:
+        """How the limits stand, as OpenAI says it."""
+        said: list[Header] = []
+        for name, bucket in ((b"requests", self._requests), (b"tokens", self._tokens)):
+            if bucket is not None:
+                left, full = max(math.floor(bucket.level), 0), bucket.seconds_until(bucket.most)
+                for kind, value in ((b"limit", bucket.most), (b"remaining", left), (b"reset", f"{full:.3f}s")):
+                    said.append((b"x-ratelimit-%b-%b" % (kind, name), str(value).encode()))
+        return said
+
+
+class Limited:
+    """Sends requests away whose client has used up its limits.
+
+    Args:
+        app: where the others go.
+        account_of: the account of a client by its name; None where it has no limits.
+        counted: paths that begin so are counted.
+    """
+
+    def __init__(self, app: App, account_of: Callable[[str | None], Account | None], counted: str = "/v1/") -> None:
+        self._app = app
+        self._account_of = account_of
+        self._counted = counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request (ASGI)."""
+        account = None
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].startswith(self._counted):
+            account = self._account_of(about(scope).client)
+        if account is None:
+            await self._app(scope, receive, send)
+            return
+        refusal = account.refusal()
+        if refusal is not None:
+            message, wait = refusal
+            seconds = max(math.ceil(wait), 1)
+            headers = [(b"retry-after", str(seconds).encode()), *account.headers()]
+            said = f"{message} Try again in {seconds} s."
+            await refuse(send, 429, said, code="rate_limit_exceeded", headers=headers)
+            return
+        account.begin()
+        about(scope).spent = account.spend
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *account.headers()]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            account.end()

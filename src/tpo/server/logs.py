@@ -1,0 +1,108 @@
+"""Logs: a line for each request, as JSON for machines or as text for people, and everything else with its request's id.
+
+What was asked and answered stands in no line, unless that was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from tpo.server.asgi import About, App, Receive, Scope, Send, about
+
+Format: TypeAlias = Literal["json", "text"]
+
+log = logging.getLogger("tpo.server")
+content = logging.getLogger("tpo.server.content")
+
+_now: ContextVar[str | None] = ContextVar("request", default=None)
+# Probes come every few seconds and say nothing.
+_QUIET = frozenset({"/health", "/ready", "/metrics"})
+
+
+class _Lines(logging.Formatter):
+    def __init__(self, kind: Format) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = getattr(record, "facts", {})
+        id = facts.get("request_id") or _now.get()
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        trace = self.formatException(record.exc_info) if record.exc_info else None
+        if self._kind == "json":
+            line = {"at": at, "level": record.levelname.lower(), "message": record.getMessage(), "request_id": id}
+            line |= facts | {"traceback": trace}
+            return msgspec.json.encode({key: value for key, value in line.items() if value is not None}).decode()
+        said = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
+        # A newline in what a client sent must not look like a line of ours.
+        text = " ".join(filter(None, [at, record.levelname.lower(), record.getMessage(), said])).replace("\n", "\\n")
+        text = text if id is None or facts else f"{text} request_id={id}"
+        return f"{text}\n{trace}" if trace else text
+
+
+def configure(kind: Format, *, contents: bool = False) -> None:
+    """Send the server's lines to standard error.
+
+    Args:
+        kind: how they look.
+        contents: with what was asked and answered.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines(kind))
+    for name, level in (("tpo.server", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
+    content.setLevel(logging.INFO if contents else logging.CRITICAL + 1)
+
+
+def log_contents(asked: object, answered: object) -> None:
+    """Write down what was asked and answered, where somebody wants that."""
+    if content.isEnabledFor(logging.INFO):
+        content.info("content", extra={"facts": {"request_id": _now.get(), "asked": asked, "answered": answered}})
+
+
+class Logged:
+    """Writes a line for each request when it is over.
+
+    Args:
+        app: what handles them.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        known = about(scope)
+        _now.set(known.id)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if scope["path"] not in _QUIET and log.isEnabledFor(logging.INFO):
+                log.info("request", extra={"facts": _facts(scope, known)})
+
+
+def _facts(scope: Scope, known: About) -> dict[str, object]:
+    return {
+        "request_id": known.id,
+        "client": known.client,
+        "method": scope["method"],
+        "path": scope["path"][:200],
+        "status": known.status,  # none where the client left before there was one
+        "seconds": round(time.monotonic() - known.began, 4),
+        "model": known.model,
+        "kind": known.kind,
+        "tokens": known.tokens or None,
+    }
