@@ -8,6 +8,7 @@ content parts included.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +16,10 @@ from tpo.errors import InputError
 
 Message: TypeAlias = dict[str, Any]
 Conversation: TypeAlias = list[Message]
+
+_SHOWN_CALL = re.compile(
+    r'^<tool_call>\{"name": ("(?:[^"\\\n]|\\.)*"), "arguments": (.*?)\}</tool_call>$', re.DOTALL | re.MULTILINE
+)
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -107,6 +112,24 @@ def shown_calls(calls: Any) -> str:
             shown = arguments if isinstance(arguments, str) else json.dumps(arguments)
             lines.append(f'<tool_call>{{"name": {name}, "arguments": {shown}}}</tool_call>')
     return "\n".join(lines)
+
+
+def called_in(text: str) -> list[dict[str, Any]]:
+    """The tool calls in a text, as `shown_calls` writes them.
+
+    Returns:
+        the name and the arguments of each; arguments that are no JSON are the text that they were.
+    """
+    return [
+        {"name": json.loads(name), "arguments": _parsed(arguments)} for name, arguments in _SHOWN_CALL.findall(text)
+    ]
+
+
+def _parsed(arguments: str) -> Any:
+    try:
+        return json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def answered(messages: Conversation, answer: str) -> Conversation:

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tpo.cli import align, check, config, export, replay, report, run, runs, show
+from tpo.cli import align, check, config, export, replay, report, run, runs, serve, show
 from tpo.cli import eval as evaluation
 from tpo.cli.console import reporting, stderr
 from tpo.config import load_config
 
-# Each flag of `align`, `run` and `eval` may also stand in the environment (`TPO_WIDTH`) and in tpo.toml.
+# Each flag of `align`, `run`, `eval` and `serve` may also stand in the environment (`TPO_WIDTH`) and in tpo.toml.
 FROM_ENVIRONMENT = {"auto_envvar_prefix": "TPO"}
 # What a configuration has no say in: the query itself, and what only makes sense for one call.
 NOT_CONFIGURED = frozenset(
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.command("align", context_settings=FROM_ENVIRONMENT)(align.align)
 app.command("run", context_settings=FROM_ENVIRONMENT)(run.run)
+app.command("serve", context_settings=FROM_ENVIRONMENT)(serve.serve)
 app.command("check", context_settings=FROM_ENVIRONMENT)(check.check)
 app.add_typer(evaluation.app, name="eval")
 app.command("show")(show.show)
@@ -42,9 +43,9 @@ app.command("config")(config.config)
 
 
 def configurable() -> dict[str, Any]:
-    """The flags of `align`, `run` and `eval` that a configuration may set, with their defaults."""
+    """The flags of `align`, `run`, `eval` and `serve` that a configuration may set, with their defaults."""
     # What `eval` takes several of (methods) is one for the others, and set for them.
-    commands = (evaluation.tasks, align.align, run.run)
+    commands = (evaluation.tasks, align.align, run.run, serve.serve)
     parameters = [p for command in commands for p in inspect.signature(command).parameters.values()]
     # A choice among words is its word.
     return {p.name: getattr(p.default, "value", p.default) for p in parameters if p.name not in NOT_CONFIGURED}
@@ -75,6 +76,7 @@ def _tpo(
     context.default_map = {
         "align": loaded.options,
         "run": loaded.options,
+        "serve": loaded.options,
         "eval": {evaluation.TASKS: {name: value for name, value in loaded.options.items() if name != "method"}},
         "check": {name: value for name, value in loaded.options.items() if name in checked},
     }

@@ -39,7 +39,7 @@ class Pool:
         Without any reward it is the first candidate with text, and without any text the first there is, so
         that a pool with candidates always has an answer.
         """
-        return max(self.candidates, key=_preference)
+        return max(self.candidates, key=preference)
 
     @property
     def rejected(self) -> Candidate | None:
@@ -54,10 +54,11 @@ class Pool:
         worse = [
             c for c in self.candidates if c.reward is not None and c.reward < chosen.reward and c.text != chosen.text
         ]
-        return min(worse, key=_preference, default=None)
+        return min(worse, key=preference, default=None)
 
 
-def _preference(candidate: Candidate) -> tuple[bool, float, bool]:
+def preference(candidate: Candidate) -> tuple[bool, float, bool]:
+    """What candidates are ordered by: the better has the larger."""
     # max() keeps the first of equals, so ties go to the earliest.
     scored = candidate.reward is not None
     return scored, candidate.reward or 0.0, bool(candidate.text)

@@ -46,6 +46,29 @@ async def open_model(
     return await connect(Endpoint(spec, role), role, model)
 
 
+async def served_models(spec: str, role: str) -> list[str]:
+    """The names of the models that a server lists; none where the spec is no URL, or the server lists nothing.
+
+    Args:
+        spec: as for `open_model`, or several with commas between them, of which the first is asked.
+        role: policy, critic or editor; decides which key is used.
+
+    Raises:
+        ModelError: the server cannot be reached or refuses.
+    """
+    first = spec.partition(",")[0].strip()
+    if "://" not in first:
+        return []
+    endpoint = Endpoint(first, role)
+    async with endpoint.client(TIMEOUT) as client:
+        listed = await _get(client, endpoint, endpoint.at("models"), f"{endpoint.shown}/models")
+    return [str(card["id"]) for card in _cards(listed)]
+
+
+def _cards(listed: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return [card for card in (listed or {}).get("data") or [] if isinstance(card, dict) and card.get("id")]
+
+
 async def _open_embedded(spec: str, role: str, progress: Callable[[str], None]) -> OpenAIModel:
     from tpo.models import embedded, weights
 
@@ -71,7 +94,7 @@ async def connect(endpoint: Endpoint, role: str, model: str | None = None, *, na
                 f"{endpoint.shown} lists no models: name one with --{role}-model, or check the URL "
                 f"(it usually ends in /v1)."
             )
-        cards = [card for card in (listed or {}).get("data") or [] if isinstance(card, dict) and card.get("id")]
+        cards = _cards(listed)
         served = tuple(str(card["id"]) for card in cards)
         if model is None:
             if len(served) != 1:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from tpo.messages import Conversation
 from tpo.rewards.asking import ask, close, connect
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import PoolReward, Reward, Score, ranks
 from tpo.rewards.require import Requirements
+from tpo.rewards.rules import Rule
 
 
 class Gate:
@@ -74,6 +75,22 @@ class PoolGate(Gate):
     async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score the answers of one pool; as `Gate.score`."""
         return await self.score(conversations)
+
+
+def gated(base: Reward | PoolReward | None, rules: Sequence[Rule | str]) -> Reward | PoolReward:
+    """Put rules before a reward.
+
+    Args:
+        base: what decides between answers that keep as many; None where the rules alone decide.
+        rules: at least one.
+
+    Raises:
+        InputError: a rule is not understood.
+    """
+    requirements = Requirements(rules)
+    if base is None:
+        return requirements
+    return PoolGate(requirements, base) if ranks(base) else Gate(requirements, base)
 
 
 def squash(x: float) -> float:

@@ -51,7 +51,7 @@ def resolve_reward(
     """
     finder = _Finder(named or {}, cache)
     base = finder.find(DEFAULT if spec is None else spec, ())
-    return _gated(base, require)
+    return _with_rules(base, require)
 
 
 class _Finder:
@@ -79,7 +79,7 @@ class _Finder:
 
         what, above = self._named[name], (*above, name)
         if what.use is not None and not what.gates and not what.length_price:
-            return _gated(self.find(what.use, above), what.require)
+            return _with_rules(self.find(what.use, above), what.require)
         counted = what.sum or dict.fromkeys(what.min or [what.use or ""], 1.0)
         terms: dict[str, AnyReward] = {}
         for term in [*counted, *what.gates]:
@@ -91,7 +91,7 @@ class _Finder:
         weights = {term: counted.get(term, 0.0) for term in terms}
         how = "min" if what.min is not None else "sum"
         combined = Combined(terms, weights, how, what.gates, what.length_price)  # type: ignore[arg-type]
-        return _gated(combined, what.require)
+        return _with_rules(combined, what.require)
 
     def _plain(self, spec: str) -> AnyReward | None:
         if spec.startswith(("http://", "https://")):
@@ -119,16 +119,12 @@ class _Finder:
         return Cached(reward, self._cache)
 
 
-def _gated(base: AnyReward | None, require: Sequence[str]) -> AnyReward | None:
+def _with_rules(base: AnyReward | None, require: Sequence[str]) -> AnyReward | None:
     if not require:
         return base
-    from tpo.rewards.gate import Gate, PoolGate
-    from tpo.rewards.require import Requirements
+    from tpo.rewards.gate import gated
 
-    requirements = Requirements(require)
-    if base is None:
-        return requirements
-    return PoolGate(requirements, base) if isinstance(base, PoolReward) else Gate(requirements, base)
+    return gated(base, require)
 
 
 def _given(spec: Any) -> AnyReward:

@@ -1,0 +1,228 @@
+"""The application: routes, and the middlewares around them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from tpo.server.admission import Admission
+from tpo.server.asgi import App, Receive, Scope, Send, error_body
+from tpo.server.bodies import BYTES, SECONDS, Bodies
+from tpo.server.chat import Chat, Watch, unwatched
+from tpo.server.errors import ApiError, explained
+from tpo.server.guard import Guard
+from tpo.server.keys import OPEN, Keyed, Keys
+from tpo.server.limits import Limited
+from tpo.server.logs import Logged
+from tpo.server.openapi import document
+from tpo.server.retold import CompletionsWords, ResponsesWords, Retold
+from tpo.server.service import Service
+from tpo.server.wire.chat import ChatRequest
+from tpo.server.wire.reading import json_object
+from tpo.server.wire.refusal import BadRequest
+
+JSON = "application/json"
+
+
+class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server behaves; nothing of it decides an answer.
+
+    Attributes:
+        keys: who may ask; None for anybody who can reach the server.
+        hosts: names besides those of the loopback under which a server without keys may be asked for.
+        origins: web pages that may ask from a browser.
+        concurrency: aligned requests that are worked on at once.
+        queue: requests that may wait for that; more are sent away.
+        passed: requests that are passed through at once.
+        body_bytes: bytes of a request.
+        body_seconds: seconds for a request to come in.
+    """
+
+    keys: Keys | None = None
+    hosts: Collection[str] = ()
+    origins: Collection[str] = ()
+    concurrency: int = 128
+    queue: int = 512
+    passed: int = 1024
+    body_bytes: int = BYTES
+    body_seconds: float = SECONDS
+
+
+class Gates(msgspec.Struct, frozen=True):
+    """What requests wait at: for being aligned, and for being passed through."""
+
+    aligned: Admission
+    passed: Admission
+
+
+def gates(options: AppOptions) -> Gates:
+    """The gates of a server."""
+    return Gates(Admission(options.concurrency, options.queue), Admission(options.passed, options.queue))
+
+
+def create_app(
+    service: Service,
+    options: AppOptions | None = None,
+    *,
+    admitted: Gates | None = None,
+    watch: Watch = unwatched,
+    metrics: Route | None = None,
+    page: Starlette | None = None,
+) -> App:
+    """Make the server.
+
+    Args:
+        service: who answers; opened by the caller.
+        options: how it behaves.
+        admitted: what requests wait at, for whoever counts them.
+        watch: who else listens to requests.
+        metrics: the route of /metrics.
+        page: the page at /ui.
+
+    Returns:
+        an ASGI application.
+    """
+    options = options or AppOptions()
+    admitted = admitted or gates(options)
+    chat = Chat(service, admitted.aligned, admitted.passed, watch)
+    routes = [
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/responses", Retold(chat, ResponsesWords), methods=["POST"]),
+        Route("/v1/completions", Completions(chat), methods=["POST"]),
+        Route("/v1/models", _models),
+        Route("/v1/models/{name:path}", _model),
+        Route("/health", _health),
+        Route("/ready", _ready),
+        Route("/openapi.json", _described()),
+        *([metrics] if metrics is not None else []),
+        *([Mount("/ui", page)] if page is not None else []),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await chat.aclose()
+
+    inner = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _no_route, ApiError: _refused},
+    )
+    inner.state.service = service
+    # A path with one slash more is another path: redirecting a POST makes clients lose its body.
+    inner.router.redirect_slashes = False
+    app: App = Bodies(inner, most=options.body_bytes, seconds=options.body_seconds)
+    if options.keys is not None:
+        app = Limited(app, options.keys.account_of)
+        app = Keyed(app, options.keys, [*OPEN])
+    if options.origins:
+        # The browser asks by itself, without a key, whether it may ask.
+        app = CORSMiddleware(
+            app,
+            allow_origins=list(options.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+    app = Logged(app)
+    # With a key, a page that was brought here under a false name has nothing to ask with.
+    hosts = None if options.keys is not None else options.hosts
+    return Guard(app, hosts=hosts, origins=options.origins)
+
+
+class Completions:
+    """`/v1/completions`: a plain model's go to its server as they are, an aligned one's are chats.
+
+    Args:
+        chat: the route of chats.
+    """
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._retold = Retold(chat, CompletionsWords)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request (ASGI)."""
+        message = await receive()
+        told = False
+
+        async def again() -> Any:
+            nonlocal told
+            if told:
+                return await receive()
+            told = True
+            return message
+
+        route: App = self._retold
+        if message["type"] == "http.request" and self._plain(message["body"]):
+            await self._chat.handle("completions", scope, again, send)
+            return
+        await route(scope, again, send)
+
+    def _plain(self, body: bytes) -> bool:
+        try:
+            return self._chat.plain(json_object(body))
+        except (BadRequest, ApiError):  # the route itself says so, in the right words
+            return False
+
+
+async def _models(request: Request) -> Response:
+    service: Service = request.app.state.service
+    service.expect_ready()
+    return _said(service.models.listing(service.created))
+
+
+async def _model(request: Request) -> Response:
+    service: Service = request.app.state.service
+    service.expect_ready()
+    return _said(service.models.card(request.path_params["name"], service.created))
+
+
+async def _health(request: Request) -> Response:
+    return _said({"status": "ok"})
+
+
+async def _ready(request: Request) -> Response:
+    service: Service = request.app.state.service
+    service.expect_ready()
+    return _said({"status": "ready", "models": service.models.names})
+
+
+def _described() -> Any:
+    from importlib.metadata import version
+
+    body = msgspec.json.encode(document(ChatRequest, version("tpo")))
+
+    async def described(request: Request) -> Response:
+        return Response(body, media_type=JSON)
+
+    return described
+
+
+def _said(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type=JSON)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    told = explained(error)
+    return Response(told.body(), told.status, told.headers, JSON)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path, method = request.url.path[:200], request.method
+    said = {
+        404: f"There is nothing at {path}: tpo serves /v1/chat/completions, /v1/responses, /v1/completions "
+        f"and /v1/models.",
+        405: f"{path} does not take {method}.",
+    }.get(error.status_code, str(error.detail))
+    return Response(error_body(error.status_code, said), error.status_code, error.headers, JSON)

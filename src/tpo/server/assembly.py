@@ -1,0 +1,57 @@
+"""The whole server put together: service, routes, and everybody who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tpo.engine.events import Event, Listener
+from tpo.server.app import AppOptions, create_app, gates
+from tpo.server.asgi import About, App
+from tpo.server.asked import Asked
+from tpo.server.chat import Watch
+from tpo.server.live import LiveRequests
+from tpo.server.recording import Recorder
+from tpo.server.service import Service, Setup
+
+
+def assembled(
+    setup: Setup, options: AppOptions, *, record: Path | None = None, days: float = 30.0, ui: bool = True
+) -> tuple[App, Service]:
+    """Make the server.
+
+    Args:
+        setup: what is served.
+        options: how the server behaves.
+        record: a folder for the traces of aligned requests.
+        days: days for which they are kept.
+        ui: show the page at /ui.
+
+    Returns:
+        the application, and the service behind it, which is still to be opened.
+
+    Raises:
+        InputError: what was set up cannot be used.
+    """
+    service = Service(setup, LiveRequests() if ui else LiveRequests(0))
+    watchers: list[Watch] = []
+    if record is not None:
+        watchers.append(Recorder(record, days).watch)
+    app = create_app(service, options, admitted=gates(options), watch=_together(watchers))
+    return app, service
+
+
+def _together(watchers: list[Watch]) -> Watch:
+    @contextmanager
+    def watch(known: About, asked: Asked) -> Iterator[Listener]:
+        with ExitStack() as stack:
+            listeners = [stack.enter_context(one(known, asked)) for one in watchers]
+
+            def listen(event: Event) -> None:
+                for listener in listeners:
+                    listener(event)
+
+            yield listen
+
+    return watch

@@ -1,0 +1,80 @@
+"""Which models there are: each under its own name, passed through, and with presets behind a colon, aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from tpo.errors import InputError
+from tpo.methods.presets import Preset, parse_preset
+from tpo.server.errors import ApiError
+
+# Presets that are listed; any other that can be read is served too.
+LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision")
+
+
+class Named(NamedTuple):
+    """A model as a client asks for it.
+
+    Attributes:
+        model: the model's own name.
+        preset: how it is to be aligned; None where it is not.
+    """
+
+    model: str
+    preset: Preset | None = None
+
+
+class Models:
+    """The models by their names.
+
+    Args:
+        names: the policy's models.
+        listed: presets to list.
+
+    Raises:
+        InputError: a preset cannot be read.
+    """
+
+    def __init__(self, names: Iterable[str], listed: Sequence[str] = LISTED) -> None:
+        self.names = list(names)
+        self._listed = [parse_preset(text).label for text in listed]
+
+    @property
+    def offered(self) -> list[str]:
+        """All names that are listed."""
+        return [name for model in self.names for name in (model, *(f"{model}:{preset}" for preset in self._listed))]
+
+    def find(self, name: str) -> Named:
+        """The model that is meant.
+
+        Raises:
+            ApiError: there is none.
+        """
+        if name in self.names:
+            return Named(name)
+        model, colon, text = name.rpartition(":")
+        if not colon or model not in self.names:
+            known = ", ".join(self.names)
+            raise _missing(f"There is no model {name[:200]!r}: here is {known}, and the same with :tpo or :best-of-5.")
+        try:
+            return Named(model, parse_preset(text))
+        except InputError as error:
+            raise _missing(f"The model {name[:200]!r} cannot be had: {error}") from error
+
+    def listing(self, created: int) -> dict[str, Any]:
+        """The list, as `/v1/models` has it."""
+        return {"object": "list", "data": [self.card(name, created) for name in self.offered]}
+
+    def card(self, name: str, created: int) -> dict[str, Any]:
+        """One of them.
+
+        Raises:
+            ApiError: there is none of that name.
+        """
+        found = self.find(name)
+        return {"id": name, "object": "model", "created": created, "owned_by": "tpo" if found.preset else "policy"}
+
+
+def _missing(message: str) -> ApiError:
+    return ApiError(404, message, "not_found_error", param="model", code="model_not_found")

@@ -1,0 +1,146 @@
+"""Running the server: sockets, signals, and an end at which nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from tpo.errors import InputError
+from tpo.server.asgi import App
+from tpo.server.connection import Connection
+from tpo.server.service import Service, open_patiently
+
+log = logging.getLogger("tpo.server")
+
+# Seconds for the answers of searches that were cut short to be written down and sent.
+AFTERWARDS = 15.0
+BACKLOG = 4096
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with an end in two steps: what is under way may finish, and then gives its best so far.
+
+    Args:
+        config: uvicorn's.
+        service: what is under way.
+        grace: seconds in which it may finish.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, grace: float) -> None:
+        super().__init__(config)
+        self._service = service
+        self._grace = grace
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: Any = None) -> None:
+        """Serve until a signal comes."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; a second signal ends at once."""
+        again = self.should_exit
+        super().handle_exit(signal.SIGINT if again else signal.SIGTERM, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end, again)
+
+    def _end(self, at_once: bool) -> None:
+        self._service.drain()
+        if at_once:
+            self._service.cut_short()
+        else:
+            asyncio.get_running_loop().call_later(self._grace, self._service.cut_short)
+
+
+def check_address(host: str, keyed: bool) -> None:
+    """See that nobody unknown can ask.
+
+    Raises:
+        InputError: the address can be reached from elsewhere, and there is no key.
+    """
+    if keyed or host == "localhost":
+        return
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise InputError(
+            f"{host} can be reached from other machines, and anybody there could use this server. Make a key with "
+            f"`tpo key NAME --file keys.toml` and give --keys keys.toml, or stay on 127.0.0.1."
+        )
+
+
+async def serve(
+    app: App, service: Service, host: str, port: int, *, grace: float, on_start: Callable[[str], None]
+) -> None:
+    """Serve until a signal comes.
+
+    Args:
+        app: the application.
+        service: what answers; connected to its models here, while requests are told to wait.
+        host: the address to listen at.
+        port: the port there; 0 for any that is free.
+        grace: seconds in which what is under way may finish at the end.
+        on_start: told the URL when it listens.
+
+    Raises:
+        InputError: the port is taken.
+        TPOError: models or reward cannot be used.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=round(grace + AFTERWARDS),
+        h11_max_incomplete_event_size=65_536,
+    )
+    socket = _bound(config)
+    server = Server(config, service, grace)
+    opening = asyncio.ensure_future(open_patiently(service))
+    serving = asyncio.ensure_future(server.serve([socket]))
+    where = socket.getsockname()
+    name = f"[{where[0]}]" if ":" in where[0] else where[0]
+    on_start(f"http://{name}:{where[1]}")
+    try:
+        await asyncio.wait({opening, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if opening.done() and opening.exception() is not None:
+            server.should_exit = True
+            await serving
+            opening.result()
+        await serving
+    finally:
+        await _ended(opening)
+        await service.aclose()
+
+
+def _bound(config: uvicorn.Config) -> Any:
+    try:
+        return config.bind_socket()
+    except SystemExit:
+        raise InputError(
+            f"Cannot listen at {config.host}:{config.port}: it is taken, or no address of this machine. Another port "
+            f"is given with --port."
+        ) from None
+
+
+async def _ended(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    waiting: Awaitable[Any] = asyncio.gather(task, return_exceptions=True)
+    await waiting

@@ -1,0 +1,317 @@
+"""The service behind the routes: models, rewards, and searches that share them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from tpo.candidate import Candidate
+from tpo.config import NamedReward
+from tpo.engine.calls import Conduct
+from tpo.engine.driver import Driver
+from tpo.engine.events import Event, Listener
+from tpo.engine.journal import Journal
+from tpo.engine.limits import Budget, Stopper
+from tpo.engine.records import Called
+from tpo.engine.result import Result
+from tpo.errors import ModelUnavailable, RewardUnavailable, TPOError
+from tpo.methods import Pool, find_method
+from tpo.methods.pool import preference
+from tpo.models.profiles import Profile
+from tpo.models.resolve import served_models
+from tpo.opening import Options, RoleSpec, Spec, open_fleets, open_reward, plan_of, specified
+from tpo.prompts import Role
+from tpo.rewards.asking import close
+from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.resolve import resolve_reward
+from tpo.scheduling.fleet import Fleet, model_name, seats
+from tpo.scheduling.limiter import Limiter
+from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
+from tpo.server.asked import Asked, Bounds, steering
+from tpo.server.errors import ApiError
+from tpo.server.live import LiveRequests
+from tpo.server.models import LISTED, Models
+from tpo.server.wire.refusal import refused
+
+log = logging.getLogger("tpo.server")
+
+AnyReward = Reward | PoolReward
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What is served.
+
+    Attributes:
+        options: what counts for a request that says nothing else, as `tpo.align` takes it.
+        rewards: rewards that a request may name.
+        require: rules that rank before each of them.
+        bounds: what a client may ask for.
+        presets: presets that are listed.
+        concurrency: sequences in flight at each server; None finds out what it takes.
+        patience: seconds for which an endpoint that is down or overloaded is tried again.
+    """
+
+    options: Options = {}
+    rewards: dict[str, NamedReward] = {}
+    require: Sequence[str] = ()
+    bounds: Bounds = Bounds()
+    presets: Sequence[str] = LISTED
+    concurrency: int | None = None
+    patience: float = 0.0
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What came of a request.
+
+    Attributes:
+        result: the search.
+        best: the candidates that are answered with, the best first.
+        error: why the search ended before its time, where something failed.
+    """
+
+    result: Result
+    best: list[Candidate]
+    error: str | None = None
+
+    def told(self, reward: str | None, *, trace: bool) -> dict[str, Any]:
+        """What a client is told of the search, as the field `tpo`."""
+        result = self.result
+        first = [c.reward for c in result.candidates if c.step == 0 and c.reward is not None]
+        said = {
+            "method": result.method,
+            "width": result.width,
+            "depth": result.depth,
+            "stop": "error" if self.error else result.stop,
+            "error": self.error,
+            "candidates": len(result.candidates),
+            "chosen": [candidate.id for candidate in self.best],
+            "reward": result.reward,
+            "reward_before": max(first, default=None),
+            "reward_name": reward,
+            "seconds": result.seconds,
+        }
+        return said | ({"trace": msgspec.to_builtins(result.trace)} if trace else {})
+
+
+class Service:
+    """Models, rewards, and what is being answered.
+
+    Args:
+        setup: what is served.
+        live: what is being answered, for whoever looks on.
+    """
+
+    def __init__(self, setup: Setup, live: LiveRequests | None = None) -> None:
+        self.setup = setup
+        self.live = live or LiveRequests()
+        self.created = int(time.time())
+        self.spec: Spec = specified(setup.options)
+        self.models = Models([], setup.presets)
+        self.ready = False
+        self.draining = False
+        self.cut = False
+        self._stack = AsyncExitStack()
+        self._fleets: dict[str, dict[Role, Fleet]] = {}
+        self._limiters: dict[str, Limiter] = {}
+        self._rewards: dict[str | None, AnyReward | None] = {}
+        self._opening = asyncio.Lock()
+        self._stoppers: set[Stopper] = set()
+
+    async def open(self) -> None:
+        """Connect to models and reward.
+
+        Raises:
+            InputError: what was set up cannot be used.
+            ModelError: a model's server cannot be reached, or refuses.
+            RewardError: so does the reward.
+            CheckError: the reward is broken.
+        """
+        policy = self.spec.roles["policy"]
+        names = [policy.model] if policy.model is not None else []
+        if not names and isinstance(policy.where, str):
+            names = await served_models(policy.where, "policy")
+        await self.reward(None)
+        if len(names) > 1:  # each is connected to when it is asked for
+            self.models = Models(names, self.setup.presets)
+        else:
+            fleets = await self._open_fleets(names[0] if names else None)
+            name = model_name(fleets["policy"].servers[0].model)
+            self._fleets[name] = fleets
+            self.models = Models([name], self.setup.presets)
+        self.ready = True
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        await self._stack.aclose()
+
+    def drain(self) -> None:
+        """Take nothing new."""
+        self.draining = True
+
+    def cut_short(self) -> None:
+        """Have every search end with its best so far."""
+        self.draining = self.cut = True
+        for stopper in list(self._stoppers):
+            stopper.stop("interrupt")
+
+    def expect_ready(self) -> None:
+        """See that there is somebody to ask.
+
+        Raises:
+            ApiError: not yet, or not any more.
+        """
+        if self.draining or not self.ready:
+            why = "The server is being stopped." if self.draining else "The server has not reached its models yet."
+            raise ApiError(503, f"{why} Try again.", "server_error", code="not_ready", headers={"retry-after": "5"})
+
+    async def fleets(self, model: str) -> dict[Role, Fleet]:
+        """Who plays which role for one of the policy's models.
+
+        Raises:
+            ModelError: it cannot be reached.
+        """
+        if model not in self._fleets:
+            async with self._opening:
+                if model not in self._fleets:
+                    self._fleets[model] = await self._open_fleets(model)
+        return self._fleets[model]
+
+    async def reward(self, name: str | None) -> AnyReward | None:
+        """A reward by its name; the server's own without one.
+
+        Raises:
+            BadRequest: there is none of that name.
+            RewardError: it cannot be reached.
+            CheckError: it is broken.
+        """
+        if name is not None and name not in self.setup.rewards:
+            known = ", ".join(self.setup.rewards) or "none: name some in the server's tpo.toml"
+            raise refused("tpo.reward", f"is {name[:100]!r}, which is no reward of this server. Known are {known}")
+        async with self._opening:
+            if name not in self._rewards:
+                self._rewards[name] = await self._open_reward(name)
+        return self._rewards[name]
+
+    async def answer(
+        self, asked: Asked, model: str, id: str, waited: float, listen: Listener, spend: Callable[[int], None]
+    ) -> Answered:
+        """Answer a request.
+
+        Args:
+            asked: what is wanted.
+            model: the policy's model.
+            id: the answer's id.
+            waited: seconds that passed since the request came.
+            listen: told of everything that happens.
+            spend: told of the tokens that it cost, however it ends.
+
+        Raises:
+            TPOError: there is no answer.
+            ApiError: there was no time for one.
+        """
+        spec = asked.spec
+        fleets = await self.fleets(model)
+        reward = await self.reward(asked.reward) if spec.method.needs_reward else None
+        steer = steering(asked, reward)
+        budget = self._budget(spec.budget, waited)
+        plan = plan_of(spec, asked.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
+        journal, stopper, seat = Journal(), Stopper(), seats(fleets)
+
+        def hear(event: Event) -> None:
+            steer.listen(event)
+            listen(event)
+
+        # Text that grows is what is answered with when a deadline comes before the first answer.
+        conduct = Conduct(self.setup.patience, stream=True)
+        driver = Driver(plan, {**seat}, steer.reward, journal, budget, stopper, hear, conduct)
+        search = spec.method.start(asked.messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
+        self._stoppers.add(stopper)
+        self.live.begin(id, journal.records)
+        try:
+            if self.cut:
+                raise ApiError(503, "The server is being stopped.", "server_error", headers={"retry-after": "5"})
+            result = await driver.run(search)
+            return Answered(result, best_of(result, asked.n))
+        except TPOError as error:
+            if error.partial is not None:
+                return Answered(error.partial, best_of(error.partial, asked.n), str(error))
+            if stopper.reason == "deadline":
+                said = "The time ran out before the first word of an answer."
+                raise ApiError(504, said, "upstream_error", code="deadline_exceeded") from error
+            raise
+        finally:
+            self._stoppers.discard(stopper)
+            self.live.end(id)
+            spend(sum(record.usage.total for record in journal.records if isinstance(record, Called)))
+            for one in set(seat.values()):
+                await one.aclose()
+
+    def _budget(self, budget: Budget, waited: float) -> Budget:
+        most = self.setup.bounds.seconds
+        if most is None:
+            return budget
+        left = most - waited
+        if left <= 0:
+            raise ApiError(503, f"There was no place for this request within {most:g} s.", "server_error")
+        return Budget(budget.tokens, min(budget.seconds or left, left))
+
+    async def _open_fleets(self, model: str | None) -> dict[Role, Fleet]:
+        roles = dict(self.spec.roles)
+        roles["policy"] = RoleSpec(roles["policy"].where, model)
+        return await open_fleets(roles, self._stack, log.info, self._pace, self._limiters)
+
+    def _pace(self, profile: Profile) -> Pace:
+        if self.setup.concurrency is not None:
+            return FixedPace(self.setup.concurrency)
+        return FixedPace(profile.parallel) if profile.slots else AdaptivePace(START)
+
+    async def _open_reward(self, name: str | None) -> AnyReward | None:
+        given = self.spec.reward if name is None else name
+        reward = resolve_reward(given, self.setup.require, named=self.setup.rewards) if _written(given) else given
+        if reward is None:
+            return None
+        self._stack.push_async_callback(close, reward)
+        # Whatever the usual method is, a request may choose one that needs the reward.
+        spec = msgspec.structs.replace(self.spec, reward=reward, require=(), method=find_method("tpo"))
+        return await open_reward(spec, self._stack)
+
+
+def _written(given: Any) -> bool:
+    return given is None or isinstance(given, str)
+
+
+def best_of(result: Result, n: int) -> list[Candidate]:
+    """The n best candidates, the answer first; those that say the same only where there is nothing else."""
+    pool = Pool()
+    different = pool.add(result.candidates)
+    chosen = next(candidate for candidate in pool.candidates if candidate.id == result.chosen)
+    ranked = sorted(different, key=preference, reverse=True)
+    again = [candidate for candidate in pool.candidates if candidate not in different and candidate.text]
+    ordered = [chosen, *(c for c in ranked if c.text != chosen.text), *sorted(again, key=preference, reverse=True)]
+    return [ordered[place % len(ordered)] for place in range(n)]
+
+
+async def open_patiently(service: Service, every: float = 5.0) -> None:
+    """Connect to what may not be up yet: containers start in any order.
+
+    Args:
+        service: what is to be opened.
+        every: seconds between two tries.
+
+    Raises:
+        TPOError: waiting does not help.
+    """
+    while True:
+        try:
+            await service.open()
+        except (ModelUnavailable, RewardUnavailable) as error:
+            log.warning("%s Trying again in %g s.", error, every)
+            await asyncio.sleep(every)
+        else:
+            return
