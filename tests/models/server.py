@@ -34,6 +34,12 @@ class Server:
 
     url: str
     received: list[Received] = field(default_factory=list)
+    listening: asyncio.Server | None = None
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self.listening is not None:
+            self.listening.close()
 
     def bodies(self) -> list[dict[str, Any]]:
         """The JSON bodies of the completions that were asked for."""
@@ -64,7 +70,7 @@ async def serving(respond: Respond) -> AsyncIterator[Server]:
 
     listening = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    server = Server(f"http://127.0.0.1:{port}/v1")
+    server = Server(f"http://127.0.0.1:{port}/v1", listening=listening)
     async with listening:
         yield server
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import signal
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
@@ -45,18 +44,21 @@ class Server(uvicorn.Server):
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; a second signal ends at once."""
-        again = self.should_exit
-        super().handle_exit(signal.SIGINT if again else signal.SIGTERM, frame)
+        """Begin to end; a second signal ends sooner, and a third at once."""
+        # uvicorn's own would raise the signal again afterwards, as if nothing had been done about it.
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._end, again)
+            self._loop.call_soon_threadsafe(self.end)
 
-    def _end(self, at_once: bool) -> None:
-        self._service.drain()
-        if at_once:
+    def end(self) -> None:
+        """Begin to end, or go on with it."""
+        if not self.should_exit:
+            self.should_exit = True
+            self._service.drain()
+            asyncio.get_running_loop().call_later(self._grace, self._service.cut_short)
+        elif not self._service.cut:
             self._service.cut_short()
         else:
-            asyncio.get_running_loop().call_later(self._grace, self._service.cut_short)
+            self.force_exit = True
 
 
 def check_address(host: str, keyed: bool) -> None:
@@ -79,7 +81,14 @@ def check_address(host: str, keyed: bool) -> None:
 
 
 async def serve(
-    app: App, service: Service, host: str, port: int, *, grace: float, on_start: Callable[[str], None]
+    app: App,
+    service: Service,
+    host: str,
+    port: int,
+    *,
+    grace: float,
+    on_start: Callable[[str], None],
+    ending: asyncio.Event | None = None,
 ) -> None:
     """Serve until a signal comes.
 
@@ -90,6 +99,7 @@ async def serve(
         port: the port there; 0 for any that is free.
         grace: seconds in which what is under way may finish at the end.
         on_start: told the URL when it listens.
+        ending: set where something other than a signal ends it, in the same way.
 
     Raises:
         InputError: the port is taken.
@@ -115,6 +125,7 @@ async def serve(
     server = Server(config, service, grace)
     opening = asyncio.ensure_future(open_patiently(service))
     serving = asyncio.ensure_future(server.serve([socket]))
+    told = asyncio.ensure_future(_end_with(server, ending)) if ending is not None else None
     where = socket.getsockname()
     name = f"[{where[0]}]" if ":" in where[0] else where[0]
     on_start(f"http://{name}:{where[1]}")
@@ -127,7 +138,14 @@ async def serve(
         await serving
     finally:
         await _ended(opening)
+        if told is not None:
+            await _ended(told)
         await service.aclose()
+
+
+async def _end_with(server: Server, ending: asyncio.Event) -> None:
+    await ending.wait()
+    server.end()
 
 
 def _bound(config: uvicorn.Config) -> Any:

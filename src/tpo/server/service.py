@@ -113,7 +113,7 @@ class Service:
         self.created = int(time.time())
         self.spec: Spec = specified(setup.options)
         self.models = Models([], setup.presets)
-        self.ready = False
+        self.opened = asyncio.Event()
         self.draining = False
         self.cut = False
         self._stack = AsyncExitStack()
@@ -144,7 +144,7 @@ class Service:
             name = model_name(fleets["policy"].servers[0].model)
             self._fleets[name] = fleets
             self.models = Models([name], self.setup.presets)
-        self.ready = True
+        self.opened.set()
 
     async def aclose(self) -> None:
         """Let go of everything."""
@@ -166,7 +166,7 @@ class Service:
         Raises:
             ApiError: not yet, or not any more.
         """
-        if self.draining or not self.ready:
+        if self.draining or not self.opened.is_set():
             why = "The server is being stopped." if self.draining else "The server has not reached its models yet."
             raise ApiError(503, f"{why} Try again.", "server_error", code="not_ready", headers={"retry-after": "5"})
 

@@ -1,0 +1,23 @@
+"""One running server for all clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from server.clients import kit
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[kit.Served]:
+    """The app in front of a policy that does what is asked of it."""
+    with kit.served() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def deserted() -> Iterator[kit.Served]:
+    """The same, but the policy has died since."""
+    with kit.served(deserted=True) as running:
+        yield running
