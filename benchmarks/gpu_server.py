@@ -20,6 +20,7 @@ import contextlib
 import gc
 import hashlib
 import random
+import re
 import subprocess
 import sys
 import time
@@ -94,6 +95,7 @@ class Stage:
         self.loop = asyncio.get_running_loop()
         self.engine = gpu_engine.Engine(self.settings, self.loop.time())
         self._timer: asyncio.TimerHandle | None = None
+        self._echo = re.compile(options.echo) if options.echo else None
         self.reset()
 
     def reset(self) -> None:
@@ -141,6 +143,11 @@ class Stage:
             self.asked.append(msgspec.Raw(body))
         return digest, times
 
+    def echoed(self, prompt: str, text: str) -> str:
+        """An answer that begins with what of the prompt is to be echoed; as long as it was."""
+        found = self._echo.search(prompt) if self._echo is not None else None
+        return text if found is None else (found[0] + " " + text)[: len(text)]
+
     def rearm(self) -> None:
         """Wake up when the engine has something to do."""
         due = self.engine.due()
@@ -173,6 +180,7 @@ class Reply:
         self.finish: list[str] = []
         for index in range(chat.n):
             text, tokens, cut = gpu_engine.answer(stage.settings, prompt, seed + index, limit)
+            text = stage.echoed(prompt, text)
             if drop:
                 tokens = (tokens + 1) // 2
                 text = text[: gpu_engine.CHARACTERS * tokens]
@@ -391,6 +399,7 @@ def parser(**more: Any) -> argparse.ArgumentParser:
     flags.add_argument("--error-share", type=float, default=0.0, help="of requests that are answered 500")
     flags.add_argument("--drop-share", type=float, default=0.0, help="of requests whose connection is cut half-way")
     flags.add_argument("--failure-seed", type=int, default=0, help="decides which requests these are")
+    flags.add_argument("--echo", default="", help="a pattern: an answer begins with what of its prompt matches first")
     flags.add_argument("--keep", action="store_true", help="keep the bodies of requests for GET /asked")
     return flags
 
@@ -406,7 +415,7 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def running(**options: float | bool) -> Iterator[str]:
+def running(**options: float | bool | str) -> Iterator[str]:
     """A server in its own process, for as long as the context lasts; yields its URL, which ends in /v1.
 
     Options are the flags with underscores, `running(slots=32, keep=True)`.

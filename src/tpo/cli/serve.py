@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -120,6 +121,10 @@ def serve(
         passed=passed,
     )
     configure(log.value, contents=log_contents)
+    # What is loaded by now stays, and what requests make is gone soon: looking through all of it often would make
+    # requests wait, dozens of milliseconds each time.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     asyncio.run(_serve(setup, options, host, port, grace, record, record_days, ui, quiet))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
@@ -30,10 +31,12 @@ class Server(uvicorn.Server):
         config: uvicorn's.
         service: what is under way.
         grace: seconds in which it may finish.
+        on_start: called when it listens.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, grace: float) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, grace: float, on_start: Callable[[], None]) -> None:
         super().__init__(config)
+        self._on_start = on_start
         self._service = service
         self._grace = grace
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -42,6 +45,12 @@ class Server(uvicorn.Server):
         """Serve until a signal comes."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; a second signal ends sooner, and a third at once."""
@@ -121,14 +130,13 @@ async def serve(
         timeout_graceful_shutdown=round(grace + AFTERWARDS),
         h11_max_incomplete_event_size=65_536,
     )
-    socket = _bound(config)
-    server = Server(config, service, grace)
-    opening = asyncio.ensure_future(open_patiently(service))
-    serving = asyncio.ensure_future(server.serve([socket]))
-    told = asyncio.ensure_future(_end_with(server, ending)) if ending is not None else None
-    where = socket.getsockname()
+    listening = _bound(config)
+    where = listening.getsockname()
     name = f"[{where[0]}]" if ":" in where[0] else where[0]
-    on_start(f"http://{name}:{where[1]}")
+    server = Server(config, service, grace, lambda: on_start(f"http://{name}:{where[1]}"))
+    opening = asyncio.ensure_future(open_patiently(service))
+    serving = asyncio.ensure_future(server.serve([listening]))
+    told = asyncio.ensure_future(_end_with(server, ending)) if ending is not None else None
     try:
         await asyncio.wait({opening, serving}, return_when=asyncio.FIRST_COMPLETED)
         if opening.done() and opening.exception() is not None:
@@ -148,14 +156,18 @@ async def _end_with(server: Server, ending: asyncio.Event) -> None:
     server.end()
 
 
-def _bound(config: uvicorn.Config) -> Any:
+def _bound(config: uvicorn.Config) -> socket.socket:
     try:
-        return config.bind_socket()
+        bound = config.bind_socket()
     except SystemExit:
         raise InputError(
             f"Cannot listen at {config.host}:{config.port}: it is taken, or no address of this machine. Another port "
             f"is given with --port."
         ) from None
+    # asyncio does this for sockets that say that they are TCP's, which uvicorn's do not: every response that is written
+    # in two pieces waited 40 ms for an acknowledgement of the first. Those that are accepted inherit it.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return bound
 
 
 async def _ended(task: asyncio.Future[Any]) -> None:

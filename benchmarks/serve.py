@@ -1,0 +1,282 @@
+"""What `tpo serve` costs: against the library on the same upstream, and against asking the upstream directly.
+
+    python benchmarks/serve.py [--clients 500] [--queries 1500] [--pace 4] [--width 3] [--depth 1]
+
+The upstream is `gpu_server.py`: real HTTP, a pretended GPU, in a process of its own. Each question holds a token that
+its answer has to begin with, so that an answer which went to the wrong client shows.
+
+- aligned: so many clients at once, each asking one question after the other, streamed or not; against the library's
+  driver with as many searches at once, in a process of its own.
+- passed through: the same clients, each with a pause between its requests, asking the plain model through the server
+  and the upstream itself, in turns. What counts is what the server adds to the latency.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import numpy as np
+
+import gpu_server
+
+ECHO = r"query-\d{6}"
+REWARD = """
+async def length(conversations):
+    return [float(len(messages[-1]["content"])) for messages in conversations]
+"""
+BEGUN = re.compile(r"serving at (\S+)/v1")
+
+
+class Load(NamedTuple):
+    """What came of asking.
+
+    Attributes:
+        seconds: from the first request to the last answer.
+        latencies: seconds of each request.
+        wrong: answers that were not to their question.
+        failed: requests without an answer.
+    """
+
+    seconds: float
+    latencies: list[float]
+    wrong: int
+    failed: int
+
+    def percentile(self, share: float) -> float:
+        """Milliseconds that so many per cent of the requests take at most."""
+        return float(np.percentile(self.latencies, share)) * 1000
+
+
+def question(number: int) -> str:
+    """A question with its token."""
+    return f"This is query-{number:06d}: " + "what makes a good table? " * 8
+
+
+async def ask_all(url: str, model: str, numbers: Sequence[int], clients: int, *, stream: bool, pause: float) -> Load:
+    """Ask so many questions with so many clients.
+
+    Args:
+        url: the API's address.
+        model: whom to ask.
+        numbers: the questions' numbers.
+        clients: how many ask at once.
+        stream: whether they want streams.
+        pause: mean seconds that a client waits before each question.
+    """
+    left = iter(numbers)
+    latencies: list[float] = []
+    wrong = failed = 0
+    dice = random.Random(1)
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        nonlocal wrong, failed
+        for number in left:
+            if pause:
+                await asyncio.sleep(dice.expovariate(1 / pause))
+            body = {"model": model, "messages": [{"role": "user", "content": question(number)}], "stream": stream}
+            began = time.perf_counter()
+            try:
+                async with session.post(f"{url}/chat/completions", json=body) as response:
+                    content = await response.read()
+                    answer = said(content, stream) if response.status == 200 else None
+            except aiohttp.ClientError:
+                answer = None
+            latencies.append(time.perf_counter() - began)
+            failed += answer is None
+            wrong += answer is not None and not answer.startswith(f"query-{number:06d}")
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
+        began = time.perf_counter()
+        await asyncio.gather(*[client(session) for _ in range(clients)])
+        return Load(time.perf_counter() - began, latencies, wrong, failed)
+
+
+def said(content: bytes, stream: bool) -> str | None:
+    """The text of an answer; None where there is none."""
+    if not stream:
+        return str(json.loads(content)["choices"][0]["message"]["content"])
+    texts = []
+    for line in content.split(b"\n\n"):
+        if line.startswith(b"data: {"):
+            chunk = json.loads(line[6:])
+            if "error" in chunk:
+                return None
+            texts += [choice["delta"].get("content") or "" for choice in chunk["choices"]]
+    return "".join(texts)
+
+
+@contextlib.contextmanager
+def serving(upstream: str, folder: Path, options: argparse.Namespace) -> Iterator[str]:
+    """`tpo serve` in a process of its own; yields its URL."""
+    (folder / "reward.py").write_text(REWARD)
+    command = [sys.executable, "-m", "tpo", "serve", "--policy", upstream, "--port", "0"]
+    command += ["--reward", "python:reward:length", "--no-check", "--no-ui", "--queue", str(options.clients)]
+    command += ["--requests", str(options.clients), "--width", str(options.width), "--depth", str(options.depth)]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "NO_COLOR": "1"}
+    log = folder / "log"
+    with log.open("wb") as out, subprocess.Popen(command, stderr=out, env=environment) as process:
+        try:
+            while not (found := BEGUN.search(log.read_text())):
+                if process.poll() is not None:
+                    raise SystemExit(f"tpo serve ended: {log.read_text()}")
+                time.sleep(0.05)
+            wait_until_ready(found[1])
+            yield f"{found[1]}/v1"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def wait_until_ready(root: str) -> None:
+    """Wait until the server has reached its models."""
+
+    async def wait() -> None:
+        async with aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"{root}/ready") as response:
+                    if response.status == 200:
+                        return
+                await asyncio.sleep(0.05)
+
+    asyncio.run(wait())
+
+
+async def library(url: str, numbers: Sequence[int], options: argparse.Namespace) -> Load:
+    """The same searches by the library's driver, as many at once."""
+    from tpo.engine.calls import Conduct
+    from tpo.engine.driver import Driver
+    from tpo.engine.journal import Journal
+    from tpo.messages import conversation
+    from tpo.opening import open_fleets, open_reward, plan_of, specified
+    from tpo.scheduling.fleet import seats
+    from tpo.scheduling.pace import START, AdaptivePace
+
+    async def length(conversations: Sequence[Sequence[dict[str, str]]]) -> list[float]:
+        return [float(len(messages[-1]["content"])) for messages in conversations]
+
+    spec = specified({"policy": url, "reward": length, "check": False, "width": options.width, "depth": options.depth})
+    left = iter(numbers)
+    latencies: list[float] = []
+    wrong = 0
+    async with AsyncExitStack() as stack:
+        reward = await open_reward(spec, stack)
+        fleets = await open_fleets(spec.roles, stack, print, lambda profile: AdaptivePace(START))
+        names = {role: fleet.name for role, fleet in fleets.items()}
+
+        async def searches() -> None:
+            nonlocal wrong
+            for number in left:
+                began = time.perf_counter()
+                messages = conversation(question(number))
+                plan = plan_of(spec, messages, names, reward)
+                places = seats(fleets)
+                driver = Driver(plan, {**places}, reward, Journal(), conduct=Conduct(stream=options.library_streams))
+                result = await driver.run(
+                    spec.method.start(messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
+                )
+                for place in set(places.values()):
+                    await place.aclose()
+                latencies.append(time.perf_counter() - began)
+                wrong += not result.answer.startswith(f"query-{number:06d}")
+
+        began = time.perf_counter()
+        await asyncio.gather(*[searches() for _ in range(options.clients)])
+        return Load(time.perf_counter() - began, latencies, wrong, 0)
+
+
+def library_in_a_process(url: str, options: argparse.Namespace) -> Load:
+    """`library`, where nothing else uses the interpreter."""
+    command = [sys.executable, __file__, "--library", url, "--clients", str(options.clients)]
+    command += ["--queries", str(options.queries), "--width", str(options.width), "--depth", str(options.depth)]
+    command += ["--library-streams"] if options.library_streams else []
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Load(*json.loads(printed))
+
+
+def main() -> None:
+    """Measure, and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=500)
+    parser.add_argument("--queries", type=int, default=1500)
+    parser.add_argument("--pace", type=float, default=4.0, help="the pretended GPU is so many times slower")
+    parser.add_argument("--width", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between a client's plain requests")
+    parser.add_argument("--library-streams", action="store_true", help="the library streams its calls, as serve does")
+    parser.add_argument("--only", choices=["aligned", "passed"])
+    parser.add_argument("--library", metavar="URL", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    numbers = range(options.queries)
+    if options.library:
+        print(json.dumps(asyncio.run(library(options.library, numbers, options))))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if options.only != "passed":
+            aligned(Path(folder), options)
+        if options.only != "aligned":
+            passed(Path(folder), options)
+
+
+def aligned(folder: Path, options: argparse.Namespace) -> None:
+    """Aligned requests against the library's driver, in turns: streams, library, whole answers."""
+    print(
+        f"| {options.clients} clients, {options.queries} queries | queries/s | against the library | wrong | failed |"
+    )
+    print("| --- | --- | --- | --- | --- |")
+    loads = {}
+    for name in ("library", "served", "served, streamed"):
+        with gpu_server.running(pace=options.pace, queue=4096, echo=ECHO) as upstream:
+            if name == "library":
+                loads[name] = library_in_a_process(upstream, options)
+            else:
+                with serving(upstream, folder, options) as url:
+                    numbers, stream = range(options.queries), name != "served"
+                    asking = ask_all(url, "fake-gpu:tpo", numbers, options.clients, stream=stream, pause=0.0)
+                    loads[name] = asyncio.run(asking)
+        load = loads[name]
+        share = loads["library"].seconds / load.seconds
+        rate = options.queries / load.seconds
+        print(f"| {name} | {rate:.1f} | {share:.1%} | {load.wrong} | {load.failed} |", flush=True)
+
+
+def passed(folder: Path, options: argparse.Namespace) -> None:
+    """Plain requests through the server and directly, in turns."""
+    print("\n| passed through | p50 ms | p99 ms | wrong | failed |")
+    print("| --- | --- | --- | --- | --- |")
+    # Half a second for each answer, however many are written: what differs is what stands in between.
+    gpu = {"slots": 4096, "queue": 4096, "base": 0.004, "per_sequence": 0.0, "prefill_rate": 1e9}
+    loads: dict[str, list[Load]] = {"directly": [], "through tpo": []}
+    with gpu_server.running(**gpu, echo=ECHO) as upstream, serving(upstream, folder, options) as url:
+        for turn in range(3):
+            for name, where in (("directly", upstream), ("through tpo", url)):
+                numbers = range(turn * options.queries, (turn + 1) * options.queries)
+                asking = ask_all(where, "fake-gpu", numbers, options.clients, stream=False, pause=options.pause)
+                loads[name].append(asyncio.run(asking))
+    quantiles = {}
+    for name, turns in loads.items():
+        quantiles[name] = [float(np.median([turn.percentile(share) for turn in turns])) for share in (50, 99)]
+        half, most = quantiles[name]
+        wrong, failed = sum(turn.wrong for turn in turns), sum(turn.failed for turn in turns)
+        print(f"| {name} | {half:.1f} | {most:.1f} | {wrong} | {failed} |")
+    added = np.subtract(quantiles["through tpo"], quantiles["directly"])
+    print(f"| added | {added[0]:.1f} | {added[1]:.1f} | | |")
+
+
+if __name__ == "__main__":
+    main()
