@@ -1,0 +1,275 @@
+"""What /metrics says: true numbers, and never more of them than were configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+
+from engine.kit import LENGTH, drive
+from fakes import FakeModel, FakeReward, numbered
+from models.server import serving
+from server.clients.kit import longest
+from server.clients.upstream import respond
+from tpo.engine.events import Event, Retrying, TextGrew
+from tpo.engine.records import Called
+from tpo.errors import ModelError
+from tpo.models.protocol import Request, Usage
+from tpo.server.admission import Admission
+from tpo.server.app import AppOptions, create_app, gates
+from tpo.server.asgi import Receive, Scope, Send, about, refuse
+from tpo.server.metrics import MOST_NAMES, Counted, Metrics, metrics_route
+from tpo.server.service import Service, Setup
+
+
+class Read:
+    """What the exposition says, as a scraper reads it."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        content, self.media_type = metrics.exposition()
+        self.samples = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(content.decode())
+            for sample in family.samples
+        }
+
+    def __call__(self, name: str, **labels: str) -> float | None:
+        return self.samples.get((name, frozenset(labels.items())))
+
+    def labels(self, name: str, label: str) -> set[str]:
+        return {dict(labels)[label] for found, labels in self.samples if found == name}
+
+
+@pytest.fixture
+def metrics() -> Iterator[Metrics]:
+    yield Metrics()
+
+
+async def watched(metrics: Metrics, model: FakeModel, reward: FakeReward | None = None, **more: Any) -> list[Event]:
+    events: list[Event] = []
+    with metrics.watching("helpful") as watching:
+        await drive(model, reward or LENGTH, events=events, **more)
+        for event in events:
+            watching(event)
+    return events
+
+
+async def test_a_search_is_counted_as_its_trace_has_it(metrics: Metrics) -> None:
+    grown = iter("x" * length for length in [1, 5, 3] + [4] * 4 + [9, 2, 3] + [1] * 100)
+    events = await watched(metrics, FakeModel(lambda request, index: next(grown)), depth=1)
+    calls = [event for event in events if isinstance(event, Called)]
+    read = Read(metrics)
+    for role in ("policy", "critic", "editor", "reward"):
+        mine = [call for call in calls if call.role == role]
+        assert mine
+        model = "helpful" if role == "reward" else "fake"
+        assert read("tpo_calls_total", role=role, outcome="ok") == len(mine)
+        assert read("tpo_call_wait_seconds_count", role=role) == len(mine)
+        for kind, tokens in (
+            ("prompt", sum(call.usage.prompt_tokens for call in mine)),
+            ("completion", sum(call.usage.completion_tokens for call in mine)),
+        ):
+            assert (read("tpo_tokens_total", role=role, model=model, type=kind) or 0) == tokens
+    stages = read.labels("tpo_stage_seconds_count", "stage")
+    assert stages == {"answer", "loss", "gradient", "update", "reward"}
+    assert read("tpo_stage_seconds_count", stage="loss") == 1
+    assert read("tpo_searches_total", method="tpo", stop="depth") == 1
+    assert read("tpo_candidates_total", outcome="drawn") == 6
+    assert read("tpo_reward_before_bucket", reward="helpful", le="5.0") == 1
+    assert read("tpo_reward_before_bucket", reward="helpful", le="2.0") == 0
+    assert read("tpo_reward_after_bucket", reward="helpful", le="5.0") == 0
+    assert read("tpo_reward_after_count", reward="helpful") == 1
+    assert read("tpo_reward_gain_sum", reward="helpful") == 4
+    assert read("tpo_retries_total", role="policy") is None
+
+
+async def test_the_gain_of_a_search_that_found_nothing_better_is_none(metrics: Metrics) -> None:
+    await watched(metrics, FakeModel(lambda request, index: "the same"))
+    read = Read(metrics)
+    assert (read("tpo_reward_gain_count", reward="helpful"), read("tpo_reward_gain_sum", reward="helpful")) == (1, 0)
+    assert read("tpo_reward_gain_bucket", reward="helpful", le="0.0") == 1
+
+
+async def test_what_failed_is_counted_as_failed(metrics: Metrics) -> None:
+    def refuse_all(request: Request, index: int) -> str | ModelError:
+        return ModelError("No.")
+
+    events: list[Event] = []
+    with metrics.watching("helpful") as watching, pytest.raises(ModelError):
+        try:
+            await drive(FakeModel(refuse_all), events=events)
+        finally:
+            for event in events:
+                watching(event)
+    read = Read(metrics)
+    assert (read("tpo_calls_total", role="policy", outcome="failed") or 0) >= 1
+    assert read("tpo_calls_total", role="policy", outcome="ok") is None
+    assert read("tpo_stage_seconds_count", stage="answer") is None
+    assert read("tpo_searches_total", method="tpo", stop="error") == 1
+    assert read("tpo_reward_after_count", reward="helpful") is None
+
+
+async def test_a_search_that_was_given_up_is_one_that_its_client_left(metrics: Metrics) -> None:
+    events = await watched(metrics, FakeModel(numbered()), depth=1)
+    with metrics.watching("helpful") as watching:
+        for event in events[:-1]:
+            watching(event)
+    with metrics.watching("helpful"):
+        pass  # one that never began
+    read = Read(metrics)
+    assert read("tpo_searches_total", method="tpo", stop="left") == 1
+    assert read("tpo_searches_total", method="tpo", stop="depth") == 1
+    assert read("tpo_reward_after_count", reward="helpful") == 1
+
+
+def test_retries_and_calls_cut_short(metrics: Metrics) -> None:
+    with metrics.watching("helpful") as watching:
+        watching(TextGrew(0, 0, "answer", 0, "x"))
+        watching(Retrying("policy", "down", 1.0))  # told before it happens; counted when it has
+        watching(Called(0, 0, "policy", 0.0, 1.0, Usage(3, 2, 1), retry=True))
+        watching(Called(0, 0, "reward", 0.0, 1.0, Usage(), retry=True, error="down"))
+        watching(Called(0, 0, "policy", 0.0, 1.0, Usage(), error="cut short", waited=0.3))
+    read = Read(metrics)
+    assert read("tpo_retries_total", role="policy") == read("tpo_retries_total", role="reward") == 1
+    assert read("tpo_calls_total", role="policy", outcome="cut short") == 1
+    assert read("tpo_call_wait_seconds_sum", role="policy") == pytest.approx(0.3)
+    assert read("tpo_tokens_total", role="policy", model="other", type="cached") == 2
+    assert read("tpo_searches_total", method="other", stop="left") is None
+
+
+async def test_pool_rewards_count_with_what_they_said_last(metrics: Metrics) -> None:
+    events = await watched(metrics, FakeModel(numbered()), width=2, depth=0)
+    from tpo.engine.records import Scored
+
+    chosen = max((event for event in events if isinstance(event, Scored)), key=lambda event: event.reward or 0)
+    with metrics.watching("pool") as watching:
+        for event in events[:-1]:
+            watching(event)
+        for event in events:
+            if isinstance(event, Scored):
+                watching(Scored(event.turn, event.action, event.index, event.id, 0.5 if event.id == chosen.id else 0.1))
+        watching(events[-1])
+    read = Read(metrics)
+    assert read("tpo_reward_after_bucket", reward="pool", le="0.5") == 1
+    assert read("tpo_reward_before_bucket", reward="pool", le="0.5") == 1
+
+
+def test_requests_and_gates() -> None:
+    aligned, passed = Admission(3, 4), Admission(5, 6)
+    metrics = Metrics(aligned=aligned, passed=passed)
+    metrics.request("aligned", 200, 2.0, 700)
+    metrics.request("passed", 200, 0.02, 11)
+    metrics.request("passed", 799, 0.02)
+    metrics.request(None, 404, 0.001)
+    metrics.request("aligned", None, 9.0)
+    aligned.live = 2
+    read = Read(metrics)
+    assert read("tpo_requests_total", kind="aligned", status="200") == 1
+    assert read("tpo_requests_total", kind="aligned", status="left") == 1
+    assert read("tpo_requests_total", kind="passed", status="other") == 1
+    assert read("tpo_requests_total", kind="other", status="404") == 1
+    assert read("tpo_request_seconds_sum", kind="aligned") == 11.0
+    assert read("tpo_passed_tokens_total") == 11
+    assert read("tpo_in_flight", kind="aligned") == 2
+    assert read("tpo_in_flight", kind="passed") == 0
+    assert (read("tpo_in_flight_limit", kind="passed"), read("tpo_queued_limit", kind="aligned")) == (5, 4)
+    assert read("process_resident_memory_bytes")
+
+
+async def test_labels_do_not_grow_without_end(metrics: Metrics) -> None:
+    model = FakeModel(numbered())
+    for number in range(MOST_NAMES + 20):
+        model.name = f"model {number}"
+        with metrics.watching(f"reward {number}") as watching:
+            events: list[Event] = []
+            await drive(model, width=1, depth=0, events=events)
+            for event in events:
+                watching(event)
+    read = Read(metrics)
+    assert len(read.labels("tpo_tokens_total", "model")) <= 2 * MOST_NAMES + 1
+    assert len(read.labels("tpo_reward_after_count", "reward")) == MOST_NAMES + 1
+    assert read("tpo_reward_after_count", reward="other") == 20
+
+
+async def test_counted_knows_what_became_of_a_request(metrics: Metrics) -> None:
+    open_then: list[float | None] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        open_then.append(Read(metrics)("tpo_requests_open"))
+        known = about(scope)
+        if scope["path"] == "/bug":
+            raise RuntimeError("a bug")
+        if scope["path"] == "/v1/chat/completions":
+            known.kind = "passed"
+            known.spend(5)
+        known.status = 404
+        await refuse(send, 404, "nothing")
+
+    counted = Counted(app, metrics)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(counted, raise_app_exceptions=False), base_url="http://x"
+    ) as client:
+        for path in ("/nothing/at/all", "/v1/chat/completions", "/health", "/metrics", "/bug"):
+            await client.get(path)
+    read = Read(metrics)
+    assert read("tpo_requests_total", kind="other", status="404") == 1
+    assert read("tpo_requests_total", kind="passed", status="404") == 1
+    assert read("tpo_requests_total", kind="other", status="left") == 1
+    assert read("tpo_passed_tokens_total") == 5
+    assert open_then == [1, 1, 0, 0, 1]
+    assert read("tpo_requests_open") == 0
+    assert not any("nothing" in str(labels) for _, labels in read.samples)
+
+
+async def test_the_route_speaks_what_the_scraper_understands(metrics: Metrics) -> None:
+    metrics.request("aligned", 200, 1.0)
+    app = Starlette(routes=[metrics_route(metrics)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        plain = await client.get("/metrics")
+        open_metrics = await client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert plain.headers["content-type"].startswith("text/plain; version=")
+    assert 'tpo_requests_total{kind="aligned",status="200"} 1.0' in plain.text
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert open_metrics.text.endswith("# EOF\n")
+
+
+async def test_the_whole_server_counts() -> None:
+    async with serving(respond) as policy:
+        options: Any = {"policy": policy.url, "reward": longest, "check": False}
+        service = Service(Setup(options=options))
+        await service.open()
+        admitted = gates(AppOptions())
+        metrics = Metrics(aligned=admitted.aligned, passed=admitted.passed)
+        app = create_app(service, AppOptions(), admitted=admitted, watch=metrics.watch, metrics=metrics_route(metrics))
+        transport = httpx.ASGITransport(Counted(app, metrics))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            chats = "/v1/chat/completions"
+            body = {"messages": [{"role": "user", "content": "Hi, secret word"}], "tpo": {"width": 2, "depth": 1}}
+            aligned = await client.post(chats, json={"model": "small:tpo", **body})
+            assert aligned.status_code == 200, aligned.text
+            plain = await client.post(chats, json={"model": "small", "messages": body["messages"]})
+            assert plain.status_code == 200
+            assert (await client.post(chats, json={"model": "secret word", **body})).status_code == 404
+            text = (await client.get("/metrics")).text
+        await service.aclose()
+    read = Read(metrics)
+    total = aligned.json()["usage"]["total_tokens"]
+    counted = [
+        value
+        for (name, labels), value in read.samples.items()
+        if name == "tpo_tokens_total" and ("type", "cached") not in labels
+    ]
+    assert total > 0
+    assert sum(counted) == total
+    assert read("tpo_requests_total", kind="aligned", status="200") == 1
+    assert read("tpo_requests_total", kind="passed", status="200") == 1
+    assert read("tpo_requests_total", kind="other", status="404") == 1
+    assert read("tpo_passed_tokens_total") == 12
+    assert read("tpo_stage_seconds_count", stage="queue") == 1
+    assert read("tpo_reward_after_count", reward="default") == 1
+    assert read("tpo_in_flight", kind="aligned") == 0
+    assert "secret word" not in text
