@@ -15,25 +15,25 @@ from fakes import FakeModel, FakeReward, numbered
 from models.server import serving
 from server.clients.kit import longest
 from server.clients.upstream import respond
+from server.kit import running
 from tpo.engine.events import Event, Retrying, TextGrew
-from tpo.engine.records import Called
+from tpo.engine.records import Called, Scored
 from tpo.errors import ModelError
 from tpo.models.protocol import Request, Usage
 from tpo.server.admission import Admission
-from tpo.server.app import AppOptions, create_app, gates
 from tpo.server.asgi import Receive, Scope, Send, about, refuse
 from tpo.server.metrics import MOST_NAMES, Counted, Metrics, metrics_route
-from tpo.server.service import Service, Setup
+from tpo.server.service import Setup
 
 
 class Read:
     """What the exposition says, as a scraper reads it."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        content, self.media_type = metrics.exposition()
+    def __init__(self, said: Metrics | str) -> None:
+        content = said if isinstance(said, str) else said.exposition()[0].decode()
         self.samples = {
             (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(content.decode())
+            for family in text_string_to_metric_families(content)
             for sample in family.samples
         }
 
@@ -143,8 +143,6 @@ def test_retries_and_calls_cut_short(metrics: Metrics) -> None:
 
 async def test_pool_rewards_count_with_what_they_said_last(metrics: Metrics) -> None:
     events = await watched(metrics, FakeModel(numbered()), width=2, depth=0)
-    from tpo.engine.records import Scored
-
     chosen = max((event for event in events if isinstance(event, Scored)), key=lambda event: event.reward or 0)
     with metrics.watching("pool") as watching:
         for event in events[:-1]:
@@ -240,13 +238,10 @@ async def test_the_route_speaks_what_the_scraper_understands(metrics: Metrics) -
 async def test_the_whole_server_counts() -> None:
     async with serving(respond) as policy:
         options: Any = {"policy": policy.url, "reward": longest, "check": False}
-        service = Service(Setup(options=options))
-        await service.open()
-        admitted = gates(AppOptions())
-        metrics = Metrics(aligned=admitted.aligned, passed=admitted.passed)
-        app = create_app(service, AppOptions(), admitted=admitted, watch=metrics.watch, metrics=metrics_route(metrics))
-        transport = httpx.ASGITransport(Counted(app, metrics))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        async with (
+            running(Setup(options=options)) as url,
+            httpx.AsyncClient(base_url=url.removesuffix("/v1"), trust_env=False) as client,
+        ):
             chats = "/v1/chat/completions"
             body = {"messages": [{"role": "user", "content": "Hi, secret word"}], "tpo": {"width": 2, "depth": 1}}
             aligned = await client.post(chats, json={"model": "small:tpo", **body})
@@ -255,8 +250,7 @@ async def test_the_whole_server_counts() -> None:
             assert plain.status_code == 200
             assert (await client.post(chats, json={"model": "secret word", **body})).status_code == 404
             text = (await client.get("/metrics")).text
-        await service.aclose()
-    read = Read(metrics)
+    read = Read(text)
     total = aligned.json()["usage"]["total_tokens"]
     counted = [
         value

@@ -12,6 +12,7 @@ from tpo.server.asgi import About, App
 from tpo.server.asked import Asked
 from tpo.server.chat import Watch
 from tpo.server.live import LiveRequests
+from tpo.server.metrics import Counted, Metrics, metrics_route
 from tpo.server.recording import Recorder
 from tpo.server.service import Service, Setup
 
@@ -35,11 +36,13 @@ def assembled(
         InputError: what was set up cannot be used.
     """
     service = Service(setup, LiveRequests() if ui else LiveRequests(0))
-    watchers: list[Watch] = []
+    admitted = gates(options)
+    metrics = Metrics(aligned=admitted.aligned, passed=admitted.passed)
+    watchers: list[Watch] = [metrics.watch]
     if record is not None:
         watchers.append(Recorder(record, days).watch)
-    app = create_app(service, options, admitted=gates(options), watch=_together(watchers))
-    return app, service
+    app = create_app(service, options, admitted=admitted, watch=_together(watchers), metrics=metrics_route(metrics))
+    return Counted(app, metrics), service
 
 
 def _together(watchers: list[Watch]) -> Watch:
