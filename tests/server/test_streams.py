@@ -1,0 +1,135 @@
+"""Streamed answers: how the search goes, the answer, its cost, and the end of it all when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from server.conftest import HI, Serve
+from server.policy import Said, call, critic, drawing, saying
+from tpo.server import streaming
+
+
+def content(chunks: list[dict[str, Any]], kind: str = "content") -> str:
+    return "".join(c["delta"].get(kind) or "" for chunk in chunks for c in chunk.get("choices", []))
+
+
+async def test_progress_comes_first_and_then_the_answer(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb", "best of all"])) as up:
+        chunks, text = await up.events("small:tpo-d1-n2", stream_options={"include_usage": True})
+        told = content(chunks, "reasoning_content")
+        assert content(chunks) == "best of all"
+        for part in ("Step 0. Writing 2 answers", "reward 3", "Critique (0.1 against 0.0): Say more.", "Step 1."):
+            assert part in told, told
+        kinds = [key for chunk in chunks for c in chunk["choices"] for key in c["delta"] if c["delta"][key]]
+        assert kinds.index("content") > max(i for i, kind in enumerate(kinds) if kind == "reasoning_content")
+        assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["tpo"]["critic"]["calls"] == 2
+        last = next(c for chunk in reversed(chunks) for c in chunk["choices"])
+        assert last["finish_reason"] == "stop" and chunks[-2]["tpo"]["reward"] == 11.0
+        assert len({chunk["id"] for chunk in chunks}) == 1 and text.endswith("data: [DONE]\n\n")
+
+
+async def test_progress_can_be_left_out(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb"])) as up:
+        chunks, _ = await up.events("small:tpo-d1-n2", tpo={"reasoning": False})
+        assert content(chunks, "reasoning_content") == "" and content(chunks) == "bbb"
+        assert not any(chunk.get("usage") for chunk in chunks)
+
+
+async def test_several_answers_are_told_one_after_the_other(serve: Serve) -> None:
+    async with serve(drawing(["a", "ccc", "bb"])) as up:
+        chunks, _ = await up.events("small:best-of-3", n=2)
+        texts = {0: "", 1: ""}
+        for chunk in chunks:
+            for choice in chunk["choices"]:
+                texts[choice["index"]] += choice["delta"].get("content") or ""
+        assert texts == {0: "ccc", 1: "bb"}
+
+
+async def test_tool_calls_come_piece_by_piece(serve: Serve) -> None:
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    arguments = '{"city": "' + "Rome " * 500 + '"}'
+    async with serve(saying(call("weather", arguments))) as up:
+        chunks, _ = await up.events("small:best-of-2", tools=tools)
+        pieces = [p for chunk in chunks for c in chunk["choices"] for p in c["delta"].get("tool_calls") or []]
+        assert [piece["id"] for piece in pieces if "id" in piece] == ["call_1"]
+        assert "".join(piece["function"]["arguments"] for piece in pieces) == arguments
+        ends = [c["finish_reason"] for chunk in chunks for c in chunk["choices"] if c["finish_reason"]]
+        assert ends == ["tool_calls"]
+
+
+async def test_a_refusal_before_anything_was_said_has_its_status(serve: Serve) -> None:
+    async with serve(saying(422)) as up:
+        answer = await up.chat("small:best-of-2", stream=True)
+        assert answer.status_code == 400 and answer.json()["error"]["code"] == "upstream_refused"
+
+
+async def test_a_failure_in_the_middle_is_told_in_the_stream(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "PATIENCE", 0.0)
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        await asyncio.sleep(0.2)
+        return 422
+
+    async with serve(answer) as up:
+        chunks, text = await up.events("small:best-of-2")
+        assert chunks[-1]["error"]["code"] == "upstream_refused" and text.endswith("data: [DONE]\n\n")
+
+
+async def test_a_silent_search_shows_that_it_lives(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "PATIENCE", 0.0)
+    monkeypatch.setattr(streaming, "HEARTBEAT", 0.05)
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        await asyncio.sleep(0.4)
+        return "a"
+
+    async with serve(answer) as up:
+        chunks, text = await up.events("small:best-of-2", tpo={"reasoning": False})
+        assert text.count(": still at it\n\n") >= 3 and content(chunks) == "a"
+
+
+@pytest.mark.parametrize("model", ["small", "small:tpo"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_ends_the_work_upstream(serve: Serve, model: str, stream: bool) -> None:
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        await asyncio.sleep(60)
+        return "never"
+
+    async with serve(answer) as up:
+        body = {"model": model, "messages": HI, "stream": stream}
+        asking = asyncio.create_task(up.client.post("/chat/completions", json=body))
+        await asyncio.wait_for(up.policy.asked.wait(), 5)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.wait_for(up.policy.gone.wait(), 5)
+        while up.policy.left < len(up.policy.bodies):
+            up.policy.gone.clear()
+            await asyncio.wait_for(up.policy.gone.wait(), 5)
+
+
+async def test_what_is_cut_short_by_a_client_is_no_answer_of_anybody_else(serve: Serve) -> None:
+    """Many at once, some leaving: each of the others gets its own answer."""
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        await asyncio.sleep(0.02)
+        said: str = next(m["content"] for m in body["messages"] if "token-" in m["content"])
+        return "critique " * 20 if critic(body) else said[said.index("token-") :][:9]
+
+    async def ask(client: httpx.AsyncClient, number: int) -> bool:
+        token = f"token-{number:03d}"
+        body = {"model": "small:tpo", "messages": [{"role": "user", "content": f"Say {token}"}]}
+        asking = asyncio.create_task(client.post("/chat/completions", json={**body, "stream": number % 2 == 0}))
+        if number % 5 == 0:
+            await asyncio.sleep(0.03)
+            asking.cancel()
+            return True
+        response = await asking
+        return token in response.text and response.text.count("token-") == response.text.count(token)
+
+    async with serve(answer, width=2) as up:
+        assert all(await asyncio.gather(*[ask(up.client, number) for number in range(100)]))

@@ -1,0 +1,285 @@
+"""Traces: what a collector gets of a request, its search and its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import json
+import sys
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.trace import SpanKind, StatusCode
+
+from engine.kit import LENGTH, drive
+from fakes import FakeModel, numbered
+from models.server import Received, response, serving
+from server.clients.kit import longest
+from server.clients.upstream import respond
+from tpo.engine.events import Event, Retrying
+from tpo.engine.records import Called
+from tpo.errors import InputError, ModelError
+from tpo.models.protocol import Usage
+from tpo.server.app import AppOptions, create_app
+from tpo.server.service import Service, Setup
+from tpo.server.telemetry import CONTENTS, ENDPOINTS, Telemetry, Traced, configured
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Collected:
+    """A telemetry whose spans stay here."""
+
+    def __init__(self, *, contents: bool = False) -> None:
+        self._exporter = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.telemetry = Telemetry(provider, contents=contents)
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        return list(self._exporter.get_finished_spans())
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self.spans if span.name == name]
+
+    def one(self, name: str) -> ReadableSpan:
+        (span,) = self.named(name)
+        return span
+
+    def everything(self) -> str:
+        return "".join(span.to_json() for span in self.spans)
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def times(span: ReadableSpan) -> tuple[int, int]:
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return span.start_time, span.end_time
+
+
+async def traced(collected: Collected, model: FakeModel, **more: Any) -> list[Event]:
+    events: list[Event] = []
+    with collected.telemetry.watching("helpful") as spans:
+        await drive(model, LENGTH, events=events, **more)
+        for event in events:
+            spans(event)
+    return events
+
+
+async def test_a_search_has_a_span_and_each_call_one_below_it() -> None:
+    collected = Collected()
+    events = await traced(collected, FakeModel(numbered(), name="small @ http://models.example:9000/v1"), depth=1)
+    search = collected.one("invoke_workflow tpo")
+    calls = [event for event in events if isinstance(event, Called)]
+    assert len(collected.spans) == len(calls) + 1
+    assert search.kind == SpanKind.INTERNAL
+    told = attributes(search)
+    assert (told["gen_ai.operation.name"], told["gen_ai.workflow.name"]) == ("invoke_workflow", "tpo")
+    assert (told["tpo.width"], told["tpo.depth"], told["tpo.stop"]) == (3, 1, "depth")
+    assert told["tpo.reward.after"] >= told["tpo.reward.before"]
+    for span in collected.spans:
+        if span is not search:
+            assert span.parent is not None
+            assert search.context is not None
+            assert span.parent.span_id == search.context.span_id
+            assert times(search)[0] <= times(span)[0] <= times(span)[1]
+    chats = collected.named("chat small")
+    mine = [call for call in calls if call.role != "reward"]
+    assert len(chats) == len(mine)
+    assert {attributes(span)["tpo.stage"] for span in chats} == {"answer", "loss", "gradient", "update"}
+    for span, call in zip(chats, mine, strict=True):
+        told = attributes(span)
+        assert span.kind == SpanKind.CLIENT
+        assert (told["gen_ai.operation.name"], told["gen_ai.request.model"]) == ("chat", "small")
+        assert (told["gen_ai.usage.input_tokens"], told["tpo.role"]) == (call.usage.prompt_tokens, call.role)
+        assert told["gen_ai.usage.output_tokens"] == call.usage.completion_tokens
+        assert told["server.address"] == "models.example"
+        assert times(span)[1] - times(span)[0] == pytest.approx(call.seconds * 1e9, abs=10)
+    answered = [span for span in chats if attributes(span)["tpo.role"] != "critic"]
+    reasons = [reason for span in answered for reason in attributes(span)["gen_ai.response.finish_reasons"]]
+    assert reasons == ["stop"] * 6
+    scores = collected.named("score helpful")
+    assert len(scores) == len(calls) - len(mine)
+    results = [dict(event.attributes or {}) for event in search.events if event.name == "gen_ai.evaluation.result"]
+    assert len(results) == 6
+    assert max(result["gen_ai.evaluation.score.value"] for result in results) == told_after(search)
+
+
+def told_after(search: ReadableSpan) -> float:
+    after: float = attributes(search)["tpo.reward.after"]
+    return after
+
+
+async def test_names_are_those_of_the_conventions() -> None:
+    collected = Collected(contents=True)
+    await traced(collected, FakeModel(numbered()), depth=1)
+    known = {value for value in vars(gen_ai_attributes).values() if isinstance(value, str)}
+    told = {name for span in collected.spans for name in attributes(span) if name.startswith("gen_ai.")}
+    told |= {
+        name
+        for span in collected.spans
+        for event in span.events
+        for name in event.attributes or {}
+        if name.startswith("gen_ai.")
+    }
+    assert "gen_ai.input.messages" in told
+    assert told <= known
+
+
+async def test_contents_are_in_no_span_unless_that_was_asked_for() -> None:
+    collected = Collected()
+    await traced(collected, FakeModel(numbered("grapefruit")), query="What of tangerines?", depth=1)
+    assert "tangerines" not in collected.everything()
+    assert "grapefruit" not in collected.everything()
+
+
+async def test_contents_where_they_are_wanted() -> None:
+    collected = Collected(contents=True)
+    await traced(collected, FakeModel(numbered("grapefruit")), query="What of tangerines?", depth=1)
+    for span in collected.named("chat fake"):
+        told = attributes(span)
+        asked = json.loads(told["gen_ai.input.messages"])
+        assert "tangerines" in msgspec.json.encode(asked).decode()
+        assert set(asked[0]) == {"role", "parts"}
+        (said, *_) = json.loads(told["gen_ai.output.messages"])
+        assert said["role"] == "assistant"
+        assert "grapefruit" in said["parts"][0]["content"]
+
+
+async def test_a_call_that_failed_says_so() -> None:
+    collected = Collected()
+    events: list[Event] = []
+    with collected.telemetry.watching("helpful") as spans, pytest.raises(ModelError):
+        try:
+            await drive(FakeModel(lambda request, index: ModelError("The model is on fire.")), events=events)
+        finally:
+            for event in events:
+                spans(event)
+    chat, search = collected.named("chat fake")[0], collected.one("invoke_workflow tpo")
+    assert chat.status.status_code == search.status.status_code == StatusCode.ERROR
+    assert attributes(chat)["error.type"] == "call_failed"
+    assert chat.status.description == "The model is on fire."
+    assert attributes(search)["tpo.stop"] == "error"
+
+
+async def test_a_search_that_was_given_up_and_calls_of_several_answers_at_once() -> None:
+    collected = Collected(contents=True)
+    events = await traced(Collected(), FakeModel(numbered()), depth=1)
+    with collected.telemetry.watching("helpful") as spans:
+        for event in events[:-1]:
+            spans(event)
+        spans(Retrying("policy", "down", 1.5))
+        # Two calls of one action: whose answer landed cannot be told, so that none is said to be.
+        spans(Called(0, 0, "policy", 0.0, 1.0, Usage(1, 0, 77), retry=True, error="cut short"))
+    search = collected.one("invoke_workflow tpo")
+    assert attributes(search)["tpo.stop"] == "left"
+    assert [event.name for event in search.events][-1] == "tpo.retry"
+    (cut,) = [span for span in collected.spans if attributes(span).get("error.type") == "cancelled"]
+    assert "gen_ai.response.finish_reasons" not in attributes(cut)
+    assert attributes(cut)["tpo.retry"] is True
+    with collected.telemetry.watching("helpful") as spans:
+        spans(Called(0, 0, "policy", 0.0, 1.0, Usage()))  # nobody said what it belongs to
+    assert len(collected.spans) == len([e for e in events if isinstance(e, Called)]) + 3
+
+
+async def test_a_request_through_the_whole_server() -> None:
+    collected = Collected()
+
+    def answer(request: Received) -> bytes | None:
+        if request.path.endswith("/chat/completions") and "boom" in request.body.decode():
+            return response("{}", 500)
+        return respond(request)
+
+    async with serving(answer) as policy:
+        options: Any = {"policy": policy.url, "reward": longest, "check": False}
+        service = Service(Setup(options=options))
+        await service.open()
+        app = Traced(create_app(service, AppOptions(), watch=collected.telemetry.watch), collected.telemetry)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+
+            async def ask(said: str, **headers: str) -> httpx.Response:
+                body = {"model": "small:tpo", "messages": [{"role": "user", "content": said}], "tpo": {"width": 2}}
+                return await client.post("/v1/chat/completions", json=body, headers=headers)
+
+            answered = await asyncio.gather(ask("Hi", traceparent=PARENT), ask("Ho"))
+            failed = await ask("boom")
+            await client.get("/v1/models/what/somebody/sent")
+            await client.get("/health")
+        await service.aclose()
+    assert [one.status_code for one in (*answered, failed)] == [200, 200, 502]
+    first, second, third = sorted(collected.named("POST /v1/chat/completions"), key=lambda span: span.start_time or 0)
+    assert first.context is not None
+    assert f"{first.context.trace_id:032x}" == PARENT.split("-")[1]
+    assert first.parent is not None
+    assert first.kind == SpanKind.SERVER
+    told = attributes(first)
+    assert (told["http.response.status_code"], told["gen_ai.request.model"]) == (200, "small:tpo")
+    assert told["tpo.tokens"] == answered[0].json()["usage"]["total_tokens"]
+    assert told["tpo.request.id"] == answered[0].headers["x-request-id"]
+    # Each search is in its own request's trace, though both were under way at once.
+    for span in (first, second):
+        assert span.context is not None
+        children = [
+            s for s in collected.named("invoke_workflow tpo") if s.parent and s.parent.span_id == span.context.span_id
+        ]
+        assert len(children) == 1
+        assert children[0].context is not None
+        assert children[0].context.trace_id == span.context.trace_id
+    assert third.status.status_code == StatusCode.ERROR
+    assert attributes(third)["error.type"] == "502"
+    assert collected.one("GET").name == "GET"  # a path that somebody made up names nothing
+    assert not collected.named("GET /health")
+
+
+def test_nothing_is_configured_unless_somebody_names_a_collector() -> None:
+    there = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    assert configured({}) is None
+    assert configured(there | {"OTEL_SDK_DISABLED": "true"}) is None
+    assert configured(there | {"OTEL_TRACES_EXPORTER": "none"}) is None
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+async def test_a_collector_gets_the_spans(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(lambda request: response(b"", kind="application/x-protobuf")) as collector:
+        monkeypatch.setenv(name, collector.url.removesuffix("/v1") + ("/v1/traces" if "TRACES" in name else ""))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        telemetry = configured({name: collector.url, CONTENTS: "true"})
+        assert telemetry is not None
+        events: list[Event] = []
+        with telemetry.watching("helpful") as spans:
+            await drive(FakeModel(numbered("grapefruit")), depth=0, events=events)
+            for event in events:
+                spans(event)
+        await asyncio.to_thread(telemetry.close)
+    assert collector.received
+    sent = collector.received[0]
+    assert sent.path == "/v1/traces"
+    assert b"invoke_workflow tpo" in sent.body
+    assert b"grapefruit" in sent.body
+
+
+def test_without_the_extra_nothing_is_missing_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for loaded in [name for name in sys.modules if name.startswith("opentelemetry")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    real = builtins.__import__
+
+    def without(name: str, *arguments: Any, **more: Any) -> Any:
+        if name.startswith("opentelemetry"):
+            raise ImportError(name)
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert configured({}) is None
+    with pytest.raises(InputError, match=r"pip install 'tpo\[otel\]'"):
+        configured({ENDPOINTS[1]: "http://127.0.0.1:9"})
