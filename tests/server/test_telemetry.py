@@ -78,7 +78,9 @@ async def traced(collected: Collected, model: FakeModel, **more: Any) -> list[Ev
 
 async def test_a_search_has_a_span_and_each_call_one_below_it() -> None:
     collected = Collected()
-    events = await traced(collected, FakeModel(numbered(), name="small @ http://models.example:9000/v1"), depth=1)
+    grown = (("x" * length) for length in range(1, 100))
+    model = FakeModel(lambda request, index: next(grown), name="small @ http://models.example:9000/v1")
+    events = await traced(collected, model, depth=1)
     search = collected.one("invoke_workflow tpo")
     calls = [event for event in events if isinstance(event, Called)]
     assert len(collected.spans) == len(calls) + 1
@@ -110,7 +112,9 @@ async def test_a_search_has_a_span_and_each_call_one_below_it() -> None:
     assert reasons == ["stop"] * 6
     scores = collected.named("score helpful")
     assert len(scores) == len(calls) - len(mine)
-    results = [dict(event.attributes or {}) for event in search.events if event.name == "gen_ai.evaluation.result"]
+    results: list[dict[str, Any]] = [
+        dict(event.attributes or {}) for event in search.events if event.name == "gen_ai.evaluation.result"
+    ]
     assert len(results) == 6
     assert max(result["gen_ai.evaluation.score.value"] for result in results) == told_after(search)
 
@@ -197,7 +201,7 @@ async def test_a_request_through_the_whole_server() -> None:
 
     def answer(request: Received) -> bytes | None:
         if request.path.endswith("/chat/completions") and "boom" in request.body.decode():
-            return response("{}", 500)
+            return response("{}", 404)  # what no other try mends
         return respond(request)
 
     async with serving(answer) as policy:

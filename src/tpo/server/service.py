@@ -239,7 +239,7 @@ class Service:
             result = await driver.run(search)
             return Answered(result, best_of(result, asked.n))
         except TPOError as error:
-            if error.partial is not None:
+            if error.partial is not None and error.partial.answer:
                 return Answered(error.partial, best_of(error.partial, asked.n), str(error))
             if stopper.reason == "deadline":
                 said = "The time ran out before the first word of an answer."

@@ -1,0 +1,251 @@
+"""A search as OpenTelemetry's spans: one for itself, one for each call of a role, one for each call of the reward.
+
+A call is told when it is over, with its times, so that its span is made and ended there. What a critic replied is told
+after that: where contents are wanted, its span is held until then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tpo.engine.events import Event, Retrying
+from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Settings, Started
+from tpo.messages import Conversation, text_of
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+
+CUT_SHORT = "cut short"
+# Characters of an error.
+_LONGEST = 500
+
+_Place = tuple[int, int]
+
+
+class Spans:
+    """Listens to one search, and has spans of it.
+
+    Args:
+        tracer: OpenTelemetry's.
+        reward: the reward's name in the configuration.
+        contents: with what was asked and answered.
+    """
+
+    def __init__(self, tracer: Tracer, reward: str, *, contents: bool) -> None:
+        self._tracer = tracer
+        self._reward = reward
+        self._contents = contents
+        self._search: Span | None = None
+        self._within: Context | None = None
+        self._began = 0
+        self._models: dict[str, str] = {}
+        self._settings = Settings()
+        self._prompts: dict[_Place, Prompted] = {}
+        self._landed: dict[_Place, list[Sampled]] = {}
+        self._held: dict[_Place, tuple[Span, int]] = {}
+        self._first: set[str] = set()
+        self._rewards: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Something happened."""
+        match event:
+            case Started():
+                self._start(event)
+            case Prompted():
+                self._prompts[event.turn, event.action] = event
+            case Sampled():
+                self._landed.setdefault((event.turn, event.action), []).append(event)
+                if event.step == 0:
+                    self._first.add(event.id)
+            case Called():
+                self._call(event)
+            case Scored():
+                self._score(event)
+            case Replied():
+                self._reply(event)
+            case Retrying():
+                self._note(
+                    "tpo.retry", {"tpo.role": event.role, "tpo.wait": event.wait, "tpo.error": _cut(event.error)}
+                )
+            case Ended():
+                self._end(event)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Nobody listens any more: a search that has not ended was given up."""
+        for span, at in self._held.values():
+            span.end(at)
+        self._held.clear()
+        if self._search is not None:
+            self._search.set_attributes({"tpo.stop": "left", "error.type": "client_left"})
+            self._search.end()
+            self._search = None
+
+    def _start(self, started: Started) -> None:
+        from opentelemetry.trace import set_span_in_context
+
+        plan = started.plan
+        self._models = {str(role): model for role, model in plan.models.items()}
+        self._settings = plan.settings
+        self._began = time.time_ns()
+        attributes: dict[str, str | int] = {
+            "gen_ai.operation.name": "invoke_workflow",
+            "gen_ai.workflow.name": plan.method,
+            "tpo.width": plan.width,
+            "tpo.depth": plan.depth,
+            "tpo.reward.name": self._reward,
+        }
+        self._search = self._tracer.start_span(f"invoke_workflow {plan.method}", attributes=attributes)
+        self._within = set_span_in_context(self._search)
+
+    def _call(self, called: Called) -> None:
+        place = (called.turn, called.action)
+        span, answers = self._rewarding(called) if called.role == "reward" else self._asking(called, place)
+        usage = called.usage
+        for name, value in (
+            ("gen_ai.usage.input_tokens", usage.prompt_tokens),
+            ("gen_ai.usage.cache_read.input_tokens", usage.cached_tokens),
+            ("gen_ai.usage.output_tokens", usage.completion_tokens),
+        ):
+            if value:
+                span.set_attribute(name, value)
+        if answers:
+            span.set_attribute("gen_ai.response.finish_reasons", [answer.finish_reason for answer in answers])
+            self._write(span, [(answer.reply or answer.text, answer.finish_reason) for answer in answers])
+        if called.error is not None:
+            _fail(span, "cancelled" if called.error == CUT_SHORT else "call_failed", called.error)
+        end = self._at(called.began + called.seconds)
+        prompt = self._prompts.get(place)
+        asked = called.role != "reward" and prompt is not None and prompt.width is None
+        if self._contents and asked and called.error is None:
+            self._held[place] = (span, end)
+        else:
+            span.end(end)
+
+    def _asking(self, called: Called, place: _Place) -> tuple[Span, list[Sampled]]:
+        from opentelemetry.trace import SpanKind
+
+        model, _, where = self._models.get(called.role, "").partition(" @ ")
+        prompt = self._prompts.get(place)
+        settings = self._settings
+        most = settings.critic_max_tokens if called.role == "critic" else settings.max_tokens
+        attributes: dict[str, Any] = {
+            "gen_ai.operation.name": "chat",
+            # The word for the protocol that is spoken, whoever serves the model.
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": model,
+            "gen_ai.request.temperature": settings.temperature,
+            "gen_ai.request.top_p": settings.top_p,
+            "gen_ai.request.max_tokens": most,
+            "tpo.role": called.role,
+            "tpo.retry": called.retry,
+            "tpo.waited": called.waited,
+        }
+        if server := urlsplit(where).hostname:
+            attributes["server.address"] = server
+        if prompt is not None:
+            attributes |= {"tpo.step": prompt.step, "tpo.stage": prompt.name}
+            if self._contents:
+                attributes["gen_ai.input.messages"] = _messages(prompt.messages)
+        span = self._span(f"chat {model}", called, SpanKind.CLIENT, attributes)
+        return span, self._answers(called, place)
+
+    def _rewarding(self, called: Called) -> tuple[Span, list[Sampled]]:
+        from opentelemetry.trace import SpanKind
+
+        attributes = {
+            "gen_ai.evaluation.name": self._reward,
+            "tpo.role": "reward",
+            "tpo.stage": "reward",
+            "tpo.retry": called.retry,
+        }
+        return self._span(f"score {self._reward}", called, SpanKind.CLIENT, attributes), []
+
+    def _answers(self, called: Called, place: _Place) -> list[Sampled]:
+        """The answers that a call brought; none where that cannot be told, since several were under way at once."""
+        landed = self._landed.get(place, [])
+        tokens = called.usage.completion_tokens
+        if sum(answer.tokens for answer in landed) == tokens:
+            return self._landed.pop(place, [])
+        for answer in landed:
+            if answer.tokens == tokens:
+                landed.remove(answer)
+                return [answer]
+        return []
+
+    def _score(self, scored: Scored) -> None:
+        said: dict[str, Any] = {"gen_ai.evaluation.name": self._reward, "tpo.candidate": scored.id}
+        if scored.reward is not None:
+            self._rewards[scored.id] = scored.reward
+            said["gen_ai.evaluation.score.value"] = scored.reward
+        if scored.error is not None:
+            said["tpo.error"] = _cut(scored.error)
+        if self._contents and scored.feedback:
+            said["gen_ai.evaluation.explanation"] = scored.feedback
+        self._note("gen_ai.evaluation.result", said)
+
+    def _reply(self, replied: Replied) -> None:
+        span, end = self._held.pop((replied.turn, replied.action), (None, 0))
+        if span is not None:
+            self._write(span, [(replied.reply or replied.text, None)])
+            span.end(end)
+
+    def _end(self, ended: Ended) -> None:
+        if self._search is None:
+            return
+        said: dict[str, Any] = {"tpo.stop": ended.stop}
+        before = [self._rewards[id] for id in self._first if id in self._rewards]
+        if before:
+            said["tpo.reward.before"] = max(before)
+        if ended.chosen is not None:
+            said["tpo.candidate"] = ended.chosen
+            if ended.chosen in self._rewards:
+                said["tpo.reward.after"] = self._rewards[ended.chosen]
+        self._search.set_attributes(said)
+        if ended.error is not None:
+            _fail(self._search, "search_failed", ended.error)
+        self._search.end()
+        self._search = None
+
+    def _span(self, name: str, called: Called, kind: Any, attributes: dict[str, Any]) -> Span:
+        return self._tracer.start_span(name, self._within, kind, attributes, start_time=self._at(called.began))
+
+    def _at(self, seconds: float) -> int:
+        # OpenTelemetry's times are the wall clock's, in nanoseconds.
+        return self._began + int(seconds * 1e9)
+
+    def _note(self, name: str, said: dict[str, Any]) -> None:
+        if self._search is not None:
+            self._search.add_event(name, said)
+
+    def _write(self, span: Span, said: Iterable[tuple[str, str | None]]) -> None:
+        if self._contents:
+            told = [_message("assistant", text) | ({"finish_reason": why} if why else {}) for text, why in said]
+            span.set_attribute("gen_ai.output.messages", msgspec.json.encode(told).decode())
+
+
+def _messages(conversation: Conversation) -> str:
+    told = [_message(str(message.get("role", "")), text_of(message)) for message in conversation]
+    return msgspec.json.encode(told).decode()
+
+
+def _message(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def _fail(span: Span, kind: str, message: str) -> None:
+    from opentelemetry.trace import Status, StatusCode
+
+    span.set_attribute("error.type", kind)
+    span.set_status(Status(StatusCode.ERROR, _cut(message)))
+
+
+def _cut(text: str) -> str:
+    return text[:_LONGEST]
