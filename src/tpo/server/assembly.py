@@ -13,6 +13,7 @@ from tpo.server.asked import Asked
 from tpo.server.chat import Watch
 from tpo.server.live import LiveRequests
 from tpo.server.metrics import Counted, Metrics, metrics_route
+from tpo.server.page import page
 from tpo.server.recording import Recorder
 from tpo.server.service import Service, Setup
 
@@ -40,8 +41,17 @@ def assembled(
     metrics = Metrics(aligned=admitted.aligned, passed=admitted.passed)
     watchers: list[Watch] = [metrics.watch]
     if record is not None:
-        watchers.append(Recorder(record, days).watch)
-    app = create_app(service, options, admitted=admitted, watch=_together(watchers), metrics=metrics_route(metrics))
+        recorder = Recorder(record, days)
+        service.at_end(recorder.close)
+        watchers.append(recorder.watch)
+    app = create_app(
+        service,
+        options,
+        admitted=admitted,
+        watch=_together(watchers),
+        metrics=metrics_route(metrics),
+        page=page(service, admitted.aligned, record) if ui else None,
+    )
     return Counted(app, metrics), service
 
 

@@ -5,20 +5,20 @@
     requests-per-minute = 60
 
 A key is 256 random bits, so that a plain hash of it cannot be turned around, and one that leaks with a backup of the
-file opens nothing. `tpo key` makes one and writes its table.
+file opens nothing. `tpo key` makes one and writes its table (`keyfile.py`).
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import logging
-import os
 import re
-import secrets
 import time
 import tomllib
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from tpo.server.limits import Account, Limits
 log = logging.getLogger("tpo.server")
 
 VARIABLE = "TPO_SERVE_KEY"
-PREFIX = "tpo-"
 # Characters of a key that somebody chose; those that `tpo key` makes are longer.
 SHORTEST = 16
 # Seconds after which a key file that was changed is read again, at the latest.
@@ -39,7 +38,9 @@ LOOKED_AT = 1.0
 # What anybody may ask for: whether the server lives, and how it is spoken to.
 OPEN = frozenset({"/health", "/ready", "/openapi.json"})
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# The page, which is looked at with a browser.
+PAGE = "/ui"
+_BROWSER = b'Basic realm="tpo: any name, and the key as password", charset="UTF-8"'
 
 
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -107,12 +108,12 @@ class Keys:
             account = self._accounts[name] = Account(client.limits, self._clock)
         return account
 
-    def _stamp(self) -> tuple[int, int] | None:
+    def _stamp(self) -> tuple[int, ...] | None:
         try:
             status = self._path.stat() if self._path is not None else None
         except OSError:
             return None
-        return None if status is None else (status.st_mtime_ns, status.st_size)
+        return None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino)
 
     def _look(self) -> None:
         now = self._clock()
@@ -148,16 +149,27 @@ class Keyed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request (ASGI)."""
         if scope["type"] == "http" and scope["path"] not in self._free and not scope["path"].startswith(self._below):
-            scheme, _, key = (header(scope, b"authorization") or b"").decode("latin-1").partition(" ")
-            given = key.strip() if scheme.lower() == "bearer" else ""
+            given = _given(header(scope, b"authorization") or b"")
             client = self._keys.client_of(given) if given else None
             if client is None:
                 said = "This key is not known here." if given else "Send a key as `Authorization: Bearer KEY`."
-                headers = [(b"www-authenticate", b"Bearer")]
+                # Browsers know only Basic, and ask their users for it.
+                headers = [(b"www-authenticate", _BROWSER if scope["path"].startswith(PAGE) else b"Bearer")]
                 await refuse(send, 401, said, code="invalid_api_key", headers=headers)
                 return
             about(scope).client = client
         await self._app(scope, receive, send)
+
+
+def _given(authorization: bytes) -> str:
+    """The key of an Authorization header; with Basic it is the password, whatever the name."""
+    scheme, _, rest = authorization.decode("latin-1").partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            return base64.b64decode(rest.strip(), validate=True).decode("utf-8").partition(":")[2]
+    return ""
 
 
 def hashed(key: str) -> str:
@@ -191,37 +203,3 @@ def _client(path: Path, name: str, table: Any) -> Client:
     if any(value is not None and value < 1 for value in msgspec.structs.astuple(client.limits)):
         raise InputError(f"{where}: a limit is at least 1; leave out what is not limited.")
     return client
-
-
-def make_key(path: Path, name: str, limits: Limits) -> str:
-    """Make a key and write it down, hashed, at the end of a key file.
-
-    Args:
-        path: the file, which only its owner may read; made where there is none.
-        name: the client's name.
-        limits: its limits.
-
-    Returns:
-        the key, which nobody can find out again.
-
-    Raises:
-        InputError: the name is taken or none, or the file cannot be written.
-    """
-    if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} is no name for a client: letters, digits, - and _ are.")
-    if path.exists() and name in read_keys(path):
-        raise InputError(f"{path} has a key for {name} already: delete its table there first.")
-    key = PREFIX + secrets.token_urlsafe(32)
-    client = Client(hashed(key), *msgspec.structs.astuple(limits))
-    lines = [f"{field} = {msgspec.json.encode(value).decode()}" for field, value in _set_fields(client).items()]
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
-            file.write("\n".join(["", f"[{name}]", *lines, ""]))
-    except OSError as error:
-        raise InputError(f"The key file {path} cannot be written: {error.strerror}.") from error
-    return key
-
-
-def _set_fields(client: Client) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(client)
-    return {name: value for name, value in fields.items() if value is not None}

@@ -146,6 +146,10 @@ class Service:
             self.models = Models([name], self.setup.presets)
         self.opened.set()
 
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Have something closed when everything is."""
+        self._stack.callback(close)
+
     async def aclose(self) -> None:
         """Let go of everything."""
         await self._stack.aclose()

@@ -1,0 +1,10 @@
+"""The page: runs and traces to look at, runs to compare, a playground, and one story as a file of its own."""
+
+from __future__ import annotations
+
+from tpo.view.app import create_app
+from tpo.view.live import Live
+from tpo.view.play import Align, Play, PlayOptions
+from tpo.view.sources import Sources
+
+__all__ = ["Align", "Live", "Play", "PlayOptions", "Sources", "create_app"]

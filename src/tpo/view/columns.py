@@ -1,0 +1,101 @@
+"""The answers of a run as columns of numbers: what is sorted, filtered and drawn, some bytes a query."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tpo.runs.answers import Answer
+
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+
+
+class Columns(NamedTuple):
+    """A snapshot; all columns have an entry for each line of answers.jsonl, in its order.
+
+    Attributes:
+        at: where the line begins, in bytes.
+        row: the row's position in the data.
+        name: a hash of the row's id.
+        reward: the answer's reward; NaN where there is none.
+        first: the reward of the first sample.
+        best_first: the best reward of step 0, which is what Best-of-N comes to.
+        length: characters of the answer.
+        first_length: characters of the first sample.
+        tokens: completion tokens of the answer.
+        spent: prompt and completion tokens of all roles.
+        seconds: from the query's first call to its end.
+        failed: 1 where there was an error.
+    """
+
+    at: Integers
+    row: Integers
+    name: Integers
+    reward: Floats
+    first: Floats
+    best_first: Floats
+    length: Integers
+    first_length: Integers
+    tokens: Integers
+    spent: Integers
+    seconds: Floats
+    failed: Integers
+
+    def gain(self, over: str) -> Floats:
+        """What the search brought, in reward; NaN where that cannot be said.
+
+        Args:
+            over: `first`: over the first sample; `best`: over the best of the first samples.
+        """
+        gain: Floats = self.reward - (self.first if over == "first" else self.best_first)
+        return np.where(self.failed == 1, np.nan, gain)
+
+
+FLOATS = frozenset({"reward", "first", "best_first", "seconds"})
+
+
+class Gathering:
+    """Columns that grow."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, array[Any]] = {
+            name: array("d" if name in FLOATS else "q") for name in Columns._fields
+        }
+
+    def add(self, at: int, answer: Answer) -> None:
+        """Add an answer.
+
+        Args:
+            at: where its line begins.
+            answer: the answer.
+        """
+        first = answer.first
+        values = (
+            at,
+            answer.row,
+            hash(answer.id),
+            _number(answer.reward),
+            _number(first.reward if first is not None else None),
+            _number(answer.steps[0].best if answer.steps else None),
+            len(answer.answer or ""),
+            len(first.answer) if first is not None else 0,
+            answer.tokens,
+            sum(used.prompt_tokens + used.completion_tokens for used in answer.usage.values()),
+            answer.seconds,
+            answer.error is not None,
+        )
+        for column, value in zip(self._arrays.values(), values, strict=True):
+            column.append(value)
+
+    def snapshot(self) -> Columns:
+        """The columns as they are now."""
+        return Columns(*(np.array(column) for column in self._arrays.values()))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,54 @@
+// Means by step with their 95 % intervals.
+
+import { MARGIN, axes, canvas, figure, linear, padded } from "./chart.js";
+import { svg } from "./dom.js";
+import { estimate } from "./format.js";
+
+// `series`: [{ name, look, points: [{ x, value, low, high }] }]; `level`: { name, value } is drawn as a dashed line.
+export function lines(title, series, { level = null, height = 260, note = null } = {}) {
+  const steps = [...new Set(series.flatMap((one) => one.points.map((point) => point.x)))].sort((a, b) => a - b);
+  const at = (one, step) => estimate(one.points.find((point) => point.x === step));
+  const table = {
+    head: ["step", ...series.map((one) => one.name)],
+    rows: steps.map((step) => [step, ...series.map((one) => at(one, step))]),
+  };
+  const draw = (width, tall) => {
+    const points = series.flatMap((one) => one.points);
+    const values = points.flatMap((point) => [point.low, point.high]);
+    if (level) values.push(level.value);
+    const yDomain = padded(values);
+    const y = linear(yDomain, [tall - MARGIN.bottom, MARGIN.top]);
+    const room = 0.25;
+    const x = linear([steps[0] - room, steps.at(-1) + room], [MARGIN.left, width - MARGIN.right]);
+    const summary = series.map((one) => `${one.name}: ${one.points.map((p) => p.value.toPrecision(3)).join(", ")}`);
+    const node = canvas(width, tall, title, `${summary.join(". ")}.`);
+    const every = Math.ceil(steps.length / Math.floor(width / 44));
+    const xTicks = steps.filter((_, place) => place % every === 0);
+    axes(node, { width, height: tall, y, yDomain, x, xTicks, xName: "step", yName: "reward" });
+    if (level) {
+      const height_ = y(level.value);
+      node.append(
+        svg("line", { class: "level", x1: MARGIN.left, x2: width - MARGIN.right, y1: height_, y2: height_ }),
+        svg("text", { class: "tick", x: width - MARGIN.right, y: height_ - 5, "text-anchor": "end" }, level.name),
+      );
+    }
+    for (const one of series) node.append(...curve(one, x, y));
+    return node;
+  };
+  return figure(title, draw, { height, table, note });
+}
+
+function curve(one, x, y) {
+  const path = one.points.map((point, at) => `${at ? "L" : "M"}${x(point.x)} ${y(point.value)}`).join("");
+  const whiskers = one.points.map((point) =>
+    svg("path", {
+      class: `whisker ${one.look}`,
+      d: `M${x(point.x)} ${y(point.low)}V${y(point.high)}M${x(point.x) - 4} ${y(point.low)}h8M${x(point.x) - 4} ${y(point.high)}h8`,
+    }),
+  );
+  const marks = one.points.map((point) =>
+    svg("circle", { class: `mark ${one.look}`, cx: x(point.x), cy: y(point.value), r: 4 },
+      svg("title", {}, `${one.name}, step ${point.x}: ${estimate(point)}`)),
+  );
+  return [svg("path", { class: `curve ${one.look}`, d: path }), ...whiskers, ...marks];
+}

@@ -1,0 +1,161 @@
+// One run: what it came to in figures and charts, and its queries.
+
+import { ask } from "./api.js";
+import { folded, h } from "./dom.js";
+import { MISSING, count, dials, duration, moment, number, oneLine, percent, plural, signed } from "./format.js";
+import { histogram } from "./histogram.js";
+import { lines } from "./lines.js";
+import { to } from "./route.js";
+import { scatter, sentence } from "./scatter.js";
+import { tile } from "./story.js";
+import { choice, pages, search, table } from "./table.js";
+
+const EVERY = 5000;
+const SHOW = [["all", "all queries"], ["improved", "improved"], ["same", "not improved"], ["worse", "worse"], ["failed", "failed"]];
+const OVER = [["first", "the first sample"], ["best", "the best first sample"]];
+
+export async function runRoom(settings, room) {
+  const run = await ask("run", { run: settings.run, over: settings.over });
+  const list = h("section", { "aria-labelledby": "queries" });
+  const change = (news) => room.change(news);
+  const above = h("div", {}, overview(run, settings, change));
+  const show = async (now) => {
+    const parameters = { sort: "row", order: "up", ...now };
+    const found = await ask("queries", parameters);
+    const cells = columns(now);
+    list.querySelector(".found")?.remove();
+    list.append(
+      h(
+        "div",
+        { class: "found" },
+        h("p", { role: "status", class: "muted" }, found.matched === found.total ? plural(found.total, "query", "queries") : `${count(found.matched)} of ${plural(found.total, "query", "queries")}`),
+        table("The queries", cells, found.rows, parameters, change),
+        pages(found, change),
+      ),
+    );
+    fillQuestions(list, settings.run, found.rows);
+  };
+  list.append(h("h2", { id: "queries" }, "Queries"), controls(settings, change));
+  await show(settings);
+  room.onChange(["sort", "order", "page", "show", "search", "low", "high"], async (now) => {
+    list.querySelector(".controls").replaceWith(controls(now, change));
+    await show(now);
+  });
+  if (run.state === "running") {
+    room.every(EVERY, async () => {
+      const now = await ask("run", { run: settings.run, over: settings.over });
+      above.replaceChildren(overview(now, settings, change));
+      if (now.state !== "running") room.again();
+    });
+  }
+  return h("div", {}, above, list);
+}
+
+function overview(run, settings, change) {
+  const { summary, recipe } = run;
+  const facts = [dials(recipe), recipe.models?.policy, recipe.reward && `reward ${recipe.reward}`, run.data, moment(run.began)];
+  const [first, answer] = [summary.first, summary.reward];
+  const parts = [
+    h(
+      "header",
+      { class: "heading" },
+      h("p", { class: "kicker" }, h("span", { class: `state ${run.state}` }, run.state)),
+      h("h1", { tabindex: -1 }, run.name),
+      h("p", { class: "facts" }, facts.filter(Boolean).map((fact) => h("span", {}, fact))),
+    ),
+    h(
+      "dl",
+      { class: "figures" },
+      tile("Queries", `${count(summary.done + summary.failed)}`, run.counted && summary.left ? `${count(summary.left)} left` : summary.failed ? `${count(summary.failed)} failed` : run.counted ? "all answered" : "some may be left"),
+      tile("Mean reward", number(answer?.value), first ? `${number(first.value)} at first` : ""),
+      tile("Gain", first && answer ? signed(answer.value - first.value) : MISSING, "over the first sample", first && answer && answer.value > first.value ? "good" : ""),
+      tile("Improved", percent(summary.improved?.value), summary.improved ? `95 %: ${percent(summary.improved.low)} to ${percent(summary.improved.high)}` : ""),
+      tile("Tokens a second", count(summary.tokens_per_second), summary.cached_share === null ? "" : `${percent(summary.cached_share)} of prompts cached`),
+      tile("Time", duration(summary.seconds), plural(summary.calls, "call")),
+    ),
+  ];
+  parts.push(charts(run, settings, change));
+  if (run.best.length) {
+    parts.push(h("div", { class: "split even" }, cases("Best", run.best, run.name), cases("Worst", run.worst, run.name)));
+  }
+  const errors = Object.entries(summary.errors);
+  if (errors.length) {
+    parts.push(folded(plural(summary.failed, "query failed", "queries failed"), () => h("ul", {}, errors.map(([error, times]) => h("li", {}, `${count(times)} × ${error}`)))));
+  }
+  return parts;
+}
+
+function charts(run, settings, change) {
+  const shown = [];
+  const steps = run.summary.steps;
+  const points = (key) => steps.filter((step) => step[key]).map((step) => ({ x: step.step, ...step[key] }));
+  if (steps.length) {
+    const series = [
+      { name: "best so far", look: "first", points: points("best") },
+      { name: "mean of the step", look: "second", points: points("mean") },
+    ].filter((one) => one.points.length);
+    const level = run.summary.first && { name: "first sample", value: run.summary.first.value };
+    shown.push(h("div", {}, lines("Reward by step", series, { level, note: "means with 95 % intervals" }), h("p", { class: "legend" }, h("span", { class: "swatch first" }, "best so far"), h("span", { class: "swatch second" }, "mean of the step's own answers"))));
+  }
+  if (run.gain) {
+    const over = choice("Gain over", OVER, settings.over ?? "first", (value) => change({ over: value === "first" ? null : value, low: null, high: null, page: null }));
+    const pick = (low, high) => change({ low, high, page: null });
+    shown.push(h("div", {}, histogram(run.gain, { title: "Gain", xName: "gain in reward", height: 260, onPick: pick, note: `${percent(run.gained)} gained` }), h("p", { class: "controls" }, over)));
+  }
+  if (run.length) shown.push(h("div", {}, scatter(run.length, { title: "Is it only longer?" }), h("p", { class: "muted" }, sentence(run.length))));
+  return h("section", { class: "charts", "aria-label": "Charts" }, shown);
+}
+
+function cases(title, rows, run) {
+  return h(
+    "section",
+    {},
+    h("h2", {}, title),
+    h(
+      "ul",
+      { class: "cases" },
+      rows.map((row) =>
+        h("li", {}, h("span", { class: "n" }, signed(row.gain)), h("a", { href: to("query", { run, id: row.id }), dir: "auto" }, h("span", { class: "mono" }, row.id), " ", oneLine(row.answer, 90)))),
+    ),
+  );
+}
+
+function controls(settings, change) {
+  const bounded = settings.low || settings.high;
+  return h(
+    "p",
+    { class: "controls", role: "search" },
+    search(settings.search ?? "", (value) => change({ search: value, page: null }), "Search queries"),
+    choice("Show", SHOW, settings.show ?? "all", (value) => change({ show: value === "all" ? null : value, page: null })),
+    bounded ? h("button", { type: "button", on: { click: () => change({ low: null, high: null, page: null }) } }, `gain ${number(Number(settings.low))} to ${number(Number(settings.high))} ✕`) : null,
+  );
+}
+
+function columns(settings) {
+  const shown = (row) => [
+    h("a", { href: to("query", { ...context(settings), id: row.id }), class: "mono" }, row.id),
+    h("div", { class: "asked", dir: "auto", "data-id": row.id }),
+    row.error ? h("div", { class: "trouble" }, oneLine(row.error)) : h("div", { class: "muted", dir: "auto" }, oneLine(row.answer, 140)),
+  ];
+  return [
+    { name: "query", sort: "row", look: "wide", cell: shown },
+    { name: "first", sort: "first", look: "n", cell: (row) => number(row.first) },
+    { name: "reward", sort: "reward", look: "n", cell: (row) => number(row.reward) },
+    { name: "gain", sort: "gain", look: "n", cell: (row) => h("span", { class: row.gain > 0 ? "good" : row.gain < 0 ? "bad" : "" }, signed(row.gain)) },
+    { name: "length", sort: "length", look: "n", cell: (row) => [count(row.length), h("div", { class: "muted" }, signed(row.length - row.first_length, 0))] },
+    { name: "tokens", sort: "tokens", look: "n", cell: (row) => count(row.spent) },
+    { name: "time", sort: "seconds", look: "n", cell: (row) => duration(row.seconds) },
+  ];
+}
+
+// The order and filters go along, so that the query's room knows which one is next.
+function context({ run, over }) {
+  return { run, over };
+}
+
+// Questions stand in the journal, which is read when they are first asked for: the table does not wait for that.
+async function fillQuestions(list, run, rows) {
+  if (!rows.length) return;
+  const questions = await ask("questions", { run, id: rows.map((row) => row.id) });
+  for (const node of list.querySelectorAll(".asked")) node.textContent = questions[node.dataset.id] ?? "";
+}

@@ -1,0 +1,63 @@
+"""The page at /ui: there, guarded by the same keys, and on the server's own models."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from server.conftest import HI, Serve
+from server.policy import drawing
+from tpo.server.app import AppOptions
+from tpo.server.keys import Keys
+
+KEY = "tpo-" + "k" * 40
+
+
+async def test_the_page_is_there_and_its_playground_answers(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb"])) as up:
+        root = up.url.removesuffix("/v1")
+        shown = await up.client.get(f"{root}/ui/")
+        assert shown.status_code == 200 and "<html" in shown.text
+        about = (await up.client.get(f"{root}/ui/api/about")).json()
+        assert about["play"]["width"] == 3 and about["live"]
+        body = {"question": "Hi", "method": "best-of-n", "width": 2, "depth": 0}
+        played = await up.client.post(f"{root}/ui/api/play", json=body)
+        assert played.status_code == 200 and "event: story" in played.text and "bbb" in played.text
+
+
+async def test_requests_show_while_they_are_answered_and_after(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb"])) as up:
+        await up.chat("small:best-of-2")
+        (line,) = (await up.client.get(f"{up.url.removesuffix('/v1')}/ui/api/live")).json()
+        assert line["question"] == "Hi" and line["reward"] == 3.0
+
+
+async def test_without_the_page_nothing_is_kept_for_it(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb"]), more={"ui": False}) as up:
+        await up.chat("small:best-of-2")
+        assert (await up.client.get(f"{up.url.removesuffix('/v1')}/ui/")).status_code == 404
+
+
+async def test_browsers_are_asked_for_the_key(serve: Serve) -> None:
+    async with serve(drawing(["a"]), options=AppOptions(keys=Keys(single=KEY))) as up:
+        root = up.url.removesuffix("/v1")
+        refused = await up.client.get(f"{root}/ui/")
+        assert refused.status_code == 401 and refused.headers["www-authenticate"].startswith("Basic ")
+        assert (await up.client.get("/models")).headers["www-authenticate"] == "Bearer"
+        for pair, status in ((f"me:{KEY}", 200), ("me:wrong", 401), (f"{KEY}:", 401)):
+            headers = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+            assert (await up.client.get(f"{root}/ui/", headers=headers)).status_code == status
+        assert (await up.client.get(f"{root}/ui/", headers={"authorization": "Basic ###"})).status_code == 401
+
+
+async def test_traces_are_kept_where_somebody_wants_them(serve: Serve, tmp_path: Path) -> None:
+    from tpo import replay
+
+    async with serve(drawing(["a", "bbb"]), more={"record": tmp_path / "kept"}) as up:
+        headers = {"x-request-id": "mine-1"}
+        body = {"model": "small:best-of-2", "messages": HI}
+        await up.client.post("/chat/completions", json=body, headers=headers)
+        await up.chat("small")
+    (trace,) = (tmp_path / "kept").glob("*/*.jsonl")
+    assert "mine-1" in trace.name and replay(trace).answer == "bbb"
+    assert trace.stat().st_mode & 0o077 == 0
