@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tpo.cli import align, check, config, export, replay, report, run, runs, serve, show
+from tpo.cli import align, check, config, export, key, replay, report, run, runs, serve, show
 from tpo.cli import eval as evaluation
 from tpo.cli.console import reporting, stderr
 from tpo.config import load_config
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command("align", context_settings=FROM_ENVIRONMENT)(align.align)
 app.command("run", context_settings=FROM_ENVIRONMENT)(run.run)
 app.command("serve", context_settings=FROM_ENVIRONMENT)(serve.serve)
+app.command("key")(key.key)
 app.command("check", context_settings=FROM_ENVIRONMENT)(check.check)
 app.add_typer(evaluation.app, name="eval")
 app.command("show")(show.show)

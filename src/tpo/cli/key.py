@@ -1,0 +1,68 @@
+"""`tpo key`: keys for the clients of `tpo serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tpo.cli.console import note, print_json, reporting
+from tpo.errors import InputError
+
+LIMITS = "Limits"
+
+
+@reporting
+def key(
+    name: Annotated[str | None, typer.Argument(help="The client's name.", show_default=False)] = None,
+    file: Annotated[Path, typer.Option(help="The key file, which `tpo serve --keys` reads.")] = Path("keys.toml"),
+    requests_per_minute: Annotated[int | None, typer.Option(help="Requests a minute.", rich_help_panel=LIMITS)] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(help="Tokens a minute, prompts and all roles included.", rich_help_panel=LIMITS)
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests at once.", rich_help_panel=LIMITS)] = None,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take the client's key away.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the clients instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --list: print a JSON list.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Make a key for a client of `tpo serve`, and print it: this once, since only its hash is kept.
+
+    A running server takes a change over within a second. A key that leaked is replaced by --revoke and a new one.
+    """
+    from tpo.server.keyfile import make_key, revoke_key
+    from tpo.server.limits import Limits
+
+    limits = Limits(requests_per_minute, tokens_per_minute, concurrency)
+    if list_ or as_json:
+        if name is not None or revoke or limits != Limits():
+            raise InputError("--list shows what there is, and takes no name, limit or --revoke.")
+        _show(file, as_json)
+        return
+    if name is None:
+        raise InputError(f"Whose key? `tpo key NAME --file {file}` makes one; --list shows whose there are.")
+    if revoke:
+        if limits != Limits():
+            raise InputError("--revoke takes no limits.")
+        revoke_key(file, name)
+        note(f"{name} has no key in {file} any more")
+        return
+    typer.echo(make_key(file, name, limits))
+    note(f"this is the key of {name}, shown this once; {file} has its hash")
+
+
+def _show(file: Path, as_json: bool) -> None:
+    import msgspec
+
+    from tpo.server.keys import read_keys
+
+    clients = {name: msgspec.to_builtins(client.limits) for name, client in sorted(read_keys(file).items())}
+    if as_json:
+        print_json([{"name": name, **limits} for name, limits in clients.items()])
+        return
+    if not clients:
+        note(f"there is no key in {file}")
+    for name, limits in clients.items():
+        said = ", ".join(f"{value} {limit.replace('-', ' ')}" for limit, value in limits.items() if value is not None)
+        typer.echo(f"{name}: {said or 'no limits'}")
