@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tpo.errors import TPOError
+from tpo.errors import InputError, TPOError
 
 # Seconds that a client is told to wait: what is estimated, within these bounds.
 SOONEST, LATEST = 1, 120
@@ -37,9 +37,16 @@ class Admission:
 
     Attributes:
         live: how many are in now.
+
+    Raises:
+        InputError: nobody would ever be let in.
     """
 
     def __init__(self, concurrency: int, queue: int) -> None:
+        if concurrency < 1 or queue < 0:
+            raise InputError(
+                f"{concurrency} requests at once and {queue} that wait: let in 1 or more, and queue 0 or more."
+            )
         self.concurrency = concurrency
         self.queue = queue
         self.live = 0

@@ -62,7 +62,7 @@ class Guard:
 
         wrong = self._wrong(scope)
         if wrong is not None:
-            await refuse(answer, *wrong, headers=[(b"connection", b"close")])
+            await refuse(answer, *wrong)
             return
         try:
             await self._app(scope, receive, answer)
@@ -91,9 +91,16 @@ class Guard:
         if said is None:
             return None
         origin = said.decode("latin-1").lower()
-        if origin in self._origins or urlsplit(origin).netloc == host:
+        if origin in self._origins or (host and _authority(origin) == host):
             return None
         return 403, f"Web pages of {origin[:200]!r} may not use this server; --allow-origin lets them."
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

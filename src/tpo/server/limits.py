@@ -16,6 +16,8 @@ import msgspec
 from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, about, refuse
 
 MINUTE = 60.0
+# Sums of parts of a second are not exact, and who waited as long as was said must get in.
+_ALMOST = 1e-6
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -81,7 +83,7 @@ class Account:
         """Why another request may not begin now, and in how many seconds it may; None where it may."""
         if self.limits.concurrency is not None and self.live >= self.limits.concurrency:
             return f"This key may have {self.limits.concurrency} requests under way at once.", 1.0
-        if self._requests is not None and self._requests.level < 1:
+        if self._requests is not None and self._requests.level < 1 - _ALMOST:
             return f"This key may make {self._requests.most} requests a minute.", self._requests.seconds_until(1)
         if self._tokens is not None and self._tokens.level <= 0:
             return f"This key may use {self._tokens.most} tokens a minute.", self._tokens.seconds_until(1)

@@ -6,6 +6,7 @@ What was asked and answered stands in no line, unless that was asked for.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from contextvars import ContextVar
@@ -22,6 +23,8 @@ log = logging.getLogger("tpo.server")
 content = logging.getLogger("tpo.server.content")
 
 _now: ContextVar[str | None] = ContextVar("request", default=None)
+# What a client sent must not look like a line of ours, nor tell a terminal what to do.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Probes come every few seconds and say nothing.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 
@@ -41,10 +44,13 @@ class _Lines(logging.Formatter):
             line |= facts | {"traceback": trace}
             return msgspec.json.encode({key: value for key, value in line.items() if value is not None}).decode()
         said = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
-        # A newline in what a client sent must not look like a line of ours.
-        text = " ".join(filter(None, [at, record.levelname.lower(), record.getMessage(), said])).replace("\n", "\\n")
-        text = text if id is None or facts else f"{text} request_id={id}"
+        text = " ".join(filter(None, [at, record.levelname.lower(), record.getMessage(), said]))
+        text = _plain(text if id is None or facts else f"{text} request_id={id}")
         return f"{text}\n{trace}" if trace else text
+
+
+def _plain(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def configure(kind: Format, *, contents: bool = False) -> None:
