@@ -125,6 +125,13 @@ async def test_an_unknown_model_is_a_404_that_lists_what_is_there(serve: Serve) 
             assert "small" in answer.json()["error"]["message"]
 
 
+async def test_a_preset_alone_means_the_only_model(serve: Serve) -> None:
+    async with serve(drawing(["a", "bb"])) as up:
+        assert (await up.chat("best-of-2")).json()["choices"][0]["message"]["content"] == "bb"
+    async with serve(drawing(["a"]), names=("one", "two")) as up:
+        assert (await up.chat("best-of-2")).status_code == 404
+
+
 async def test_several_models_of_a_server_are_all_there(serve: Serve) -> None:
     async with serve(drawing(["a"]), names=("one:7b", "two")) as up:
         listed = [card["id"] for card in (await up.client.get("/models")).json()["data"]]

@@ -54,6 +54,8 @@ class Models:
         if name in self.names:
             return Named(name)
         model, colon, text = name.rpartition(":")
+        if not colon and len(self.names) == 1 and _readable(name):
+            model, colon, text = self.names[0], ":", name
         if not colon or model not in self.names:
             known = ", ".join(self.names)
             raise _missing(f"There is no model {name[:200]!r}: here is {known}, and the same with :tpo or :best-of-5.")
@@ -74,6 +76,14 @@ class Models:
         """
         found = self.find(name)
         return {"id": name, "object": "model", "created": created, "owned_by": "tpo" if found.preset else "policy"}
+
+
+def _readable(preset: str) -> bool:
+    try:
+        parse_preset(preset)
+    except InputError:
+        return False
+    return True
 
 
 def _missing(message: str) -> ApiError:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from models.server import Server, serving
 from server.clients.upstream import respond
@@ -25,24 +31,35 @@ class Served:
     upstream: Server
 
 
+T = TypeVar("T")
+
+
 @contextmanager
-def served(*, deserted: bool = False) -> Iterator[Served]:
-    """Run policy and app in a thread of their own, so that clients may block.
+def on_thread(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Run something in a loop and a thread of its own, so that clients may block."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(120)
+        asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def embedded() -> AbstractAsyncContextManager[str]:
+    """The server with nothing set but the length of its answers."""
+    return running(Setup(options={"max_tokens": 48, "critic_max_tokens": 48, "seed": 1}))
+
+
+def served(*, deserted: bool = False) -> AbstractContextManager[Served]:
+    """Policy and app.
 
     Args:
         deserted: the policy dies when the app has seen it.
     """
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    stack = AsyncExitStack()
-    try:
-        context = stack.enter_async_context(_served(deserted))
-        yield asyncio.run_coroutine_threadsafe(context, loop).result(30)
-        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(30)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+    return on_thread(_served(deserted))
 
 
 @asynccontextmanager
