@@ -12,7 +12,7 @@ demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
 	  --require max-words=40 --max-tokens 128 --seed 7
 
-test: $(VENV)/dev setup  ## set up, and run the tests
+test: $(VENV)/dev $(VENV)/js setup  ## set up, and run the tests
 	$(BIN)/python -m pytest
 
 check: $(VENV)/dev  ## lint and check types
@@ -44,6 +44,11 @@ $(VENV)/tpo: pyproject.toml
 
 $(VENV)/dev: $(VENV)/tpo
 	$(BIN)/python -m pip install --quiet --group dev --group clients
+	@touch $@
+
+# Where there is npm, the server is tested with OpenAI's client for JavaScript too; elsewhere these tests are skipped.
+$(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
+	@if command -v npm >/dev/null; then npm install --prefix tests/server/js --silent --no-audit --no-fund || true; fi
 	@touch $@
 
 # torch by itself first: with a version that is there, nothing fetches another one.
