@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
+
 from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, header, refuse
 
 BYTES = 10 * 2**20
@@ -17,7 +19,8 @@ DEPTH = 64
 # Digits of a body's length that are worth reading.
 _DIGITS = 15
 _CLOSE: list[Header] = [(b"connection", b"close")]
-_SQUARE = bytes.maketrans(b"{}", b"[]")
+# One for what opens, and minus one for what closes.
+_UP_AND_DOWN = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -112,10 +115,7 @@ def deeper(body: bytes, depth: int) -> bool:
         depth: how deep they may be.
     """
     strings_cut = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
-    brackets = b"".join(strings_cut).translate(_SQUARE, _NO_BRACKETS)
-    for _ in range(depth):  # each time, the innermost are taken away
-        fewer = brackets.replace(b"[]", b"")
-        if len(fewer) == len(brackets):
-            break
-        brackets = fewer
-    return b"[]" in brackets or brackets.count(b"[") > depth
+    brackets = b"".join(strings_cut).translate(_UP_AND_DOWN, _NO_BRACKETS)
+    if not brackets:
+        return False
+    return bool(np.cumsum(np.frombuffer(brackets, np.int8), dtype=np.int32).max() > depth)

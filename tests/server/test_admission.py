@@ -1,0 +1,160 @@
+"""Who is let in, who waits, and who is sent away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from tpo.errors import InputError
+from tpo.server.admission import LATEST, SOONEST, Admission, Busy
+
+
+class Guests:
+    """Some that want in, and stay until they are told to go."""
+
+    def __init__(self, gate: Admission) -> None:
+        self.gate = gate
+        self.inside: list[str] = []
+        self.most = 0
+        self._gone: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def come(self, name: str) -> None:
+        self._gone[name] = asyncio.Event()
+        self._tasks[name] = asyncio.create_task(self._visit(name))
+        await settle()
+
+    async def go(self, name: str) -> None:
+        self._gone[name].set()
+        await settle()
+
+    async def give_up(self, name: str) -> None:
+        self._tasks[name].cancel()
+        await settle()
+
+    async def outcome(self, name: str) -> BaseException | None:
+        (outcome,) = await asyncio.gather(self._tasks[name], return_exceptions=True)
+        return outcome
+
+    async def _visit(self, name: str) -> None:
+        async with self.gate.admitted():
+            self.inside.append(name)
+            self.most = max(self.most, len(self.inside))
+            try:
+                await self._gone[name].wait()
+            finally:
+                self.inside.remove(name)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_so_many_are_in_and_so_many_wait_in_their_order() -> None:
+    gate = Admission(2, 2)
+    guests = Guests(gate)
+    for name in "abcde":
+        await guests.come(name)
+    assert guests.inside == ["a", "b"]
+    assert (gate.live, gate.waiting) == (2, 2)
+    refused = await guests.outcome("e")
+    assert isinstance(refused, Busy)
+    assert refused.retry_after >= SOONEST
+    assert str(refused.retry_after) in str(refused)
+    await guests.go("b")
+    assert guests.inside == ["a", "c"]
+    await guests.go("a")
+    assert guests.inside == ["c", "d"]
+    for name in "cd":
+        await guests.go(name)
+    assert (gate.live, gate.waiting) == (0, 0)
+
+
+async def test_who_has_just_come_takes_no_place_from_who_waits() -> None:
+    gate = Admission(1, 5)
+    guests = Guests(gate)
+    await guests.come("a")
+    await guests.come("b")
+    guests._gone["a"].set()
+    await guests.come("c")  # in the same moment
+    await settle()
+    assert guests.inside == ["b"]
+
+
+async def test_who_leaves_while_waiting_keeps_no_place() -> None:
+    gate = Admission(1, 2)
+    guests = Guests(gate)
+    for name in "abc":
+        await guests.come(name)
+    await guests.give_up("b")
+    assert gate.waiting == 1
+    await guests.come("d")  # there is room in the queue again
+    assert gate.waiting == 2
+    await guests.go("a")
+    assert guests.inside == ["c"]
+    await guests.give_up("c")
+    assert guests.inside == ["d"]
+    await guests.go("d")
+    assert (gate.live, gate.waiting) == (0, 0)
+
+
+async def test_who_leaves_in_the_moment_of_its_turn_passes_it_on() -> None:
+    gate = Admission(1, 5)
+    guests = Guests(gate)
+    for name in "abc":
+        await guests.come(name)
+    guests._gone["a"].set()
+    await asyncio.sleep(0)  # a goes, and b has its turn, and does not know yet
+    assert (gate.waiting, guests.inside) == (1, [])
+    guests._tasks["b"].cancel()
+    await settle()
+    assert guests.inside == ["c"]
+    await guests.go("c")
+    assert (gate.live, gate.waiting) == (0, 0)
+
+
+async def test_a_failure_inside_gives_the_place_back() -> None:
+    gate = Admission(1, 0)
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            async with gate.admitted():
+                raise RuntimeError
+    assert gate.live == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_no_place_is_lost_or_won(seed: int) -> None:
+    chance = random.Random(seed)
+    gate = Admission(3, 4)
+    guests = Guests(gate)
+    names = [str(number) for number in range(60)]
+    for name in names:
+        await guests.come(name)
+        for other in chance.sample(names[: int(name) + 1], min(2, int(name) + 1)):
+            await chance.choice([guests.go, guests.give_up])(other)
+        assert len(guests.inside) == gate.live <= 3
+        assert gate.waiting <= 4
+        assert gate.waiting == 0 or gate.live == 3
+    for name in names:
+        await guests.go(name)
+    outcomes = [await guests.outcome(name) for name in names]
+    assert (gate.live, gate.waiting, guests.most) == (0, 0, 3)
+    assert all(outcome is None or isinstance(outcome, Busy | asyncio.CancelledError) for outcome in outcomes)
+
+
+async def test_how_long_to_wait_is_estimated_within_bounds() -> None:
+    gate = Admission(2, 100)
+    assert gate.retry_after == SOONEST
+    gate._seconds = 30.0
+    assert gate.retry_after == 15
+    gate._waiting.extend(asyncio.get_running_loop().create_future() for _ in range(99))
+    assert gate.retry_after == LATEST
+
+
+@pytest.mark.parametrize(("concurrency", "queue"), [(0, 5), (-1, 5), (1, -1)])
+def test_a_gate_that_lets_nobody_in_is_a_mistake(concurrency: int, queue: int) -> None:
+    with pytest.raises(InputError, match="1 or more"):
+        Admission(concurrency, queue)
