@@ -42,7 +42,8 @@ class _Lines(logging.Formatter):
         if self._kind == "json":
             line = {"at": at, "level": record.levelname.lower(), "message": record.getMessage(), "request_id": id}
             line |= facts | {"traceback": trace}
-            return msgspec.json.encode({key: value for key, value in line.items() if value is not None}).decode()
+            text = msgspec.json.encode({key: value for key, value in line.items() if value is not None}).decode()
+            return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         said = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
         text = " ".join(filter(None, [at, record.levelname.lower(), record.getMessage(), said]))
         text = _plain(text if id is None or facts else f"{text} request_id={id}")
@@ -95,6 +96,9 @@ class Logged:
         _now.set(known.id)
         try:
             await self._app(scope, receive, send)
+        except Exception:
+            known.status = known.status or 500  # which is what it is going to be
+            raise
         finally:
             if scope["path"] not in _QUIET and log.isEnabledFor(logging.INFO):
                 log.info("request", extra={"facts": _facts(scope, known)})
