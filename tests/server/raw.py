@@ -70,7 +70,7 @@ class Address:
     """Where an app listens."""
 
     port: int
-    state: ServerState
+    state: ServerState = field(default_factory=ServerState)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to it."""

@@ -6,8 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -29,6 +31,11 @@ from tpo.server.wire.reading import json_object
 from tpo.server.wire.refusal import BadRequest, refused
 
 log = logging.getLogger("tpo.server")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# One after the other: who sends costly schemas waits for those who do the same.
+_APART = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
 
 # Listens to one request, and sees how it ended.
 Watch = Callable[[About, Asked], AbstractContextManager[Listener]]
@@ -91,7 +98,9 @@ class Chat:
                 return
             known.kind = "aligned"
             request = chat_request(body, scope["headers"])
-            asked = asked_for(request, body, named.preset, self._service.setup.options, self._service.setup.bounds)
+            given = (request, body, named.preset, self._service.setup.options, self._service.setup.bounds)
+            # A schema may take seconds to look at, in which nobody else should have to wait.
+            asked = await _apart(asked_for, *given) if request.response_format else asked_for(*given)
             await self._align(asked, named.model, known, receive, send)
         except Busy as error:
             await _refuse(send, busy(str(error), error.retry_after))
@@ -173,6 +182,10 @@ def _reward_name(answered: Answered) -> str | None:
     started = answered.result.trace[0]
     plan = getattr(started, "plan", None)
     return getattr(plan, "reward", None)
+
+
+async def _apart(call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_APART, partial(call, *given, **named))
 
 
 async def _refuse(send: Send, error: ApiError) -> None:

@@ -26,6 +26,8 @@ from tpo.server.wire.refusal import refused
 
 # Schemas whose checkers, a process each, are kept.
 SCHEMAS = 8
+# The longest schema; to look at one takes seconds for each hundred thousand bytes.
+SCHEMA_BYTES = 65_536
 
 
 def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
@@ -46,8 +48,11 @@ def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
     schema = named.get("schema") if isinstance(named, Mapping) else None
     if not isinstance(schema, Mapping):
         raise refused("response_format.json_schema.schema", "is no JSON Schema")
+    encoded = msgspec.json.encode(schema)
+    if len(encoded) > SCHEMA_BYTES:
+        raise refused("response_format.json_schema.schema", f"is longer than {SCHEMA_BYTES} bytes")
     try:
-        checker = _checker(msgspec.json.encode(schema))
+        checker = _checker(encoded)
     except InputError as error:
         raise refused("response_format.json_schema.schema", f"cannot be used: {error}") from error
 

@@ -62,7 +62,7 @@ class Models:
         try:
             return Named(model, parse_preset(text))
         except InputError as error:
-            raise _missing(f"The model {name[:200]!r} cannot be had: {error}") from error
+            raise _missing(f"The model {name[:200]!r} cannot be had: {str(error)[:300]}") from error
 
     def listing(self, created: int) -> dict[str, Any]:
         """The list, as `/v1/models` has it."""
