@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tpo.cli import align, check, config, export, key, replay, report, run, runs, serve, show
+from tpo.cli import align, check, config, export, key, replay, report, run, runs, serve, show, view
 from tpo.cli import eval as evaluation
 from tpo.cli.console import reporting, stderr
 from tpo.config import load_config
@@ -33,6 +33,7 @@ app.command("align", context_settings=FROM_ENVIRONMENT)(align.align)
 app.command("run", context_settings=FROM_ENVIRONMENT)(run.run)
 app.command("serve", context_settings=FROM_ENVIRONMENT)(serve.serve)
 app.command("key")(key.key)
+app.command("view", context_settings=FROM_ENVIRONMENT)(view.view)
 app.command("check", context_settings=FROM_ENVIRONMENT)(check.check)
 app.add_typer(evaluation.app, name="eval")
 app.command("show")(show.show)
@@ -78,6 +79,7 @@ def _tpo(
         "align": loaded.options,
         "run": loaded.options,
         "serve": loaded.options,
+        "view": {name: value for name, value in loaded.options.items() if name not in ("host", "port")},
         "eval": {evaluation.TASKS: {name: value for name, value in loaded.options.items() if name != "method"}},
         "check": {name: value for name, value in loaded.options.items() if name in checked},
     }

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from starlette.applications import Starlette
+
 from tpo.engine.events import Event, Listener
-from tpo.server.app import AppOptions, create_app, gates
+from tpo.server.app import AppOptions, Gates, create_app, gates
 from tpo.server.asgi import About, App
 from tpo.server.asked import Asked
 from tpo.server.chat import Watch
@@ -16,6 +18,7 @@ from tpo.server.metrics import Counted, Metrics, metrics_route
 from tpo.server.page import page
 from tpo.server.recording import Recorder
 from tpo.server.service import Service, Setup
+from tpo.view import Sources
 
 
 def assembled(
@@ -50,9 +53,15 @@ def assembled(
         admitted=admitted,
         watch=_together(watchers),
         metrics=metrics_route(metrics),
-        page=page(service, admitted.aligned, record) if ui else None,
+        page=_page(service, admitted, record) if ui else None,
     )
     return Counted(app, metrics), service
+
+
+def _page(service: Service, admitted: Gates, record: Path | None) -> Starlette:
+    traces = Sources([record] if record is not None else [])
+    # Who may ask, and under which names, is looked after in front of the whole server.
+    return page(service, admitted.aligned, traces, about="this server's models and reward", live=True)
 
 
 def _together(watchers: list[Watch]) -> Watch:

@@ -1,9 +1,9 @@
-"""The page at /ui: what is being answered, traces that were kept, and a playground on the server's own models."""
+"""The page with a service behind it: what is being answered, runs and traces, and a playground on its models."""
 
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
+from collections.abc import Collection
 
 from starlette.applications import Starlette
 
@@ -16,16 +16,28 @@ from tpo.server.wire.chat import chat_request
 from tpo.view import Play, PlayOptions, Sources, create_app
 
 
-def page(service: Service, aligned: Admission, traces: Path | None) -> Starlette:
+def page(
+    service: Service,
+    aligned: Admission,
+    sources: Sources,
+    *,
+    about: str,
+    live: bool,
+    hosts: Collection[str] | None = None,
+) -> Starlette:
     """Make the page.
 
     Args:
-        service: who answers the playground's questions.
+        service: who answers the playground's questions; connected to its models at the first one, if it is not yet.
         aligned: where they wait, like everybody else's.
-        traces: a folder of traces to show.
+        sources: runs and traces to show.
+        about: who answers and what steers, for people.
+        live: show what the service is answering.
+        hosts: names under which the page is served; None leaves that to whoever mounts it.
     """
 
     async def align(question: str, options: PlayOptions, listen: Listener) -> Result:
+        await service.open_once()
         service.expect_ready()
         model = service.models.names[0]
         search = {"method": options.method, "width": options.width, "depth": options.depth}
@@ -38,12 +50,11 @@ def page(service: Service, aligned: Admission, traces: Path | None) -> Starlette
     bounds, spec = service.setup.bounds, service.spec
     play = Play(
         align,
-        "the server's own models and reward",
+        about,
         spec.method.name,
         spec.width,
         spec.depth,
         most_width=bounds.width,
         most_depth=bounds.depth,
     )
-    # Who may ask, and under which names, is looked after in front of the whole server.
-    return create_app(Sources([traces] if traces is not None else []), play, service.live, hosts=None)
+    return create_app(sources, play, service.live if live else None, hosts=hosts)

@@ -70,19 +70,21 @@ class Server(uvicorn.Server):
             self.force_exit = True
 
 
+def is_local(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def check_address(host: str, keyed: bool) -> None:
     """See that nobody unknown can ask.
 
     Raises:
         InputError: the address can be reached from elsewhere, and there is no key.
     """
-    if keyed or host == "localhost":
-        return
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    if not keyed and not is_local(host):
         raise InputError(
             f"{host} can be reached from other machines, and anybody there could use this server. Make a key with "
             f"`tpo key NAME --file keys.toml` and give --keys keys.toml, or stay on 127.0.0.1."
@@ -97,17 +99,19 @@ async def serve(
     *,
     grace: float,
     on_start: Callable[[str], None],
+    connect: bool = True,
     ending: asyncio.Event | None = None,
 ) -> None:
     """Serve until a signal comes.
 
     Args:
         app: the application.
-        service: what answers; connected to its models here, while requests are told to wait.
+        service: what answers.
         host: the address to listen at.
         port: the port there; 0 for any that is free.
         grace: seconds in which what is under way may finish at the end.
         on_start: told the URL when it listens.
+        connect: reach the models now, while requests are told to wait; else whoever needs them does.
         ending: set where something other than a signal ends it, in the same way.
 
     Raises:
@@ -134,7 +138,7 @@ async def serve(
     where = listening.getsockname()
     name = f"[{where[0]}]" if ":" in where[0] else where[0]
     server = Server(config, service, grace, lambda: on_start(f"http://{name}:{where[1]}"))
-    opening = asyncio.ensure_future(open_patiently(service))
+    opening = asyncio.ensure_future(open_patiently(service) if connect else asyncio.sleep(0))
     serving = asyncio.ensure_future(server.serve([listening]))
     told = asyncio.ensure_future(_end_with(server, ending)) if ending is not None else None
     try:

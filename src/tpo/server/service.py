@@ -121,6 +121,7 @@ class Service:
         self._limiters: dict[str, Limiter] = {}
         self._rewards: dict[str | None, AnyReward | None] = {}
         self._opening = asyncio.Lock()
+        self._once = asyncio.Lock()
         self._stoppers: set[Stopper] = set()
 
     async def open(self) -> None:
@@ -145,6 +146,12 @@ class Service:
             self._fleets[name] = fleets
             self.models = Models([name], self.setup.presets)
         self.opened.set()
+
+    async def open_once(self) -> None:
+        """Connect if nobody has; as `open`."""
+        async with self._once:
+            if not self.opened.is_set():
+                await self.open()
 
     def at_end(self, close: Callable[[], object]) -> None:
         """Have something closed when everything is."""

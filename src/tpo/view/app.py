@@ -54,9 +54,7 @@ def create_app(
         *play_routes(),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    app = Starlette(
-        routes=routes, middleware=[Middleware(Guard, hosts=hosts)], exception_handlers={TPOError: refused}
-    )
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts)], exception_handlers={TPOError: refused})
     app.state.sources, app.state.play, app.state.live = sources, play, live
     return app
 

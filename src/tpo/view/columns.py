@@ -63,9 +63,7 @@ class Gathering:
     """Columns that grow."""
 
     def __init__(self) -> None:
-        self._arrays: dict[str, array[Any]] = {
-            name: array("d" if name in FLOATS else "q") for name in Columns._fields
-        }
+        self._arrays: dict[str, array[Any]] = {name: array("d" if name in FLOATS else "q") for name in Columns._fields}
 
     def add(self, at: int, answer: Answer) -> None:
         """Add an answer.

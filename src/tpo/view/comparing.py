@@ -53,9 +53,7 @@ def _compare(request: Request) -> Response:
     by = {"row": left.row[here].astype(np.float64), "difference": difference, "length": longer}[sort]
     numbers = ordered(left._replace(row=left.row[here]), np.flatnonzero(shown), lambda _: by, down=down)
     rows = numbers[(page - 1) * size : page * size]
-    pairs = zip(
-        one.answers(left.at[here[rows]].tolist()), other.answers(right.at[there[rows]].tolist()), strict=True
-    )
+    pairs = zip(one.answers(left.at[here[rows]].tolist()), other.answers(right.at[there[rows]].tolist()), strict=True)
     return said(
         {
             "runs": [text(request, "run"), text(request, "with")],

@@ -1,7 +1,7 @@
 """The playground: a question is answered while somebody watches, by server-sent events.
 
-What happens is sent in batches, so that a thousand tokens a second are ten messages and not a thousand. A page that goes
-away cancels its work.
+What happens is sent in batches, so that a thousand tokens a second are ten messages and not a thousand. A page that
+goes away cancels its work.
 """
 
 from __future__ import annotations
@@ -171,6 +171,12 @@ def _message(name: str, value: object) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(value) + b"\n\n"
 
 
+# What the page gets of an event.
+_PROMPTED = ("step", "name", "role", "width", "chosen", "rejected")
+_GREW = ("turn", "action", "index", "name", "text")
+_SAMPLED = ("step", "index", "id", "text", "tokens", "error")
+
+
 def _shown(event: Event) -> dict[str, Any] | None:
     """What the page needs to draw an event; None where that is nothing."""
     match event:
@@ -178,14 +184,11 @@ def _shown(event: Event) -> dict[str, Any] | None:
             models = {str(role): model for role, model in plan.models.items()}
             return {"happened": "started", "models": models, "reward": plan.reward, "method": plan.method}
         case Prompted():
-            fields = ("step", "name", "role", "width", "chosen", "rejected")
-            return {"happened": "prompted"} | {field: getattr(event, field) for field in fields}
+            return {"happened": "prompted"} | {field: getattr(event, field) for field in _PROMPTED}
         case TextGrew():
-            fields = ("turn", "action", "index", "name", "text")
-            return {"happened": "grew"} | {field: getattr(event, field) for field in fields}
+            return {"happened": "grew"} | {field: getattr(event, field) for field in _GREW}
         case Sampled():
-            fields = ("step", "index", "id", "text", "tokens", "error")
-            return {"happened": "sampled"} | {field: getattr(event, field) for field in fields}
+            return {"happened": "sampled"} | {field: getattr(event, field) for field in _SAMPLED}
         case Scored():
             return {"happened": "scored", "id": event.id, "reward": event.reward, "error": event.error}
         case Replied():

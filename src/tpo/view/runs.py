@@ -123,7 +123,7 @@ def _shown(request: Request, columns: Columns, over: str) -> np.ndarray:
     show = one_of(request, "show", "all", "improved", "same", "worse", "failed")
     low, high = number(request, "low"), number(request, "high")
     gain = columns.gain(over)
-    shown = {
+    shown: np.ndarray = {
         "all": np.ones(len(gain), dtype=bool),
         "improved": gain > 0,
         "same": gain == 0,

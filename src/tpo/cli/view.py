@@ -1,0 +1,86 @@
+"""`tpo view`: runs and traces in a browser, and a playground."""
+
+from __future__ import annotations
+
+import asyncio
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tpo.cli.console import note, reporting, stderr
+from tpo.cli.options import OUTPUT, search_options, takes_search_flags
+from tpo.config import Config
+
+if TYPE_CHECKING:
+    from tpo.opening import Options
+    from tpo.view import Sources
+
+ADDRESS = "Address"
+# Questions that are answered at once, and those that may wait.
+PLAYING, WAITING = 4, 16
+# Seconds that a question may still take when the page is ended.
+GRACE = 0.5
+
+
+@reporting
+@takes_search_flags
+def view(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Runs, folders of runs or traces, and traces; the current folder unless given."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.", rich_help_panel=ADDRESS)] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 takes any.", rich_help_panel=ADDRESS)] = 8080,
+    browse: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open it in the browser.", rich_help_panel=ADDRESS)
+    ] = True,
+    play: Annotated[
+        bool, typer.Option("--play/--no-play", help="Offer the playground.", rich_help_panel=OUTPUT)
+    ] = True,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=OUTPUT)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)] = False,
+    **flags: Any,
+) -> None:
+    """Look at runs and traces in a browser, compare runs query by query, and try questions live.
+
+    Who answers in the playground, and what steers, is said by the same flags as for `tpo align`; models are connected
+    to at the first question. Nothing is fetched from anywhere, and only this machine can look unless --host says
+    otherwise. Ctrl-C ends it.
+    """
+    from tpo.view import Sources
+
+    sources = Sources(paths or [Path()])
+    configured: Config = context.obj
+    options = search_options(flags, configured, quiet=True) if play else None
+    asyncio.run(_serve(sources, options, host, port, browse=browse, quiet=quiet))
+
+
+async def _serve(sources: Sources, options: Options | None, host: str, port: int, *, browse: bool, quiet: bool) -> None:
+    from tpo.server.admission import Admission
+    from tpo.server.page import page
+    from tpo.server.running import is_local, serve
+    from tpo.server.service import Service, Setup
+    from tpo.view import create_app
+    from tpo.view.guard import LOOPBACK
+
+    def started(url: str) -> None:
+        if not quiet:
+            stderr.print(f"tpo: the page is at [bold]{url}/[/bold]")
+            if not is_local(host):
+                note(f"anybody who can reach {host} can look at all of it, and use the playground")
+        if browse:
+            webbrowser.open(f"{url}/")
+
+    hosts = LOOPBACK if is_local(host) else None
+    service = Service(Setup(options=options or {}))
+    if options is None:
+        app = create_app(sources, hosts=hosts)
+    else:
+        about = f"{options['policy']}, steered by {getattr(options['reward'], 'name', options['reward'])}"
+        app = page(service, Admission(PLAYING, WAITING), sources, about=about, live=False, hosts=hosts)
+    await serve(app, service, host, port, grace=GRACE, on_start=started, connect=False)
