@@ -92,7 +92,7 @@ async def test_text_that_is_none(attacked: Attacked, body: bytes) -> None:
         refused(await under.client.post("/chat/completions", content=body))
 
 
-ODD = [
+ODD: list[dict[str, Any]] = [
     {"messages": "hi"},
     {"messages": {}},
     {"messages": []},
