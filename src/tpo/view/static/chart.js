@@ -73,10 +73,11 @@ export function padded(values, share = 0.06) {
   return [low - room, high + room];
 }
 
-export function axes(node, { width, height, y, yDomain, x = null, xTicks = [], xName = "", yName = "", shown }) {
+export function axes(node, { width, height, y, yDomain, x = null, xTicks = [], xName = "", yName = "", shown, whole = false }) {
   const { top, right, bottom, left } = MARGIN;
   const floor = height - bottom;
   for (const tick of ticks(...yDomain, Math.max(2, Math.floor((floor - top) / 48)))) {
+    if (whole && !Number.isInteger(tick)) continue;
     node.append(
       svg("line", { class: "rule", x1: left, x2: width - right, y1: y(tick), y2: y(tick) }),
       svg("text", { class: "tick", x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, tidy(tick)),

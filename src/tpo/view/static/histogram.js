@@ -16,7 +16,7 @@ export function histogram(data, { title, xName, height = 240, onPick = null, not
     const x = linear(domain, [MARGIN.left, width - MARGIN.right]);
     const total = data.counts.reduce((sum, n) => sum + n, 0);
     const node = canvas(width, tall, title, `${count(total)} queries from ${tidy(domain[0])} to ${tidy(domain[1])}.`);
-    axes(node, { width, height: tall, y, yDomain, x, xTicks: ticks(...domain, width / 90), xName, yName: "queries" });
+    axes(node, { width, height: tall, y, yDomain, x, xTicks: ticks(...domain, width / 90), xName, yName: "queries", whole: true });
     data.counts.forEach((n, at) => {
       const [low, high] = [data.edges[at], data.edges[at + 1]];
       const sign = low >= 0 ? (low === 0 ? "first" : "up") : "down";

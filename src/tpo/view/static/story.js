@@ -184,7 +184,7 @@ function costs(story) {
   const rows = Object.entries(story.usage).map(([role, used]) => [
     h("th", { scope: "row" }, h("span", { class: `role ${role}` }), role),
     [used.calls, used.retries, used.prompt_tokens, used.cached_tokens, used.completion_tokens].map((n) => h("td", {}, count(n))),
-    [used.seconds, used.waited].map((seconds) => h("td", {}, number(seconds, 1))),
+    [used.seconds, used.waited].map((seconds) => h("td", {}, seconds.toFixed(1))),
   ]);
   const failed = story.calls.filter((call) => call.error);
   return section(
