@@ -22,6 +22,8 @@ from fakes import FakeModel, numbered
 from models.server import Received, response, serving
 from server.clients.kit import longest
 from server.clients.upstream import respond
+from server.kit import running
+from server.raw import until
 from tpo.engine.events import Event, Retrying
 from tpo.engine.records import Called
 from tpo.errors import InputError, ModelError
@@ -271,6 +273,22 @@ async def test_a_collector_gets_the_spans(name: str, monkeypatch: pytest.MonkeyP
     assert sent.path == "/v1/traces"
     assert b"invoke_workflow tpo" in sent.body
     assert b"grapefruit" in sent.body
+
+
+async def test_tpo_serve_sends_traces_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        serving(lambda request: response(b"", kind="application/x-protobuf")) as collector,
+        serving(respond) as policy,
+    ):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.removesuffix("/v1"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        options: Any = {"policy": policy.url, "reward": longest, "check": False}
+        async with running(Setup(options=options)) as url, httpx.AsyncClient(trust_env=False) as client:
+            body = {"model": "small:best-of-2", "messages": [{"role": "user", "content": "Hi"}]}
+            assert (await client.post(f"{url}/chat/completions", json=body)).status_code == 200
+            for name in (b"POST /v1/chat/completions", b"invoke_workflow best-of-n", b"chat small", b"score default"):
+                await until(lambda name=name: name in b"".join(request.body for request in collector.received))
 
 
 def test_without_the_extra_nothing_is_missing_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

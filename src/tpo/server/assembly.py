@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from tpo.server.metrics import Counted, Metrics, metrics_route
 from tpo.server.page import page
 from tpo.server.recording import Recorder
 from tpo.server.service import Service, Setup
+from tpo.server.telemetry import Traced, configured
 from tpo.view import Sources
 
 
@@ -47,6 +49,10 @@ def assembled(
         recorder = Recorder(record, days)
         service.at_end(recorder.close)
         watchers.append(recorder.watch)
+    telemetry = configured(os.environ)
+    if telemetry is not None:
+        service.at_end(telemetry.close)
+        watchers.append(telemetry.watch)
     app = create_app(
         service,
         options,
@@ -55,7 +61,8 @@ def assembled(
         metrics=metrics_route(metrics),
         page=_page(service, admitted, record) if ui else None,
     )
-    return Counted(app, metrics), service
+    counted = Counted(app, metrics)
+    return (counted if telemetry is None else Traced(counted, telemetry)), service
 
 
 def _page(service: Service, admitted: Gates, record: Path | None) -> Starlette:
