@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HF := .venv-hf/bin
 RAY := .venv-ray/bin
 
-.PHONY: demo test check fix setup test-hf test-ray test-vllm clean
+.PHONY: demo test check fix setup test-hf test-ray test-vllm test-browser clean
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
@@ -32,6 +32,10 @@ test-ray: .venv-ray/ready  ## the tests of --ray, on a real cluster of several n
 
 test-vllm: $(VENV)/dev  ## the tests against a real vLLM (TPO_VLLM_URL, or an installation in TPO_VLLM_HOME)
 	$(BIN)/python -m pytest -m vllm
+
+test-browser: $(VENV)/dev  ## the page in a real Chromium (TPO_CHROMIUM, or the one that is installed)
+	$(BIN)/python -m pip install --quiet --group browser
+	$(BIN)/python -m pytest -m browser tests/view/browser
 
 setup: $(VENV)/tpo  ## install tpo and fetch the embedded model (93 MB, once per user)
 	@$(BIN)/python -m tpo.models.weights >/dev/null

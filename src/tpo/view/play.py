@@ -145,9 +145,10 @@ async def _messages(play: Play, options: PlayOptions) -> AsyncIterator[bytes]:
     working.add_done_callback(lambda _: happened.set())
     try:
         while not working.done():
-            yield _message("events", waiting) if waiting else b": \n\n"
-            waiting.clear()
             happened.clear()
+            message = _message("events", waiting) if waiting else b": \n\n"
+            waiting.clear()  # before it is sent, which lets more happen
+            yield message
             with suppress(TimeoutError):
                 await asyncio.wait_for(happened.wait(), 5.0)
             await asyncio.sleep(BEAT)

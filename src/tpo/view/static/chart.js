@@ -38,12 +38,12 @@ function grid(caption, { head, rows }) {
 
 export const MARGIN = { top: 14, right: 16, bottom: 34, left: 52 };
 
-// The canvas: named and described for screen readers.
-export function canvas(width, height, title, description) {
+// The canvas: named and described for screen readers. What has parts to choose from is a group, and no image.
+export function canvas(width, height, title, description, role = "img") {
   const [name, more] = [fresh("title"), fresh("description")];
   return svg(
     "svg",
-    { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-labelledby": `${name} ${more}` },
+    { viewBox: `0 0 ${width} ${height}`, width, height, role, "aria-labelledby": `${name} ${more}` },
     svg("title", { id: name }, title),
     svg("desc", { id: more }, description),
   );

@@ -19,8 +19,8 @@ function column(side, runs, kind, look) {
   }
   if (!side.text) body.append(h("em", { class: "muted" }, "no text"));
   return h(
-    "section",
-    { class: "side", "aria-label": side.label },
+    "div",
+    { class: "side", role: "group", "aria-label": side.label },
     h("header", {}, h("strong", { class: look }, side.label), h("span", { class: "muted" }, side.note ?? "")),
     body,
   );

@@ -28,7 +28,7 @@ export function dots(story, { selected = null, onSelect = null, height = 300 } =
 
 function paint(story, all, fate, width, height, selected, onSelect) {
   const scored = all.filter((one) => one.reward !== null && one.reward !== undefined);
-  const node = canvas(width, height, "Reward by step", described(story, scored));
+  const node = canvas(width, height, "Reward by step", described(story, scored), onSelect ? "group" : "img");
   if (!scored.length) {
     node.append(svg("text", { class: "tick", x: width / 2, y: height / 2, "text-anchor": "middle" }, "nothing has a reward"));
     return node;

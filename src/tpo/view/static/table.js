@@ -6,6 +6,7 @@ import { count } from "./format.js";
 // `columns`: [{ name, sort, cell, look }]; `settings` has the sort and order in force; `change` is told new ones.
 export function table(caption, columns, rows, settings, change) {
   const heads = columns.map((column) => {
+    if (!column.name) return h("td", {});
     if (!column.sort) return h("th", { scope: "col", class: column.look }, column.name);
     const active = settings.sort === column.sort;
     const order = active && settings.order === "down" ? "up" : "down";

@@ -1,0 +1,238 @@
+"""The page in a real Chromium: what is shown, how it is walked with keys alone, and that nothing on it is run.
+
+`make test-browser` runs these. TPO_CHROMIUM names the browser where it is not found; TPO_SCREENSHOTS=1 renews the
+pictures of the documentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.clients.kit import on_thread
+from server.policy import Said, critic, policy
+from tpo.server.admission import Admission
+from tpo.server.page import page as page_app
+from tpo.server.running import serve
+from tpo.server.service import Service, Setup
+from tpo.view import Sources
+from tpo.view.guard import LOOPBACK
+from view.runs import EVIL, QUESTIONS, enlarged, length
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+IMAGES = Path(__file__).parents[3] / "docs" / "images"
+CHROMIUM = os.environ.get("TPO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: install one, or name it in TPO_CHROMIUM"),
+]
+
+
+async def slowly(body: dict[str, Any], number: int) -> Said:
+    """Answers that grow better, a little later each."""
+    await asyncio.sleep(0.1)
+    if critic(body):
+        return f"The better one gives a reason. {EVIL}"
+    return f"Because of the light{', scattered by the air' * (number % 5)}. {EVIL}"
+
+
+@asynccontextmanager
+async def serving(runs: Path) -> AsyncIterator[str]:
+    async with AsyncExitStack() as stack:
+        behind = await stack.enter_async_context(policy(slowly))
+        service = Service(Setup(options={"policy": behind.url, "reward": length, "check": False}))
+        app = page_app(service, Admission(2, 2), Sources([runs]), about="a test", live=False, hosts=LOOPBACK)
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        ending = asyncio.Event()
+        options: Any = {"grace": 0.1, "on_start": started.set_result, "connect": False, "ending": ending}
+        task = asyncio.create_task(serve(app, service, "127.0.0.1", 0, **options))
+        yield await started
+        ending.set()
+        await task
+
+
+@pytest.fixture(scope="module")
+def url(runs: Path) -> Iterator[str]:
+    """The page's address; one of its runs is huge."""
+    enlarged(runs / "two", runs / "huge", 20_000)
+    with on_thread(serving(runs)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(browser: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page that must not complain, ask anybody else, or run what models wrote."""
+    context = browser.new_context(color_scheme=request.param, viewport={"width": 1200, "height": 900})
+    made = context.new_page()
+    troubles: list[str] = []
+    made.on("pageerror", lambda error: troubles.append(str(error)))
+    made.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    made.on("dialog", lambda dialog: troubles.append("a dialog"))
+    made.on("request", lambda asked: None if asked.url.startswith((url, "blob:")) else troubles.append(asked.url))
+    made.set_default_timeout(15_000)
+    yield made
+    assert not troubles
+    assert made.title() != "owned"
+    context.close()
+
+
+def shoot(page: Any, name: str, url: str, whole: bool = False) -> None:
+    """Renew a picture of the documentation, in the light."""
+    light = page.evaluate("matchMedia('(prefers-color-scheme: light)').matches")
+    if os.environ.get("TPO_SCREENSHOTS") and light:
+        IMAGES.mkdir(exist_ok=True)
+        page.screenshot(path=IMAGES / f"{name}.png", full_page=whole)
+
+
+def test_the_list_leads_to_a_run_and_to_a_query(page: Any, url: str) -> None:
+    page.goto(url)
+    page.get_by_role("link", name="one", exact=True).click()
+    page.get_by_role("heading", name="one", exact=True).wait_for()
+    assert page.get_by_role("img", name="Reward by step").count() == 1
+    shoot(page, "run", url)
+    page.get_by_role("link", name="q1", exact=True).first.click()
+    heading = page.get_by_role("heading", level=1)
+    playwright.expect(heading).to_contain_text("Why is the sky blue?")
+    assert "<script>" in heading.inner_text()  # as text
+    assert page.get_by_text("textual loss").count() >= 1 and page.locator("ins.new, del.gone").count() > 0
+    shoot(page, "query", url)
+    page.get_by_text("Step 1: loss, to the critic").click()
+    playwright.expect(page.locator(".messages").first).to_contain_text("Why is the sky blue?")
+    page.go_back()
+    page.get_by_role("heading", name="one", exact=True).wait_for()
+
+
+def test_a_candidate_is_chosen_with_keys_alone(page: Any, url: str) -> None:
+    page.goto(f"{url}/#/query?run=one&id=q0")
+    dots = page.get_by_role("listbox", name="Candidates")
+    dots.wait_for()
+    panel = page.get_by_role("region", name="The selected candidate")
+    chosen = dots.locator("[aria-selected=true]")
+    before = chosen.get_attribute("data-id")
+    chosen.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    now = dots.locator("[aria-selected=true]").get_attribute("data-id")
+    assert now != before
+    playwright.expect(panel).to_contain_text(now)
+
+
+def test_the_whole_page_is_walked_with_the_tab_key(page: Any, url: str) -> None:
+    page.goto(url)
+    page.get_by_role("heading", name="Runs").wait_for()
+    page.locator("body").focus()
+    names = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.textContent || document.activeElement.ariaLabel"))
+    assert "To the content" in names and "Compare" in names and "one" in names
+
+
+def test_queries_are_searched_filtered_and_turned(page: Any, url: str) -> None:
+    page.goto(f"{url}/#/run?run=huge")
+    page.get_by_text("page 1 of 400").wait_for()
+    page.get_by_role("button", name="Last", exact=True).click()
+    page.get_by_text("page 400 of 400").wait_for()
+    page.get_by_role("link", name="row-19999", exact=True).wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("row-4711")
+    page.get_by_text("1 of 20 000 queries").wait_for()
+    page.reload()
+    page.get_by_text("1 of 20 000 queries").wait_for()  # all of it is in the address
+    page.get_by_label("Search queries").fill("")
+    page.get_by_role("button", name="gain").click()
+    page.locator("th[aria-sort=descending]").wait_for()
+
+
+def test_two_runs_are_compared(page: Any, url: str) -> None:
+    page.goto(url)
+    page.get_by_label("Compare one").check()
+    page.get_by_label("Compare two").check()
+    page.get_by_role("button", name="Compare two runs").click()
+    page.get_by_role("heading", name="Query by query").wait_for()
+    page.get_by_role("button", name="Both answers to q1").click()
+    page.locator("tr.below").get_by_text("Why is the sky blue?").wait_for()
+    shoot(page, "comparison", url)
+
+
+def test_a_question_is_answered_live(page: Any, url: str) -> None:
+    page.goto(f"{url}/#/play")
+    page.get_by_label("Question").fill(QUESTIONS[1])
+    page.get_by_label("N, answers a step").fill("3")
+    page.get_by_label("D, steps").fill("1")
+    page.get_by_role("button", name="Answer", exact=True).click()
+    page.locator(".dot").first.wait_for()  # while it goes on
+    page.locator("blockquote.said").filter(has_text="gives a reason").first.wait_for()
+    shoot(page, "playground", url)
+    page.get_by_text(re.compile("Done: the answer is")).wait_for()
+    page.get_by_role("heading", name="Step by step").wait_for()
+
+
+def test_a_question_can_be_given_up(page: Any, url: str) -> None:
+    page.goto(f"{url}/#/play")
+    page.get_by_label("Question").fill("Why?")
+    page.get_by_label("D, steps").fill("8")
+    page.get_by_role("button", name="Answer", exact=True).click()
+    page.locator(".dot").first.wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Nothing more is asked of the models.").wait_for()
+
+
+def test_an_exported_story_is_read_without_any_network(page: Any, browser: Any, url: str, tmp_path: Path) -> None:
+    page.goto(f"{url}/#/query?run=one&id=q1")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as one HTML file").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    assert file.name == "q1.html"
+    context = browser.new_context(offline=True)
+    alone = context.new_page()
+    troubles: list[str] = []
+    alone.on("pageerror", lambda error: troubles.append(str(error)))
+    alone.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    alone.goto(file.as_uri())
+    playwright.expect(alone.get_by_role("heading", level=1)).to_contain_text("<script>")
+    assert alone.get_by_role("group", name="Reward by step").count() == 1
+    assert alone.title() != "owned" and not troubles
+    context.close()
+
+
+def test_it_fits_a_phone(browser: Any, url: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    made = context.new_page()
+    for room in ("", "run?run=one", "query?run=one&id=q1", "compare?run=one&with=two", "play"):
+        made.goto(f"{url}/#/{room}")
+        made.locator("main h1").wait_for()
+        assert made.evaluate("document.documentElement.scrollWidth <= innerWidth"), room
+    context.close()
+
+
+def test_nothing_that_a_screen_reader_needs_is_missing(page: Any, url: str) -> None:
+    axe = os.environ.get("TPO_AXE")
+    if not axe:
+        pytest.skip("TPO_AXE names no axe.min.js (npm install axe-core)")
+    for room in ("", "run?run=one", "query?run=one&id=q1", "compare?run=one&with=two", "play"):
+        page.goto(f"{url}/#/{room}")
+        page.locator("main h1").wait_for()
+        # The page's policy keeps scripts out that are not its own; a tool of the test gets in all the same.
+        page.evaluate(Path(axe).read_text())
+        found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html))")
+        assert not found, (room, found)

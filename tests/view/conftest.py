@@ -1,0 +1,34 @@
+"""Runs that are made once for all tests of the page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tpo.view import Sources, create_app
+from view.runs import make
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs and a trace."""
+    return asyncio.run(make(tmp_path_factory.mktemp("view")))
+
+
+@pytest.fixture
+def client(runs: Path) -> Iterator[TestClient]:
+    """A client of the page."""
+    with TestClient(create_app(Sources([runs])), base_url="http://localhost") as made:
+        yield made
+
+
+def got(client: TestClient, path: str, **parameters: Any) -> Any:
+    """What an endpoint says."""
+    response = client.get(f"/api/{path}", params=parameters)
+    assert response.status_code == 200, response.text
+    return response.json()

@@ -1,0 +1,71 @@
+"""Runs and traces for the page: two small ones that were really made, and a huge one made of their lines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import tpo
+from server.policy import Said, critic, policy
+from tpo.runs.store import KEY
+
+# What somebody would like to have run.
+EVIL = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
+QUESTIONS = ["Name a fruit.", f"Why is the sky blue? {EVIL}", "How do I clean a table?", "Plan a day in Rome."]
+
+
+async def length(conversations: list[Any]) -> list[float]:
+    """The longest answer is the best."""
+    return [float(len(conversation[-1]["content"])) for conversation in conversations]
+
+
+async def answer(body: dict[str, Any], number: int) -> Said:
+    """Answers that differ, with markup in them, and a failure for Rome in the end."""
+    if critic(body):
+        return f"It should say more. {EVIL}"
+    text = str(body["messages"])
+    if "Rome" in text and number > 40:
+        return 422
+    return f"Answer {number} {'and more ' * (number % 7)}{EVIL if number % 3 else ''}"
+
+
+async def make(folder: Path) -> Path:
+    """Two runs and a trace.
+
+    Args:
+        folder: where to.
+    """
+    data = folder / "queries.jsonl"
+    rows = [{"id": f"q{number}", "prompt": text} for number, text in enumerate(QUESTIONS)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    async with policy(answer) as behind:
+        options: Any = {"policy": behind.url, "reward": length, "check": False, "width": 3, "seed": 1}
+        await tpo.run_dataset(data, folder / "runs" / "one", **options, depth=2)
+        await tpo.run_dataset(data, folder / "runs" / "two", **options, method="best-of-n")
+        await tpo.align(QUESTIONS[1], trace=folder / "runs" / "trace.jsonl", **options, depth=1)
+    return folder / "runs"
+
+
+def enlarged(run: Path, out: Path, queries: int) -> Path:
+    """A run with so many queries, whose lines are those of a small one under other names."""
+    shutil.copytree(run, out)
+    answers = [json.loads(line) for line in (run / "answers.jsonl").read_text().splitlines()]
+    journal: dict[str, list[bytes]] = {}
+    for line in (run / "journal.jsonl").read_bytes().splitlines(keepends=True):
+        journal.setdefault(line[KEY].decode(), []).append(line)
+    with (out / "answers.jsonl").open("wb") as file, (out / "journal.jsonl").open("wb") as records:
+        for row in range(queries):
+            like = answers[row % len(answers)]
+            key = f"{row:016x}"
+            reward = None if like["reward"] is None else like["reward"] + row / queries
+            file.write(msgspec.json.encode({**like, "id": f"row-{row}", "row": row, "key": key, "reward": reward}))
+            file.write(b"\n")
+            # A whole story for the first and the last, and what was asked for the others.
+            lines = journal[like["key"]]
+            for line in lines if row in (0, queries - 1) else lines[:1]:
+                records.write(line[: KEY.start] + key.encode() + line[KEY.stop :])
+    return out

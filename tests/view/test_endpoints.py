@@ -1,0 +1,255 @@
+"""What the page is told: lists, figures, stories, comparisons, exports; and what it is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+import tpo
+from tpo.engine.events import Listener
+from tpo.engine.result import Result
+from tpo.errors import InputError, ModelError
+from tpo.view import Play, PlayOptions, Sources, create_app
+from tpo.view.play import LONGEST
+from view.conftest import got
+from view.runs import EVIL, QUESTIONS, enlarged
+
+STATIC = Path(tpo.__file__).parent / "view" / "static"
+
+
+def test_the_list_has_runs_and_traces(client: TestClient) -> None:
+    found = got(client, "sources")
+    assert {run["name"] for run in found["runs"]} == {"one", "two"} and found["traces"] == ["trace.jsonl"]
+    one = next(run for run in found["runs"] if run["name"] == "one")
+    assert one["done"] == one["total"] == 4 and one["answer_reward"] > one["first_reward"]
+
+
+def test_a_run_has_its_figures(client: TestClient) -> None:
+    run = got(client, "run", run="one")
+    assert sum(run["gain"]["counts"]) == len(run["length"]["number"]) == run["summary"]["done"]
+    assert [step["step"] for step in run["summary"]["steps"]][:2] == [0, 1]
+    gains = [case["gain"] for case in run["best"]]
+    assert gains == sorted(gains, reverse=True)
+
+
+def test_queries_are_sorted_filtered_and_searched(client: TestClient) -> None:
+    rows = got(client, "queries", run="one", sort="gain", order="down")["rows"]
+    gains = [row["gain"] for row in rows if row["gain"] is not None]
+    assert gains == sorted(gains, reverse=True) and len(rows) == 4
+    assert [row["id"] for row in got(client, "queries", run="one", search="ROME")["rows"]] == ["q3"]
+    assert [row["id"] for row in got(client, "queries", run="one", search="q2")["rows"]] == ["q2"]
+    page = got(client, "queries", run="one", size=3, page=2)
+    assert [row["row"] for row in page["rows"]] == [3] and page["matched"] == 4
+    for show in ("improved", "same", "worse", "failed"):
+        shown = got(client, "queries", run="two", show=show)["rows"]
+        assert all({"improved": r["gain"] and r["gain"] > 0, "failed": r["error"]}.get(show, True) for r in shown)
+
+
+def test_questions_come_from_the_journal(client: TestClient) -> None:
+    assert got(client, "questions", run="one", id=["q0", "q1"]) == {"q0": QUESTIONS[0], "q1": QUESTIONS[1]}
+
+
+def test_a_story_has_everything(client: TestClient) -> None:
+    story = got(client, "story", run="one", id="q1")
+    assert story["question"] == QUESTIONS[1] and len(story["steps"]) == 3
+    assert story["steps"][1]["loss"] and story["steps"][1]["chosen"]
+    assert {prompt["name"] for prompt in story["prompts"]} >= {"answer", "loss", "gradient", "update"}
+    assert story["usage"]["critic"]["calls"] == 4 and len(story["calls"]) >= 13
+    trace = got(client, "story", trace="trace.jsonl")
+    assert trace["question"] == QUESTIONS[1] and trace["state"] == "ended"
+
+
+def test_two_runs_are_compared(client: TestClient) -> None:
+    found = got(client, "compare", run="one", **{"with": "two"})
+    assert found["both"] == 4 and found["alike"] and any("method" in change for change in found["changes"])
+    totals = found["compared"]
+    assert totals["better"] + totals["same"] + totals["worse"] == totals["queries"]
+    pair = got(client, "pair", run="one", id="q0", **{"with": "two"})
+    assert pair["question"] == QUESTIONS[0] and len(pair["answers"]) == 2
+
+
+def test_an_export_stands_alone_and_runs_nothing_of_what_it_shows(client: TestClient) -> None:
+    response = client.get("/api/export", params={"run": "one", "id": "q1"})
+    page = response.text
+    assert 'filename="q1.html"' in response.headers["content-disposition"]
+    assert EVIL not in page and "<script>document" not in page
+    assert not re.search(r'(?:src|href)="(?!#|data:)', page.partition("<script")[0])
+    assert "import " not in re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)[1]  # type: ignore[index]
+    data = re.search(r'<script type="application/json" id="story">(.*?)</script>', page, re.DOTALL)
+    assert data and json.loads(data[1])["question"] == QUESTIONS[1]
+
+
+def test_modules_share_no_name_so_that_they_fit_into_one_file() -> None:
+    names: dict[str, str] = {}
+    needed = ["exported.js"]
+    for module in needed:
+        source = (STATIC / module).read_text()
+        needed += [one for one in re.findall(r'from "\./([\w.]+)"', source) if one not in needed]
+        found = re.findall(r"^(?:export )?(?:async )?(?:function\*?|const|let|class) (\w+)", source, re.MULTILINE)
+        for name in set(found):
+            assert name not in names, f"{name} is in {names.get(name)} and {module}"
+            names[name] = module
+
+
+def test_a_huge_run_is_shown_by_pages(runs: Path, tmp_path: Path) -> None:
+    enlarged(runs / "two", tmp_path / "huge", 100_000)
+    with TestClient(create_app(Sources([tmp_path / "huge"])), base_url="http://localhost") as client:
+        first = got(client, "queries", run="huge", sort="reward", order="down", size=50)
+        assert first["total"] == 100_000 and len(first["rows"]) == 50
+        assert len(json.dumps(first)) < 50_000
+        last = got(client, "queries", run="huge", page=2000)
+        assert last["rows"][-1]["id"] == "row-99999"
+        run = got(client, "run", run="huge")
+        assert sum(run["gain"]["counts"]) > 50_000 and len(run["length"]["number"]) <= 3000
+        assert got(client, "story", run="huge", id="row-99999")["steps"]
+        assert got(client, "queries", run="huge", search="row-4711")["rows"][0]["id"] == "row-4711"
+
+
+def test_what_is_not_there_is_a_404(client: TestClient) -> None:
+    for path, parameters in (
+        ("run", {"run": "three"}),
+        ("story", {"run": "one", "id": "q9"}),
+        ("story", {"trace": "../queries.jsonl"}),
+        ("story", {"trace": "/etc/passwd"}),
+        ("run", {"run": "../runs/one"}),
+        ("live/story", {"id": "x"}),
+    ):
+        response = client.get(f"/api/{path}", params=parameters)
+        assert (response.status_code == 404 and "here" in response.json()["error"]) or "no" in response.text
+
+
+@pytest.mark.parametrize("path", ["../app.py", "..%2fapp.py", "%2e%2e/app.py", "....//app.py", "/etc/passwd"])
+def test_no_file_beside_the_pages_own_is_served(client: TestClient, path: str) -> None:
+    assert client.get(f"/static/{path}").status_code == 404
+
+
+def test_a_link_out_of_the_folder_is_not_followed(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "shown").mkdir()
+    (tmp_path / "shown" / "one").symlink_to(runs / "one")
+    with TestClient(create_app(Sources([tmp_path / "shown"])), base_url="http://localhost") as client:
+        assert got(client, "sources")["runs"] == []
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.sampled_from(["run", "queries", "questions", "story", "compare", "pair", "export", "live/story"]),
+    parameters=st.dictionaries(
+        st.sampled_from(
+            ["run", "with", "id", "sort", "order", "page", "size", "over", "show", "low", "high", "search", "trace"]
+        ),
+        st.one_of(
+            st.text(max_size=20), st.sampled_from(["one", "two", "q1", "gain", "down", "1", "-1", "nan", "1e999"])
+        ),
+    ),
+)
+def test_no_parameter_breaks_the_server(client: TestClient, path: str, parameters: dict[str, str]) -> None:
+    parameters = {key: value.encode("utf-8", "replace").decode() for key, value in parameters.items()}
+    assert client.get(f"/api/{path}", params=parameters).status_code in (200, 400, 404, 422)
+
+
+def test_pages_from_elsewhere_are_kept_out(runs: Path) -> None:
+    app = create_app(Sources([runs]))
+    with TestClient(app, base_url="http://evil.example") as client:
+        assert client.get("/").status_code == 403
+    with TestClient(app, base_url="http://localhost") as client:
+        posted = client.post("/api/play", json={}, headers={"origin": "http://evil.example"})
+        assert posted.status_code == 403
+        page = client.get("/")
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        assert page.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_source_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    for path in (tmp_path / "nowhere", tmp_path / "notes.txt"):
+        with pytest.raises(InputError, match=path.name):
+            Sources([path])
+
+
+def test_a_damaged_run_does_not_hide_the_others(runs: Path, tmp_path: Path) -> None:
+    enlarged(runs / "two", tmp_path / "good", 4)
+    enlarged(runs / "two", tmp_path / "bad", 4)
+    (tmp_path / "bad" / "answers.jsonl").write_text("{\n{}\n")
+    with TestClient(create_app(Sources([tmp_path])), base_url="http://localhost") as client:
+        found = {run["name"]: run.get("error") for run in got(client, "sources")["runs"]}
+        assert found["good"] is None and found["bad"]
+
+
+def playing(runs: Path, align: Any) -> TestClient:
+    return TestClient(create_app(Sources([runs]), Play(align)), base_url="http://localhost")
+
+
+ASKED = {"question": "Hi", "method": "tpo", "width": 2, "depth": 1}
+
+
+def test_the_playground_tells_what_happens(runs: Path) -> None:
+    result = tpo.replay(runs / "trace.jsonl")
+
+    async def align(question: str, options: PlayOptions, listen: Listener) -> Result:
+        for record in result.trace:
+            listen(record)
+        return result
+
+    with playing(runs, align) as client:
+        assert got(client, "about")["play"]["methods"][0]["name"] == "tpo"
+        told = client.post("/api/play", json=ASKED).text
+        assert "event: events" in told and '"happened":"scored"' in told
+        story = json.loads(told.split("event: story\ndata: ")[1])
+        assert story["answer"] == result.chosen
+
+
+def test_the_playground_tells_of_failures(runs: Path) -> None:
+    async def align(question: str, options: PlayOptions, listen: Listener) -> Result:
+        raise ModelError("Nobody is there.")
+
+    with playing(runs, align) as client:
+        assert "Nobody is there." in client.post("/api/play", json=ASKED).text
+        for body in ({}, {**ASKED, "width": 0}, {**ASKED, "method": "magic"}, {**ASKED, "question": " "}):
+            assert client.post("/api/play", json=body).status_code == 400
+        assert client.post("/api/play", data={"question": "x"}).status_code == 415
+        headers = {"content-type": "application/json"}
+        assert client.post("/api/play", content=b"x" * (LONGEST + 1), headers=headers).status_code == 413
+    with TestClient(create_app(Sources([runs])), base_url="http://localhost") as client:
+        assert client.post("/api/play", json=ASKED).status_code == 404
+
+
+async def test_leaving_the_playground_ends_the_work(runs: Path) -> None:
+    ended = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def align(question: str, options: PlayOptions, listen: Listener) -> Result:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+        raise AssertionError
+
+    app = create_app(Sources([runs]), Play(align))
+    body = json.dumps(ASKED).encode()
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        message = next(messages, None)
+        if message is None:
+            await begun.wait()
+            return {"type": "http.disconnect"}
+        return message
+
+    async def send(message: Any) -> None:
+        pass
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope: Any = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http"}
+    scope |= {"path": "/api/play", "raw_path": b"/api/play", "query_string": b"", "root_path": "", "headers": headers}
+    scope |= {"server": ("localhost", 80), "client": ("127.0.0.1", 1)}
+    await asyncio.wait_for(app(scope, receive, send), 20)
+    await asyncio.wait_for(ended.wait(), 5)
