@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from tpo.errors import InputError
 from tpo.messages import Conversation, text_of
 from tpo.rewards.protocol import Score
 from tpo.rewards.rules import Rule, parse_rule
+
+# Threads of their own: a rule may wait for a process, and that must not fill the loop's shared pool.
+_THREADS = ThreadPoolExecutor(32, thread_name_prefix="tpo-rules")
 
 
 class Requirements:
@@ -43,7 +47,9 @@ class Requirements:
         """
         answers = [text_of(messages[-1]) for messages in conversations]
         # In a thread: a regular expression or the language identifier may take a while.
-        return await asyncio.to_thread(lambda: [self.check(answer) for answer in answers])
+        return await asyncio.get_running_loop().run_in_executor(
+            _THREADS, lambda: [self.check(answer) for answer in answers]
+        )
 
     def check(self, answer: str) -> Score:
         """Check one answer."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -21,11 +22,11 @@ from tpo.rewards.asking import ask
 from tpo.rewards.gate import squash
 from tpo.rewards.protocol import PoolReward, Reward, Score
 from tpo.rewards.rules import Rule
-from tpo.rewards.verifiers.json_schema import JsonSchema
+from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
 from tpo.server.wire.refusal import refused
 
-# Schemas whose checkers, a process each, are kept.
-SCHEMAS = 8
+# Processes that check answers against schemas, however many schemas there are.
+CHECKERS = 8
 # The longest schema; to look at one takes seconds for each hundred thousand bytes.
 SCHEMA_BYTES = 65_536
 
@@ -51,10 +52,9 @@ def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
     encoded = msgspec.json.encode(schema)
     if len(encoded) > SCHEMA_BYTES:
         raise refused("response_format.json_schema.schema", f"is longer than {SCHEMA_BYTES} bytes")
-    try:
-        checker = _checker(encoded)
-    except InputError as error:
-        raise refused("response_format.json_schema.schema", f"cannot be used: {error}") from error
+    if wrong := _wrong(encoded):
+        raise refused("response_format.json_schema.schema", f"cannot be used: {wrong}")
+    checker = _checker(crc32(encoded) % CHECKERS)
 
     def fault(answer: str) -> str | None:
         if _calls(answer):
@@ -68,9 +68,19 @@ def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
     return [json, Rule("json-schema", "JSON that keeps the schema", fault)]
 
 
-@lru_cache(SCHEMAS)
-def _checker(schema: bytes) -> JsonSchema:
-    return JsonSchema(msgspec.json.decode(schema))
+@lru_cache(256)
+def _wrong(schema: bytes) -> str | None:
+    try:
+        needed()
+        schema_of(msgspec.json.decode(schema))
+    except (InputError, ValueError) as error:
+        return str(error)
+    return None
+
+
+@cache
+def _checker(number: int) -> JsonSchema:
+    return JsonSchema(True)  # each check brings its own schema
 
 
 def _no_json(answer: str) -> str | None:

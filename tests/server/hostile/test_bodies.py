@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +14,11 @@ import pytest
 from server.hostile.conftest import Attacked, refused
 from server.raw import HOST, statuses
 from tpo.server.app import AppOptions
+from tpo.server.keeping import CHECKERS
 
 CLOSE = b"Connection: close\r\n"
 CHATS = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST
+CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children")
 MESSAGE = {"role": "user", "content": "hi"}
 
 
@@ -205,12 +209,50 @@ async def test_a_schema_that_is_costly_to_keep_costs_only_its_sender(attacked: A
         assert answer.status_code == 200 or refused(answer)
 
 
+@pytest.mark.skipif(not CHILDREN.exists(), reason="only Linux tells the children of a process")
+async def test_many_costly_schemas_are_not_as_many_processes(attacked: Attacked) -> None:
+    def processes() -> int:
+        return len(CHILDREN.read_text().split())
+
+    async def says(body: dict[str, Any], number: int) -> str:
+        text = str(body["messages"][-1]["content"])
+        return json.dumps("a" * 60 + "!") if text == "schema" else text
+
+    before = processes()
+    async with attacked(says=says) as under:
+
+        def ask(number: int) -> Any:
+            schema = {"type": "string", "pattern": "(a+)+$", "title": str(number)}
+            form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+            return under.chat("schema", response_format=form)
+
+        hostile = [asyncio.create_task(ask(number)) for number in range(40)]
+        for _ in range(20):
+            await under.good(2)
+            await asyncio.sleep(0.05)
+            assert processes() - before <= CHECKERS
+        for one in hostile:
+            one.cancel()
+        await asyncio.gather(*hostile, return_exceptions=True)
+
+
+async def test_rules_that_are_costly_to_keep(attacked: Attacked) -> None:
+    async def says(body: dict[str, Any], number: int) -> str:
+        text = str(body["messages"][-1]["content"])
+        return "a" * 60 + "!" if text == "rule" else text
+
+    async with attacked(says=says) as under:
+        for pattern in ("(a+)+$", "^(a|a)*b$", "(.*a){25}"):
+            answer = await under.chat("rule", tpo={"require": [f"regex={pattern}"]})
+            assert answer.status_code == 200 or refused(answer)
+
+
 async def test_schemas_that_are_monsters(attacked: Attacked) -> None:
     async with attacked() as under:
         deep: dict[str, Any] = {"type": "string"}
         for level in range(25):
             deep = {"allOf": [deep, deep]} if level < 14 else {"items": deep}
-        wide = {"allOf": [True] * 12_000}
+        wide = {"allOf": [True] * 6_000}
         around: dict[str, Any] = {"$ref": "#"}
         away = {"$ref": "http://127.0.0.1:1/schema.json"}
         local = {"$ref": "file:///etc/passwd"}
