@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
 from contextlib import suppress
 
@@ -194,6 +195,41 @@ async def test_sending_ahead_is_paused_while_there_is_enough() -> None:
             gates[-1].set()
             await asyncio.sleep(0.02)
         writer.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_it_does_not_matter_in_which_pieces_requests_come(seed: int) -> None:
+    chance = random.Random(seed)
+    sizes = [chance.choice([0, 1, 10, 5_000, 90_000]) for _ in range(6)]
+    wire = b""
+    for number, size in enumerate(sizes):
+        if chance.random() < 0.5:
+            wire += request("POST", f"/{number}", body=b"x" * size)
+            continue
+        wire += f"POST /{number} HTTP/1.1\r\n".encode() + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+        left = size
+        while left:
+            piece = min(left, chance.choice([1, 7, 3_000, 70_000]) if left < 20_000 else 9_000)
+            wire += b"%x;why=not\r\n%b\r\n" % (piece, b"x" * piece)
+            left -= piece
+        wire += b"0\r\nTrailer: x\r\n\r\n"
+    wire += request("GET", "/last", CLOSE)
+    pieces = []
+    while wire:
+        cut = chance.choice([1, 2, 50, 1_000, 60_000, 300_000])
+        pieces.append(wire[:cut])
+        wire = wire[cut:]
+        if len(pieces) > 300:
+            pieces, wire = [*pieces, wire], b""
+    echo = Echo()
+    async with listening(echo) as at:
+        answers = await at.say(*pieces)
+    assert statuses(answers) == [200] * 7
+    assert [(scope["path"], len(body)) for scope, body in zip(echo.scopes, echo.bodies, strict=True)] == [
+        *((f"/{number}", size) for number, size in enumerate(sizes)),
+        ("/last", 0),
+    ]
+    assert not any(name == b"trailer" for scope in echo.scopes for name, _ in scope["headers"])
 
 
 @pytest.mark.parametrize("sent", [request(), request() * 2, POST + b"Content-Length: 10\r\n\r\nxxx"])
