@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.raw import HOST, Echo, listening, request, statuses
-from tpo.server.asgi import Message, Receive, Scope, Send, about
+from tpo.server.asgi import BrokenOff, Message, Receive, Scope, Send, about
 from tpo.server.guard import Guard
 
 CLOSE = b"Connection: close"
@@ -155,11 +155,14 @@ async def test_a_bug_says_nothing_to_the_client(caplog: pytest.LogCaptureFixture
     assert "request mine" in caplog.text
 
 
-async def test_a_bug_in_the_middle_of_an_answer_closes_the_connection() -> None:
+@pytest.mark.parametrize("failure", [RuntimeError("secret sauce"), BrokenOff("The secret server broke off.")])
+async def test_a_failure_in_the_middle_of_an_answer_closes_the_connection(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
-        raise RuntimeError("secret sauce")
+        raise failure
 
     async with listening(Guard(app)) as at:
         answer = await at.say(request())
@@ -167,6 +170,8 @@ async def test_a_bug_in_the_middle_of_an_answer_closes_the_connection() -> None:
     assert b"half" in answer
     assert not answer.endswith(b"0\r\n\r\n")  # nobody takes the half for the whole
     assert b"secret" not in answer
+    assert caplog.text.count("secret") >= 1
+    assert ("Traceback" in caplog.text) == isinstance(failure, RuntimeError)
 
 
 @pytest.mark.parametrize("path", ["/%2e%2e/etc/passwd", "/%00", "//v1", "/v1/%0d%0aX:%20y", "/%ff%fe", "/*", "/;/%5c"])

@@ -20,6 +20,10 @@ _ABOUT = "tpo.about"
 _KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
+class BrokenOff(Exception):
+    """An answer broke off after its beginning was passed on: the connection is closed, so that it shows."""
+
+
 class About(msgspec.Struct):
     """What is known of a request while it is under way; whoever learns something fills it in.
 

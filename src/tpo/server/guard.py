@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from tpo.server.asgi import App, Message, Receive, Scope, Send, header, introduce, refuse
+from tpo.server.asgi import App, BrokenOff, Message, Receive, Scope, Send, header, introduce, refuse
 
 log = logging.getLogger("tpo.server")
 
@@ -66,10 +66,12 @@ class Guard:
             return
         try:
             await self._app(scope, receive, answer)
+        except BrokenOff as error:
+            log.warning("%s", error)
         except Exception:
             log.exception("A bug: request %s to %s failed.", known.id, scope["path"])
             if began:
-                raise  # the connection is closed, so that a part does not pass for the whole
+                return  # an answer without an end closes the connection, so that a part does not pass for the whole
             await refuse(answer, 500, f"A bug in the server; its log has more under {known.id}.", code="internal_error")
 
     def _wrong(self, scope: Scope) -> tuple[int, str] | None:

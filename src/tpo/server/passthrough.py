@@ -12,7 +12,7 @@ import msgspec
 
 from tpo.models.openai import OpenAIModel
 from tpo.scheduling.fleet import Fleet
-from tpo.server.asgi import Header, Receive, Send
+from tpo.server.asgi import BrokenOff, Header, Receive, Send
 from tpo.server.errors import UPSTREAM, ApiError
 from tpo.server.inside import watched
 from tpo.transport.endpoint import Endpoint
@@ -105,15 +105,11 @@ class Passing:
                         error = ApiError(502, f"{url} broke off in the middle of its answer.", UPSTREAM)
                         await send({"type": "http.response.body", "body": b"data: %s\n\n" % error.body()})
                         return
-                    raise BrokenOff from None
+                    raise BrokenOff(f"{url} broke off in the middle of its answer.") from None
                 finally:
                     if begun and (counted := _TOTAL.findall(tail)):
                         spend(int(counted[-1]))
                 await send({"type": "http.response.body", "body": b""})
-
-
-class BrokenOff(Exception):
-    """An answer broke off after its beginning was passed on: the connection is closed, so that it shows."""
 
 
 async def _sent(session: aiohttp.ClientSession, address: str, body: bytes) -> aiohttp.ClientResponse:

@@ -46,9 +46,9 @@ def respond(request: Received) -> bytes:
 def _message(body: dict[str, Any]) -> dict[str, Any]:
     last = body["messages"][-1]
     if body.get("tools") and last.get("role") != "tool" and body.get("tool_choice") != "none":
-        function = body["tools"][0]["function"]
+        function = body["tools"][0].get("function") or {}  # a plain model's tools come here as they were sent
         arguments = json.dumps(_instance(function.get("parameters") or {}))
-        call = {"name": function["name"], "arguments": arguments}
+        call = {"name": function.get("name", "nameless"), "arguments": arguments}
         return {
             "role": "assistant",
             "content": None,
