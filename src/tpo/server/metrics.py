@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tpo.engine.events import Event, Listener
+from tpo.engine.events import Event, Listener, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Sampled, Scored, Started
 from tpo.server.admission import Admission
 from tpo.server.asgi import About, App, Receive, Scope, Send, about
@@ -179,6 +179,8 @@ class Watching:
 
     def __call__(self, event: Event) -> None:
         """Something happened."""
+        if isinstance(event, TextGrew):  # by far the most there is, and nothing to us
+            return
         match event:
             case Started():
                 self._started = event

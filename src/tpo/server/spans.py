@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tpo.engine.events import Event, Retrying
+from tpo.engine.events import Event, Retrying, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Settings, Started
 from tpo.messages import Conversation, text_of
 
@@ -54,6 +54,8 @@ class Spans:
 
     def __call__(self, event: Event) -> None:
         """Something happened."""
+        if isinstance(event, TextGrew):  # by far the most there is, and nothing to us
+            return
         match event:
             case Started():
                 self._start(event)
