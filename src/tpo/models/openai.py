@@ -111,9 +111,11 @@ class OpenAIModel:
             context = overflow.context or self.context
             if overflow.prompt_tokens is None or context is None:
                 raise
-            raise ModelError(
+            raise ContextOverflow(
                 f"The prompt has {overflow.prompt_tokens} tokens and {self.name} takes {context} in all: shorten the "
-                f"query, or serve the model with a longer context."
+                f"query, or serve the model with a longer context.",
+                overflow.prompt_tokens,
+                context,
             ) from overflow
 
     async def _call(self, request: Request, receiver: Receiver) -> None:
