@@ -16,6 +16,7 @@ import msgspec
 from tpo.engine.events import Event, Listener
 from tpo.errors import TPOError
 from tpo.server.admission import Admission, Busy
+from tpo.server.answered import Answered
 from tpo.server.asgi import About, Receive, Scope, Send, about
 from tpo.server.asked import Asked, asked_for
 from tpo.server.errors import ApiError, busy, explained
@@ -23,7 +24,7 @@ from tpo.server.inside import watched
 from tpo.server.logs import log_contents
 from tpo.server.models import Named
 from tpo.server.passthrough import Passing, plain_body
-from tpo.server.service import Answered, Service
+from tpo.server.service import Service
 from tpo.server.streaming import Stream
 from tpo.server.wire.answer import Head, completion, usage_of
 from tpo.server.wire.chat import chat_request

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from tpo.candidate import Candidate
 from tpo.config import NamedReward
 from tpo.engine.calls import Conduct
 from tpo.engine.driver import Driver
@@ -19,10 +18,8 @@ from tpo.engine.events import Event, Listener
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
-from tpo.engine.result import Result
 from tpo.errors import ModelUnavailable, RewardUnavailable, TPOError
-from tpo.methods import Pool, find_method
-from tpo.methods.pool import preference
+from tpo.methods import find_method
 from tpo.models.profiles import Profile
 from tpo.models.resolve import served_models
 from tpo.opening import Options, RoleSpec, Spec, open_fleets, open_reward, plan_of, specified
@@ -33,6 +30,7 @@ from tpo.rewards.resolve import resolve_reward
 from tpo.scheduling.fleet import Fleet, model_name, seats
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
+from tpo.server.answered import Answered, best_of
 from tpo.server.asked import Asked, Bounds, steering
 from tpo.server.errors import ApiError
 from tpo.server.live import LiveRequests
@@ -64,39 +62,6 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     presets: Sequence[str] = LISTED
     concurrency: int | None = None
     patience: float = 0.0
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """What came of a request.
-
-    Attributes:
-        result: the search.
-        best: the candidates that are answered with, the best first.
-        error: why the search ended before its time, where something failed.
-    """
-
-    result: Result
-    best: list[Candidate]
-    error: str | None = None
-
-    def told(self, reward: str | None, *, trace: bool) -> dict[str, Any]:
-        """What a client is told of the search, as the field `tpo`."""
-        result = self.result
-        first = [c.reward for c in result.candidates if c.step == 0 and c.reward is not None]
-        said = {
-            "method": result.method,
-            "width": result.width,
-            "depth": result.depth,
-            "stop": "error" if self.error else result.stop,
-            "error": self.error,
-            "candidates": len(result.candidates),
-            "chosen": [candidate.id for candidate in self.best],
-            "reward": result.reward,
-            "reward_before": max(first, default=None),
-            "reward_name": reward,
-            "seconds": result.seconds,
-        }
-        return said | ({"trace": msgspec.to_builtins(result.trace)} if trace else {})
 
 
 class Service:
@@ -295,17 +260,6 @@ class Service:
 
 def _written(given: Any) -> bool:
     return given is None or isinstance(given, str)
-
-
-def best_of(result: Result, n: int) -> list[Candidate]:
-    """The n best candidates, the answer first; those that say the same only where there is nothing else."""
-    pool = Pool()
-    different = pool.add(result.candidates)
-    chosen = next(candidate for candidate in pool.candidates if candidate.id == result.chosen)
-    ranked = sorted(different, key=preference, reverse=True)
-    again = [candidate for candidate in pool.candidates if candidate not in different and candidate.text]
-    ordered = [chosen, *(c for c in ranked if c.text != chosen.text), *sorted(again, key=preference, reverse=True)]
-    return [ordered[place % len(ordered)] for place in range(n)]
 
 
 async def open_patiently(service: Service, every: float = 5.0) -> None:

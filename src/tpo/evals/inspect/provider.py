@@ -29,8 +29,9 @@ from tpo.engine.result import Result
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
 from tpo.methods.presets import Preset, parse_preset
 from tpo.rewards.resolve import resolve_reward
+from tpo.server.answered import Answered
 from tpo.server.asked import Asked, Bounds, asked_for
-from tpo.server.service import Answered, Service, Setup
+from tpo.server.service import Service, Setup
 from tpo.server.wire.answer import Head, completion
 from tpo.server.wire.chat import chat_request
 from tpo.transport.failures import ContextOverflow
