@@ -266,6 +266,15 @@ async def test_log_probabilities_come_with_their_answer(serve: Serve) -> None:
         assert all(body["logprobs"] is True for body in up.policy.bodies)
 
 
+@pytest.mark.parametrize("model", ["small", "small:sample"])
+async def test_a_message_has_a_length(serve: Serve, model: str) -> None:
+    async with serve(drawing(["a"]), bounds=Bounds(message=10)) as up:
+        assert (await up.chat(model, messages=[{"role": "user", "content": "x" * 10}])).status_code == 200
+        answer = await up.chat(model, messages=[*HI, {"role": "user", "content": "x" * 11}])
+        assert answer.status_code == 400 and answer.json()["error"]["param"] == "messages[1].content"
+        assert len(up.policy.bodies) == 1
+
+
 async def test_null_is_nothing(serve: Serve) -> None:
     async with serve(drawing(["a"])) as up:
         nothing = dict.fromkeys(["n", "stream", "stop", "tools", "temperature", "seed", "tpo", "response_format"])

@@ -47,6 +47,9 @@ def serve(
     max_answer: Annotated[
         int | None, typer.Option(help="The most tokens per answer for a request.", rich_help_panel=LIMITS)
     ] = None,
+    max_message: Annotated[
+        int, typer.Option(help="The most characters of one message.", rich_help_panel=LIMITS)
+    ] = 1_000_000,
     deadline: Annotated[
         float, typer.Option(help="Seconds after which a request gets the best so far.", rich_help_panel=LIMITS)
     ] = 300.0,
@@ -107,7 +110,7 @@ def serve(
         options=search_options(flags, configured, quiet=quiet),
         rewards=configured.rewards,
         require=require,
-        bounds=Bounds(max_width, max_depth, max_answer, deadline),
+        bounds=Bounds(max_width, max_depth, max_answer, deadline, max_message),
         presets=preset or LISTED,
         concurrency=concurrency,
         patience=patience,

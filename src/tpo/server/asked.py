@@ -9,7 +9,7 @@ import msgspec
 
 from tpo.engine.events import Event
 from tpo.errors import InputError
-from tpo.messages import Conversation, conversation
+from tpo.messages import Conversation, conversation, text_of
 from tpo.methods import find_method
 from tpo.methods.presets import Preset
 from tpo.opening import Options, Spec, specified
@@ -30,12 +30,14 @@ class Bounds(msgspec.Struct, frozen=True):
         depth: D.
         max_tokens: completion tokens per answer; None for any number.
         seconds: seconds from when a request came, after which the best so far is its answer; None for no end.
+        message: characters of one message, whoever answers it; None for any number.
     """
 
     width: int = 32
     depth: int = 8
     max_tokens: int | None = None
     seconds: float | None = 300.0
+    message: int | None = 1_000_000
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -116,6 +118,22 @@ def asked_for(
         reasoning=wanted.get("reasoning", True),
         return_trace=wanted.get("return_trace", False),
     )
+
+
+def see_sizes(body: Mapping[str, Any], bounds: Bounds) -> None:
+    """See that no message is too long.
+
+    Raises:
+        BadRequest: one is.
+    """
+    messages = body.get("messages")
+    if bounds.message is None or not isinstance(messages, list):
+        return
+    for position, message in enumerate(messages):
+        size = len(text_of(message)) if isinstance(message, Mapping) else 0
+        if size > bounds.message:
+            where = f"messages[{position}].content"
+            raise refused(where, f"has {size} characters, and here a message has up to {bounds.message}")
 
 
 def _bounded(chosen: dict[str, Any], n: int, bounds: Bounds) -> None:

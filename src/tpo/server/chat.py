@@ -18,7 +18,7 @@ from tpo.errors import TPOError
 from tpo.server.admission import Admission, Busy
 from tpo.server.answered import Answered
 from tpo.server.asgi import About, Receive, Scope, Send, about
-from tpo.server.asked import Asked, asked_for
+from tpo.server.asked import Asked, asked_for, see_sizes
 from tpo.server.errors import ApiError, busy, explained
 from tpo.server.inside import watched
 from tpo.server.logs import log_contents
@@ -90,6 +90,7 @@ class Chat:
             named = self._named(body)
             known.model = body["model"]
             self._service.expect_ready()
+            see_sizes(body, self._service.setup.bounds)
             if named.preset is None and not body.get("tpo"):
                 known.kind = "passed"
                 async with self._passed.admitted():

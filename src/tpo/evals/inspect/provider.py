@@ -38,7 +38,7 @@ from tpo.transport.failures import ContextOverflow
 
 # Searches at once; what the model's server gets is found out by itself.
 CONNECTIONS = 64
-BOUNDS = Bounds(width=1024, depth=100, seconds=None)
+BOUNDS = Bounds(width=1024, depth=100, seconds=None, message=None)
 
 # Inspect's names of settings that go to the policy under another one, or as they are.
 _SETTINGS = {
