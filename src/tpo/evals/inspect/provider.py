@@ -193,7 +193,9 @@ def _request(asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell(answered: Answered) -> None:
-    """Put the steps into the transcript, for `inspect view`."""
+    """Put the steps into the transcript, for `inspect view`; one answer alone is no search."""
+    if len(answered.result.candidates) == 1:
+        return
     for text in told_steps(answered.result):
         transcript().info(text, source="tpo")
 
