@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tpo.api import run_sync
 from tpo.view import Sources, create_app
 from view.runs import make
 
@@ -17,7 +17,7 @@ from view.runs import make
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs and a trace."""
-    return asyncio.run(make(tmp_path_factory.mktemp("view")))
+    return run_sync(make(tmp_path_factory.mktemp("view")))
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def view(
         typer.Argument(help="Runs, folders of runs or traces, and traces; the current folder unless given."),
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen at.", rich_help_panel=ADDRESS)] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 takes any.", rich_help_panel=ADDRESS)] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any.", rich_help_panel=ADDRESS)] = 8080,
     browse: Annotated[
         bool, typer.Option("--open/--no-open", help="Open it in the browser.", rich_help_panel=ADDRESS)
     ] = True,

@@ -1,7 +1,6 @@
 """The page in a real Chromium: what is shown, how it is walked with keys alone, and that nothing on it is run.
 
-`make test-browser` runs these. TPO_CHROMIUM names the browser where it is not found; TPO_SCREENSHOTS=1 renews the
-pictures of the documentation.
+`make test-browser` runs these. TPO_CHROMIUM names the browser where it is not found.
 """
 
 from __future__ import annotations
@@ -9,33 +8,25 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from server.clients.kit import on_thread
-from server.policy import Said, critic, policy
-from tpo.server.admission import Admission
-from tpo.server.page import page as page_app
-from tpo.server.running import serve
-from tpo.server.service import Service, Setup
-from tpo.view import Sources
-from tpo.view.guard import LOOPBACK
+from server.policy import Said, critic
+from view.browser.conftest import CHROMIUM_THERE
+from view.browser.kit import serving
 from view.runs import EVIL, QUESTIONS, enlarged, length
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-IMAGES = Path(__file__).parents[3] / "docs" / "images"
-CHROMIUM = os.environ.get("TPO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [pytest.mark.browser, CHROMIUM_THERE]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: install one, or name it in TPO_CHROMIUM"),
-]
+# A run that somebody has named like this.
+NAMED = "<img src=x onerror=alert(1)>"
 
 
 async def slowly(body: dict[str, Any], number: int) -> Said:
@@ -46,35 +37,13 @@ async def slowly(body: dict[str, Any], number: int) -> Said:
     return f"Because of the light{', scattered by the air' * (number % 5)}. {EVIL}"
 
 
-@asynccontextmanager
-async def serving(runs: Path) -> AsyncIterator[str]:
-    async with AsyncExitStack() as stack:
-        behind = await stack.enter_async_context(policy(slowly))
-        service = Service(Setup(options={"policy": behind.url, "reward": length, "check": False}))
-        app = page_app(service, Admission(2, 2), Sources([runs]), about="a test", live=False, hosts=LOOPBACK)
-        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        ending = asyncio.Event()
-        options: Any = {"grace": 0.1, "on_start": started.set_result, "connect": False, "ending": ending}
-        task = asyncio.create_task(serve(app, service, "127.0.0.1", 0, **options))
-        yield await started
-        ending.set()
-        await task
-
-
 @pytest.fixture(scope="module")
 def url(runs: Path) -> Iterator[str]:
-    """The page's address; one of its runs is huge."""
+    """The page's address; one of its runs is huge, and one has a name that nobody should run."""
     enlarged(runs / "two", runs / "huge", 20_000)
-    with on_thread(serving(runs)) as address:
+    enlarged(runs / "two", runs / NAMED, 4)
+    with on_thread(serving(runs, slowly, length)) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -94,30 +63,30 @@ def page(browser: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Any
     context.close()
 
 
-def shoot(page: Any, name: str, url: str, whole: bool = False) -> None:
-    """Renew a picture of the documentation, in the light."""
-    light = page.evaluate("matchMedia('(prefers-color-scheme: light)').matches")
-    if os.environ.get("TPO_SCREENSHOTS") and light:
-        IMAGES.mkdir(exist_ok=True)
-        page.screenshot(path=IMAGES / f"{name}.png", full_page=whole)
-
-
 def test_the_list_leads_to_a_run_and_to_a_query(page: Any, url: str) -> None:
     page.goto(url)
     page.get_by_role("link", name="one", exact=True).click()
     page.get_by_role("heading", name="one", exact=True).wait_for()
     assert page.get_by_role("img", name="Reward by step").count() == 1
-    shoot(page, "run", url)
     page.get_by_role("link", name="q1", exact=True).first.click()
     heading = page.get_by_role("heading", level=1)
     playwright.expect(heading).to_contain_text("Why is the sky blue?")
     assert "<script>" in heading.inner_text()  # as text
     assert page.get_by_text("textual loss").count() >= 1 and page.locator("ins.new, del.gone").count() > 0
-    shoot(page, "query", url)
     page.get_by_text("Step 1: loss, to the critic").click()
     playwright.expect(page.locator(".messages").first).to_contain_text("Why is the sky blue?")
     page.go_back()
     page.get_by_role("heading", name="one", exact=True).wait_for()
+
+
+def test_a_name_is_only_a_name(page: Any, url: str) -> None:
+    page.goto(url)
+    page.get_by_role("link", name=NAMED, exact=True).click()
+    playwright.expect(page.get_by_role("heading", level=1)).to_have_text(NAMED)
+    page.get_by_role("link", name="row-1", exact=True).first.click()
+    page.get_by_role("link", name=f"← {NAMED}").wait_for()
+    page.goto(f"{url}/#/compare?run=two&with={quote(NAMED)}")
+    page.get_by_role("heading", name="Query by query").wait_for()
 
 
 def test_a_candidate_is_chosen_with_keys_alone(page: Any, url: str) -> None:
@@ -140,7 +109,7 @@ def test_the_whole_page_is_walked_with_the_tab_key(page: Any, url: str) -> None:
     page.get_by_role("heading", name="Runs").wait_for()
     page.locator("body").focus()
     names = []
-    for _ in range(12):
+    for _ in range(16):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.textContent || document.activeElement.ariaLabel"))
     assert "To the content" in names and "Compare" in names and "one" in names
@@ -170,7 +139,6 @@ def test_two_runs_are_compared(page: Any, url: str) -> None:
     page.get_by_role("heading", name="Query by query").wait_for()
     page.get_by_role("button", name="Both answers to q1").click()
     page.locator("tr.below").get_by_text("Why is the sky blue?").wait_for()
-    shoot(page, "comparison", url)
 
 
 def test_a_question_is_answered_live(page: Any, url: str) -> None:
@@ -181,7 +149,6 @@ def test_a_question_is_answered_live(page: Any, url: str) -> None:
     page.get_by_role("button", name="Answer", exact=True).click()
     page.locator(".dot").first.wait_for()  # while it goes on
     page.locator("blockquote.said").filter(has_text="gives a reason").first.wait_for()
-    shoot(page, "playground", url)
     page.get_by_text(re.compile("Done: the answer is")).wait_for()
     page.get_by_role("heading", name="Step by step").wait_for()
 

@@ -2,8 +2,9 @@
 
 import { fresh, h, svg } from "./dom.js";
 
-// A figure with a caption, a chart and the same numbers as a table for whoever cannot see it.
-export function figure(title, draw, { height = 260, note = null, table = null } = {}) {
+// A figure with a caption, a chart, what goes with it (`foot`: a legend, a choice, a sentence) and the same numbers as a
+// table for whoever cannot see it.
+export function figure(title, draw, { height = 260, note = null, table = null, foot = null } = {}) {
   const box = h("div", { class: "chart" });
   let drawn = 0;
   new ResizeObserver(() => {
@@ -18,6 +19,7 @@ export function figure(title, draw, { height = 260, note = null, table = null } 
     { class: "figure" },
     h("figcaption", {}, h("strong", {}, title), note ? h("span", { class: "muted" }, note) : null),
     box,
+    foot,
     table ? h("details", { class: "numbers" }, h("summary", {}, "As a table"), grid(title, table)) : null,
   );
 }
@@ -36,7 +38,7 @@ function grid(caption, { head, rows }) {
   );
 }
 
-export const MARGIN = { top: 14, right: 16, bottom: 34, left: 52 };
+export const MARGIN = { top: 26, right: 16, bottom: 34, left: 52 };
 
 // The canvas: named and described for screen readers. What has parts to choose from is a group, and no image.
 export function canvas(width, height, title, description, role = "img") {

@@ -15,7 +15,7 @@ export function fates(story) {
   return fate;
 }
 
-export function dots(story, { selected = null, onSelect = null, height = 300 } = {}) {
+export function dots(story, { selected = null, onSelect = null, height = 310 } = {}) {
   const all = story.steps.flatMap((step) => step.candidates);
   const fate = fates(story);
   const table = {
@@ -23,7 +23,7 @@ export function dots(story, { selected = null, onSelect = null, height = 300 } =
     rows: all.map((one) => [one.id, one.step, number(one.reward), one.tokens, fate.get(one.id) ?? ""]),
   };
   const draw = (width, tall) => paint(story, all, fate, width, tall, selected, onSelect);
-  return figure("Reward by step", draw, { height, table, note: "each dot is an answer" });
+  return figure("Reward by step", draw, { height, table, note: "each dot is an answer, the line is the best so far", foot: legend(fate) });
 }
 
 function paint(story, all, fate, width, height, selected, onSelect) {
@@ -109,11 +109,14 @@ function described(story, scored) {
   return `${scored.length} candidates. ${bests.join(", ")}.`;
 }
 
-export function legend() {
+function legend(fate) {
   const key = (name, words) => {
     const mark = svg("g", { class: `dot ${name}` }, svg("circle", { class: "ring", cx: 9, cy: 9, r: 7.5 }));
     mark.append(svg("circle", { class: "core", cx: 9, cy: 9, r: 3.5 }));
     return h("span", {}, svg("svg", { width: 18, height: 18, "aria-hidden": "true" }, mark), words);
   };
-  return h("p", { class: "legend" }, key("answer", "the answer"), key("chosen", "chosen"), key("rejected", "rejected"));
+  const kinds = [["answer", "the answer"], ["chosen", "chosen"], ["rejected", "rejected"]];
+  const there = new Set(fate.values());
+  const shown = kinds.filter(([name]) => there.has(name));
+  return shown.length ? h("p", { class: "legend" }, shown.map(([name, words]) => key(name, words))) : null;
 }

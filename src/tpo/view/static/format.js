@@ -6,7 +6,8 @@ export function number(value, digits = 3) {
   if (value === null || value === undefined) return MISSING;
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e6 || size < 10 ** -digits / 2)) return value.toExponential(1).replace("-", "−");
-  return value.toFixed(size >= 1000 ? 0 : size >= 100 ? Math.min(1, digits) : digits).replace("-", "−");
+  const places = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : digits;
+  return value.toFixed(Math.min(places, digits)).replace("-", "−");
 }
 
 export function signed(value, digits = 3) {

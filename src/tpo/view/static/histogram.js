@@ -5,7 +5,7 @@ import { svg } from "./dom.js";
 import { count } from "./format.js";
 
 // `data`: { edges, counts }. `onPick` is told the two edges of a bar.
-export function histogram(data, { title, xName, height = 240, onPick = null, note = null }) {
+export function histogram(data, { title, xName, height = 270, onPick = null, note = null, foot = null }) {
   const rows = data.counts.map((n, at) => [tidy(data.edges[at]), tidy(data.edges[at + 1]), n]).filter((row) => row[2]);
   const table = { head: ["from", "to", "queries"], rows };
   const draw = (width, tall) => {
@@ -36,5 +36,5 @@ export function histogram(data, { title, xName, height = 240, onPick = null, not
     }
     return node;
   };
-  return figure(title, draw, { height, table, note });
+  return figure(title, draw, { height, table, note, foot });
 }

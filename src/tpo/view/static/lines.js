@@ -5,7 +5,7 @@ import { svg } from "./dom.js";
 import { estimate } from "./format.js";
 
 // `series`: [{ name, look, points: [{ x, value, low, high }] }]; `level`: { name, value } is drawn as a dashed line.
-export function lines(title, series, { level = null, height = 260, note = null } = {}) {
+export function lines(title, series, { level = null, height = 270, note = null, foot = null } = {}) {
   const steps = [...new Set(series.flatMap((one) => one.points.map((point) => point.x)))].sort((a, b) => a - b);
   const at = (one, step) => estimate(one.points.find((point) => point.x === step));
   const table = {
@@ -35,7 +35,7 @@ export function lines(title, series, { level = null, height = 260, note = null }
     for (const one of series) node.append(...curve(one, x, y));
     return node;
   };
-  return figure(title, draw, { height, table, note });
+  return figure(title, draw, { height, table, note, foot });
 }
 
 function curve(one, x, y) {

@@ -152,7 +152,7 @@ class Watching {
   finish(story) {
     this.ended = true;
     this.say(`Done: the answer is ${story.answer}, reward ${number(story.steps.flatMap((step) => step.candidates).find((one) => one.id === story.answer)?.reward)}`);
-    this.stage.replaceChildren(storyView(story));
+    this.stage.replaceChildren(storyView(story, [], { headed: false }));
   }
 
   fail(message) {

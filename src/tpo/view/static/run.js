@@ -6,7 +6,7 @@ import { MISSING, count, dials, duration, moment, number, oneLine, percent, plur
 import { histogram } from "./histogram.js";
 import { lines } from "./lines.js";
 import { to } from "./route.js";
-import { scatter, sentence } from "./scatter.js";
+import { scatter } from "./scatter.js";
 import { tile } from "./story.js";
 import { choice, pages, search, table } from "./table.js";
 
@@ -59,7 +59,7 @@ function overview(run, settings, change) {
     h(
       "header",
       { class: "heading" },
-      h("p", { class: "kicker" }, h("span", { class: `state ${run.state}` }, run.state)),
+      h("p", { class: "kicker" }, h("span", { class: `state ${run.state}` }, standing(run))),
       h("h1", { tabindex: -1 }, run.name),
       h("p", { class: "facts" }, facts.filter(Boolean).map((fact) => h("span", {}, fact))),
     ),
@@ -75,14 +75,16 @@ function overview(run, settings, change) {
     ),
   ];
   parts.push(charts(run, settings, change));
-  if (run.best.length) {
-    parts.push(h("div", { class: "split even" }, cases("Best", run.best, run.name), cases("Worst", run.worst, run.name)));
-  }
   const errors = Object.entries(summary.errors);
   if (errors.length) {
     parts.push(folded(plural(summary.failed, "query failed", "queries failed"), () => h("ul", {}, errors.map(([error, times]) => h("li", {}, `${count(times)} × ${error}`)))));
   }
   return parts;
+}
+
+// Whoever reads "failed" beside a run thinks of all of it.
+function standing({ state, summary }) {
+  return state === "failed" ? `finished, ${plural(summary.failed, "query", "queries")} failed` : state;
 }
 
 function charts(run, settings, change) {
@@ -95,14 +97,17 @@ function charts(run, settings, change) {
       { name: "mean of the step", look: "second", points: points("mean") },
     ].filter((one) => one.points.length);
     const level = run.summary.first && { name: "first sample", value: run.summary.first.value };
-    shown.push(h("div", {}, lines("Reward by step", series, { level, note: "means with 95 % intervals" }), h("p", { class: "legend" }, h("span", { class: "swatch first" }, "best so far"), h("span", { class: "swatch second" }, "mean of the step's own answers"))));
+    const legend = h("p", { class: "legend" }, h("span", { class: "swatch first" }, "best so far"), h("span", { class: "swatch second" }, "mean of the step's own answers"));
+    shown.push(lines("Reward by step", series, { level, note: "means with 95 % intervals", foot: legend }));
   }
   if (run.gain) {
     const over = choice("Gain over", OVER, settings.over ?? "first", (value) => change({ over: value === "first" ? null : value, low: null, high: null, page: null }));
     const pick = (low, high) => change({ low, high, page: null });
-    shown.push(h("div", {}, histogram(run.gain, { title: "Gain", xName: "gain in reward", height: 260, onPick: pick, note: `${percent(run.gained)} gained` }), h("p", { class: "controls" }, over)));
+    const foot = h("p", { class: "controls" }, over, h("span", { class: "muted" }, "A bar that is clicked shows its queries."));
+    shown.push(histogram(run.gain, { title: "Gain", xName: "gain in reward", onPick: pick, note: `${percent(run.gained)} gained`, foot }));
   }
-  if (run.length) shown.push(h("div", {}, scatter(run.length, { title: "Is it only longer?" }), h("p", { class: "muted" }, sentence(run.length))));
+  if (run.length) shown.push(scatter(run.length, { title: "Is it only longer?" }));
+  if (run.best.length) shown.push(h("div", { class: "figure" }, cases("Best", run.best, run.name), cases("Worst", run.worst, run.name)));
   return h("section", { class: "charts", "aria-label": "Charts" }, shown);
 }
 
@@ -110,7 +115,7 @@ function cases(title, rows, run) {
   return h(
     "section",
     {},
-    h("h2", {}, title),
+    h("h2", {}, title, " ", h("span", { class: "muted" }, "by gain")),
     h(
       "ul",
       { class: "cases" },

@@ -1,13 +1,13 @@
 // Gain against the change in length: is a better answer only a longer one?
 
 import { MARGIN, axes, canvas, figure, linear, padded, ticks } from "./chart.js";
-import { svg } from "./dom.js";
+import { h, svg } from "./dom.js";
 import { MISSING, count, number, percent, signed } from "./format.js";
 
 // Above so many dots they are paler, so that where they are dense can be seen.
 const MANY = 400;
 
-export function scatter(data, { title, onPick = null, height = 260 }) {
+export function scatter(data, { title, onPick = null, height = 270 }) {
   const kinds = [
     ["longer than the first sample", percent(data.longer), signed(data.gain_longer)],
     ["not longer", percent(1 - data.longer), signed(data.gain_not_longer)],
@@ -35,10 +35,10 @@ export function scatter(data, { title, onPick = null, height = 260 }) {
     return node;
   };
   const shown = data.length.length < data.of ? `${count(data.length.length)} of ${count(data.of)} queries` : null;
-  return figure(title, draw, { height, table, note: shown });
+  return figure(title, draw, { height, table, note: shown, foot: h("p", { class: "muted" }, sentence(data)) });
 }
 
-export function sentence(data) {
+function sentence(data) {
   const rank = data.correlation === null ? MISSING : number(data.correlation, 2);
   return (
     `${percent(data.longer)} of the answers are longer than the first sample and ${percent(data.shorter)} are shorter. ` +

@@ -1,17 +1,18 @@
 // One query's whole story: its rewards, what changed, what the critic said, what it cost, and what was really sent.
 
 import { sideBySide, likeness } from "./diffview.js";
-import { dots, fates, legend } from "./dots.js";
+import { dots, fates } from "./dots.js";
 import { folded, fresh, h, prose } from "./dom.js";
 import { count, dials, duration, moment, number, oneLine, plural, signed } from "./format.js";
 import { timeline } from "./timeline.js";
 
 const FATES = { answer: "the answer", chosen: "chosen", rejected: "rejected" };
 
-// `actions`: links and buttons that go with the heading.
-export function storyView(story, actions = []) {
+// `actions`: links and buttons that go with the heading; `headed`: whether it has one, which somebody who has just typed
+// the question needs no more.
+export function storyView(story, actions = [], { headed = true } = {}) {
   const all = story.steps.flatMap((step) => step.candidates);
-  const parts = [heading(story, actions)];
+  const parts = headed ? [heading(story, actions)] : [];
   if (story.query.length > 1) parts.push(folded(plural(story.query.length, "message"), () => messages(story.query)));
   if (story.error) parts.push(h("p", { class: "trouble", role: "alert" }, h("strong", {}, "Failed. "), story.error));
   if (!all.length) parts.push(h("p", { class: "muted" }, "No answer has landed."));
@@ -79,7 +80,7 @@ function rewards(story, all) {
       mark.setAttribute("aria-selected", mark.dataset.id === id);
     }
   };
-  wrapper.append(dots(story, { selected: at, onSelect: select }), legend());
+  wrapper.append(dots(story, { selected: at, onSelect: select }));
   panel.append(candidate(find(all, at), fate));
   return section("Rewards", h("div", { class: "split" }, wrapper, panel));
 }

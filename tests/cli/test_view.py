@@ -1,0 +1,126 @@
+"""`tpo view` as a user meets it: an address, a playground, a clean end, and mistakes in a line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server.policy import drawing, policy
+
+URL = re.compile(r"the page is at (\S+)/")
+REWARD = "def length(conversations):\n    return [float(len(c[-1]['content'])) for c in conversations]\n"
+ASKED = {"question": "Hi", "method": "best-of-n", "width": 2, "depth": 0}
+
+
+def environment(cwd: Path) -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "300", "NO_COLOR": "1", "PYTHONPATH": str(cwd)}
+
+
+@asynccontextmanager
+async def viewing(cwd: Path, *arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run the command, and give its process and the page's address when it listens."""
+    (cwd / "my_rewards.py").write_text(REWARD)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tpo", "view", "--port", "0", *arguments),
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=cwd,
+        env=environment(cwd),
+    )
+    assert process.stderr is not None
+    try:
+        while True:
+            line = (await process.stderr.readline()).decode()
+            assert line, "it ended before it listened"
+            if found := URL.search(line):
+                break
+        yield process, found[1]
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+def refused(cwd: Path, *arguments: str) -> str:
+    """What it says when it cannot begin, which is a user's mistake."""
+    command = [sys.executable, "-m", "tpo", "view", "--no-open", *arguments]
+    ended = subprocess.run(command, cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+async def test_it_shows_and_plays_and_ends_on_a_signal(tmp_path: Path, name: signal.Signals) -> None:
+    async with policy(drawing(["a", "bbb"])) as behind:
+        flags = ("--no-open", "--policy", behind.url, "--reward", "python:my_rewards:length", "--width", "4")
+        async with viewing(tmp_path, *flags) as (process, url), httpx.AsyncClient(base_url=url) as client:
+            assert "<html" in (await client.get("/")).text
+            assert (await client.get("/api/sources")).json() == {"runs": [], "traces": []}
+            offered = (await client.get("/api/about")).json()
+            assert offered["play"]["width"] == 4 and behind.url in offered["play"]["about"] and not offered["live"]
+            assert not behind.bodies  # nobody is asked before somebody asks
+            played = await client.post("/api/play", json=ASKED, timeout=30)
+            assert "event: story" in played.text and "bbb" in played.text
+            process.send_signal(name)
+            out, said = await asyncio.wait_for(process.communicate(), 20)
+            assert process.returncode == 0 and out == b"" and b"Traceback" not in said
+
+
+async def test_a_policy_that_is_not_there_is_told_on_the_page(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    flags = ("--no-open", "--policy", nobody, "--reward", "python:my_rewards:length")
+    async with viewing(tmp_path, *flags) as (_, url), httpx.AsyncClient(base_url=url) as client:
+        told = (await client.post("/api/play", json=ASKED, timeout=60)).text
+        assert "event: error" in told and nobody.split("/")[2] in told
+        assert (await client.get("/")).status_code == 200
+
+
+async def test_the_browser_is_opened_unless_told_otherwise(tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    environ = {**environment(tmp_path), "BROWSER": str(browser)}
+    for flag, opened in (("--no-open", False), ("--open", True)):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tpo", "view", "--port", "0", "--no-play", flag),
+            stderr=asyncio.subprocess.PIPE,
+            cwd=tmp_path,
+            env=environ,
+        )
+        assert process.stderr is not None
+        line = (await process.stderr.readline()).decode()
+        found = URL.search(line)
+        assert found, line
+        async with httpx.AsyncClient(base_url=found[1]) as client:
+            # The address is said before the browser is called, and both before anything is served.
+            assert (await client.get("/api/about")).json()["play"] is None
+        process.terminate()
+        await process.communicate()
+        told = tmp_path / "opened"
+        assert told.exists() == opened
+        if opened:
+            assert told.read_text().strip() == f"{found[1]}/"
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    assert "nowhere" in refused(tmp_path, "nowhere")
+    (tmp_path / "notes.txt").write_text("x")
+    assert "notes.txt" in refused(tmp_path, "notes.txt")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "--port" in refused(tmp_path, "--port", str(taken.getsockname()[1]))
+    assert refused(tmp_path, "--port", "99999").count("\n") < 10

@@ -1,0 +1,45 @@
+"""A page on a thread of its own, with a policy behind its playground."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from server.policy import Answer, policy
+from tpo.server.admission import Admission
+from tpo.server.page import page as page_app
+from tpo.server.running import serve
+from tpo.server.service import Service, Setup
+from tpo.view import Sources
+from tpo.view.guard import LOOPBACK
+
+
+@asynccontextmanager
+async def serving(
+    runs: Path, answer: Answer, reward: Callable[..., Any], name: str = "small", **options: Any
+) -> AsyncIterator[str]:
+    """Serve the page, and give its address.
+
+    Args:
+        runs: what is to be looked at.
+        answer: what the playground's policy says.
+        reward: what steers it.
+        name: the policy's name.
+        options: of the search, as `tpo.align` has them.
+    """
+    async with AsyncExitStack() as stack:
+        behind = await stack.enter_async_context(policy(answer, (name,)))
+        asked: Any = {"policy": behind.url, "reward": reward, "check": False, **options}
+        service = Service(Setup(options=asked))
+        about = f"{name}, steered by {reward.__name__}"
+        app = page_app(service, Admission(2, 2), Sources([runs]), about=about, live=False, hosts=LOOPBACK)
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        ending = asyncio.Event()
+        more: Any = {"grace": 0.1, "on_start": started.set_result, "connect": False, "ending": ending}
+        task = asyncio.create_task(serve(app, service, "127.0.0.1", 0, **more))
+        yield await started
+        ending.set()
+        await task
