@@ -30,7 +30,7 @@ class LogFormat(StrEnum):
 def serve(
     context: typer.Context,
     host: Annotated[str, typer.Option(help="The address to listen at.", rich_help_panel=ADDRESS)] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 takes any.", rich_help_panel=ADDRESS)] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any.", rich_help_panel=ADDRESS)] = 8000,
     keys: Annotated[
         Path | None, typer.Option(help="A file of keys, which `tpo key` makes.", rich_help_panel=ACCESS)
     ] = None,

@@ -182,6 +182,18 @@ def test_an_exported_story_is_read_without_any_network(page: Any, browser: Any, 
     context.close()
 
 
+def test_what_cannot_be_shown_is_said(browser: Any, url: str) -> None:
+    context = browser.new_context()  # one that may complain: the server refuses, and the browser notes that
+    made = context.new_page()
+    made.goto(f"{url}/#/query?run=one&id=q3")
+    playwright.expect(made.get_by_role("alert")).to_contain_text("Failed.")
+    made.goto(f"{url}/#/run?run=nowhere")
+    playwright.expect(made.get_by_role("alert")).to_contain_text("nowhere")
+    made.get_by_role("link", name="← runs").click()
+    made.get_by_role("heading", name="Runs").wait_for()
+    context.close()
+
+
 def test_it_fits_a_phone(browser: Any, url: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 800})
     made = context.new_page()

@@ -123,7 +123,10 @@ async function enter(name, settings, { quiet = false } = {}) {
       heading?.focus({ preventScroll: true });
     }
   } catch (error) {
-    if (!stay.left) failed(error);
+    if (stay.left) return;
+    document.title = `${title} · tpo`;
+    main.replaceChildren(h("h1", { tabindex: -1 }, title), h("p", {}, h("a", { href: "#/" }, "← runs")));
+    failed(error);
   } finally {
     main.removeAttribute("aria-busy");
   }

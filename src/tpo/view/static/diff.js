@@ -72,32 +72,42 @@ function between(one, other) {
   return edits;
 }
 
-// The difference of two texts as runs [kind, text] that are easy on the eye: a space that two changes have between
-// them is part of the change.
+// The difference of two texts as runs [kind, text] that are easy on the eye: what two changes have between them that is
+// too little to be read by itself, a space or an "of the", is part of the change.
 export function difference(one, other) {
   let [left, right] = [wordsOf(one), wordsOf(other)];
   if (left.length * right.length > CELLS) [left, right] = [linesOf(one), linesOf(other)];
-  const edits = compare(left, right);
-  const runs = [];
-  let gone = "";
-  let added = "";
-  const flush = () => {
-    if (gone) runs.push(["gone", gone]);
-    if (added) runs.push(["new", added]);
-    [gone, added] = ["", ""];
-  };
-  edits.forEach(([kind, word], place) => {
-    if (kind === "gone") gone += word;
-    else if (kind === "new") added += word;
-    else if ((gone || added) && /^\s+$/.test(word) && edits[place + 1] && edits[place + 1][0] !== "same") {
-      gone += word;
-      added += word;
-    } else {
-      flush();
-      if (runs.length && runs.at(-1)[0] === "same") runs.at(-1)[1] += word;
-      else runs.push(["same", word]);
-    }
+  const blocks = blocksOf(compare(left, right));
+  const joined = [];
+  blocks.forEach((block, at) => {
+    const last = joined.at(-1);
+    const next = blocks[at + 1];
+    const little = block.same && last && !last.same && next && tooLittle(block.gone, last, next);
+    if (last && (little || last.same === block.same)) {
+      last.gone += block.gone;
+      last.added += block.added;
+    } else joined.push({ ...block });
   });
-  flush();
-  return runs;
+  return joined.flatMap((block) =>
+    block.same ? [["same", block.gone]] : [["gone", block.gone], ["new", block.added]].filter(([, text]) => text),
+  );
+}
+
+// Edits as blocks, by turns the same and changed; what is the same is in both.
+function blocksOf(edits) {
+  const blocks = [];
+  for (const [kind, word] of edits) {
+    const same = kind === "same";
+    if (blocks.at(-1)?.same !== same) blocks.push({ same, gone: "", added: "" });
+    if (kind !== "new") blocks.at(-1).gone += word;
+    if (kind !== "gone") blocks.at(-1).added += word;
+  }
+  return blocks;
+}
+
+function tooLittle(text, before, after) {
+  const letters = text.trim().length;
+  const size = (block) => Math.max(block.gone.length, block.added.length);
+  const words = text.match(/[\p{L}\p{N}]+/gu)?.length ?? 0;
+  return !letters || (words < 3 && 6 * letters <= size(before) + size(after));
 }

@@ -124,8 +124,10 @@ class Watching {
     const step = this.step(event.step);
     if (event.chosen) step.chosen = event.chosen;
     if (event.rejected) step.rejected = event.rejected;
-    if (event.width === null) this.critic = { name: event.name, text: "" };
-    else {
+    if (event.width === null) {
+      this.critic = { name: event.name, text: "" };
+      this.say(`Step ${event.step}: the ${event.name.includes("loss") ? "critique" : "advice"} is being written`);
+    } else {
       this.growing.clear();
       this.say(`Step ${event.step}: drawing ${plural(event.width, "answer")}`);
     }
@@ -141,9 +143,10 @@ class Watching {
     if (story.steps.length) this.chart.replaceChildren(dots(story, { height: 300 }));
     if (this.critic) {
       this.words.hidden = false;
-      this.words.replaceChildren(h("header", {}, h("strong", {}, this.critic.name.includes("loss") ? "Critique" : "Advice")), prose(this.critic.text));
+      this.words.replaceChildren(h("header", {}, h("strong", {}, this.critic.name.includes("loss") ? "Critique" : "Advice")), this.critic.text ? prose(this.critic.text) : h("p", { class: "muted" }, "is being written…"));
     }
-    const last = this.steps.at(-1);
+    // Until the first answer of a step is on its way, those of the step before are still what there is to look at.
+    const last = this.growing.size ? this.steps.at(-1) : story.steps.at(-1);
     const landed = (last?.candidates ?? []).map((one) => card(one.id, number(one.reward), one.text));
     const coming = [...this.growing].map(([index, text]) => card(`${last?.step ?? 0}.${index}`, "…", text.slice(-400)));
     this.cards.replaceChildren(...landed, ...coming);

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { folded, h } from "./dom.js";
-import { MISSING, count, dials, duration, moment, number, oneLine, percent, plural, signed } from "./format.js";
+import { count, dials, duration, moment, number, oneLine, percent, plural, signed } from "./format.js";
 import { histogram } from "./histogram.js";
 import { lines } from "./lines.js";
 import { to } from "./route.js";
@@ -67,9 +67,9 @@ function overview(run, settings, change) {
       "dl",
       { class: "figures" },
       tile("Queries", `${count(summary.done + summary.failed)}`, run.counted && summary.left ? `${count(summary.left)} left` : summary.failed ? `${count(summary.failed)} failed` : run.counted ? "all answered" : "some may be left"),
-      tile("Mean reward", number(answer?.value), first ? `${number(first.value)} at first` : ""),
-      tile("Gain", first && answer ? signed(answer.value - first.value) : MISSING, "over the first sample", first && answer && answer.value > first.value ? "good" : ""),
-      tile("Improved", percent(summary.improved?.value), summary.improved ? `95 %: ${percent(summary.improved.low)} to ${percent(summary.improved.high)}` : ""),
+      answer && tile("Mean reward", number(answer.value), first ? `${number(first.value)} at first` : ""),
+      first && answer && tile("Gain", signed(answer.value - first.value), "over the first sample", answer.value > first.value ? "good" : ""),
+      summary.improved && tile("Improved", percent(summary.improved.value), `95 %: ${percent(summary.improved.low)} to ${percent(summary.improved.high)}`),
       tile("Tokens a second", count(summary.tokens_per_second), summary.cached_share === null ? "" : `${percent(summary.cached_share)} of prompts cached`),
       tile("Time", duration(summary.seconds), plural(summary.calls, "call")),
     ),

@@ -31,10 +31,20 @@ export async function runsRoom(settings, room) {
   }
   if (sources.traces.length) parts.push(h("h2", {}, "Traces"), tracesList(sources.traces));
   if (!sources.runs.length && !sources.traces.length && !about.live) {
-    parts.push(h("p", { class: "muted" }, "There is no run and no trace here yet: `tpo run DATA --out DIR` makes a run, `tpo align … --trace FILE` a trace."));
+    parts.push(nothing(about.play));
   }
   if (sources.runs.some((run) => run.state === "running")) room.every(EVERY, () => room.again());
   return h("div", {}, parts);
+}
+
+function nothing(play) {
+  const ways = [
+    [h("code", {}, "tpo run DATA --out DIR"), " answers a dataset, which makes a run."],
+    [h("code", {}, "tpo align QUESTION --trace FILE"), " answers a question, and writes its trace."],
+    [h("code", {}, "tpo view DIR"), " looks at another folder than this one."],
+  ];
+  if (play) ways.push([h("a", { href: to("play") }, "The playground"), " answers a question here and now."]);
+  return h("div", {}, h("p", {}, "There is no run and no trace here yet."), h("ul", {}, ways.map((way) => h("li", {}, way))));
 }
 
 function runsTable(runs, pick) {
@@ -51,7 +61,7 @@ function runsTable(runs, pick) {
       h("td", { class: "n" }, `${count(run.done)} / ${run.total === null ? "?" : count(run.total)}`, run.failed ? h("div", { class: "trouble" }, `${count(run.failed)} failed`) : null),
       h("td", { class: "n" }, both ? `${number(run.first_reward)} → ${number(run.answer_reward)}` : number(run.answer_reward)),
       h("td", { class: "n good" }, both ? signed(run.answer_reward - run.first_reward) : ""),
-      h("td", {}, h("span", { class: `state ${run.state}` }, run.state), h("div", { class: "muted" }, moment(run.began))),
+      h("td", {}, h("span", { class: `state ${run.state}` }, run.state === "failed" && run.failed < run.total ? "some failed" : run.state), h("div", { class: "muted" }, moment(run.began))),
     );
   });
   const head = ["", "run, data", "method", "policy, reward", "done", "mean reward", "gain", "state, begun"];

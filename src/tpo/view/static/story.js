@@ -80,8 +80,9 @@ function rewards(story, all) {
       mark.setAttribute("aria-selected", mark.dataset.id === id);
     }
   };
-  wrapper.append(dots(story, { selected: at, onSelect: select }));
   panel.append(candidate(find(all, at), fate));
+  if (all.every((one) => one.reward === null || one.reward === undefined)) return section("The answer", panel);
+  wrapper.append(dots(story, { selected: at, onSelect: select }));
   return section("Rewards", h("div", { class: "split" }, wrapper, panel));
 }
 
@@ -109,6 +110,7 @@ function candidate(one, fate) {
 
 // Any two candidates against each other; the first sample and the answer to begin with.
 function change(story, all) {
+  if (all.length < 2) return null;
   const fate = fates(story);
   const label = (one) => `${one.id} · ${number(one.reward)}${fate.has(one.id) ? ` · ${FATES[fate.get(one.id)]}` : ""}`;
   const choice = (name, chosen) => {

@@ -24,7 +24,7 @@ export function timeline(calls) {
     for (const tick of ticks(0, end, width / 110)) {
       node.append(
         svg("line", { class: "rule", x1: x(tick), x2: x(tick), y1: MARGIN.top - 6, y2: tall - MARGIN.bottom + 4 }),
-        svg("text", { class: "tick", x: x(tick), y: tall - MARGIN.bottom + 18, "text-anchor": "middle" }, tidy(tick)),
+        svg("text", { class: "tick", x: x(tick), y: tall - MARGIN.bottom + 18, "text-anchor": x(tick) > width - MARGIN.right - 16 ? "end" : "middle" }, tidy(tick)),
       );
     }
     node.append(svg("text", { class: "name", x: width - MARGIN.right, y: tall - 3, "text-anchor": "end" }, "seconds"));
