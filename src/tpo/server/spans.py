@@ -104,7 +104,10 @@ class Spans:
             "tpo.depth": plan.depth,
             "tpo.reward.name": self._reward,
         }
-        self._search = self._tracer.start_span(f"invoke_workflow {plan.method}", attributes=attributes)
+        # The moment that the calls' times count from: a clock read twice would let a call begin before its search.
+        self._search = self._tracer.start_span(
+            f"invoke_workflow {plan.method}", attributes=attributes, start_time=self._began
+        )
         self._within = set_span_in_context(self._search)
 
     def _call(self, called: Called) -> None:
