@@ -6,6 +6,10 @@
 Both sides take turns on the same server (ABAB…), whose prefix cache is warm for neither: the queries of each turn are
 numbered anew. The reward is the embedded one, asked one answer at a time there and in batches here. Also a single query
 by `tpo align`, against one by that schedule. Medians, as ratios of wall-clock times.
+
+Both sides sample with the same top_p. vLLM without a GPU's kernels sorts the whole vocabulary of each sequence for
+each token where it is below 1 (2 ms each on two cores, which no batching shares): `--top-p 0.95` is what the paper
+samples with, 1 is what says more about schedules.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import httpx
 import msgspec
@@ -44,11 +49,16 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=5)
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument("--top-p", type=float, default=1.0, help="of both sides")
+    parser.add_argument("--method", default="tpo", choices=["tpo", "tpo-fused"], help="ours")
+    parser.add_argument("--only", choices=["dataset", "single"])
     options = parser.parse_args()
     model = httpx.get(f"{options.url}/models").json()["data"][0]["id"]
+    print(f"{options.method}, N={options.width}, D={options.depth}, top_p={options.top_p:g}\n")
     print("| queries | reference, s | ours, s | ratio | tokens/s | cached share |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for count in dict.fromkeys((options.queries, 1)):
+    counts = {"dataset": [options.queries], "single": [1], None: [options.queries, 1]}[options.only]
+    for count in dict.fromkeys(counts):
         turns = [_turn(options, model, count, turn) for turn in range(options.repeats * (1 if count > 1 else 3))]
         print(_row(count, turns), flush=True)
 
@@ -70,6 +80,7 @@ def _turn(options: argparse.Namespace, model: str, count: int, turn: int) -> tup
         options.width,
         options.depth,
         options.max_tokens,
+        options.top_p,
     )
     began = time.perf_counter()
     reference.run(_queries(count, f"a{turn}"))
@@ -104,9 +115,7 @@ def _ours(queries: list[str], options: argparse.Namespace) -> Side:
             data,
             Path(folder) / "run",
             policy=options.url,
-            width=options.width,
-            depth=options.depth,
-            max_tokens=options.max_tokens,
+            **_dials(options),
         )
         seconds = time.perf_counter() - began
     if report.summary.failed:
@@ -120,11 +129,14 @@ def _ours(queries: list[str], options: argparse.Namespace) -> Side:
     )
 
 
+def _dials(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("method", "width", "depth", "max_tokens", "top_p")
+    return {name: getattr(options, name) for name in names}
+
+
 def _single(queries: list[str], options: argparse.Namespace) -> Side:
     began = time.perf_counter()
-    result = tpo.align_sync(
-        queries[0], policy=options.url, width=options.width, depth=options.depth, max_tokens=options.max_tokens
-    )
+    result = tpo.align_sync(queries[0], policy=options.url, **_dials(options))
     seconds = time.perf_counter() - began
     used = result.usage.values()
     return Side(

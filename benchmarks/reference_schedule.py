@@ -96,6 +96,7 @@ class Reference:
         width: N.
         depth: D.
         max_tokens: tokens per reply.
+        top_p: how far down the likely tokens sampling goes.
 
     Attributes:
         calls: requests that were made.
@@ -110,6 +111,7 @@ class Reference:
     width: int = 5
     depth: int = 2
     max_tokens: int = 128
+    top_p: float = 0.95
     calls: int = 0
     completion_tokens: int = 0
     prompt_tokens: int = 0
@@ -142,7 +144,7 @@ class Reference:
     def _ask(self, system: str, user: str, n: int = 1) -> list[str]:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         body = {"model": self.model, "messages": messages, "n": n, "max_tokens": self.max_tokens}
-        body |= {"temperature": 0.7, "top_p": 0.95}
+        body |= {"temperature": 0.7, "top_p": self.top_p}
         response = self._client.post("chat/completions", json=body).raise_for_status().json()
         usage = response["usage"]
         with self._lock:

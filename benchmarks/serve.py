@@ -214,6 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=500)
     parser.add_argument("--queries", type=int, default=1500)
+    parser.add_argument("--turns", type=int, default=3, help="of the aligned requests")
     parser.add_argument("--pace", type=float, default=4.0, help="the pretended GPU is so many times slower")
     parser.add_argument("--width", type=int, default=3)
     parser.add_argument("--depth", type=int, default=1)
@@ -234,25 +235,27 @@ def main() -> None:
 
 
 def aligned(folder: Path, options: argparse.Namespace) -> None:
-    """Aligned requests against the library's driver, in turns: streams, library, whole answers."""
-    print(
-        f"| {options.clients} clients, {options.queries} queries | queries/s | against the library | wrong | failed |"
-    )
-    print("| --- | --- | --- | --- | --- |")
-    loads = {}
-    for name in ("library", "served", "served, streamed"):
-        with gpu_server.running(pace=options.pace, queue=4096, echo=ECHO) as upstream:
-            if name == "library":
-                loads[name] = library_in_a_process(upstream, options)
-            else:
+    """Aligned requests against the library's driver, in turns; medians, and of the ratios of each turn."""
+    loads: dict[str, list[Load]] = {"library": [], "served": [], "served, streamed": []}
+    for _ in range(options.turns):
+        for name, turns in loads.items():
+            with gpu_server.running(pace=options.pace, queue=4096, echo=ECHO) as upstream:
+                if name == "library":
+                    turns.append(library_in_a_process(upstream, options))
+                    continue
                 with serving(upstream, folder, options) as url:
                     numbers, stream = range(options.queries), name != "served"
                     asking = ask_all(url, "fake-gpu:tpo", numbers, options.clients, stream=stream, pause=0.0)
-                    loads[name] = asyncio.run(asking)
-        load = loads[name]
-        share = loads["library"].seconds / load.seconds
-        rate = options.queries / load.seconds
-        print(f"| {name} | {rate:.1f} | {share:.1%} | {load.wrong} | {load.failed} |", flush=True)
+                    turns.append(asyncio.run(asking))
+    print(f"{options.clients} clients, {options.queries} queries, {options.turns} turns\n")
+    print("| aligned | queries/s | against the library | turn by turn | wrong | failed |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, turns in loads.items():
+        shares = [ours.seconds / load.seconds for ours, load in zip(loads["library"], turns, strict=True)]
+        rate = options.queries / np.median([load.seconds for load in turns])
+        each = ", ".join(f"{share:.1%}" for share in shares)
+        wrong, failed = sum(load.wrong for load in turns), sum(load.failed for load in turns)
+        print(f"| {name} | {rate:.1f} | {np.median(shares):.1%} | {each} | {wrong} | {failed} |", flush=True)
 
 
 def passed(folder: Path, options: argparse.Namespace) -> None:

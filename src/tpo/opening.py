@@ -19,7 +19,7 @@ from tpo.models.openai import OpenAIModel
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
-from tpo.prompts import ROLES, PromptSet, Role
+from tpo.prompts import ROLES, PromptSet, Role, prompt_set
 from tpo.rewards.asking import close, connect
 from tpo.rewards.batching import shared
 from tpo.rewards.protocol import PoolReward, Reward
@@ -155,7 +155,7 @@ class Options(TypedDict, total=False):
     reward: str | Reward | PoolReward | Callable[..., Any] | None
     require: Sequence[str]
     check: bool
-    prompts: str | Path | None
+    prompts: str | Path | PromptSet | None
     temperature: float
     top_p: float
     seed: int | None
@@ -177,6 +177,7 @@ def specified(options: Options) -> Spec:
     method = find_method(options.get("method", "tpo"))
     width, depth = method.dials(options.get("width", 5), options.get("depth", 2))
     max_tokens, critic_max_tokens = options.get("max_tokens", 1024), options.get("critic_max_tokens")
+    prompts = options.get("prompts")
     settings = Settings(
         options.get("temperature", 0.7),
         options.get("top_p", 0.95),
@@ -192,7 +193,7 @@ def specified(options: Options) -> Spec:
         depth,
         _checked(settings, width),
         Budget(options.get("budget_tokens"), options.get("budget_seconds")),
-        PromptSet(options.get("prompts")),
+        prompts if isinstance(prompts, PromptSet) else prompt_set(prompts),
         {
             "policy": RoleSpec(options.get("policy", EMBEDDED), options.get("policy_model")),
             "critic": RoleSpec(options.get("critic"), options.get("critic_model")),

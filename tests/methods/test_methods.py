@@ -82,6 +82,44 @@ def test_tpo_criticises_the_best_answer_alone_where_nothing_is_worse(rewards: di
     assert (loss.prompt.name, loss.prompt.chosen, loss.prompt.rejected) == ("revision_loss", "0.0", None)
 
 
+def test_tpo_fused_updates_by_one_reply_that_is_critique_and_advice() -> None:
+    search = find_method("tpo-fused").start(QUERY, width=2, depth=2, prompts=PROMPTS)
+    first = next(search)
+    assert isinstance(first, Sample)
+    assert first.prompt.messages == QUERY
+
+    critique = search.send(candidates(0, wipe=0.5, burn=-1.0))
+    assert isinstance(critique, Ask)
+    assert (critique.prompt.name, critique.prompt.role) == ("fused_loss", "critic")
+    assert (critique.prompt.chosen, critique.prompt.rejected) == ("0.0", "0.1")
+    assert "wipe" in text(critique)
+    assert "burn" in text(critique)
+
+    update = search.send("Burning destroys the table.\n1. Name a cloth.")
+    assert isinstance(update, Sample)
+    assert (update.prompt.name, update.prompt.role, update.width) == ("fused_update", "editor", 2)
+    assert update.prompt.messages[: len(critique.prompt.messages)] == critique.prompt.messages
+    assert "1. Name a cloth." in text(update)
+
+    again = search.send(candidates(1, cloth=0.9, sponge=0.1))
+    assert isinstance(again, Ask)
+    assert (again.prompt.chosen, again.prompt.rejected) == ("1.0", "0.1")
+    search.send("2. Dry it.")
+    with pytest.raises(StopIteration) as end:
+        search.send(candidates(2, burn=-1.0))
+    assert end.value.value == Outcome(Candidate("1.0", 1, "cloth", 0.9), "converged")
+
+
+def test_tpo_fused_looks_at_the_best_answer_alone_where_nothing_is_worse() -> None:
+    search = find_method("tpo-fused").start(QUERY, width=1, depth=1, prompts=PROMPTS)
+    next(search)
+    critique = search.send(candidates(0, only=1.0))
+    assert isinstance(critique, Ask)
+    assert (critique.prompt.chosen, critique.prompt.rejected) == ("0.0", None)
+    assert "Answer 1" not in text(critique)
+    assert "Answer 2" not in text(critique)
+
+
 def test_revision_never_shows_a_rejected_answer() -> None:
     search = find_method("revision").start(QUERY, width=2, depth=1, prompts=PROMPTS)
     first = next(search)
@@ -139,7 +177,7 @@ def test_sample_draws_one_answer_and_needs_no_reward() -> None:
 
 
 def test_an_unknown_method_is_named_with_its_nearest_neighbour() -> None:
-    with pytest.raises(InputError, match=r"'best-of-m'.*tpo, revision, best-of-n, sample.*'best-of-n'"):
+    with pytest.raises(InputError, match=r"'best-of-m'.*tpo, tpo-fused, revision, best-of-n, sample.*'best-of-n'"):
         find_method("best-of-m")
 
 

@@ -15,11 +15,12 @@ from rich.text import Text
 from tpo.cli.console import note
 from tpo.engine.events import Event, Retrying, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Started
+from tpo.prompts.prompt_set import PROMPTS
 
 PREVIEW = 200
 CRITIQUE_LINES = 8
 # Prompts whose replies are candidates; the others are answered by the critic.
-ANSWERS = ("answer", "update", "revision_update")
+ANSWERS = {name for name, role in PROMPTS.items() if role != "critic"}
 
 
 class Tally:

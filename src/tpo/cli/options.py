@@ -24,7 +24,9 @@ QUERY, METHOD, ROLES, REWARD, LIMITS, OUTPUT = "Query", "Method", "Models", "Rew
 class SearchFlags:
     """The flags, with their defaults."""
 
-    method: Annotated[str, typer.Option(help="tpo, revision, best-of-n or sample.", rich_help_panel=METHOD)] = "tpo"
+    method: Annotated[
+        str, typer.Option(help="tpo, tpo-fused, revision, best-of-n or sample.", rich_help_panel=METHOD)
+    ] = "tpo"
     width: Annotated[int, typer.Option(help="N: answers per step.", rich_help_panel=METHOD)] = 5
     depth: Annotated[int, typer.Option(help="D: update steps.", rich_help_panel=METHOD)] = 2
     prompts: Annotated[

@@ -15,6 +15,7 @@ from tpo.methods.pool import Pool
 from tpo.methods.revision import revision
 from tpo.methods.sample import sample
 from tpo.methods.tpo import tpo
+from tpo.methods.tpo_fused import tpo_fused
 from tpo.prompts.prompt_set import PromptSet
 
 __all__ = ["METHODS", "Action", "Ask", "Candidate", "Method", "Outcome", "Pool", "Sample", "Search", "find_method"]
@@ -67,6 +68,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("tpo", tpo),
+        Method("tpo-fused", tpo_fused),
         Method("revision", revision),
         Method("best-of-n", best_of_n, has_depth=False),
         Method("sample", sample, has_width=False, has_depth=False),

@@ -1,8 +1,8 @@
 """A prompt set: a folder of templates that renders every prompt of every method.
 
-The prompts are answer, loss, gradient and update, and the revision twins of the last three (`revision_loss`, …); a twin
-that has no files is worded like its brother. Files and folders are as `tpo.templates` has them; `set.toml` is as
-`tpo.prompts.settings` has it.
+The prompts are answer, loss, gradient and update; the revision twins of the last three (`revision_loss`, …); and the
+fused twins of loss and update, where one reply is critique and advice. A twin that has no files is worded like its
+brother. Files and folders are as `tpo.templates` has them; `set.toml` is as `tpo.prompts.settings` has it.
 
 Loss, gradient and update are either one growing conversation, as in the default folder, or each stands by itself, as in
 the standalone folder. A server that caches prefixes computes a growing conversation only once: each prompt begins with
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ PROMPTS: dict[str, Role] = {
     "revision_loss": "critic",
     "revision_gradient": "critic",
     "revision_update": "editor",
+    "fused_loss": "critic",
+    "fused_update": "editor",
 }
 # Every template may use every variable; those that a prompt has no value for are empty.
 VARIABLES = (
@@ -53,9 +55,10 @@ VARIABLES = (
     "gradient",
     "tag",
 )
-# A conversation's prompts in the order in which it grows.
-GROWTH = ("loss", "gradient", "update")
 REVISION = "revision_"
+FUSED = "fused_"
+# A conversation's prompts in the order in which it grows, without the prefix that twins have.
+GROWTH = {"": ("loss", "gradient", "update"), REVISION: ("loss", "gradient", "update"), FUSED: ("loss", "update")}
 
 
 class PromptSet:
@@ -137,14 +140,23 @@ class PromptSet:
         """Rewrite the answer by that advice."""
         return self._prompt("revision_update", query, chosen, loss=loss, gradient=gradient)
 
+    def fused_loss(self, query: Conversation, chosen: Candidate, rejected: Candidate | None) -> Prompt:
+        """Textual loss and gradient in one reply; with nothing to reject it looks at the chosen answer alone."""
+        return self._prompt("fused_loss", query, chosen, rejected)
+
+    def fused_update(self, query: Conversation, chosen: Candidate, rejected: Candidate | None, critique: str) -> Prompt:
+        """Rewrite the chosen answer by that reply."""
+        # A wording that stands by itself shows the gradient alone.
+        return self._prompt("fused_update", query, chosen, rejected, loss=critique, gradient=critique)
+
     def _prompt(
         self, name: str, query: Conversation, chosen: Candidate, rejected: Candidate | None = None, **replies: str
     ) -> Prompt:
         values = self._values(query, chosen, rejected)
         messages: list[Message] = []
         if self.settings.conversation:
-            prefix = REVISION if name.startswith(REVISION) else ""
-            for step in GROWTH:
+            prefix = _prefix(name)
+            for step in GROWTH[prefix]:
                 messages += self._texts(prefix + step, values)
                 if prefix + step == name:
                     break
@@ -157,12 +169,12 @@ class PromptSet:
         read: Callable[[str], str] = without_reasoning
         if role == "editor":
             read = partial(read_answer, tags=self.settings.tags)
-        continues = self.settings.conversation and name.removeprefix(REVISION) != GROWTH[0]
+        continues = self.settings.conversation and _brother(name) != "loss"
         return Prompt(name, role, messages, read, chosen.id, rejected.id if rejected else None, continues)
 
     def _texts(self, name: str, values: dict[str, str]) -> list[Message]:
         """The messages that a prompt's own templates make."""
-        wording = name if _has(self._templates, name) else name.removeprefix(REVISION)
+        wording = name if _has(self._templates, name) else _brother(name)
         return [
             {"role": part, "content": self._render(f"{wording}.{part}", values)}
             for part in PARTS
@@ -186,6 +198,16 @@ class PromptSet:
         return templates.rendered(f"{name}.jinja", self._templates[name], values)
 
 
+def prompt_set(folder: Path | str | None = None) -> PromptSet:
+    """The prompt set in a folder; see `PromptSet`. The default one is read and compiled once, which takes 10 ms."""
+    return _default() if folder is None else PromptSet(folder)
+
+
+@cache
+def _default() -> PromptSet:
+    return PromptSet()
+
+
 def _layers(own: Path | None) -> tuple[dict[str, Path], dict[str, Any]]:
     """The template files of a prompt set, and its settings by name."""
     files, settings = _layer(DEFAULT)
@@ -194,7 +216,7 @@ def _layers(own: Path | None) -> tuple[dict[str, Path], dict[str, Any]]:
     own_files, own_settings = _layer(own)
     # A wording of one's own is one for prompts that stand by themselves (the paper's, say), unless it is said to be
     # one for a conversation: its system messages and all that it repeats have no place there.
-    reworded = any(file.removeprefix(REVISION).split(".")[0] in GROWTH for file in own_files)
+    reworded = any(_brother(file.split(".")[0]) in GROWTH[""] for file in own_files)
     if not own_settings.get("conversation", not reworded):
         alone_files, alone_settings = _layer(STANDALONE)
         files, settings = templates.laid_over(files, alone_files), settings | alone_settings
@@ -210,12 +232,12 @@ def _layer(folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
 def _refuse_what_no_conversation_has(files: dict[str, Path]) -> None:
     names = {file.removesuffix(".jinja"): path for file, path in files.items()}
     for name in PROMPTS:
-        kind = name.removeprefix(REVISION)
-        if kind not in GROWTH or not _has(names, name):
+        kind = _brother(name)
+        if kind not in GROWTH[""] or not _has(names, name):
             continue
-        if kind != GROWTH[0] and (path := names.get(f"{name}.system")):
+        if kind != "loss" and (path := names.get(f"{name}.system")):
             raise PromptError(
-                f"The template {path} would never be sent: in a conversation only {GROWTH[0]} has a system message. "
+                f"The template {path} would never be sent: in a conversation only loss has a system message. "
                 f"Put its words into {name}.user.jinja, or set conversation = false in {SETTINGS}."
             )
         if f"{name}.user" not in names:
@@ -223,6 +245,15 @@ def _refuse_what_no_conversation_has(files: dict[str, Path]) -> None:
                 f"The prompt set lacks {name}.user.jinja beside {names[f'{name}.system']}: in a conversation each "
                 f"prompt needs something to ask. Write it, or set conversation = false in {SETTINGS}."
             )
+
+
+def _prefix(name: str) -> str:
+    return next((prefix for prefix in (REVISION, FUSED) if name.startswith(prefix)), "")
+
+
+def _brother(name: str) -> str:
+    """The prompt whose twin this is; itself where it is none."""
+    return name.removeprefix(_prefix(name))
 
 
 def _has(names: Container[str], name: str) -> bool:

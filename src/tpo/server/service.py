@@ -73,10 +73,12 @@ class Service:
     """
 
     def __init__(self, setup: Setup, live: LiveRequests | None = None) -> None:
-        self.setup = setup
+        self.spec: Spec = specified(setup.options)
+        # Templates are compiled here, once, and not for each request.
+        options: Options = {**setup.options, "prompts": self.spec.prompts}
+        self.setup = msgspec.structs.replace(setup, options=options)
         self.live = live or LiveRequests()
         self.created = int(time.time())
-        self.spec: Spec = specified(setup.options)
         self.models = Models([], setup.presets)
         self.opened = asyncio.Event()
         self.draining = False

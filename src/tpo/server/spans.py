@@ -44,6 +44,7 @@ class Spans:
         self._search: Span | None = None
         self._within: Context | None = None
         self._began = 0
+        self._latest = 0
         self._models: dict[str, str] = {}
         self._settings = Settings()
         self._prompts: dict[_Place, Prompted] = {}
@@ -127,6 +128,7 @@ class Spans:
         if called.error is not None:
             _fail(span, "cancelled" if called.error == CUT_SHORT else "call_failed", called.error)
         end = self._at(called.began + called.seconds)
+        self._latest = max(self._latest, end)
         prompt = self._prompts.get(place)
         asked = called.role != "reward" and prompt is not None and prompt.width is None
         if self._contents and asked and called.error is None:
@@ -216,7 +218,8 @@ class Spans:
         self._search.set_attributes(said)
         if ended.error is not None:
             _fail(self._search, "search_failed", ended.error)
-        self._search.end()
+        # The calls' times are rounded, so that the last of them may seem to end after this moment.
+        self._search.end(max(time.time_ns(), self._latest))
         self._search = None
 
     def _span(self, name: str, called: Called, kind: Any, attributes: dict[str, Any]) -> Span:

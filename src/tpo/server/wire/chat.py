@@ -24,7 +24,7 @@ class Alignment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How an answer is to be aligned: the field `tpo` of a body, or headers `x-tpo-width` and so on.
 
     Attributes:
-        method: tpo, revision, best-of-n or sample.
+        method: tpo, tpo-fused, revision, best-of-n or sample.
         width: N, answers per step.
         depth: D, update steps.
         critic_max_tokens: completion tokens per critique.
