@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,22 @@ async def test_tpo_criticises_and_rewrites(serve: Serve) -> None:
         assert sum(critic(body) for body in up.policy.bodies) == 2  # loss and gradient
         assert answer["tpo"]["reward_before"] == 3.0 and answer["tpo"]["reward"] == 11.0
         assert answer["tpo"]["stop"] == "depth" and answer["tpo"]["error"] is None
+
+
+async def test_fused_tpo_criticises_once(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb", "cc", "better", "best of all", "good"])) as up:
+        answer = (await up.chat("small:tpo-fused-d1-n3")).json()
+        assert answer["choices"][0]["message"]["content"] == "best of all"
+        assert sum(critic(body) for body in up.policy.bodies) == 1
+
+
+async def test_prompts_are_read_once_and_not_for_each_request(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "answer.user.jinja").write_text("Q: {{ question }}")
+    async with serve(saying("Ho"), prompts=tmp_path) as up:
+        (tmp_path / "answer.user.jinja").write_text("{% broken")
+        for _ in range(2):
+            assert (await up.chat("small:sample")).status_code == 200
+        assert up.policy.prompts == ["Q: Hi"] * 2
 
 
 async def test_usage_sums_all_roles_with_the_answer_apart(serve: Serve) -> None:
