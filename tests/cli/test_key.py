@@ -40,6 +40,21 @@ def test_a_key_is_printed_once_and_kept_as_a_hash(tmp_path: Path) -> None:
     assert Keys(file).client_of(secret) == "alice"
 
 
+def test_an_operators_key_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    call(key, "alice", "--file", file)
+    call(key, "olga", "--file", file, "--operator", "--concurrency", "2")
+    tables = tomllib.loads(file.read_text())
+    assert "operator" not in tables["alice"]
+    assert tables["olga"]["operator"] is True
+    keys = Keys(file)
+    assert [keys.is_operator(name) for name in ("alice", "olga", "nobody")] == [False, True, False]
+    assert call(key, "--list", "--file", file).out.splitlines() == ["alice: no limits", "olga: operator, 2 concurrency"]
+    listed = json.loads(call(key, "--json", "--file", file).out)
+    assert [(one["name"], one["operator"]) for one in listed] == [("alice", False), ("olga", True)]
+    assert call(key, "olga", "--file", file, "--operator", "--revoke").code == 2
+
+
 def test_what_somebody_wrote_by_hand_stays(tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
     by_hand = f'# The web shop.\n[shop]   # since May\nsha256 = "{hashed("x" * 20)}"\n'

@@ -8,7 +8,9 @@ from pathlib import Path
 from server.conftest import HI, Serve
 from server.policy import drawing
 from tpo.server.app import AppOptions
+from tpo.server.keyfile import make_key
 from tpo.server.keys import Keys
+from tpo.server.limits import Limits
 
 KEY = "tpo-" + "k" * 40
 
@@ -48,6 +50,39 @@ async def test_browsers_are_asked_for_the_key(serve: Serve) -> None:
             headers = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
             assert (await up.client.get(f"{root}/ui/", headers=headers)).status_code == status
         assert (await up.client.get(f"{root}/ui/", headers={"authorization": "Basic ###"})).status_code == 401
+
+
+async def test_everybodys_requests_are_for_operators(serve: Serve, tmp_path: Path) -> None:
+    keys = {name: make_key(tmp_path / "keys.toml", name, Limits(), operator=name == "olga") for name in ("al", "olga")}
+    async with serve(drawing(["a", "bbb"]), options=AppOptions(keys=Keys(tmp_path / "keys.toml"))) as up:
+        root = up.url.removesuffix("/v1")
+        for path in ("/ui/", "/ui/api/live", "/ui/static/style.css", "/metrics"):
+            for name, status in (("al", 401), ("olga", 200)):
+                headers = {"authorization": f"Bearer {keys[name]}"}
+                answer = await up.client.get(f"{root}{path}", headers=headers)
+                assert answer.status_code == status, (path, name)
+                if status == 401:
+                    assert "operator" in answer.text
+                    asks = answer.headers["www-authenticate"]
+                    assert asks.startswith("Basic " if path.startswith("/ui") else "Bearer")
+        asked = {"model": "small:best-of-2", "messages": HI}
+        headers = {"authorization": f"Bearer {keys['al']}"}
+        assert (await up.client.post("/chat/completions", json=asked, headers=headers)).status_code == 200
+
+
+async def test_the_playground_is_counted_like_any_request(serve: Serve, tmp_path: Path) -> None:
+    key = make_key(tmp_path / "keys.toml", "olga", Limits(tokens_per_minute=1), operator=True)
+    more = {"record": tmp_path / "kept"}
+    async with serve(drawing(["a", "bbb"]), options=AppOptions(keys=Keys(tmp_path / "keys.toml")), more=more) as up:
+        root = up.url.removesuffix("/v1")
+        headers = {"authorization": f"Bearer {key}"}
+        body = {"question": "Hi", "method": "best-of-n", "width": 2, "depth": 0}
+        assert "event: story" in (await up.client.post(f"{root}/ui/api/play", json=body, headers=headers)).text
+        # It used more than the one token that there was.
+        assert (await up.client.post(f"{root}/ui/api/play", json=body, headers=headers)).status_code == 429
+        metrics = (await up.client.get(f"{root}/metrics", headers=headers)).text
+        assert 'tpo_searches_total{method="best-of-n"' in metrics
+    assert len([*(tmp_path / "kept").glob("*/*.jsonl")]) == 1
 
 
 async def test_traces_are_kept_where_somebody_wants_them(serve: Serve, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 import tpo
@@ -193,7 +194,7 @@ ASKED = {"question": "Hi", "method": "tpo", "width": 2, "depth": 1}
 def test_the_playground_tells_what_happens(runs: Path) -> None:
     result = tpo.replay(runs / "trace.jsonl")
 
-    async def align(question: str, options: PlayOptions, listen: Listener) -> Result:
+    async def align(request: Request, options: PlayOptions, listen: Listener) -> Result:
         for record in result.trace:
             listen(record)
         return result
@@ -207,7 +208,7 @@ def test_the_playground_tells_what_happens(runs: Path) -> None:
 
 
 def test_the_playground_tells_of_failures(runs: Path) -> None:
-    async def align(question: str, options: PlayOptions, listen: Listener) -> Result:
+    async def align(request: Request, options: PlayOptions, listen: Listener) -> Result:
         raise ModelError("Nobody is there.")
 
     with playing(runs, align) as client:
@@ -225,7 +226,7 @@ async def test_leaving_the_playground_ends_the_work(runs: Path) -> None:
     ended = asyncio.Event()
     begun = asyncio.Event()
 
-    async def align(question: str, options: PlayOptions, listen: Listener) -> Result:
+    async def align(request: Request, options: PlayOptions, listen: Listener) -> Result:
         begun.set()
         try:
             await asyncio.sleep(60)

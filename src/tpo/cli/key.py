@@ -22,6 +22,9 @@ def key(
         int | None, typer.Option(help="Tokens a minute, prompts and all roles included.", rich_help_panel=LIMITS)
     ] = None,
     concurrency: Annotated[int | None, typer.Option(help="Requests at once.", rich_help_panel=LIMITS)] = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="It may look at everybody's requests, at /ui and in /metrics.")
+    ] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the client's key away.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the clients instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: print a JSON list.")] = False,
@@ -36,19 +39,19 @@ def key(
 
     limits = Limits(requests_per_minute, tokens_per_minute, concurrency)
     if list_ or as_json:
-        if name is not None or revoke or limits != Limits():
-            raise InputError("--list shows what there is, and takes no name, limit or --revoke.")
+        if name is not None or revoke or operator or limits != Limits():
+            raise InputError("--list shows what there is, and takes no name, limit, --operator or --revoke.")
         _show(file, as_json)
         return
     if name is None:
         raise InputError(f"Whose key? `tpo key NAME --file {file}` makes one; --list shows whose there are.")
     if revoke:
-        if limits != Limits():
-            raise InputError("--revoke takes no limits.")
+        if operator or limits != Limits():
+            raise InputError("--revoke takes no limits and no --operator.")
         revoke_key(file, name)
         note(f"{name} has no key in {file} any more")
         return
-    typer.echo(make_key(file, name, limits))
+    typer.echo(make_key(file, name, limits, operator=operator))
     note(f"this is the key of {name}, shown this once; {file} has its hash")
 
 
@@ -57,12 +60,15 @@ def _show(file: Path, as_json: bool) -> None:
 
     from tpo.server.keys import read_keys
 
-    clients = {name: msgspec.to_builtins(client.limits) for name, client in sorted(read_keys(file).items())}
+    clients = sorted(read_keys(file).items())
     if as_json:
-        print_json([{"name": name, **limits} for name, limits in clients.items()])
+        print_json(
+            [{"name": name, "operator": one.operator, **msgspec.to_builtins(one.limits)} for name, one in clients]
+        )
         return
     if not clients:
         note(f"there is no key in {file}")
-    for name, limits in clients.items():
-        said = ", ".join(f"{value} {limit.replace('-', ' ')}" for limit, value in limits.items() if value is not None)
-        typer.echo(f"{name}: {said or 'no limits'}")
+    for name, one in clients:
+        limits = msgspec.to_builtins(one.limits).items()
+        said = [f"{value} {limit.replace('-', ' ')}" for limit, value in limits if value is not None] or ["no limits"]
+        typer.echo(f"{name}: {', '.join(['operator'] * one.operator + said)}")

@@ -82,5 +82,5 @@ async def _serve(sources: Sources, options: Options | None, host: str, port: int
         app = create_app(sources, hosts=hosts)
     else:
         about = f"{options['policy']}, steered by {getattr(options['reward'], 'name', options['reward'])}"
-        app = page(service, Admission(PLAYING, WAITING), sources, about=about, live=False, hosts=hosts)
+        app = page(service, Admission(PLAYING, WAITING), sources, answers=about, live=False, hosts=hosts)
     await serve(app, service, host, port, grace=GRACE, on_start=started, connect=False)

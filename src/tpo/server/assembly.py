@@ -59,16 +59,16 @@ def assembled(
         admitted=admitted,
         watch=_together(watchers),
         metrics=metrics_route(metrics),
-        page=_page(service, admitted, record) if ui else None,
+        page=_page(service, admitted, record, _together(watchers)) if ui else None,
     )
     counted = Counted(app, metrics)
     return (counted if telemetry is None else Traced(counted, telemetry)), service
 
 
-def _page(service: Service, admitted: Gates, record: Path | None) -> Starlette:
+def _page(service: Service, admitted: Gates, record: Path | None, watch: Watch) -> Starlette:
     traces = Sources([record] if record is not None else [])
     # Who may ask, and under which names, is looked after in front of the whole server.
-    return page(service, admitted.aligned, traces, about="this server's models and reward", live=True)
+    return page(service, admitted.aligned, traces, answers="this server's models and reward", live=True, watch=watch)
 
 
 def _together(watchers: list[Watch]) -> Watch:

@@ -26,13 +26,14 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TABLE = re.compile(r"^[ \t]*\[[ \t]*(?P<quote>[\"']?)(?P<name>[^\]\"']*?)(?P=quote)[ \t]*\]")
 
 
-def make_key(path: Path, name: str, limits: Limits) -> str:
+def make_key(path: Path, name: str, limits: Limits, *, operator: bool = False) -> str:
     """Make a key and write it down, hashed, at the end of a key file.
 
     Args:
         path: the file; one that is not there is made, and only its owner may read it.
         name: the client's name.
         limits: its limits.
+        operator: it may look at everybody's requests.
 
     Returns:
         the key, which nobody can find out again.
@@ -45,7 +46,7 @@ def make_key(path: Path, name: str, limits: Limits) -> str:
     if any(value is not None and value < 1 for value in msgspec.structs.astuple(limits)):
         raise InputError("A limit is at least 1; leave out what is not to be limited.")
     key = PREFIX + secrets.token_urlsafe(32)
-    client = Client(hashed(key), *msgspec.structs.astuple(limits))
+    client = Client(hashed(key), operator, *msgspec.structs.astuple(limits))
     lines = [f"{field} = {msgspec.json.encode(value).decode()}" for field, value in _given(client).items()]
     with _rewriting(path) as text:
         if name in _clients(path):
@@ -81,7 +82,7 @@ def _clients(path: Path) -> dict[str, Client]:
 
 def _given(client: Client) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(client)
-    return {name: value for name, value in fields.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None and value is not False}
 
 
 def _without(text: str, name: str) -> str:

@@ -40,13 +40,17 @@ OPEN = frozenset({"/health", "/ready", "/openapi.json"})
 
 # The page, which is looked at with a browser.
 PAGE = "/ui"
+# What shows something of everybody's requests.
+METRICS = "/metrics"
 _BROWSER = b'Basic realm="tpo: any name, and the key as password", charset="UTF-8"'
 
 
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """A client as the key file has it: the hash of its key, and its limits (see `Limits`)."""
+    """A client as the key file has it: the hash of its key, its limits (see `Limits`), and whether it may look at
+    everybody's requests, on the page and in the metrics."""
 
     sha256: str
+    operator: bool = False
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrency: int | None = None
@@ -77,7 +81,7 @@ class Keys:
                 f"The key in {VARIABLE} is shorter than {SHORTEST} characters: `tpo key` makes a good one."
             )
         self._path = path
-        self._single = {"key": Client(hashed(single))} if single else {}
+        self._single = {"key": Client(hashed(single), operator=True)} if single else {}
         self._clock = clock
         self._accounts: dict[str, Account] = {}
         self._changed = self._stamp()
@@ -97,6 +101,10 @@ class Keys:
             if hmac.compare_digest(client.sha256, digest):
                 found = name
         return found
+
+    def is_operator(self, name: str) -> bool:
+        """Whether a client may look at everybody's requests."""
+        return name in self._clients and self._clients[name].operator
 
     def account_of(self, name: str | None) -> Account | None:
         """What a client has used; None for nobody, and for a client without limits."""
@@ -148,17 +156,24 @@ class Keyed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request (ASGI)."""
-        if scope["type"] == "http" and scope["path"] not in self._free and not scope["path"].startswith(self._below):
-            given = _given(header(scope, b"authorization") or b"")
-            client = self._keys.client_of(given) if given else None
-            if client is None:
-                said = "This key is not known here." if given else "Send a key as `Authorization: Bearer KEY`."
-                # Browsers know only Basic, and ask their users for it.
-                headers = [(b"www-authenticate", _BROWSER if scope["path"].startswith(PAGE) else b"Bearer")]
-                await refuse(send, 401, said, code="invalid_api_key", headers=headers)
-                return
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in self._free or path.startswith(self._below):
+            await self._app(scope, receive, send)
+            return
+        given = _given(header(scope, b"authorization") or b"")
+        client = self._keys.client_of(given) if given else None
+        paged = path == PAGE or path.startswith(f"{PAGE}/")
+        if client is None:
+            said = "This key is not known here." if given else "Send a key as `Authorization: Bearer KEY`."
+        elif (paged or path == METRICS) and not self._keys.is_operator(client):
+            said = "This shows everybody's requests, and takes an operator's key: `tpo key NAME --operator` makes one."
+        else:
             about(scope).client = client
-        await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
+        # 401 for both, so that a browser asks for another key; browsers know only Basic.
+        headers = [(b"www-authenticate", _BROWSER if paged else b"Bearer")]
+        await refuse(send, 401, said, code="invalid_api_key", headers=headers)
 
 
 def _given(authorization: bytes) -> str:

@@ -6,11 +6,14 @@ import secrets
 from collections.abc import Collection
 
 from starlette.applications import Starlette
+from starlette.requests import Request
 
-from tpo.engine.events import Listener
+from tpo.engine.events import Event, Listener
 from tpo.engine.result import Result
 from tpo.server.admission import Admission
+from tpo.server.asgi import about
 from tpo.server.asked import asked_for
+from tpo.server.chat import Watch, unwatched
 from tpo.server.service import Service
 from tpo.server.wire.chat import chat_request
 from tpo.view import Play, PlayOptions, Sources, create_app
@@ -21,9 +24,10 @@ def page(
     aligned: Admission,
     sources: Sources,
     *,
-    about: str,
+    answers: str,
     live: bool,
     hosts: Collection[str] | None = None,
+    watch: Watch = unwatched,
 ) -> Starlette:
     """Make the page.
 
@@ -31,26 +35,35 @@ def page(
         service: who answers the playground's questions; connected to its models at the first one, if it is not yet.
         aligned: where they wait, like everybody else's.
         sources: runs and traces to show.
-        about: who answers and what steers, for people.
+        answers: who answers and what steers, for people.
         live: show what the service is answering.
         hosts: names under which the page is served; None leaves that to whoever mounts it.
+        watch: who else listens to what is answered.
     """
 
-    async def align(question: str, options: PlayOptions, listen: Listener) -> Result:
+    async def align(request: Request, options: PlayOptions, listen: Listener) -> Result:
         await service.open_once()
         service.expect_ready()
         model = service.models.names[0]
         search = {"method": options.method, "width": options.width, "depth": options.depth}
-        body = {"model": model, "messages": [{"role": "user", "content": question}], "tpo": search}
+        body = {"model": model, "messages": [{"role": "user", "content": options.question}], "tpo": search}
         asked = asked_for(chat_request(body), body, None, service.setup.options, service.setup.bounds)
+        known = about(request.scope)
+        known.model, known.kind = model, "aligned"
         async with aligned.admitted():
-            answered = await service.answer(asked, model, secrets.token_hex(8), 0.0, listen, lambda tokens: None)
+            with watch(known, asked) as heard:
+
+                def hear(event: Event) -> None:
+                    heard(event)
+                    listen(event)
+
+                answered = await service.answer(asked, model, secrets.token_hex(8), 0.0, hear, known.spend)
         return answered.result
 
     bounds, spec = service.setup.bounds, service.spec
     play = Play(
         align,
-        about,
+        answers,
         spec.method.name,
         spec.width,
         spec.depth,

@@ -48,15 +48,15 @@ class PlayOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     depth: int
 
 
-Align: TypeAlias = Callable[[str, PlayOptions, Listener], Awaitable[Result]]
+Align: TypeAlias = Callable[[Request, PlayOptions, Listener], Awaitable[Result]]
 
 
 class Play(msgspec.Struct, frozen=True):
     """What answers, and what the form is filled with at first.
 
     Attributes:
-        align: answers a question with these options, and tells the listener of everything that happens; cancelled when
-            the page goes away.
+        align: answers a request's question with these options, and tells the listener of everything that happens;
+            cancelled when the page goes away.
         about: who answers and what steers, for people.
         method: the method.
         width: N.
@@ -119,10 +119,10 @@ async def _play(request: Request) -> Response:
         options = msgspec.json.decode(body, type=PlayOptions)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"This is no question with its options: {error}.") from None
-    return StreamingResponse(_messages(play, play.checked(options)), media_type="text/event-stream")
+    return StreamingResponse(_messages(request, play, play.checked(options)), media_type="text/event-stream")
 
 
-async def _messages(play: Play, options: PlayOptions) -> AsyncIterator[bytes]:
+async def _messages(request: Request, play: Play, options: PlayOptions) -> AsyncIterator[bytes]:
     waiting: list[dict[str, Any]] = []
     happened = asyncio.Event()
 
@@ -139,7 +139,7 @@ async def _messages(play: Play, options: PlayOptions) -> AsyncIterator[bytes]:
         happened.set()
 
     async def work() -> Result:
-        return await play.align(options.question, options, listen)
+        return await play.align(request, options, listen)
 
     working = asyncio.ensure_future(work())
     working.add_done_callback(lambda _: happened.set())

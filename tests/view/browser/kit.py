@@ -35,7 +35,7 @@ async def serving(
         asked: Any = {"policy": behind.url, "reward": reward, "check": False, **options}
         service = Service(Setup(options=asked))
         about = f"{name}, steered by {reward.__name__}"
-        app = page_app(service, Admission(2, 2), Sources([runs]), about=about, live=False, hosts=LOOPBACK)
+        app = page_app(service, Admission(2, 2), Sources([runs]), answers=about, live=False, hosts=LOOPBACK)
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         ending = asyncio.Event()
         more: Any = {"grace": 0.1, "on_start": started.set_result, "connect": False, "ending": ending}
