@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -111,6 +112,8 @@ async def test_contents_and_traces_only_on_request(tmp_path: Path) -> None:
         process.terminate()
         _, said = await asyncio.wait_for(process.communicate(), 20)
         assert b'"answered":["bbb"]' in said
+        lines = [json.loads(line) for line in said.splitlines()]
+        assert all(line["message"] and line["level"] for line in lines)
         assert len(list((tmp_path / "kept").glob("*/*.jsonl"))) == 1
 
 

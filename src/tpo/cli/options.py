@@ -125,8 +125,16 @@ def _is_output(parameter: inspect.Parameter) -> bool:
     return getattr(option, "rich_help_panel", None) == OUTPUT
 
 
-def search_options(flags: Mapping[str, Any], configured: Config, *, quiet: bool) -> Options:
+def search_options(
+    flags: Mapping[str, Any], configured: Config, *, quiet: bool, say: Callable[[str], None] = note
+) -> Options:
     """What the flags ask for, with the reward found by its name.
+
+    Args:
+        flags: the search's flags.
+        configured: what stands in tpo.toml and the environment.
+        quiet: say nothing.
+        say: tells people what they should know.
 
     Raises:
         InputError: the reward is unknown.
@@ -138,7 +146,7 @@ def search_options(flags: Mapping[str, Any], configured: Config, *, quiet: bool)
         reward = options["reward"]
         options["reward"] = resolve_reward(reward, require, named=configured.rewards, cache=cache)
         if reward == "surface" and not quiet:
-            note(
+            say(
                 "the reward is 'surface', a demonstration that looks at form, not at truth; "
                 "steer with a real one by --reward python:MODULE:FUNCTION"
             )

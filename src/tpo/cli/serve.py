@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tpo.cli.console import note, reporting, stderr
+from tpo.cli.console import note, reporting
 from tpo.cli.options import LIMITS, METHOD, OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
 
@@ -101,13 +103,15 @@ def serve(
     from tpo.server.running import check_address
     from tpo.server.service import Setup
 
+    configure(log.value, contents=log_contents)
+    say = _saying(log, quiet)
     configured: Config = context.obj
     single = os.environ.get(VARIABLE) or None
     known = Keys(keys, single) if keys is not None or single is not None else None
     check_address(host, known is not None)
     require = flags.get("require") or ()
     setup = Setup(
-        options=search_options(flags, configured, quiet=quiet),
+        options=search_options(flags, configured, quiet=quiet, say=say),
         rewards=configured.rewards,
         require=require,
         bounds=Bounds(max_width, max_depth, max_answer, deadline, max_message),
@@ -123,12 +127,11 @@ def serve(
         queue=queue,
         passed=passed,
     )
-    configure(log.value, contents=log_contents)
     # What is loaded by now stays, and what requests make is gone soon: looking through all of it often would make
     # requests wait, dozens of milliseconds each time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    asyncio.run(_serve(setup, options, host, port, grace, record, record_days, ui, quiet))
+    asyncio.run(_serve(setup, options, host, port, grace, record, record_days, ui, say))
 
 
 async def _serve(
@@ -140,16 +143,24 @@ async def _serve(
     record: Path | None,
     days: float,
     ui: bool,
-    quiet: bool,
+    say: Callable[[str], None],
 ) -> None:
     from tpo.server.assembly import assembled
     from tpo.server.running import serve as run
 
     def started(url: str) -> None:
-        if not quiet:
-            stderr.print(f"tpo: serving at [bold]{url}/v1[/bold]" + (f", the page at {url}/ui/" if ui else ""))
-            if options.keys is None:
-                note("anybody on this machine can ask; TPO_SERVE_KEY or --keys asks for a key")
+        say(f"serving at {url}/v1" + (f", the page at {url}/ui/" if ui else ""))
+        if options.keys is None:
+            say("anybody on this machine can ask; TPO_SERVE_KEY or --keys asks for a key")
 
     app, service = assembled(setup, options, record=record, days=days, ui=ui)
     await run(app, service, host, port, grace=grace, on_start=started)
+
+
+def _saying(form: LogFormat, quiet: bool) -> Callable[[str], None]:
+    """How people, or those who read the log, are told that it goes."""
+    if quiet:
+        return lambda text: None
+    if form is LogFormat.JSON:  # whoever reads that expects nothing else
+        return logging.getLogger("tpo.server").info
+    return note
