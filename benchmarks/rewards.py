@@ -1,6 +1,6 @@
 """How many conversations a reward model scores in a second: one by one, and by `hf:` in batches.
 
-    python benchmarks/rewards.py [FOLDER] [--count 96] [--dtype float32] [--device auto] [--rounds 3] [--threads N]
+    python benchmarks/rewards.py [FOLDER] [--count 512] [--dtype float32] [--device auto] [--rounds 3] [--threads N]
 
 FOLDER holds a reward model with a chat template. Without one, a model with random weights is made that is so small
 (--hidden, --layers) that a pass costs little more than its start, as on a GPU with a model of ordinary size. "One by
@@ -8,6 +8,7 @@ one" is how the method's reference code scores: a text-classification pipeline o
 each templated, its BOS cut off where the tokenizer puts one back, and tokenised. (The reference cuts every BOS out of
 the text, which changes it for models whose BOS starts each turn.) All ways use the same weights, dtype and device, and
 take turns; the best round of each counts. "Arriving singly" is how the engine asks: one call an answer, all at once.
+The more there are at once, the better they can be batched: 512 is what a run of fifty queries or so has waiting.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--count", type=int, default=96, help="conversations")
+    parser.add_argument("--count", type=int, default=512, help="conversations")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=3)
