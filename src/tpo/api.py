@@ -24,7 +24,6 @@ from tpo.messages import conversation
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED
 from tpo.opening import Options, open_fleets, open_reward, plan_of, say_where_seeds_are_lost, specified
-from tpo.prompts import PromptSet
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
 from tpo.runs.summary import parse_prices
@@ -52,7 +51,7 @@ async def align(
     reward: str | Reward | PoolReward | Callable[..., Any] | None = None,
     require: Sequence[str] = (),
     check: bool = True,
-    prompts: str | Path | PromptSet | None = None,
+    prompts: str | Path | None = None,
     temperature: float = 0.7,
     top_p: float = 0.95,
     seed: int | None = None,
@@ -84,7 +83,7 @@ async def align(
             conversations and returns a list of numbers, or a `Reward`.
         require: rules such as `max-words=80`, which rank before the reward.
         check: refuse a reward model that looks broken (constant, squashed, blind to quality) before anything is paid.
-        prompts: a folder with templates that replace the default wording, or a set that was made of one.
+        prompts: a folder with templates that replace the default wording.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.
         seed: seed of the run; the same seed gives the same result where the backend is deterministic.

@@ -155,7 +155,7 @@ class Options(TypedDict, total=False):
     reward: str | Reward | PoolReward | Callable[..., Any] | None
     require: Sequence[str]
     check: bool
-    prompts: str | Path | PromptSet | None
+    prompts: str | Path | None
     temperature: float
     top_p: float
     seed: int | None
@@ -167,8 +167,12 @@ class Options(TypedDict, total=False):
     extra: Mapping[str, Any]
 
 
-def specified(options: Options) -> Spec:
+def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
     """Check what a user asks for.
+
+    Args:
+        options: as `tpo.align` takes them.
+        prompts: the prompt set that they name, for whoever has it already.
 
     Raises:
         InputError: something is out of range or unknown.
@@ -177,7 +181,6 @@ def specified(options: Options) -> Spec:
     method = find_method(options.get("method", "tpo"))
     width, depth = method.dials(options.get("width", 5), options.get("depth", 2))
     max_tokens, critic_max_tokens = options.get("max_tokens", 1024), options.get("critic_max_tokens")
-    prompts = options.get("prompts")
     settings = Settings(
         options.get("temperature", 0.7),
         options.get("top_p", 0.95),
@@ -193,7 +196,7 @@ def specified(options: Options) -> Spec:
         depth,
         _checked(settings, width),
         Budget(options.get("budget_tokens"), options.get("budget_seconds")),
-        prompts if isinstance(prompts, PromptSet) else prompt_set(prompts),
+        prompts or prompt_set(options.get("prompts")),
         {
             "policy": RoleSpec(options.get("policy", EMBEDDED), options.get("policy_model")),
             "critic": RoleSpec(options.get("critic"), options.get("critic_model")),

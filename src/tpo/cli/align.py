@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tpo.cli.console import INTERRUPTED, print_answer, print_json, reporting, stderr
+from tpo.cli.console import INTERRUPTED, noting, print_answer, print_json, reporting, stderr
 from tpo.cli.interrupts import interruptible
 from tpo.cli.options import OUTPUT, QUERY, search_options, takes_search_flags
 from tpo.cli.query import read_query
@@ -51,7 +51,7 @@ def align(
     """
     query = read_query(prompt, file, messages)
     configured: Config = context.obj
-    options: dict[str, Any] = {**search_options(flags, configured, quiet=quiet), "trace": trace}
+    options: dict[str, Any] = {**search_options(flags, configured, noting(quiet=quiet)), "trace": trace}
     result = asyncio.run(_run(query, options, quiet))
     if as_json:
         print_json(result.to_dict())

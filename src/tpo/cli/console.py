@@ -31,6 +31,11 @@ def note(line: str) -> None:
     stderr.print(f"[dim]tpo: {escape(line)}[/dim]")
 
 
+def noting(*, quiet: bool) -> Callable[[str], None]:
+    """`note`, or nothing where nothing is wanted."""
+    return (lambda line: None) if quiet else note
+
+
 def reporting(command: Callable[P, T]) -> Callable[P, T]:
     """A command whose errors are one line on stderr and an exit code; `--debug` shows the traceback."""
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tpo.cli import judge
-from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, print_answer, print_json, reporting, stderr
+from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_answer, print_json, reporting, stderr
 from tpo.cli.interrupts import interruptible
 from tpo.cli.options import METHOD, OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
@@ -164,7 +164,7 @@ def tasks(
     configured: Config = context.obj
     methods = method or ["sample", "best-of-n", "tpo"]
     steering = next((name for one in methods if (name := parse_preset(one).method) != "sample"), "tpo")
-    options = search_options({**flags, "method": steering}, configured, quiet=quiet)
+    options = search_options({**flags, "method": steering}, configured, noting(quiet=quiet))
     wanted = Wanted(
         tasks=task,
         methods=methods,

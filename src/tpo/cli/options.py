@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import msgspec
 import typer
 
-from tpo.cli.console import note
 from tpo.config import Config
 from tpo.errors import InputError
 from tpo.opening import Options
@@ -125,16 +124,13 @@ def _is_output(parameter: inspect.Parameter) -> bool:
     return getattr(option, "rich_help_panel", None) == OUTPUT
 
 
-def search_options(
-    flags: Mapping[str, Any], configured: Config, *, quiet: bool, say: Callable[[str], None] = note
-) -> Options:
+def search_options(flags: Mapping[str, Any], configured: Config, say: Callable[[str], None]) -> Options:
     """What the flags ask for, with the reward found by its name.
 
     Args:
         flags: the search's flags.
         configured: what stands in tpo.toml and the environment.
-        quiet: say nothing.
-        say: tells people what they should know.
+        say: told in a sentence of what a user should know.
 
     Raises:
         InputError: the reward is unknown.
@@ -145,7 +141,7 @@ def search_options(
     if options["method"] != "sample":
         reward = options["reward"]
         options["reward"] = resolve_reward(reward, require, named=configured.rewards, cache=cache)
-        if reward == "surface" and not quiet:
+        if reward == "surface":
             say(
                 "the reward is 'surface', a demonstration that looks at form, not at truth; "
                 "steer with a real one by --reward python:MODULE:FUNCTION"

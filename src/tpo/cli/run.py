@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, print_json, reporting, stderr
+from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_json, reporting, stderr
 from tpo.cli.interrupts import interruptible
 from tpo.cli.options import OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
@@ -126,7 +126,7 @@ def run(
     )
     cluster = None
     if ray is None:
-        spec = specified(search_options(flags, configured, quiet=quiet))
+        spec = specified(search_options(flags, configured, noting(quiet=quiet)))
     else:
         from tpo.runs.ray import Cluster
 

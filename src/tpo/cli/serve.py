@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tpo.cli.console import note, reporting
+from tpo.cli.console import noting, reporting
 from tpo.cli.options import LIMITS, METHOD, OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
 
@@ -111,7 +111,7 @@ def serve(
     check_address(host, known is not None)
     require = flags.get("require") or ()
     setup = Setup(
-        options=search_options(flags, configured, quiet=quiet, say=say),
+        options=search_options(flags, configured, say),
         rewards=configured.rewards,
         require=require,
         bounds=Bounds(max_width, max_depth, max_answer, deadline, max_message),
@@ -159,8 +159,6 @@ async def _serve(
 
 def _saying(form: LogFormat, quiet: bool) -> Callable[[str], None]:
     """How people, or those who read the log, are told that it goes."""
-    if quiet:
-        return lambda text: None
-    if form is LogFormat.JSON:  # whoever reads that expects nothing else
+    if form is LogFormat.JSON and not quiet:  # whoever reads that expects nothing else
         return logging.getLogger("tpo.server").info
-    return note
+    return noting(quiet=quiet)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tpo.cli.console import note, reporting, stderr
+from tpo.cli.console import note, noting, reporting, stderr
 from tpo.cli.options import OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
 
@@ -56,7 +56,7 @@ def view(
 
     sources = Sources(paths or [Path()])
     configured: Config = context.obj
-    options = search_options(flags, configured, quiet=True) if play else None
+    options = search_options(flags, configured, noting(quiet=True)) if play else None
     asyncio.run(_serve(sources, options, host, port, browse=browse, quiet=quiet))
 
 
@@ -64,6 +64,7 @@ async def _serve(sources: Sources, options: Options | None, host: str, port: int
     from tpo.server.admission import Admission
     from tpo.server.page import page
     from tpo.server.running import is_local, serve
+    from tpo.server.searches import Searches
     from tpo.server.service import Service, Setup
     from tpo.view import create_app
     from tpo.view.guard import LOOPBACK
@@ -82,5 +83,5 @@ async def _serve(sources: Sources, options: Options | None, host: str, port: int
         app = create_app(sources, hosts=hosts)
     else:
         about = f"{options['policy']}, steered by {getattr(options['reward'], 'name', options['reward'])}"
-        app = page(service, Admission(PLAYING, WAITING), sources, answers=about, live=False, hosts=hosts)
+        app = page(Searches(service, Admission(PLAYING, WAITING)), sources, answers=about, live=False, hosts=hosts)
     await serve(app, service, host, port, grace=GRACE, on_start=started, connect=False)

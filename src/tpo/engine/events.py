@@ -42,3 +42,13 @@ class Retrying(msgspec.Struct, frozen=True):
 
 Event: TypeAlias = Record | TextGrew | Retrying
 Listener: TypeAlias = Callable[[Event], None]
+
+
+def both(first: Listener, second: Listener) -> Listener:
+    """Two listeners as one."""
+
+    def listen(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return listen

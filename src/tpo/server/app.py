@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from tpo.server.admission import Admission
 from tpo.server.asgi import App, Receive, Scope, Send, error_body
 from tpo.server.bodies import BYTES, SECONDS, Bodies
-from tpo.server.chat import Chat, Watch, unwatched
+from tpo.server.chat import Chat
 from tpo.server.errors import ApiError, explained
 from tpo.server.guard import Guard
 from tpo.server.keys import OPEN, Keyed, Keys
@@ -25,6 +25,7 @@ from tpo.server.limits import Limited
 from tpo.server.logs import Logged
 from tpo.server.openapi import document
 from tpo.server.retold import CompletionsWords, ResponsesWords, Retold
+from tpo.server.searches import Searches, Watch, unwatched
 from tpo.server.service import Service
 from tpo.server.wire.chat import ChatRequest
 from tpo.server.wire.reading import json_object
@@ -93,7 +94,7 @@ def create_app(
     """
     options = options or AppOptions()
     admitted = admitted or gates(options)
-    chat = Chat(service, admitted.aligned, admitted.passed, watch)
+    chat = Chat(Searches(service, admitted.aligned, watch), admitted.passed)
     routes = [
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/v1/responses", Retold(chat, ResponsesWords), methods=["POST"]),

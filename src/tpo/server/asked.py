@@ -13,6 +13,7 @@ from tpo.messages import Conversation, conversation, text_of
 from tpo.methods import find_method
 from tpo.methods.presets import Preset
 from tpo.opening import Options, Spec, specified
+from tpo.prompts import PromptSet
 from tpo.rewards.gate import gated
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.rewards.require import Requirements
@@ -73,7 +74,12 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def asked_for(
-    request: ChatRequest, body: Mapping[str, Any], preset: Preset | None, usual: Options, bounds: Bounds
+    request: ChatRequest,
+    body: Mapping[str, Any],
+    preset: Preset | None,
+    usual: Options,
+    bounds: Bounds,
+    prompts: PromptSet,
 ) -> Asked:
     """Find out what a client wants.
 
@@ -83,6 +89,7 @@ def asked_for(
         preset: the preset that the model's name ends in.
         usual: what counts where nothing else was said.
         bounds: what may be asked for.
+        prompts: the wording.
 
     Raises:
         BadRequest: it is more than may be asked for.
@@ -107,7 +114,7 @@ def asked_for(
     return Asked(
         model=request.model,
         messages=conversation(request.messages),
-        spec=specified(chosen),  # type: ignore[arg-type]
+        spec=specified(chosen, prompts),  # type: ignore[arg-type]
         n=n,
         reward=wanted.get("reward"),
         rules=[*format_rules(request.response_format), *rules],

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import reduce
 from pathlib import Path
 
 from starlette.applications import Starlette
 
-from tpo.engine.events import Event, Listener
-from tpo.server.app import AppOptions, Gates, create_app, gates
+from tpo.engine.events import Listener, both
+from tpo.server.app import AppOptions, create_app, gates
 from tpo.server.asgi import About, App
 from tpo.server.asked import Asked
-from tpo.server.chat import Watch
 from tpo.server.live import LiveRequests
 from tpo.server.metrics import Counted, Metrics, metrics_route
 from tpo.server.page import page
 from tpo.server.recording import Recorder
+from tpo.server.searches import Searches, Watch
 from tpo.server.service import Service, Setup
 from tpo.server.telemetry import Traced, configured
 from tpo.view import Sources
@@ -53,34 +54,29 @@ def assembled(
     if telemetry is not None:
         service.at_end(telemetry.close)
         watchers.append(telemetry.watch)
+    watch = _together(watchers)
     app = create_app(
         service,
         options,
         admitted=admitted,
-        watch=_together(watchers),
+        watch=watch,
         metrics=metrics_route(metrics),
-        page=_page(service, admitted, record, _together(watchers)) if ui else None,
+        page=_page(Searches(service, admitted.aligned, watch), record) if ui else None,
     )
     counted = Counted(app, metrics)
     return (counted if telemetry is None else Traced(counted, telemetry)), service
 
 
-def _page(service: Service, admitted: Gates, record: Path | None, watch: Watch) -> Starlette:
+def _page(searches: Searches, record: Path | None) -> Starlette:
     traces = Sources([record] if record is not None else [])
     # Who may ask, and under which names, is looked after in front of the whole server.
-    return page(service, admitted.aligned, traces, answers="this server's models and reward", live=True, watch=watch)
+    return page(searches, traces, answers="this server's models and reward", live=True)
 
 
 def _together(watchers: list[Watch]) -> Watch:
     @contextmanager
     def watch(known: About, asked: Asked) -> Iterator[Listener]:
         with ExitStack() as stack:
-            listeners = [stack.enter_context(one(known, asked)) for one in watchers]
-
-            def listen(event: Event) -> None:
-                for listener in listeners:
-                    listener(event)
-
-            yield listen
+            yield reduce(both, [stack.enter_context(one(known, asked)) for one in watchers])
 
     return watch

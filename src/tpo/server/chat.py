@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
-from tpo.engine.events import Event, Listener
+from tpo.engine.events import Event
 from tpo.errors import TPOError
 from tpo.server.admission import Admission, Busy
 from tpo.server.answered import Answered
 from tpo.server.asgi import About, Receive, Scope, Send, about
-from tpo.server.asked import Asked, asked_for, see_sizes
+from tpo.server.asked import Asked, see_sizes
 from tpo.server.errors import ApiError, busy, explained
 from tpo.server.inside import watched
 from tpo.server.logs import log_contents
 from tpo.server.models import Named
 from tpo.server.passthrough import Passing, plain_body
-from tpo.server.service import Service
+from tpo.server.searches import Searches
 from tpo.server.streaming import Stream
 from tpo.server.wire.answer import Head, completion, usage_of
 from tpo.server.wire.chat import chat_request
@@ -38,30 +36,19 @@ T = TypeVar("T")
 # One after the other: who sends costly schemas waits for those who do the same.
 _APART = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
 
-# Listens to one request, and sees how it ended.
-Watch = Callable[[About, Asked], AbstractContextManager[Listener]]
-
-
-def unwatched(known: About, asked: Asked) -> AbstractContextManager[Listener]:
-    """Nobody listens."""
-    return nullcontext(lambda event: None)
-
 
 class Chat:
     """The route.
 
     Args:
-        service: who answers.
-        aligned: how many aligned requests are worked on at once.
-        passed: and how many that are passed through.
-        watch: who else listens (metrics, traces, a journal).
+        searches: answers aligned requests.
+        passed: how many are passed through at once.
     """
 
-    def __init__(self, service: Service, aligned: Admission, passed: Admission, watch: Watch = unwatched) -> None:
-        self._service = service
-        self._aligned = aligned
+    def __init__(self, searches: Searches, passed: Admission) -> None:
+        self._searches = searches
+        self._service = searches.service
         self._passed = passed
-        self._watch = watch
         self._passing = Passing()
 
     async def aclose(self) -> None:
@@ -100,9 +87,11 @@ class Chat:
                 return
             known.kind = "aligned"
             request = chat_request(body, scope["headers"])
-            given = (request, body, named.preset, self._service.setup.options, self._service.setup.bounds)
+            given = (request, body, named.preset)
             # A schema may take seconds to look at, in which nobody else should have to wait.
-            asked = await _apart(asked_for, *given) if request.response_format else asked_for(*given)
+            asked = (
+                await _apart(self._service.asked, *given) if request.response_format else self._service.asked(*given)
+            )
             await self._align(asked, named.model, known, receive, send)
         except Busy as error:
             await _refuse(send, busy(str(error), error.retry_after))
@@ -134,7 +123,8 @@ class Chat:
         async with watched(receive) as gone:
             leaving = asyncio.ensure_future(gone.wait())
             stream = Stream(head, send, reasoning=asked.reasoning) if asked.stream else None
-            searching = asyncio.ensure_future(self._search(asked, model, head, known, stream))
+            listen = stream.hear if stream is not None else _nobody
+            searching = asyncio.ensure_future(self._searches.answer(asked, model, head.id, known, listen))
             try:
                 if stream is not None:
                     await stream.run(searching, leaving)
@@ -147,18 +137,6 @@ class Chat:
                 leaving.cancel()
                 searching.cancel()
                 await asyncio.gather(searching, leaving, return_exceptions=True)
-
-    async def _search(self, asked: Asked, model: str, head: Head, known: About, stream: Stream | None) -> Answered:
-        async with self._aligned.admitted():
-            waited = time.monotonic() - known.began
-            with self._watch(known, asked) as watch:
-
-                def listen(event: Event) -> None:
-                    watch(event)
-                    if stream is not None:
-                        stream.hear(event)
-
-                return await self._service.answer(asked, model, head.id, waited, listen, known.spend)
 
     async def _tell(
         self, asked: Asked, head: Head, searching: asyncio.Future[Answered], stream: Stream | None, send: Send
@@ -178,6 +156,10 @@ class Chat:
             return
         body = msgspec.json.encode(completion(head, answered.best, answered.result, told))
         await _whole(send, 200, body)
+
+
+def _nobody(event: Event) -> None:
+    """Listen to nothing."""
 
 
 def _reward_name(answered: Answered) -> str | None:

@@ -165,15 +165,17 @@ class Keyed:
         paged = path == PAGE or path.startswith(f"{PAGE}/")
         if client is None:
             said = "This key is not known here." if given else "Send a key as `Authorization: Bearer KEY`."
+            code = "invalid_api_key"
         elif (paged or path == METRICS) and not self._keys.is_operator(client):
             said = "This shows everybody's requests, and takes an operator's key: `tpo key NAME --operator` makes one."
+            code = "operator_key_required"
         else:
             about(scope).client = client
             await self._app(scope, receive, send)
             return
         # 401 for both, so that a browser asks for another key; browsers know only Basic.
         headers = [(b"www-authenticate", _BROWSER if paged else b"Bearer")]
-        await refuse(send, 401, said, code="invalid_api_key", headers=headers)
+        await refuse(send, 401, said, code=code, headers=headers)
 
 
 def _given(authorization: bytes) -> str:

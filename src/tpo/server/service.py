@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,12 +14,13 @@ import msgspec
 from tpo.config import NamedReward
 from tpo.engine.calls import Conduct
 from tpo.engine.driver import Driver
-from tpo.engine.events import Event, Listener
+from tpo.engine.events import Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
 from tpo.errors import ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods import find_method
+from tpo.methods.presets import Preset
 from tpo.models.profiles import Profile
 from tpo.models.resolve import served_models
 from tpo.opening import Options, RoleSpec, Spec, open_fleets, open_reward, plan_of, specified
@@ -31,10 +32,11 @@ from tpo.scheduling.fleet import Fleet, model_name, seats
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
 from tpo.server.answered import Answered, best_of
-from tpo.server.asked import Asked, Bounds, steering
+from tpo.server.asked import Asked, Bounds, asked_for, steering
 from tpo.server.errors import ApiError
 from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
+from tpo.server.wire.chat import ChatRequest
 from tpo.server.wire.refusal import refused
 
 log = logging.getLogger("tpo.server")
@@ -73,10 +75,8 @@ class Service:
     """
 
     def __init__(self, setup: Setup, live: LiveRequests | None = None) -> None:
+        self.setup = setup
         self.spec: Spec = specified(setup.options)
-        # Templates are compiled here, once, and not for each request.
-        options: Options = {**setup.options, "prompts": self.spec.prompts}
-        self.setup = msgspec.structs.replace(setup, options=options)
         self.live = live or LiveRequests()
         self.created = int(time.time())
         self.models = Models([], setup.presets)
@@ -176,6 +176,11 @@ class Service:
                 self._rewards[name] = await self._open_reward(name)
         return self._rewards[name]
 
+    def asked(self, request: ChatRequest, body: Mapping[str, Any], preset: Preset | None) -> Asked:
+        """Find out what a client wants; see `asked_for`."""
+        # Prompts are compiled once, when the service is made: it takes 10 ms.
+        return asked_for(request, body, preset, self.setup.options, self.setup.bounds, self.spec.prompts)
+
     async def answer(
         self, asked: Asked, model: str, id: str, waited: float, listen: Listener, spend: Callable[[int], None]
     ) -> Answered:
@@ -201,13 +206,9 @@ class Service:
         plan = plan_of(spec, asked.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
         journal, stopper, seat = Journal(), Stopper(), seats(fleets)
 
-        def hear(event: Event) -> None:
-            steer.listen(event)
-            listen(event)
-
         # Text that grows is what is answered with when a deadline comes before the first answer.
         conduct = Conduct(self.setup.patience, stream=True)
-        driver = Driver(plan, {**seat}, steer.reward, journal, budget, stopper, hear, conduct)
+        driver = Driver(plan, {**seat}, steer.reward, journal, budget, stopper, both(steer.listen, listen), conduct)
         search = spec.method.start(asked.messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
         self._stoppers.add(stopper)
         self.live.begin(id, journal.records)

@@ -88,8 +88,7 @@ class Spans:
         self._held.clear()
         if self._search is not None:
             self._search.set_attributes({"tpo.stop": "left", "error.type": "client_left"})
-            self._search.end()
-            self._search = None
+            self._close(self._search)
 
     def _start(self, started: Started) -> None:
         from opentelemetry.trace import set_span_in_context
@@ -218,8 +217,11 @@ class Spans:
         self._search.set_attributes(said)
         if ended.error is not None:
             _fail(self._search, "search_failed", ended.error)
+        self._close(self._search)
+
+    def _close(self, search: Span) -> None:
         # The calls' times are rounded, so that the last of them may seem to end after this moment.
-        self._search.end(max(time.time_ns(), self._latest))
+        search.end(max(time.time_ns(), self._latest))
         self._search = None
 
     def _span(self, name: str, called: Called, kind: Any, attributes: dict[str, Any]) -> Span:

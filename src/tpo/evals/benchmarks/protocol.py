@@ -9,6 +9,7 @@ A grade is made of one response alone, so that it can be written down, cached, a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -136,7 +137,7 @@ class Graders(NamedTuple):
     reward: Scorer | None = None
 
 
-class Benchmark:
+class Benchmark(ABC):
     """A benchmark; each has a file of its own, and overrides what it does in another way.
 
     Attributes:
@@ -147,6 +148,7 @@ class Benchmark:
     name: str
     columns: tuple[Column, ...]
 
+    @abstractmethod
     def rows(self, source: Source, limit: int | None = None, seed: int = 0) -> list[Row]:
         """The queries.
 
@@ -158,19 +160,18 @@ class Benchmark:
         Raises:
             InputError: the data is not there, or in another format; the message says where to have it.
         """
-        raise NotImplementedError
 
     def next_rows(self, rows: Sequence[Row], responses: Mapping[str, Response]) -> list[Row]:
         """What is asked after these were answered: the second turns of a conversation. Mostly nothing."""
         return []
 
+    @abstractmethod
     async def grade(self, row: Row, response: Response, graders: Graders) -> Grade:
         """Grade one response.
 
         Raises:
             TPOError: a judge or a reward cannot be asked; whoever asks again pays only for what is missing.
         """
-        raise NotImplementedError
 
     def summary(self, rows: Sequence[Row], grades: Mapping[str, Grade]) -> Summary:
         """The numbers: a mean over queries for each column.

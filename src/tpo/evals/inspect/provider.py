@@ -30,7 +30,7 @@ from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
 from tpo.methods.presets import Preset, parse_preset
 from tpo.rewards.resolve import resolve_reward
 from tpo.server.answered import Answered
-from tpo.server.asked import Asked, Bounds, asked_for
+from tpo.server.asked import Asked, Bounds
 from tpo.server.service import Service, Setup
 from tpo.server.wire.answer import Head, completion
 from tpo.server.wire.chat import chat_request
@@ -104,7 +104,7 @@ class TpoAPI(ModelAPI):
         service = await self._service()
         body = await _body(input, tools, tool_choice, config)
         model = service.models.names[0]
-        asked = asked_for(chat_request({**body, "model": model}), body, self._preset, service.setup.options, BOUNDS)
+        asked = service.asked(chat_request({**body, "model": model}), body, self._preset)
         head = Head(self.model_name)
         try:
             answered = await service.answer(asked, model, head.id, 0.0, lambda event: None, lambda tokens: None)
