@@ -21,6 +21,7 @@ from tpo.engine.records import Plan
 from tpo.engine.result import Result, result_of
 from tpo.errors import JournalError
 from tpo.messages import conversation
+from tpo.methods import MethodSource
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED
 from tpo.opening import Options, open_fleets, open_reward, plan_of, say_where_seeds_are_lost, specified
@@ -39,7 +40,8 @@ def _quiet(_: Any) -> None:
 async def align(
     query: str | Sequence[Mapping[str, Any]],
     *,
-    method: str = "tpo",
+    method: MethodSource = "tpo",
+    settings: Mapping[str, Any] | None = None,
     width: int = 5,
     depth: int = 2,
     policy: str | Model = EMBEDDED,
@@ -70,7 +72,8 @@ async def align(
 
     Args:
         query: a question, or chat messages with system message and history.
-        method: tpo, tpo-fused, revision, best-of-n or sample.
+        method: a method's name (`tpo methods` lists them), `python:MODULE:NAME`, or the generator function itself.
+        settings: the method's own settings, by name.
         width: N, answers per step.
         depth: D, update steps.
         policy: who answers: `embedded`, `gguf:PATH`, the URL of an OpenAI-compatible server, or a `Model`.
@@ -114,6 +117,7 @@ async def align(
     spec = specified(
         {
             "method": method,
+            "settings": settings or {},
             "width": width,
             "depth": depth,
             "policy": policy,
@@ -147,8 +151,7 @@ async def align(
         journal = _journal(Path(trace) if trace is not None else None, plan, on_note)
         stack.callback(journal.close)
         driver = Driver(plan, {**seats(fleets)}, scorer, journal, spec.budget, stopper, on_event, Conduct(alone=True))
-        search = spec.method.start(messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
-        return await driver.run(search)
+        return await driver.run(spec.search(messages))
 
 
 async def run_dataset(

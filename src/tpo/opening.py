@@ -14,12 +14,13 @@ from tpo.engine.limits import Budget
 from tpo.engine.records import Plan, Settings
 from tpo.errors import InputError
 from tpo.messages import Conversation
-from tpo.methods import Method, find_method
+from tpo.methods import Method, MethodSource, resolve_method, wording
+from tpo.methods.actions import Search
 from tpo.models.openai import OpenAIModel
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
-from tpo.prompts import ROLES, PromptSet, Role, prompt_set
+from tpo.prompts import ROLES, PromptSet, Role
 from tpo.rewards.asking import close, connect
 from tpo.rewards.batching import shared
 from tpo.rewards.protocol import PoolReward, Reward
@@ -119,6 +120,7 @@ class Spec(msgspec.Struct, frozen=True):
         method: the method.
         width: N.
         depth: D.
+        method_settings: the method's own settings, those that differ from its defaults.
         settings: how text is sampled.
         budget: what one query may cost.
         prompts: the wording.
@@ -131,6 +133,7 @@ class Spec(msgspec.Struct, frozen=True):
     method: Method
     width: int
     depth: int
+    method_settings: dict[str, Any]
     settings: Settings
     budget: Budget
     prompts: PromptSet
@@ -139,11 +142,23 @@ class Spec(msgspec.Struct, frozen=True):
     require: Sequence[str]
     check: bool
 
+    def search(self, query: Conversation) -> Search:
+        """Begin the method's search for an answer."""
+        return self.method.start(
+            query,
+            width=self.width,
+            depth=self.depth,
+            prompts=self.prompts,
+            settings=self.method_settings,
+            seed=self.settings.seed,
+        )
+
 
 class Options(TypedDict, total=False):
     """The options that `tpo.align` and `tpo.run_dataset` share; `tpo.align` says what they mean."""
 
-    method: str
+    method: MethodSource
+    settings: Mapping[str, Any]
     width: int
     depth: int
     policy: str | Model
@@ -178,7 +193,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
-    method = find_method(options.get("method", "tpo"))
+    method = resolve_method(options.get("method", "tpo"))
     width, depth = method.dials(options.get("width", 5), options.get("depth", 2))
     max_tokens, critic_max_tokens = options.get("max_tokens", 1024), options.get("critic_max_tokens")
     settings = Settings(
@@ -194,9 +209,10 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         method,
         width,
         depth,
+        method.chosen_settings(options.get("settings") or {}),
         _checked(settings, width),
         Budget(options.get("budget_tokens"), options.get("budget_seconds")),
-        prompts or prompt_set(options.get("prompts")),
+        prompts.for_method(method.templates) if prompts is not None else wording(method, options.get("prompts")),
         {
             "policy": RoleSpec(options.get("policy", EMBEDDED), options.get("policy_model")),
             "critic": RoleSpec(options.get("critic"), options.get("critic_model")),
@@ -275,5 +291,14 @@ def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward:
     """
     reward_name = reward.name if reward is not None else None
     return Plan(
-        query, spec.method.name, spec.width, spec.depth, spec.settings, spec.prompts.name, dict(models), reward_name
+        query,
+        spec.method.name,
+        spec.width,
+        spec.depth,
+        spec.settings,
+        spec.prompts.name,
+        dict(models),
+        reward_name,
+        spec.method_settings,
+        spec.method.code,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tpo.engine.records import Called, Ended, Plan, Prompted, Record, Replied, Resumed, Sampled, Scored, Started
+from tpo.engine.records import Called, Ended, Plan, Prompted, Rated, Record, Replied, Resumed, Sampled, Scored, Started
+from tpo.methods.actions import FINISHES
 
 
 class Past:
@@ -16,6 +17,7 @@ class Past:
     Attributes:
         plan: what was being run; None for an empty journal.
         prompted: places (turn, action) of the actions that were begun.
+        rated: the scores of texts that the method asked for, by place (turn, action, index).
         replied: the replies to the method's questions by place.
         tokens: prompt and completion tokens spent.
         seconds: how long the run had taken.
@@ -26,6 +28,7 @@ class Past:
         self.plan: Plan | None = None
         self.prompted: set[tuple[int, int]] = set()
         self.replied: dict[tuple[int, int], Replied] = {}
+        self.rated: dict[tuple[int, int, int], Rated] = {}
         self.tokens = 0
         self.seconds = 0.0
         self.finished = False
@@ -53,9 +56,11 @@ class Past:
                 self._take_score((record.turn, record.action, record.index), record)
             case Replied():
                 self.replied[record.turn, record.action] = record
+            case Rated():
+                self.rated[record.turn, record.action, record.index] = record
             case Resumed() | Ended():
                 self.seconds = max(self.seconds, record.seconds)
-                self.finished = isinstance(record, Ended) and record.stop in ("depth", "converged")
+                self.finished = isinstance(record, Ended) and record.stop in FINISHES
 
     def _take_answer(self, place: tuple[int, int, int], record: Sampled) -> None:
         self._last[place] = (record, None)

@@ -110,6 +110,7 @@ def candidate_of(sampled: Sampled, scored: Scored | None) -> Candidate:
         error=sampled.error,
         message=sampled.message,
         logprobs=sampled.logprobs,
+        leaked=sampled.leaked,
     )
     if scored is None:
         return candidate

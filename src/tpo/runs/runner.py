@@ -187,8 +187,7 @@ class Runner:
         result: Result | None
         try:
             driver = Driver(plan, seat, self._reward, journal, spec.budget, None, listen, self._conduct)
-            search = spec.method.start(row.messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
-            result = await driver.run(search)
+            result = await driver.run(spec.search(row.messages))
         except JournalError:
             raise
         except TPOError as error:

@@ -209,7 +209,7 @@ class Service:
         # Text that grows is what is answered with when a deadline comes before the first answer.
         conduct = Conduct(self.setup.patience, stream=True)
         driver = Driver(plan, {**seat}, steer.reward, journal, budget, stopper, both(steer.listen, listen), conduct)
-        search = spec.method.start(asked.messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
+        search = spec.search(asked.messages)
         self._stoppers.add(stopper)
         self.live.begin(id, journal.records)
         try:
