@@ -14,7 +14,7 @@ import msgspec
 from tpo.engine.calls import Conduct
 from tpo.engine.driver import Driver
 from tpo.engine.events import Listener
-from tpo.engine.journal import Journal, mend, read_journal
+from tpo.engine.journal import Journal, open_trace, read_journal
 from tpo.engine.limits import Stopper
 from tpo.engine.past import Past
 from tpo.engine.records import Plan
@@ -144,7 +144,7 @@ async def align(
             say_where_seeds_are_lost(fleets, on_note)
         names = {role: fleet.servers[0].model.name for role, fleet in fleets.items()}
         plan = plan_of(spec, messages, names, scorer)
-        journal = _journal(Path(trace) if trace is not None else None, plan, on_note)
+        journal = Journal() if trace is None else open_trace(Path(trace), plan, on_note)
         stack.callback(journal.close)
         driver = Driver(plan, {**seats(fleets)}, scorer, journal, spec.budget, stopper, on_event, Conduct(alone=True))
         search = spec.method.start(messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
@@ -262,24 +262,3 @@ def replay(trace: str | Path, on_note: Callable[[str], None] = _quiet) -> Result
     if torn:
         on_note(torn)
     return result_of(records)
-
-
-def _journal(path: Path | None, plan: Plan, on_note: Callable[[str], None]) -> Journal:
-    if path is None or not path.is_file() or path.stat().st_size == 0:
-        return Journal(path)
-    try:
-        records, torn = read_journal(path)
-    except JournalError as error:
-        # It may be a file that somebody mistyped, or a damaged trace with answers that were paid for.
-        raise JournalError(f"{error} Nothing was overwritten: name another file for the trace.") from error
-    past = Past(records)
-    if past.finished:
-        return Journal(path)
-    if msgspec.json.encode(past.plan) != msgspec.json.encode(plan):
-        on_note(f"{path} held the beginning of another run; it is replaced.")
-        return Journal(path)
-    if torn:
-        on_note(torn)
-        mend(path)
-    on_note(f"{path} holds the beginning of this very run: going on from there.")
-    return Journal(path, records)
