@@ -10,9 +10,9 @@ import pytest
 
 from scheduling.jumping import run
 from tpo.errors import ModelUnavailable
+from tpo.http.retry import patiently
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import AdaptivePace, FixedPace, Pace
-from tpo.transport.retry import patiently
 
 ROUND_TRIP = 0.02
 

@@ -7,19 +7,13 @@ machine that loses its power. Every line has a checksum (`tpo.engine.lines`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from tpo.engine.lines import LineReader, LineWriter
 from tpo.engine.log import Log
-from tpo.engine.past import Past
-from tpo.engine.records import Plan, Record, Started
+from tpo.engine.records import Record, Started
 from tpo.errors import JournalError
-
-__all__ = ["Journal", "Sink", "open_trace", "read_journal"]
 
 
 class Sink(Protocol):
@@ -104,46 +98,6 @@ class Journal:
         if self._sink is not None:
             self._sink.close()
             self._sink = None
-
-
-def open_trace(path: Path, plan: Plan, on_note: Callable[[str], None] = lambda line: None) -> Journal:
-    """The journal in a trace file, for a run with this plan.
-
-    A trace of the same plan that was broken off is gone on with; a trace of another plan or of a finished search is
-    replaced.
-
-    Args:
-        path: the file; it need not exist.
-        plan: what is going to be run.
-        on_note: called with a sentence about what is done with what the file holds.
-
-    Raises:
-        InputError: another process, or another query, writes to the file.
-        JournalError: the file cannot be written, or holds something that is no trace and is left as it is.
-    """
-    file = TraceFile(path)  # locked before it is read: it cannot grow meanwhile
-    try:
-        if not path.is_file() or path.stat().st_size == 0:
-            return Journal(file)
-        try:
-            records, torn = read_journal(path)
-        except JournalError as error:
-            # It may be a file whose name was mistyped, or a damaged trace with answers that were paid for.
-            raise JournalError(f"{error} Nothing was overwritten: name another file for the trace.") from error
-        past = Past(records)
-        if past.finished or msgspec.json.encode(past.plan) != msgspec.json.encode(plan):
-            if not past.finished:
-                on_note(f"{path} held the beginning of another run; it is replaced.")
-            file.cut(0)
-            return Journal(file)
-        if torn:
-            on_note(torn)
-            file.cut(path.read_bytes().rfind(b"\n") + 1)
-        on_note(f"{path} holds the beginning of this very run: going on from there.")
-        return Journal(file, records)
-    except BaseException:
-        file.close()
-        raise
 
 
 def read_journal(path: Path) -> tuple[list[Record], str | None]:

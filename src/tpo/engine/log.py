@@ -140,6 +140,8 @@ class Log:
     def _fsync(self) -> None:
         try:
             os.fsync(self._file.fileno())
+        except ValueError:  # `close` came first, and has synced everything
+            return
         except OSError as error:
             if error.errno in NOTHING_TO_SYNC:
                 return
@@ -192,7 +194,7 @@ def _locked(file: IO[bytes], path: Path, what: str) -> FileLock | None:
 NOTHING_TO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EROFS})
 
 
-def mend(path: Path) -> int:
+def cut_torn_line(path: Path) -> int:
     """Cut off a torn last line, so that appending starts on a new one.
 
     Returns:

@@ -2,8 +2,8 @@
 
     {"key":"5f0c…","record":{"record":"called",…},"crc":"5f0c11aa"}
 
-The first record of a query also has its id, and every line its checksum (`tpo.engine.lines`). The keys stand at a fixed place in the line, so that going on after a crash
-reads only the lines of the queries that are not finished.
+The first record of a query also has its id, and every line its checksum (`tpo.engine.lines`). The keys stand at a fixed
+place in the line, so that going on after a crash decodes only the lines of the queries that are not finished.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from tpo.engine.journal import Journal
 from tpo.engine.lines import LineReader, LineWriter
-from tpo.engine.log import Log, mend
+from tpo.engine.log import Log, cut_torn_line
 from tpo.engine.records import Record, Started
 from tpo.errors import JournalError
 
@@ -114,7 +114,7 @@ def read_lines(path: Path, wanted: Callable[[str], bool], span: tuple[int, int |
         raise JournalError(f"The journal {path} cannot be read: {error.strerror}.") from error
 
 
-def mend_lines(path: Path) -> int:
+def cut_torn_end(path: Path) -> int:
     """Cut off a torn last line.
 
     Returns:
@@ -126,6 +126,6 @@ def mend_lines(path: Path) -> int:
     if not path.exists():
         return 0
     try:
-        return mend(path)
+        return cut_torn_line(path)
     except OSError as error:
         raise JournalError(f"The journal {path} cannot be written: {error.strerror}.") from error
