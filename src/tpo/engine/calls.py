@@ -14,10 +14,10 @@ import msgspec
 from tpo.engine.events import Listener, Retrying
 from tpo.engine.records import Called, Record, Settings
 from tpo.errors import ModelError, ModelUnavailable
+from tpo.http.retry import patiently
 from tpo.methods.actions import Sample
 from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 from tpo.prompts.prompt import Prompt, Role
-from tpo.transport.retry import patiently
 
 # Room for the tags around an updated answer, two of up to ten tokens each, and the line breaks beside them.
 TAG_TOKENS = 32

@@ -226,7 +226,7 @@ class PromptSet:
             values[reply] = replies[reply]
             # Small models give empty replies at times, and some chat templates and servers refuse a message without
             # text.
-            text = replies[reply] if replies[reply].strip() else self.settings.no_reply
+            text = str(replies[reply]) if replies[reply].strip() else self.settings.no_reply
             messages.append({"role": "assistant", "content": text})
         return messages + self._texts(name, values)
 

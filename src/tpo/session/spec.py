@@ -1,35 +1,24 @@
-"""From what a user names to what a search runs on: models with their servers, a checked reward, sampling settings."""
+"""What a user asks for, checked as far as possible before anything is opened: `Options` in, a `Spec` out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypedDict
 
 import msgspec
 
-from tpo.checks.reward import refuse_broken
+from tpo.config import NamedReward
 from tpo.engine.limits import Budget
 from tpo.engine.records import Plan, Settings
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Method, MethodSource, resolve_method, wording
 from tpo.methods.actions import Search
-from tpo.models.openai import OpenAIModel
-from tpo.models.profiles import Profile
 from tpo.models.protocol import Model
-from tpo.models.resolve import EMBEDDED, open_model
-from tpo.prompts import ROLES, PromptSet, Role
-from tpo.rewards.asking import close, connect
-from tpo.rewards.batching import shared
+from tpo.models.resolve import EMBEDDED
+from tpo.prompts import PromptSet, Role
 from tpo.rewards.protocol import PoolReward, Reward
-from tpo.rewards.resolve import resolve_reward
-from tpo.scheduling.fleet import Fleet, Server
-from tpo.scheduling.limiter import Limiter
-from tpo.scheduling.pace import FixedPace, Pace
-
-Note: TypeAlias = Callable[[str], None]
 
 # Fields of a chat-completions request that tpo decides about.
 OURS = frozenset(
@@ -41,8 +30,7 @@ class RoleSpec(msgspec.Struct, frozen=True):
     """Who plays a role, as a user names it.
 
     Attributes:
-        where: `embedded`, `gguf:PATH`, a URL or several with commas between them, or a `Model`; None for whoever the
-            policy is.
+        where: `embedded`, `gguf:PATH`, a URL or several with commas between them, or a `Model`; None for the policy's.
         model: the model's name there; None where one model is served.
     """
 
@@ -50,71 +38,8 @@ class RoleSpec(msgspec.Struct, frozen=True):
     model: str | None = None
 
 
-def as_many_as_it_takes(profile: Profile) -> Pace:
-    """The pace for a single query: what the server's profile says it takes."""
-    return FixedPace(profile.parallel)
-
-
-async def open_fleets(
-    roles: Mapping[Role, RoleSpec],
-    stack: AsyncExitStack,
-    on_note: Note,
-    pace: Callable[[Profile], Pace] = as_many_as_it_takes,
-    limiters: dict[str, Limiter] | None = None,
-) -> dict[Role, Fleet]:
-    """Connect to the models of all roles.
-
-    Args:
-        roles: who plays which role.
-        stack: closes what was opened.
-        on_note: told in a sentence of what a user should know.
-        pace: how many sequences a server with such a profile should have in flight.
-        limiters: by machine, for whoever opens fleets several times and wants them to share what a server takes;
-            those that are new are added.
-
-    Returns:
-        The model of each role; roles that nobody was named for share the policy's.
-
-    Raises:
-        InputError: what was named is no model.
-        ModelError: a server cannot be reached, or refuses.
-    """
-    fleets: dict[Role, Fleet] = {}
-    limiters = {} if limiters is None else limiters  # roles on the same server share what it takes
-    for role in ROLES:
-        spec = roles.get(role, RoleSpec())
-        if role != "policy" and spec.where is None and spec.model is None:
-            fleets[role] = fleets["policy"]
-            continue
-        # A role with only a model of its own is served where the policy is.
-        where = spec.where if spec.where is not None else roles["policy"].where
-        if spec.where is None and not isinstance(where, str):
-            raise InputError(f"{role}_model is given without {role}: say where that model is served.")
-        servers = []
-        for model in await _models(where, role, spec.model, stack, on_note):
-            machine = model.endpoint.shown if isinstance(model, OpenAIModel) else f"object {id(model)}"
-            if machine not in limiters:
-                limiters[machine] = Limiter(pace(model.profile), model.profile.room)
-            servers.append(Server(model, limiters[machine]))
-        fleets[role] = Fleet(servers)
-    return fleets
-
-
-async def _models(where: Any, role: Role, name: str | None, stack: AsyncExitStack, on_note: Note) -> list[Model]:
-    if not isinstance(where, str):
-        return [where]  # an object is the caller's to close
-    models: list[Model] = []
-    for one in filter(None, (part.strip() for part in where.split(","))):
-        model = await open_model(one, role, name, on_note)
-        stack.push_async_callback(model.aclose)
-        models.append(model)
-    if not models:
-        raise InputError(f"The {role} is {where!r}: give a URL such as http://localhost:8000/v1, or {EMBEDDED}.")
-    return models
-
-
 class Spec(msgspec.Struct, frozen=True):
-    """What to do with a query, checked as far as it can be without asking anybody.
+    """What to do with a query, checked as far as possible without any call.
 
     Attributes:
         method: the method.
@@ -128,6 +53,8 @@ class Spec(msgspec.Struct, frozen=True):
         reward: as `tpo.align` takes it.
         require: rules that rank before the reward.
         check: refuse a reward that looks broken.
+        rewards: rewards that a configuration file names.
+        score_cache: a file that keeps scores for later runs.
     """
 
     method: Method
@@ -141,9 +68,16 @@ class Spec(msgspec.Struct, frozen=True):
     reward: Any
     require: Sequence[str]
     check: bool
+    rewards: Mapping[str, NamedReward]
+    score_cache: Path | None
 
-    def search(self, query: Conversation) -> Search:
-        """Begin the method's search for an answer."""
+    def search(self, query: Conversation, maximum: float | None = None) -> Search:
+        """Begin the method's search for an answer.
+
+        Args:
+            query: the conversation to answer.
+            maximum: the largest reward that there is, where it is known.
+        """
         return self.method.start(
             query,
             width=self.width,
@@ -151,6 +85,7 @@ class Spec(msgspec.Struct, frozen=True):
             prompts=self.prompts,
             settings=self.method_settings,
             seed=self.settings.seed,
+            maximum=maximum,
         )
 
 
@@ -169,6 +104,8 @@ class Options(TypedDict, total=False):
     editor_model: str | None
     reward: str | Reward | PoolReward | Callable[..., Any] | None
     require: Sequence[str]
+    rewards: Mapping[str, NamedReward]
+    score_cache: str | Path | None
     check: bool
     prompts: str | Path | None
     temperature: float
@@ -187,7 +124,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
 
     Args:
         options: as `tpo.align` takes them.
-        prompts: the prompt set that they name, for whoever has it already.
+        prompts: the prompt set that they name, where it was read before.
 
     Raises:
         InputError: something is out of range or unknown.
@@ -221,38 +158,9 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         options.get("reward"),
         options.get("require", ()),
         options.get("check", True),
+        options.get("rewards") or {},
+        Path(cache) if (cache := options.get("score_cache")) is not None else None,
     )
-
-
-async def open_reward(spec: Spec, stack: AsyncExitStack) -> Reward | PoolReward | None:
-    """Find the reward, connect to it, and see that it works.
-
-    Args:
-        spec: what was asked for.
-        stack: closes what was opened.
-
-    Returns:
-        The reward; None where the method needs none.
-
-    Raises:
-        InputError: the reward is unknown, or the method needs one.
-        RewardError: it cannot be loaded or reached.
-        CheckError: it is broken.
-    """
-    if not spec.method.needs_reward:
-        return None
-    reward = resolve_reward(spec.reward, spec.require)
-    if isinstance(reward, Reward):
-        reward = shared(reward)  # queries that run at once share its batches
-    if reward is None:
-        name = spec.method.name
-        raise InputError(f"The method {name} needs a reward to choose by; without one there is only sample.")
-    if spec.reward is None or isinstance(spec.reward, str):  # an object is the caller's to close
-        stack.push_async_callback(close, reward)
-    await connect(reward)
-    if spec.check:
-        await refuse_broken(reward)
-    return reward
 
 
 def _checked(settings: Settings, width: int) -> Settings:
@@ -271,13 +179,6 @@ def _checked(settings: Settings, width: int) -> Settings:
     if settings.quorum is not None and not 1 <= settings.quorum <= width:
         raise InputError(f"The quorum is {settings.quorum}; it goes from 1 to the width, {width}.")
     return settings
-
-
-def say_where_seeds_are_lost(fleets: Mapping[Role, Fleet], on_note: Note) -> None:
-    """Tell of servers that cannot take seeds."""
-    for name, profile in {fleet.name: fleet.profile for fleet in fleets.values()}.items():
-        if not profile.seeds:
-            on_note(f"{name} ({profile.name}) cannot take seeds, so this run will not repeat exactly.")
 
 
 def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | PoolReward | None) -> Plan:
