@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from tpo.engine.journal import Journal, mend, read_journal
-from tpo.engine.past import Past
 from tpo.engine.records import Plan
+from tpo.engine.state import SearchState
 from tpo.errors import JournalError
 
 
@@ -31,10 +31,10 @@ def trace_journal(path: Path | None, plan: Plan, on_note: Callable[[str], None])
     except JournalError as error:
         # It may be a file that somebody mistyped, or a damaged trace with answers that were paid for.
         raise JournalError(f"{error} Nothing was overwritten: name another file for the trace.") from error
-    past = Past(records)
-    if past.finished:
+    state = SearchState(records)
+    if state.finished:
         return Journal(path)
-    if msgspec.json.encode(past.plan) != msgspec.json.encode(plan):
+    if msgspec.json.encode(state.plan) != msgspec.json.encode(plan):
         on_note(f"{path} held the beginning of another run; it is replaced.")
         return Journal(path)
     if torn:
