@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tpo.candidate import Candidate
-from tpo.methods.actions import FINISHES, Action, Ask, Outcome, Reply, Sample, Score, Search
+from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, Score, Search
 from tpo.methods.best_of_n import best_of_n
 from tpo.methods.definition import Method, Setting, method, method_of
 from tpo.methods.pool import Pool
@@ -14,7 +14,6 @@ from tpo.methods.tpo import tpo
 from tpo.methods.tpo_fused import tpo_fused
 
 __all__ = [
-    "FINISHES",
     "Action",
     "Ask",
     "Candidate",

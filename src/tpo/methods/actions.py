@@ -78,8 +78,6 @@ class Reply(str):
 
 
 Finish: TypeAlias = Literal["depth", "converged", "enough"]
-# The reasons for which a search ends by itself, with nothing left to do.
-FINISHES: tuple[Finish, ...] = ("depth", "converged", "enough")
 
 
 class Outcome(NamedTuple):
