@@ -137,7 +137,7 @@ def main() -> None:
         contexts += 1
         return make(cls, *given, **named)
 
-    ssl.SSLContext.__new__ = counting  # type: ignore[method-assign,assignment]
+    ssl.SSLContext.__new__ = counting  # type: ignore[method-assign]
     with server() as root:
         asyncio.run(bare(root, 10))
         alone = statistics.median(asyncio.run(bare(root, calls)))
