@@ -24,7 +24,7 @@ from tpo.messages import conversation
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED
 from tpo.opening import Options, open_fleets, open_reward, plan_of, say_where_seeds_are_lost, specified
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
 from tpo.runs.summary import parse_prices
 from tpo.scheduling.fleet import seats
@@ -48,7 +48,7 @@ async def align(
     critic_model: str | None = None,
     editor: str | Model | None = None,
     editor_model: str | None = None,
-    reward: str | Reward | PoolReward | Callable[..., Any] | None = None,
+    reward: str | Reward | Callable[..., Any] | None = None,
     require: Sequence[str] = (),
     check: bool = True,
     prompts: str | Path | None = None,

@@ -20,9 +20,9 @@ from tpo.models.profiles import Profile
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, PromptSet, Role, prompt_set
-from tpo.rewards.asking import close, connect
+from tpo.rewards.call import close, connect
 from tpo.rewards.batching import shared
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.rewards.resolve import resolve_reward
 from tpo.scheduling.fleet import Fleet, Server
 from tpo.scheduling.limiter import Limiter
@@ -152,7 +152,7 @@ class Options(TypedDict, total=False):
     critic_model: str | None
     editor: str | Model | None
     editor_model: str | None
-    reward: str | Reward | PoolReward | Callable[..., Any] | None
+    reward: str | Reward | Callable[..., Any] | None
     require: Sequence[str]
     check: bool
     prompts: str | Path | None
@@ -208,7 +208,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
     )
 
 
-async def open_reward(spec: Spec, stack: AsyncExitStack) -> Reward | PoolReward | None:
+async def open_reward(spec: Spec, stack: AsyncExitStack) -> Reward | None:
     """Find the reward, connect to it, and see that it works.
 
     Args:
@@ -264,7 +264,7 @@ def say_where_seeds_are_lost(fleets: Mapping[Role, Fleet], on_note: Note) -> Non
             on_note(f"{name} ({profile.name}) cannot take seeds, so this run will not repeat exactly.")
 
 
-def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | PoolReward | None) -> Plan:
+def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | None) -> Plan:
     """Everything that decides the result of a query.
 
     Args:

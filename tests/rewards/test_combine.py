@@ -14,7 +14,7 @@ from tpo.errors import InputError
 from tpo.messages import answered, conversation
 from tpo.rewards.combine import Combined, asked_words, normalised
 from tpo.rewards.gate import Gate, PoolGate
-from tpo.rewards.protocol import PoolReward, Score
+from tpo.rewards.protocol import Score
 from tpo.rewards.require import Requirements
 
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from tpo.checks.preferences import Pair
 from tpo.messages import Conversation, answered
-from tpo.rewards.asking import ask
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.call import score
+from tpo.rewards.protocol import Reward
 
 BATCH = 32
 
 
-async def score_gaps(reward: Reward | PoolReward, pairs: Sequence[Pair]) -> list[float]:
+async def score_gaps(reward: Reward, pairs: Sequence[Pair]) -> list[float]:
     """How much higher a reward scores the first answer of each pair; NaN where an answer gets no score.
 
     Raises:
@@ -30,7 +30,7 @@ async def score_gaps(reward: Reward | PoolReward, pairs: Sequence[Pair]) -> list
     return gaps
 
 
-async def agreement(reward: Reward | PoolReward, pairs: Sequence[Pair]) -> list[float]:
+async def agreement(reward: Reward, pairs: Sequence[Pair]) -> list[float]:
     """1 where the reward prefers the same answer as people, 0 where the other, one half where neither.
 
     A pair whose answers get no finite score counts one half: the reward does not know.

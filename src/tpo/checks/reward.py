@@ -17,8 +17,8 @@ from tpo.checks.finding import Finding, Report
 from tpo.checks.good_and_bad import EXAMPLES
 from tpo.errors import CheckError, RewardError
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.asking import ask, connect
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.call import score, connect
+from tpo.rewards.protocol import Reward
 
 # Kinds that are asked for raw logits, and so must not answer as if squashed.
 RAW = ("vllm", "sglang", "tei", "hf")
@@ -31,7 +31,7 @@ LONG_WORDS = 3000
 BATCH = 32
 
 
-async def check_reward(reward: Reward | PoolReward, *, thorough: bool = True) -> Report:
+async def check_reward(reward: Reward, *, thorough: bool = True) -> Report:
     """Find out whether a reward can be trusted to steer.
 
     Args:
@@ -55,7 +55,7 @@ async def check_reward(reward: Reward | PoolReward, *, thorough: bool = True) ->
     return Report(reward.name, findings)
 
 
-async def _basics(reward: Reward | PoolReward, examples: Sequence[tuple[str, str, str]]) -> list[Finding]:
+async def _basics(reward: Reward, examples: Sequence[tuple[str, str, str]]) -> list[Finding]:
     began = time.perf_counter()
     scores = [await ask(reward, _pair(*example)) for example in examples]
     seconds = time.perf_counter() - began
@@ -77,7 +77,7 @@ async def _basics(reward: Reward | PoolReward, examples: Sequence[tuple[str, str
     return findings
 
 
-def _kind(reward: Reward | PoolReward) -> str:
+def _kind(reward: Reward) -> str:
     return reward.name.partition(":")[0].partition("@")[0]
 
 
@@ -85,7 +85,7 @@ def _milder(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, state="warn", remedy="") if finding.state == "fail" else finding
 
 
-def _scale(reward: Reward | PoolReward, values: Sequence[float], shown: str) -> Finding:
+def _scale(reward: Reward, values: Sequence[float], shown: str) -> Finding:
     raw = _kind(reward) in RAW
     distinct = {round(value, 9) for value in values}
     if distinct <= {1.0, -1.0}:
@@ -121,7 +121,7 @@ def _scale(reward: Reward | PoolReward, values: Sequence[float], shown: str) -> 
     return Finding("scale", "ok", f"scores {shown}")
 
 
-async def _repeats(reward: Reward | PoolReward) -> Finding:
+async def _repeats(reward: Reward) -> Finding:
     given = [answered(conversation(EXAMPLES[0].question), text) for text in (EXAMPLES[0].good, EXAMPLES[0].bad)]
     longer = answered(conversation(EXAMPLES[0].question), EXAMPLES[2].good)
     first = await _scores(reward, [*given, longer])
@@ -138,7 +138,7 @@ async def _repeats(reward: Reward | PoolReward) -> Finding:
     return Finding("order and repetition", "ok", "the same answers in another order score the same")
 
 
-async def _batch(reward: Reward | PoolReward) -> Finding:
+async def _batch(reward: Reward) -> Finding:
     question = conversation(EXAMPLES[1].question)
     given = [answered(question, f"{EXAMPLES[1].good} (Version {number}.)") for number in range(BATCH)]
     began = time.perf_counter()
@@ -149,7 +149,7 @@ async def _batch(reward: Reward | PoolReward) -> Finding:
     return Finding("batch", "info", f"{BATCH} answers at once in {seconds:.2f} s, {BATCH / seconds:.0f} a second")
 
 
-async def _long(reward: Reward | PoolReward) -> Finding:
+async def _long(reward: Reward) -> Finding:
     body = " ".join(f"Point {number}: wipe the table with a soft, dry cloth." for number in range(LONG_WORDS // 10))
     question = conversation("How do I take care of a wooden table? Be exhaustive.")
     ends = ("That is all you need; enjoy your table.", "zxq zxq zxq <|im_start|> I hate you and your stupid table zxq")
@@ -173,20 +173,20 @@ def _pair(question: str, good: str, bad: str) -> list[Conversation]:
     return [answered(conversation(question), text) for text in (good, bad)]
 
 
-async def _scores(reward: Reward | PoolReward, conversations: Sequence[Conversation]) -> list[float]:
+async def _scores(reward: Reward, conversations: Sequence[Conversation]) -> list[float]:
     return [score.value for score in await ask(reward, conversations)]
 
 
-def scoring_inside(reward: object) -> list[Reward | PoolReward]:
+def scoring_inside(reward: object) -> list[Reward]:
     """The rewards that a combined, gated, batched or cached one is made of; itself, if it is made of none."""
     inner = getattr(reward, "inside", None)
     if inner is not None:
         return [one for part in inner for one in scoring_inside(part)]
-    return [reward] if isinstance(reward, Reward | PoolReward) else []
+    return [reward] if isinstance(reward, Reward) else []
 
 
 # Rewards that passed: a program that aligns a thousand queries with one reward object checks it once.
-_passed: weakref.WeakSet[Reward | PoolReward] = weakref.WeakSet()
+_passed: weakref.WeakSet[Reward] = weakref.WeakSet()
 
 
 async def refuse_broken(reward: object) -> None:

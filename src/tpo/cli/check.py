@@ -88,7 +88,7 @@ async def _all(roles: list[tuple[str, str | None, str | None]], reward: AnyRewar
 async def _accuracy(reward: AnyReward | None, files: list[Path], as_json: bool) -> None:
     from tpo.checks.pairs import agreement, agreement_of_length, difference, share
     from tpo.checks.preferences import read_pairs
-    from tpo.rewards.asking import close, connect
+    from tpo.rewards.call import close, connect
 
     if reward is None:
         return

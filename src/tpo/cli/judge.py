@@ -139,7 +139,7 @@ async def _reward(
 ) -> tuple[str, dict[str, list[Opinion]]]:
     from tpo.errors import InputError
     from tpo.evals.judge_quality import scored
-    from tpo.rewards.asking import close, connect
+    from tpo.rewards.call import close, connect
     from tpo.rewards.resolve import resolve_reward
 
     reward = resolve_reward(spec, named=configured.rewards)

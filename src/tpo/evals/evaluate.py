@@ -47,7 +47,7 @@ from tpo.evals.judging import Judging, open_judge
 from tpo.evals.scoring import Scoring, open_held_out
 from tpo.methods.presets import Preset, parse_preset
 from tpo.opening import Options, Spec, specified
-from tpo.rewards.asking import close, connect
+from tpo.rewards.call import close, connect
 from tpo.rewards.protocol import Reward
 from tpo.rewards.resolve import AnyReward, resolve_reward
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec

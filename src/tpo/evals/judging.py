@@ -22,7 +22,7 @@ from tpo.opening import Note
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import Said, asked
 from tpo.rewards.judges.wire import Token
-from tpo.rewards.spending import accounted
+from tpo.rewards.usage import accounted
 from tpo.runs.store import mend_lines
 
 

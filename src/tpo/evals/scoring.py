@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tpo.errors import InputError
 from tpo.messages import Conversation, answered
-from tpo.rewards.asking import connect
+from tpo.rewards.call import connect
 from tpo.rewards.batching import shared
 from tpo.rewards.cache import Cached
 from tpo.rewards.protocol import Reward

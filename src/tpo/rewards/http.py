@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from tpo import specs
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation
 from tpo.rewards.protocol import Score
@@ -55,6 +56,18 @@ class HTTPReward(ServedReward):
         self._batch = batch
         shown = self._template.name if self._template else None
         super().__init__(RewardServer("http", url, START, key, parallel, exact=True), model, form=form, template=shown)
+
+    @classmethod
+    def load(cls, text: str) -> HTTPReward:
+        """Make the reward from "URL?option=value". The URL may have a query of its own: unknown options are part of it.
+
+        Raises:
+            InputError: as for the class, or a value does not fit.
+        """
+        types = specs.options_of(cls, 1)
+        written = specs.parse(text, "reward http", types, strangers=True)
+        url = f"{written.head}?{'&'.join(written.rest)}" if written.rest else written.head
+        return cls(url, **specs.typed(written.options, types, "reward http"))
 
     async def _connect(self) -> None:
         """There is nothing to ask."""

@@ -23,7 +23,7 @@ from tpo.engine.result import Result
 from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.opening import Note, Spec, plan_of
 from tpo.prompts import Role
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.tally import Tally
@@ -65,7 +65,7 @@ class Runner:
         spec: Spec,
         recipe: dict[str, Any],
         fleets: dict[Role, Fleet],
-        reward: Reward | PoolReward | None,
+        reward: Reward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
         conduct: Conduct,

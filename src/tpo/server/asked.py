@@ -15,7 +15,7 @@ from tpo.methods.presets import Preset
 from tpo.opening import Options, Spec, specified
 from tpo.prompts import PromptSet
 from tpo.rewards.gate import gated
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
 from tpo.server.keeping import Tools, format_rules
@@ -167,7 +167,7 @@ class Steering(msgspec.Struct, frozen=True):
         tools: the same, where it ranks by calls of tools.
     """
 
-    reward: Reward | PoolReward | None
+    reward: Reward | None
     tools: Tools | None = None
 
     def listen(self, event: Event) -> None:
@@ -176,7 +176,7 @@ class Steering(msgspec.Struct, frozen=True):
             self.tools.listen(event)
 
 
-def steering(asked: Asked, base: Reward | PoolReward | None) -> Steering:
+def steering(asked: Asked, base: Reward | None) -> Steering:
     """Put what the form of an answer has to keep before a reward.
 
     Raises:

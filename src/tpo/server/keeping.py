@@ -18,9 +18,9 @@ from tpo.engine.events import Event
 from tpo.engine.records import Sampled
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, called_in, text_of
-from tpo.rewards.asking import ask
+from tpo.rewards.call import score
 from tpo.rewards.gate import squash
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import Reward, Score
 from tpo.rewards.rules import Rule
 from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
 from tpo.server.wire.refusal import refused
@@ -114,7 +114,7 @@ class Tools:
         base: the reward that decides between answers of the same side.
     """
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]], choice: Any, base: Reward | PoolReward) -> None:
+    def __init__(self, tools: Sequence[Mapping[str, Any]], choice: Any, base: Reward) -> None:
         functions = [tool.get("function") for tool in tools]
         self._names = {function.get("name") for function in functions if isinstance(function, Mapping)}
         self._called_for = choice == "required" or isinstance(choice, Mapping)

@@ -25,8 +25,8 @@ from tpo.models.profiles import Profile
 from tpo.models.resolve import served_models
 from tpo.opening import Options, RoleSpec, Spec, open_fleets, open_reward, plan_of, specified
 from tpo.prompts import Role
-from tpo.rewards.asking import close
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.call import close
+from tpo.rewards.protocol import Reward
 from tpo.rewards.resolve import resolve_reward
 from tpo.scheduling.fleet import Fleet, model_name, seats
 from tpo.scheduling.limiter import Limiter
@@ -41,7 +41,7 @@ from tpo.server.wire.refusal import refused
 
 log = logging.getLogger("tpo.server")
 
-AnyReward = Reward | PoolReward
+AnyReward = Reward
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from rewards.judges.kit import chat, completion, prompt, saying, shown
 from tpo.errors import RewardError
 from tpo.rewards.judges import ListwiseJudge
 from tpo.rewards.judges.listwise import LETTERS
-from tpo.rewards.protocol import PoolReward, Score
+from tpo.rewards.protocol import Score
 
 
 async def tournament(respond: Respond, *answers: str, **options: Any) -> tuple[list[Score], list[list[str]]]:

@@ -11,7 +11,7 @@ from models.server import Received, Respond, error, models, serving
 from rewards.judges.kit import chat, comparing, completion, prompt, saying, shown
 from tpo.errors import RewardError
 from tpo.rewards.judges import PairwiseJudge
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import Reward, Score
 
 WORTH = {"Paris.": 2.0, "Paris, I think.": 1.0, "Lyon?": -1.0, "No idea.": -2.0}
 

@@ -11,7 +11,7 @@ from models.server import Respond, error, models, serving
 from rewards.judges.kit import chat, completion, prompt, saying, shown
 from tpo.errors import RewardError
 from tpo.rewards.judges import PointwiseJudge
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import Reward, Score
 
 
 async def grades(respond: Respond, *answers: str, **options: Any) -> tuple[list[Score], list[str]]:

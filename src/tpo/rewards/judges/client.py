@@ -13,7 +13,7 @@ from tpo.messages import Conversation
 from tpo.models.protocol import Usage
 from tpo.models.resolve import connect
 from tpo.rewards.judges.wire import Completion, Token, tokens_of
-from tpo.rewards.spending import spend
+from tpo.rewards.usage import spend
 from tpo.transport.endpoint import Endpoint
 from tpo.transport.failures import ContextOverflow, explained, refused, server_message
 from tpo.transport.retry import retrying

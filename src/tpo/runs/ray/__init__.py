@@ -21,7 +21,7 @@ import msgspec
 from tpo.config import NamedReward
 from tpo.errors import InputError
 from tpo.opening import Note, Spec, open_reward
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.ray.blueprint import Blueprint, blueprint, spec_of, with_reward
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Team:
         self._spec = spec
         self._workers = workers
 
-    async def open_reward(self, stack: AsyncExitStack) -> Reward | PoolReward | None:
+    async def open_reward(self, stack: AsyncExitStack) -> Reward | None:
         """Open the reward where it is going to be asked, and see that it works; see `tpo.opening.open_reward`."""
         if not self._spec.method.needs_reward or not self._made.shares_reward:
             return await open_reward(with_reward(self._made, self._spec), stack)

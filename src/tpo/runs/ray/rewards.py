@@ -14,8 +14,8 @@ import msgspec
 from tpo.errors import RewardError, TPOError
 from tpo.messages import Conversation
 from tpo.opening import open_reward
-from tpo.rewards.asking import ask
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.call import score
+from tpo.rewards.protocol import Reward, Score
 from tpo.runs.ray.blueprint import Blueprint, settled, spec_of, with_reward
 from tpo.runs.ray.wire import Failure, failure_of
 
@@ -32,7 +32,7 @@ class RewardActor:
         if "OMP_NUM_THREADS" not in made.environment:
             os.environ.pop("OMP_NUM_THREADS", None)
         self._made = made
-        self._opening: asyncio.Future[Reward | PoolReward | Failure] | None = None
+        self._opening: asyncio.Future[Reward | Failure] | None = None
 
     async def opened(self) -> tuple[str, bool] | Failure:
         """The reward's name, and whether it scores pools; or why it cannot be opened."""
@@ -53,12 +53,12 @@ class RewardActor:
         except Exception as error:
             return Failure("RewardError", f"The reward {reward.name} raised {type(error).__name__}: {error}.")
 
-    async def _reward(self) -> Reward | PoolReward | Failure:
+    async def _reward(self) -> Reward | Failure:
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
         return await asyncio.shield(self._opening)
 
-    async def _open(self) -> Reward | PoolReward | Failure:
+    async def _open(self) -> Reward | Failure:
         try:
             settled(self._made)
             spec = spec_of(self._made)
@@ -128,7 +128,7 @@ class RemotePool:
         return await _asked(actor, list(conversations), self.name)
 
 
-def remote_reward(name: str, pools: bool, actors: Sequence[Any]) -> Reward | PoolReward:
+def remote_reward(name: str, pools: bool, actors: Sequence[Any]) -> Reward:
     """The reward that actors hold.
 
     Args:

@@ -20,7 +20,7 @@ from tpo.engine.records import Record
 from tpo.errors import TPOError
 from tpo.opening import Note, Spec
 from tpo.prompts import Role
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer
 from tpo.runs.ray.desk import Desk
 from tpo.runs.ray.paces import limiters_of
@@ -62,7 +62,7 @@ class RayRunner:
         spec: Spec,
         recipe: dict[str, Any],
         fleets: Mapping[Role, Fleet],
-        reward: Reward | PoolReward | None,
+        reward: Reward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
         conduct: Conduct,

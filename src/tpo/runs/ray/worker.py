@@ -22,7 +22,7 @@ from tpo.engine.records import Record
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
 from tpo.opening import Spec, open_fleets, open_reward
 from tpo.rewards.batching import shared
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer
 from tpo.runs.dataset import recipe_of
 from tpo.runs.directory import differences, unlocated
@@ -200,7 +200,7 @@ class Feed:
 
 async def _reward(
     made: Blueprint, spec: Spec, actors: list[Any], known: tuple[str, bool] | None, stack: AsyncExitStack
-) -> Reward | PoolReward | None:
+) -> Reward | None:
     if known is None:
         # That it works was checked where the run was started.
         return await open_reward(msgspec.structs.replace(with_reward(made, spec), check=False), stack)
