@@ -65,7 +65,7 @@ def parse(text: str, what: str, known: Iterable[str] | None = None, *, strangers
             takes = f"Options are {', '.join(names)}." if names else "It takes none."
             raise InputError(f"The {what} has no option {option!r}.{did_you_mean(option, names)} {takes}")
         if option in options:
-            raise InputError(f"The {what} has the option {option} twice.")
+            raise InputError(f"The {what}'s option {option} is given twice.")
         options[option] = unquote(value)
     return Written(head, options, rest)
 
@@ -80,7 +80,7 @@ def options_of(made: Callable[..., Any], arguments: int = 0) -> dict[str, Any]:
         made: the class or function.
         arguments: how many of its first parameters are no options.
     """
-    hints = typing.get_type_hints(made.__init__ if inspect.isclass(made) else made)  # type: ignore[misc]
+    hints = typing.get_type_hints(made.__init__ if inspect.isclass(made) else made)
     parameters = list(inspect.signature(made).parameters.values())[arguments:]
     named = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     return {one.name: hints.get(one.name, _guessed(one.default)) for one in named if one.name != "key"}

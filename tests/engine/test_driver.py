@@ -193,7 +193,9 @@ class Tournament:
     def __init__(self) -> None:
         self.pools: list[list[str]] = []
 
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+    relative = True
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         texts = [text_of(conversation[-1]) for conversation in conversations]
         self.pools.append(texts)
         order = sorted(texts, key=len)

@@ -17,8 +17,8 @@ from tpo.checks.finding import Finding, Report
 from tpo.checks.good_and_bad import EXAMPLES
 from tpo.errors import CheckError, RewardError
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.call import score, connect
-from tpo.rewards.protocol import Reward
+from tpo.rewards.call import connect, score
+from tpo.rewards.protocol import Reward, is_relative
 
 # Kinds that are asked for raw logits, and so must not answer as if squashed.
 RAW = ("vllm", "sglang", "tei", "hf")
@@ -57,7 +57,7 @@ async def check_reward(reward: Reward, *, thorough: bool = True) -> Report:
 
 async def _basics(reward: Reward, examples: Sequence[tuple[str, str, str]]) -> list[Finding]:
     began = time.perf_counter()
-    scores = [await ask(reward, _pair(*example)) for example in examples]
+    scores = [await score(reward, _pair(*example)) for example in examples]
     seconds = time.perf_counter() - began
     pairs = [[score.value for score in pair] for pair in scores]
     values = [value for pair in pairs for value in pair]
@@ -142,9 +142,9 @@ async def _batch(reward: Reward) -> Finding:
     question = conversation(EXAMPLES[1].question)
     given = [answered(question, f"{EXAMPLES[1].good} (Version {number}.)") for number in range(BATCH)]
     began = time.perf_counter()
-    await _scores(reward, given if isinstance(reward, Reward) else given[:4])
+    await _scores(reward, given[:4] if is_relative(reward) else given)
     seconds = max(time.perf_counter() - began, 1e-6)
-    if not isinstance(reward, Reward):
+    if is_relative(reward):
         return Finding("batch", "info", f"a pool of 4 ranked in {seconds:.2f} s")
     return Finding("batch", "info", f"{BATCH} answers at once in {seconds:.2f} s, {BATCH / seconds:.0f} a second")
 
@@ -174,7 +174,7 @@ def _pair(question: str, good: str, bad: str) -> list[Conversation]:
 
 
 async def _scores(reward: Reward, conversations: Sequence[Conversation]) -> list[float]:
-    return [score.value for score in await ask(reward, conversations)]
+    return [score.value for score in await score(reward, conversations)]
 
 
 def scoring_inside(reward: object) -> list[Reward]:

@@ -19,8 +19,8 @@ from tpo.config import Config
 if TYPE_CHECKING:
     from tpo.evals.evaluate import Wanted
     from tpo.evals.evaluation import Evaluation
-    from tpo.opening import Options
     from tpo.runs.dataset import RunOptions
+    from tpo.session.spec import Options
 
 DATA, MEASURING, SPEED = "Benchmarks", "Measuring", "Speed"
 # What a benchmark is run by when no command is named.
@@ -158,7 +158,7 @@ def tasks(
     from tpo.evals.formats import FORMATS, write_tables
     from tpo.evals.table import table_of
     from tpo.methods.presets import parse_preset
-    from tpo.rewards.resolve import resolve_reward
+    from tpo.rewards.resolve import resolve
     from tpo.runs.dataset import RunOptions
 
     configured: Config = context.obj
@@ -175,7 +175,7 @@ def tasks(
         judge=judge,
         judge_model=judge_model,
         judge_max_tokens=judge_max_tokens,
-        held_out=resolve_reward(held_out, named=configured.rewards) if held_out is not None else None,
+        held_out=resolve(held_out, named=configured.rewards) if held_out is not None else None,
         against=against,
         parameters=parse_parameters(parameters or ()),
     )

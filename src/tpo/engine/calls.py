@@ -14,9 +14,9 @@ import msgspec
 from tpo.engine.events import Listener, Retrying
 from tpo.engine.records import Called, Record, Settings
 from tpo.errors import ModelError, ModelUnavailable
+from tpo.http.retry import patiently
 from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 from tpo.prompts.prompt import Prompt, Role
-from tpo.transport.retry import patiently
 
 
 class Conduct(msgspec.Struct, frozen=True):

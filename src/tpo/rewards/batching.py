@@ -159,7 +159,7 @@ class Batched:
         except BaseException as error:
             _fail(batch, error)
             if isinstance(error, Exception):
-                return
+                return None
             raise
         for one in batch:
             if one.key in found and not one.future.done():

@@ -5,7 +5,6 @@ Clients break on an answer of the wrong form, whatever it is worth otherwise, so
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
@@ -131,14 +130,12 @@ class Tools:
         if isinstance(event, Sampled) and event.step == 0 and event.error is None and event.text:
             self._first[bool(called_in(event.text))] += 1
 
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
-        """Score the answers of one pool: in (0, 1), whole thirds for the side."""
-        based = await ask(self._base, conversations)
-        return [self._scored(text_of(talk[-1]), base) for talk, base in zip(conversations, based, strict=True)]
+    relative = True
 
-    async def aclose(self) -> None:
-        """The reward inside is the server's to close."""
-        await asyncio.sleep(0)
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score the answers of one pool: in (0, 1), whole thirds for the side."""
+        based = await score(self._base, conversations)
+        return [self._scored(text_of(talk[-1]), base) for talk, base in zip(conversations, based, strict=True)]
 
     def _scored(self, answer: str, base: Score) -> Score:
         called = called_in(answer)

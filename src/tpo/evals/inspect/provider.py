@@ -27,14 +27,14 @@ from tpo import api
 from tpo.config import load_config
 from tpo.engine.result import Result
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
+from tpo.http.failures import ContextOverflow
 from tpo.methods.presets import Preset, parse_preset
-from tpo.rewards.resolve import resolve_reward
+from tpo.rewards.resolve import resolve
 from tpo.server.answered import Answered
 from tpo.server.asked import Asked, Bounds
 from tpo.server.service import Service, Setup
 from tpo.server.wire.answer import Head, completion
 from tpo.server.wire.chat import chat_request
-from tpo.transport.failures import ContextOverflow
 
 # Searches at once; what the model's server gets is found out by itself.
 CONNECTIONS = 64
@@ -91,7 +91,7 @@ class TpoAPI(ModelAPI):
         else:
             options |= {"policy": base_url, "policy_model": name}
         require = options.pop("require", ())
-        options["reward"] = resolve_reward(
+        options["reward"] = resolve(
             options.get("reward"), [require] if isinstance(require, str) else require, named=configured.rewards
         )
         self._setup = Setup(options=options, bounds=BOUNDS)  # type: ignore[arg-type]

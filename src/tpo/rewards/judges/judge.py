@@ -15,7 +15,6 @@ from tpo.rewards.judges.client import DoesNotFit, JudgeClient
 from tpo.rewards.judges.wire import Token
 from tpo.rewards.judges.wording import Wording
 
-
 # Verdicts that a judge keeps, so that a growing pool pays only for what is new: a few hundred bytes each.
 REMEMBERED = 50_000
 

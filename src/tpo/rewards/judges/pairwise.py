@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from tpo.errors import InputError
 from tpo.messages import Conversation
-from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import REMEMBERED, Judge, Said, one_pool, key_of
 from tpo.rewards.cache import Memory
+from tpo.rewards.judges.client import JudgeClient
+from tpo.rewards.judges.judge import REMEMBERED, Judge, Said, key_of, one_pool
 from tpo.rewards.judges.labels import expected, place_of
 from tpo.rewards.judges.schedule import pairs
 from tpo.rewards.judges.strengths import match, strengths
