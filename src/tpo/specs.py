@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -90,13 +91,13 @@ def _guessed(default: Any) -> Any:
     return type(default) if isinstance(default, bool | int | float | str) else Any
 
 
-def typed(options: Mapping[str, str], types: Mapping[str, Any], what: str) -> dict[str, Any]:
+def typed(options: Mapping[str, str], kinds: Mapping[str, Any], what: str) -> dict[str, Any]:
     """Options as values of their types. A mapping is written `NAME:NUMBER,NAME:NUMBER`.
 
     Raises:
         InputError: a value does not fit its type.
     """
-    return {name: _typed(name, text, types[name], what) for name, text in options.items()}
+    return {name: _typed(name, text, kinds[name], what) for name, text in options.items()}
 
 
 def _typed(name: str, text: str, kind: Any, what: str) -> Any:
@@ -119,10 +120,9 @@ def _typed(name: str, text: str, kind: Any, what: str) -> Any:
 
 
 def _is_mapping(kind: Any) -> bool:
-    origin = typing.get_origin(kind)
-    if inspect.isclass(origin):
-        return issubclass(origin, Mapping)
-    return any(_is_mapping(one) for one in typing.get_args(kind))
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return any(_is_mapping(one) for one in typing.get_args(kind))
+    return inspect.isclass(origin := typing.get_origin(kind)) and issubclass(origin, Mapping)
 
 
 def _literal(text: str) -> Any:

@@ -173,7 +173,7 @@ async def test_a_reward_that_raises_ends_the_run_at_once(value: Exception, compl
         await asyncio.wait_for(drive(Endless(numbered()), FakeReward(lambda t: value), width=2), 30)
 
 
-@pytest.mark.parametrize("scores", [[], [1.0, 2.0], None, ["good"], [None], [True], 1.0])
+@pytest.mark.parametrize("scores", [[], [1.0, 2.0], None, ["good"], [True], 1.0])
 async def test_a_reward_of_the_wrong_shape_is_told(scores: object) -> None:
     class Wrong:
         name = "wrong"

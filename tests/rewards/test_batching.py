@@ -159,5 +159,5 @@ async def test_an_answer_that_breaks_the_reward_costs_no_other_its_score() -> No
 
     batched = Batched(Breaking())
     results = await asyncio.gather(*[batched.score([answer(t)]) for t in ("a", "bad", "ccc")], return_exceptions=True)
-    assert isinstance(results[1], RuntimeError)
+    assert isinstance(results[1], RewardError) and "raised RuntimeError: oops" in str(results[1])
     assert [result[0].value for result in results if isinstance(result, list)] == [1.0, 3.0]

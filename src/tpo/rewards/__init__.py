@@ -1,6 +1,6 @@
 """Rewards: they say how good an answer is. See docs/rewards.md."""
 
 from tpo.rewards.protocol import Reward, Score
-from tpo.rewards.resolve import opened, resolve
+from tpo.rewards.resolve import opened
 
-__all__ = ["Reward", "Score", "opened", "resolve"]
+__all__ = ["Reward", "Score", "opened"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tpo.errors import RewardTooLong, RewardUnavailable
+from tpo.errors import RewardError, RewardTooLong, RewardUnavailable
 from tpo.messages import Conversation
 from tpo.rewards.cache import Memory, ScoreFile, key_of
 from tpo.rewards.call import connect, score
@@ -152,15 +152,16 @@ class Batched:
         task.add_done_callback(self._batches.discard)
 
     async def _score(self, batch: list[_Waiting]) -> None:
-        if self._file is None:
-            return await self._new(batch)
+        found: dict[bytes, Score] = {}
         try:
-            found = await self._file.read([one.key for one in batch])
-        except BaseException as error:
+            if self._file is not None:
+                found = await self._file.read([one.key for one in batch])
+        except asyncio.CancelledError as error:
             _fail(batch, error)
-            if isinstance(error, Exception):
-                return None
             raise
+        except RewardError as error:
+            _fail(batch, error)
+            return
         for one in batch:
             if one.key in found and not one.future.done():
                 one.future.set_result(found[one.key])

@@ -76,7 +76,7 @@ class Combined:
         """
         columns = await asyncio.gather(*[score(reward, conversations) for reward in self._terms.values()])
         table = dict(zip(self._terms, columns, strict=True))
-        normal = {name: normalised([score.value for score in column]) for name, column in table.items()}
+        normal = {name: normalised([one.value for one in column]) for name, column in table.items()}
         prices = self._prices(conversations)
         return [
             self._row({name: column[i] for name, column in table.items()}, {n: z[i] for n, z in normal.items()}, price)
@@ -100,13 +100,13 @@ class Combined:
         else:
             value = math.fsum(self._weights[name] * z for name, z in normal.items())
         parts: dict[str, float] = {}
-        for name, score in scores.items():
-            parts |= {name: score.value, f"{name}.z": normal[name]}
-            parts |= {f"{name}.{part}": number for part, number in score.parts.items()}
+        for name, one in scores.items():
+            parts |= {name: one.value, f"{name}.z": normal[name]}
+            parts |= {f"{name}.{part}": number for part, number in one.parts.items()}
         if self._length_price:
             parts["length"] = -price
         short = sum(not scores[name].value >= bound for name, bound in self._gates.items())
-        feedback = [score.feedback for score in scores.values() if score.feedback]
+        feedback = [one.feedback for one in scores.values() if one.feedback]
         return Score(value - price - short * EXCLUDED, parts, "\n".join(feedback) or None)
 
     def _prices(self, conversations: Sequence[Conversation]) -> list[float]:

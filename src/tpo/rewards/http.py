@@ -1,7 +1,8 @@
 """Any service that scores over HTTP, in a form of our own or in the one that training frameworks use.
 
 Our own, "conversations": POST {"conversations": [[{"role", "content"}, …], …]} is answered by
-{"scores": [NUMBER or {"value": NUMBER, "parts": {NAME: NUMBER}, "feedback": TEXT}, …]}, in the same order.
+{"scores": [NUMBER or {"value": NUMBER, "parts": {NAME: NUMBER}, "feedback": TEXT}, …]}, in the same order; null in the
+place of a score means that this answer gets none.
 
 "query", as OpenRLHF's remote reward models speak it: POST {"query": [TEXT, …], "prompts": [TEXT, …]} is answered by
 {"rewards": [NUMBER, …]}. A query is the whole chat as text, its prompt the part before the answer.
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from tpo import specs
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation
+from tpo.rewards.call import ABSTAINED
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import PARALLEL, RewardServer, batches, together
 from tpo.rewards.served_reward import ServedReward, number
@@ -95,6 +97,8 @@ class HTTPReward(ServedReward):
         }
 
     def _read(self, score: Any) -> Score | float:
+        if score is None:
+            return ABSTAINED
         url = self.server.where
         if not isinstance(score, Mapping):
             return number(score, f"{url}: a score")

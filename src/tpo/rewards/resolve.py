@@ -192,7 +192,7 @@ class _Finder:
             return reward
         if is_named and inspect.iscoroutinefunction(getattr(target, "rank", None)):
             raise InputError(
-                f"The reward {target.name} has a method `rank`: call it `score`, and set `relative = True` on the class."
+                f"The reward {target.name} has a method `rank`: call it `score` and set `relative = True`."
             )
         from tpo.rewards.python import PythonReward
 

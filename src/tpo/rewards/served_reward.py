@@ -9,6 +9,7 @@ from typing import Any
 
 from tpo.errors import RewardError
 from tpo.messages import Conversation, readable, text_of
+from tpo.rewards.call import as_float
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import RewardServer, batches, together
 
@@ -85,7 +86,7 @@ def number(value: Any, what: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RewardError(f"{what} is {repr(value)[:80]}, where a number is expected.")
-    return float(value)
+    return as_float(value)
 
 
 def in_order(entries: Any, count: int, what: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from models.server import Received, Respond, error, models, serving
 from rewards.judges.kit import chat, comparing, completion, prompt, saying, shown
 from tpo.errors import RewardError
 from tpo.rewards.judges import PairwiseJudge
-from tpo.rewards.protocol import Reward, Score, is_relative
+from tpo.rewards.protocol import Score, is_relative
 
 WORTH = {"Paris.": 2.0, "Paris, I think.": 1.0, "Lyon?": -1.0, "No idea.": -2.0}
 
@@ -204,7 +204,6 @@ async def test_it_ranks_pools_and_its_name_tells_how() -> None:
     async with serving(lambda request: models("m")) as server:
         judge = PairwiseJudge(server.url, opponents=4, logprobs=False)
         assert is_relative(judge)
-        assert not isinstance(judge, Reward)
         await judge.connect()
         await judge.aclose()
     assert judge.name == (
