@@ -260,15 +260,16 @@ def _made(factory: Callable[..., Any], spec: str) -> Any:
     head, colon, text = spec.partition(":")
     if "?" in head:  # surface?option=value
         head, colon, text = name, "", ""
-    parameters = list(inspect.signature(factory).parameters.values())
-    needed = [one for one in parameters if one.default is one.empty and one.kind in _ARGUMENT]
-    types = specs.options_of(factory, bool(needed))
-    if needed and not types:
+    first = next(iter(inspect.signature(factory).parameters.values()), None)
+    takes_text = first is not None and first.kind in _POSITIONAL
+    types = specs.options_of(factory, int(takes_text))
+    if text and not takes_text:
+        raise InputError(f"The reward {spec!r} has something after its colon, but {name} takes nothing: write {name}.")
+    if takes_text and not types:
         return factory(text)
     written = specs.parse(text if colon else spec, f"reward {name}", types)
-    if written.head and colon and not needed:
-        raise InputError(f"The reward {spec!r} has something after its colon, but {name} takes nothing: write {name}.")
-    arguments = [written.head] if needed else []
+    needed = takes_text and first is not None and first.default is first.empty
+    arguments = [written.head if colon else ""] if takes_text and (colon or needed) else []
     options = specs.typed(written.options, types, f"reward {name}")
     try:
         return factory(*arguments, **options)
@@ -280,4 +281,4 @@ def _made(factory: Callable[..., Any], spec: str) -> Any:
         raise RewardError(f"The reward {spec!r} cannot be made: {described(error)}.") from error
 
 
-_ARGUMENT = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
