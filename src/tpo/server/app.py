@@ -25,11 +25,11 @@ from tpo.server.limits import Limited
 from tpo.server.logs import Logged
 from tpo.server.openapi import document
 from tpo.server.retold import CompletionsWords, ResponsesWords, Retold
-from tpo.server.searches import Searches, Watch, unwatched
+from tpo.server.registry import SearchRegistry, Watch, unwatched
 from tpo.server.service import Service
-from tpo.server.wire.chat import ChatRequest
-from tpo.server.wire.reading import json_object
-from tpo.server.wire.refusal import BadRequest
+from tpo.server.protocols.chat import ChatRequest
+from tpo.server.protocols.reading import json_object
+from tpo.server.protocols.refusal import BadRequest
 
 JSON = "application/json"
 
@@ -94,7 +94,7 @@ def create_app(
     """
     options = options or AppOptions()
     admitted = admitted or gates(options)
-    chat = Chat(Searches(service, admitted.aligned, watch), admitted.passed)
+    chat = Chat(SearchRegistry(service, admitted.aligned, watch), admitted.passed)
     routes = [
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/v1/responses", Retold(chat, ResponsesWords), methods=["POST"]),

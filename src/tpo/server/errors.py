@@ -12,18 +12,18 @@ import msgspec
 
 from tpo.errors import CheckError, InputError, ModelError, ModelUnavailable, PromptError, RewardError, TPOError
 from tpo.http.failures import ContextOverflow, RequestRefused
-from tpo.server.wire.refusal import BadRequest
+from tpo.server.protocols.refusal import BadRequest
 
 INVALID = "invalid_request_error"
 UPSTREAM = "upstream_error"
 
 
 class ApiError(Exception):
-    """An answer that says no.
+    """An error response.
 
     Attributes:
         status: the HTTP status.
-        type: OpenAI's word for the kind of error.
+        type: the kind of error, as OpenAI names it.
         param: the field at fault, if it is one.
         code: OpenAI's code for the error, if there is one.
         headers: further headers of the response.
@@ -47,7 +47,7 @@ class ApiError(Exception):
         self.headers = headers or {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as it stands in a body, or in a stream in the place of a chunk."""
+        """The error as it stands in a body, or in a stream in place of a chunk."""
         return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
 
     def body(self) -> bytes:
@@ -56,10 +56,10 @@ class ApiError(Exception):
 
 
 def busy(message: str, retry_after: float) -> ApiError:
-    """There is more to do than is taken on.
+    """The error of a request that is turned away because of load.
 
     Args:
-        message: what there is too much of.
+        message: what the limit is.
         retry_after: seconds after which to try again.
     """
     headers = {"retry-after": str(max(math.ceil(retry_after), 1))}
@@ -67,7 +67,7 @@ def busy(message: str, retry_after: float) -> ApiError:
 
 
 def explained(error: Exception) -> ApiError:
-    """What a client is told of something that went wrong; nothing of what it does not concern."""
+    """The error response for an exception; internal details stay in the log."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, BadRequest):

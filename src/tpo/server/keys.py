@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from tpo.errors import InputError
-from tpo.server.asgi import App, Receive, Scope, Send, about, header, refuse
+from tpo.server.asgi import App, Receive, Scope, Send, request_info, header, refuse
 from tpo.server.limits import Account, Limits
 
 log = logging.getLogger("tpo.server")
@@ -170,7 +170,7 @@ class Keyed:
             said = "This shows everybody's requests, and takes an operator's key: `tpo key NAME --operator` makes one."
             code = "operator_key_required"
         else:
-            about(scope).client = client
+            request_info(scope).client = client
             await self._app(scope, receive, send)
             return
         # 401 for both, so that a browser asks for another key; browsers know only Basic.

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tpo.server.asgi import About, App, Receive, Scope, Send, about
+from tpo.server.asgi import RequestInfo, App, Receive, Scope, Send, request_info
 
 Format: TypeAlias = Literal["json", "text"]
 
@@ -92,7 +92,7 @@ class Logged:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        known = about(scope)
+        known = request_info(scope)
         _now.set(known.id)
         try:
             await self._app(scope, receive, send)
@@ -104,7 +104,7 @@ class Logged:
                 log.info("request", extra={"facts": _facts(scope, known)})
 
 
-def _facts(scope: Scope, known: About) -> dict[str, object]:
+def _facts(scope: Scope, info: RequestInfo) -> dict[str, object]:
     return {
         "request_id": known.id,
         "client": known.client,

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from tpo.server.wire.completions import CompletionsRequest
-from tpo.server.wire.responses import ResponsesRequest
-from tpo.server.wire.responses.items import FunctionCall, FunctionCallOutput, InputMessage
+from tpo.server.protocols.completions import CompletionsRequest
+from tpo.server.protocols.responses import ResponsesRequest
+from tpo.server.protocols.responses.items import FunctionCall, FunctionCallOutput, InputMessage
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -10,14 +10,14 @@ from starlette.requests import Request
 
 from tpo.engine.events import Listener
 from tpo.engine.result import Result
-from tpo.server.asgi import about
-from tpo.server.searches import Searches
-from tpo.server.wire.chat import chat_request
+from tpo.server.asgi import request_info
+from tpo.server.registry import SearchRegistry
+from tpo.server.protocols.chat import chat_request
 from tpo.view import Play, PlayOptions, Sources, create_app
 
 
 def page(
-    searches: Searches,
+    searches: SearchRegistry,
     sources: Sources,
     *,
     answers: str,
@@ -43,7 +43,7 @@ def page(
         search = {"method": options.method, "width": options.width, "depth": options.depth}
         body = {"model": model, "messages": [{"role": "user", "content": options.question}], "tpo": search}
         asked = service.asked(chat_request(body), body, None)
-        known = about(request.scope)
+        known = request_info(request.scope)
         known.model, known.kind = model, "aligned"
         answered = await searches.answer(asked, model, secrets.token_hex(8), known, listen)
         return answered.result

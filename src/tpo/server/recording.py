@@ -22,8 +22,8 @@ import msgspec
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.records import Record
 from tpo.errors import InputError
-from tpo.server.asgi import About
-from tpo.server.asked import Asked
+from tpo.server.asgi import RequestInfo
+from tpo.server.request_options import RequestOptions
 
 log = logging.getLogger("tpo.server")
 
@@ -65,7 +65,7 @@ class Recorder:
         self._failing = threading.Event()
 
     @contextmanager
-    def watch(self, known: About, asked: Asked) -> Iterator[Listener]:
+    def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         """Keep what happens."""
         records: list[Record] = []
 

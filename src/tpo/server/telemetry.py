@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from tpo.engine.events import Listener
 from tpo.errors import InputError
-from tpo.server.asgi import About, App, Receive, Scope, Send, about
-from tpo.server.asked import Asked
+from tpo.server.asgi import RequestInfo, App, Receive, Scope, Send, request_info
+from tpo.server.request_options import RequestOptions
 from tpo.server.spans import Spans
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Telemetry:
         self._contents = contents
 
     @contextmanager
-    def watch(self, known: About, asked: Asked) -> Iterator[Listener]:
+    def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         """Trace what happens for an aligned request."""
         with self.watching(asked.reward or "default") as spans:
             yield spans
@@ -112,7 +112,7 @@ class Traced:
             try:
                 await self._app(scope, receive, send)
             finally:
-                _tell(span, about(scope))
+                _tell(span, request_info(scope))
 
 
 def configured(environment: Mapping[str, str]) -> Telemetry | None:
@@ -143,7 +143,7 @@ def configured(environment: Mapping[str, str]) -> Telemetry | None:
     return Telemetry(provider, contents=environment.get(CONTENTS, "").lower() in ("true", "span_only"))
 
 
-def _tell(span: Span, known: About) -> None:
+def _tell(span: Span, info: RequestInfo) -> None:
     from opentelemetry.trace import Status, StatusCode
 
     said: dict[str, Any] = {

@@ -18,7 +18,7 @@ class BadRequest(Exception):
 
 
 def refused(where: str, why: str, code: str | None = None) -> BadRequest:
-    """The refusal of a field.
+    """A refusal of a field.
 
     Args:
         where: the field, such as `input[0]`; empty for the body as a whole.

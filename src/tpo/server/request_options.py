@@ -1,4 +1,4 @@
-"""From a request to a search: what is asked for, by whom it is answered, and what steers it."""
+"""From a request to a search: its options within the server's bounds, and the reward with the output format before it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tpo.rewards.gate import gated
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
-from tpo.server.keeping import Tools, format_rules
-from tpo.server.wire.chat import ChatRequest, extra_of
-from tpo.server.wire.refusal import refused
+from tpo.server.output_format import Tools, format_rules
+from tpo.server.protocols.refusal import refused
+from tpo.server.protocols.request import GenerationRequest
 from tpo.session.spec import Options, Spec, specified
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """How much a client may ask for.
+    """The most that a request may ask for.
 
     Attributes:
         width: N.
         depth: D.
         max_tokens: completion tokens per answer; None for any number.
-        seconds: seconds from when a request came, after which the best so far is its answer; None for no end.
-        message: characters of one message, whoever answers it; None for any number.
+        seconds: seconds from when a request arrived, after which the best answer so far is returned; None for no limit.
+        message: characters of one message; None for any number.
     """
 
     width: int = 32
@@ -41,8 +41,8 @@ class Bounds(msgspec.Struct, frozen=True):
     message: int | None = 1_000_000
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What a client wants.
+class RequestOptions(msgspec.Struct, frozen=True):
+    """A request as a search.
 
     Attributes:
         model: the model as the client named it, preset included.
@@ -50,13 +50,12 @@ class Asked(msgspec.Struct, frozen=True):
         spec: the search.
         n: how many answers.
         reward: the name of the reward; None for the server's own.
-        rules: what an answer's form has to keep.
+        rules: rules that rank before the reward.
         tools: the tools that an answer may call.
-        tool_choice: which of them it should.
-        stream: it comes as a stream.
-        with_usage: which ends with the tokens that it cost.
-        reasoning: and tells how the search goes.
-        return_trace: the answer comes with the whole trace.
+        tool_choice: which of them it should call.
+        narration: include the search's progress.
+        thought: include the model's own reasoning.
+        return_trace: include the whole trace.
     """
 
     model: str
@@ -67,80 +66,77 @@ class Asked(msgspec.Struct, frozen=True):
     rules: list[Rule]
     tools: list[dict[str, Any]]
     tool_choice: Any
-    stream: bool
-    with_usage: bool
-    reasoning: bool
+    narration: bool
+    thought: bool
     return_trace: bool
 
 
-def asked_for(
-    request: ChatRequest,
-    body: Mapping[str, Any],
-    preset: Preset | None,
-    usual: Options,
-    bounds: Bounds,
-    prompts: PromptSet,
-) -> Asked:
-    """Find out what a client wants.
+# Options of a search that `tpo` may set.
+_SEARCH = ("method", "width", "depth", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
+
+
+def request_options(
+    request: GenerationRequest, preset: Preset | None, usual: Options, bounds: Bounds, prompts: PromptSet
+) -> RequestOptions:
+    """Make a search of a request.
 
     Args:
-        request: what was sent, as it was read.
-        body: and as it came.
+        request: the request.
         preset: the preset that the model's name ends in.
-        usual: what counts where nothing else was said.
-        bounds: what may be asked for.
+        usual: the server's options, which count where the request says nothing.
+        bounds: the most that it may ask for.
         prompts: the wording.
 
     Raises:
-        BadRequest: it is more than may be asked for.
-        InputError: it does not fit together.
+        BadRequest: it asks for more than it may.
+        InputError: its options do not fit together.
     """
-    wanted = request.tpo.given if request.tpo is not None else {}
+    wanted = request.alignment.given
     named = {"method": preset.method, "width": preset.width, "depth": preset.depth} if preset is not None else {}
     chosen = {**usual, **{name: value for name, value in named.items() if value is not None}}
-    searching = ("method", "width", "depth", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
-    chosen |= {name: wanted[name] for name in searching if name in wanted}
+    chosen |= {name: wanted[name] for name in _SEARCH if name in wanted}
     sampling = {
         "temperature": request.temperature,
         "top_p": request.top_p,
         "seed": request.seed if request.seed is None else request.seed % 2**63,
-        "max_tokens": request.most_tokens,
+        "max_tokens": request.max_tokens,
     }
     chosen |= {name: value for name, value in sampling.items() if value is not None}
-    chosen["extra"] = {**usual.get("extra", {}), **extra_of(body)}
-    n = request.n or 1
-    _bounded(chosen, n, bounds)
+    chosen["extra"] = {**usual.get("extra", {}), **request.policy_fields}
+    _bounded(chosen, request.n, bounds)
     rules = [*Requirements(wanted["require"]).rules] if wanted.get("require") else []
-    return Asked(
+    return RequestOptions(
         model=request.model,
         messages=conversation(request.messages),
         spec=specified(chosen, prompts),  # type: ignore[arg-type]
-        n=n,
+        n=request.n,
         reward=wanted.get("reward"),
         rules=[*format_rules(request.response_format), *rules],
-        tools=request.tools if request.tools and request.tool_choice != "none" else [],
+        tools=request.tools if request.tool_choice != "none" else [],
         tool_choice=request.tool_choice,
-        stream=bool(request.stream),
-        with_usage=request.with_usage,
-        reasoning=wanted.get("reasoning", True),
+        narration=request.narration,
+        thought=request.thought,
         return_trace=wanted.get("return_trace", False),
     )
 
 
-def see_sizes(body: Mapping[str, Any], bounds: Bounds) -> None:
-    """See that no message is too long.
+def check_sizes(messages: Any, bounds: Bounds) -> None:
+    """Check the length of each message.
+
+    Args:
+        messages: the conversation, as a client sent it.
+        bounds: the most that a request may ask for.
 
     Raises:
-        BadRequest: one is.
+        BadRequest: a message is too long.
     """
-    messages = body.get("messages")
     if bounds.message is None or not isinstance(messages, list):
         return
     for position, message in enumerate(messages):
         size = len(text_of(message)) if isinstance(message, Mapping) else 0
         if size > bounds.message:
             where = f"messages[{position}].content"
-            raise refused(where, f"has {size} characters, and here a message has up to {bounds.message}")
+            raise refused(where, f"has {size} characters, and the limit is {bounds.message}")
 
 
 def _bounded(chosen: dict[str, Any], n: int, bounds: Bounds) -> None:
@@ -160,34 +156,38 @@ def _bounded(chosen: dict[str, Any], n: int, bounds: Bounds) -> None:
 
 
 class Steering(msgspec.Struct, frozen=True):
-    """What steers one search.
+    """The reward of one search.
 
     Attributes:
-        reward: what scores its answers; None where the method needs nothing.
-        tools: the same, where it ranks by calls of tools.
+        reward: scores the answers; None where the method needs none.
+        tools: the same object where it ranks by tool calls.
     """
 
     reward: Reward | PoolReward | None
     tools: Tools | None = None
 
     def listen(self, event: Event) -> None:
-        """Hear what happens."""
+        """Called with each event."""
         if self.tools is not None:
             self.tools.listen(event)
 
 
-def steering(asked: Asked, base: Reward | PoolReward | None) -> Steering:
-    """Put what the form of an answer has to keep before a reward.
+def steering(options: RequestOptions, base: Reward | PoolReward | None) -> Steering:
+    """Put the output format before a reward.
+
+    Args:
+        options: the search.
+        base: its reward.
 
     Raises:
-        InputError: there is nothing to choose by.
+        InputError: the method needs a reward and there is none.
     """
-    if not asked.spec.method.needs_reward:
+    if not options.spec.method.needs_reward:
         return Steering(None)
-    reward = gated(base, asked.rules) if asked.rules else base
+    reward = gated(base, options.rules) if options.rules else base
     if reward is None:
-        raise InputError(f"The method {asked.spec.method.name} needs a reward to choose by, and the server has none.")
-    if not asked.tools:
+        raise InputError(f"The method {options.spec.method.name} needs a reward to choose by, and the server has none.")
+    if not options.tools:
         return Steering(reward)
-    tools = Tools(asked.tools, asked.tool_choice, reward)
+    tools = Tools(options.tools, options.tool_choice, reward)
     return Steering(tools, tools)

@@ -1,4 +1,4 @@
-"""What a response is asked about: input items, as the messages of a chat."""
+"""The input items of a request, as the messages of a chat."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from tpo.messages import Conversation, Message
-from tpo.server.wire.reading import fitting
-from tpo.server.wire.refusal import refused
+from tpo.server.protocols.reading import fitting
+from tpo.server.protocols.refusal import refused
 
 Part: TypeAlias = dict[str, Any]
+
+# How the ids of reasoning items begin.
+REASONING = "rs_"
 
 
 class InputMessage(msgspec.Struct):
@@ -32,7 +35,7 @@ class FunctionCall(msgspec.Struct):
 
 
 class FunctionCallOutput(msgspec.Struct):
-    """What came of a call."""
+    """The result of a call."""
 
     type: Literal["function_call_output"]
     call_id: str
@@ -55,13 +58,13 @@ def messages_of(given: str | Sequence[Any], instructions: str | None) -> Convers
     for position, item in enumerate(given):
         _add(chat, item, f"input[{position}]")
     if not chat:
-        raise refused("input", "holds nothing to answer: only what was thought before")
+        raise refused("input", "holds nothing to answer, only reasoning")
     return chat
 
 
 def _add(chat: Conversation, item: Any, where: str) -> None:
     if not isinstance(item, dict):
-        raise refused(where, "is no object")
+        raise refused(where, "is not an object")
     kind = item.get("type", "message")
     if kind == "message":
         message = fitting(item, InputMessage, where)
@@ -73,8 +76,10 @@ def _add(chat: Conversation, item: Any, where: str) -> None:
         content = _content(output.output, f"{where}.output")
         chat.append({"role": "tool", "tool_call_id": output.call_id, "content": content})
     elif kind == "item_reference":
-        raise refused(where, "refers to an item by its id; nothing is stored here, so send the item itself")
-    # What was thought (or, from an aligned answer, how the search went) is for people and no part of the conversation.
+        # A reference to reasoning stands for what would be left out anyway; the SDKs of Vercel send such.
+        if not str(item.get("id")).startswith(REASONING):
+            raise refused(where, "refers to an item by its id, and that item is not stored here: send the item itself")
+    # Reasoning (the model's thought, or a search's progress) is for people and not part of the conversation.
     elif kind != "reasoning":
         raise refused(where, f"is of type {kind!r}; known are message, reasoning, function_call and its output")
 

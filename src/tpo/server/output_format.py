@@ -1,6 +1,6 @@
-"""What a request asks of an answer's form, as rewards: JSON, a schema, calls of tools.
+"""The output format of a request as rewards: JSON, a schema, tool calls.
 
-Clients break on an answer of the wrong form, whatever it is worth otherwise, so form ranks before any reward.
+Clients break on an answer of the wrong form, however good it is, so form ranks before any reward.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tpo.rewards.gate import squash
 from tpo.rewards.protocol import PoolReward, Reward, Score
 from tpo.rewards.rules import Rule
 from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
-from tpo.server.wire.refusal import refused
+from tpo.server.protocols.refusal import refused
 
 # Processes that check answers against schemas, however many schemas there are.
 CHECKERS = 8
@@ -32,10 +32,10 @@ SCHEMA_BYTES = 65_536
 
 
 def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
-    """The rules of a `response_format`: they are kept or broken, like any that `require` has.
+    """The rules of a `response_format`: an answer keeps or breaks them, like those of `require`.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: it is not a response format.
     """
     kind = (response_format or {"type": "text"}).get("type")
     if response_format is None or kind == "text":
@@ -48,7 +48,7 @@ def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
     named = response_format.get("json_schema")
     schema = named.get("schema") if isinstance(named, Mapping) else None
     if not isinstance(schema, Mapping):
-        raise refused("response_format.json_schema.schema", "is no JSON Schema")
+        raise refused("response_format.json_schema.schema", "is not a JSON Schema")
     encoded = msgspec.json.encode(schema)
     if len(encoded) > SCHEMA_BYTES:
         raise refused("response_format.json_schema.schema", f"is longer than {SCHEMA_BYTES} bytes")
@@ -61,7 +61,7 @@ def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
             return None
         try:
             score = checker.check(answer, schema)
-        except RewardError:  # it refers to something elsewhere: not to be told from here
+        except RewardError:  # it refers to another document, which is not fetched
             return None
         return None if score.value == 1 else f"breaks the schema: {score.feedback}"
 
@@ -89,12 +89,12 @@ def _no_json(answer: str) -> str | None:
     try:
         msgspec.json.decode(answer.strip())
     except (msgspec.DecodeError, RecursionError) as error:
-        return f"is no JSON: {error}"
+        return f"is not JSON: {error}"
     return None
 
 
 def _no_object(answer: str) -> str | None:
-    return None if _calls(answer) or answer.strip().startswith("{") else "is no JSON object"
+    return None if _calls(answer) or answer.strip().startswith("{") else "is not a JSON object"
 
 
 def _calls(answer: str) -> bool:
@@ -102,11 +102,11 @@ def _calls(answer: str) -> bool:
 
 
 class Tools:
-    """Ranks by what an answer does about tools, and only then by a reward.
+    """Ranks answers by their use of tools first, then by a reward.
 
     The side that more of the first answers took (calling tools, or answering in words) wins: they were written before
     any advice, so what most of them do is what the model takes to be right. If the sides are equal, calls win. A call
-    of a tool that is not there, or with arguments that are no JSON object, ranks below everything.
+    of a tool that is not there, or with arguments that are not a JSON object, ranks below everything.
 
     Args:
         tools: the tools of the request, as OpenAI has them.
@@ -123,11 +123,11 @@ class Tools:
 
     @property
     def name(self) -> str:
-        """The rule and the reward; the number rises when the rule comes to judge differently."""
+        """The rule and the reward; the number rises when the rule changes."""
         return f"tools@1({self._base.name})"
 
     def listen(self, event: Event) -> None:
-        """Count what the first answers do."""
+        """Count calls among the first answers."""
         if isinstance(event, Sampled) and event.step == 0 and event.error is None and event.text:
             self._first[bool(called_in(event.text))] += 1
 
@@ -151,9 +151,9 @@ class Tools:
 
     def _fault(self, call: Mapping[str, Any]) -> str | None:
         if call["name"] not in self._names:
-            return f"it calls {call['name']!r}, and there is no such tool"
+            return f"it calls {call['name']!r}, which is not among the tools"
         if not isinstance(call["arguments"], dict):
-            return f"the arguments for {call['name']} are no JSON object"
+            return f"the arguments for {call['name']} are not a JSON object"
         return None
 
 

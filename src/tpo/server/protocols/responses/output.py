@@ -1,4 +1,4 @@
-"""What a response consists of: output items, each of which tells how it opens, grows and closes."""
+"""The output items of a response; each makes the events by which it opens, grows and closes."""
 
 from __future__ import annotations
 
@@ -14,44 +14,64 @@ class Item(Protocol):
     id: str
 
     def now(self, status: Status) -> dict[str, Any]:
-        """The item as it is at this moment."""
+        """The item so far."""
         ...
 
     def close(self) -> list[Event]:
-        """Say that no more of its content will come."""
+        """The events that end its content."""
         ...
 
 
 class Reasoning:
-    """What was thought before the answer, or how the search for it went."""
+    """Reasoning before the answer: the search's progress as `summary`, the model's own thought as `content`."""
 
     def __init__(self, id: str) -> None:
         self.id = id
-        self._text: list[str] = []
+        self._texts: dict[str, list[str]] = {"summary": [], "content": []}
+        self._open: str | None = None
 
     def now(self, status: Status) -> dict[str, Any]:
-        summary = [self._part()] if self._text else []
-        return {"id": self.id, "type": "reasoning", "summary": summary, "status": status}
+        summary, content = (self._part(kind) for kind in ("summary", "content"))
+        item: dict[str, Any] = {"id": self.id, "type": "reasoning", "summary": [summary] if summary["text"] else []}
+        return {**item, **({"content": [content]} if content["text"] else {}), "status": status}
 
-    def grow(self, text: str) -> list[Event]:
-        """Take more of the text."""
-        begun = bool(self._text)
-        events = [] if begun else [self._event("part.added", part={"type": "summary_text", "text": ""})]
-        self._text.append(text)
-        return [*events, self._event("text.delta", delta=text)]
+    def narrate(self, text: str) -> list[Event]:
+        """Add to the search's progress."""
+        return self._grow("summary", text)
+
+    def think(self, text: str) -> list[Event]:
+        """Add to the model's thought."""
+        return self._grow("content", text)
 
     def close(self) -> list[Event]:
-        part = self._part()
-        return [self._event("text.done", text=part["text"]), self._event("part.done", part=part)]
+        kind, self._open = self._open, None
+        if kind is None:
+            return []
+        part = self._part(kind)
+        done = [self._event(kind, "text.done", text=part["text"])]
+        return [*done, self._event(kind, "part.done", part=part)] if kind == "summary" else done
 
-    def _part(self) -> dict[str, Any]:
-        return {"type": "summary_text", "text": "".join(self._text)}
+    def _grow(self, kind: str, text: str) -> list[Event]:
+        events: list[Event] = []
+        if kind != self._open:
+            events = self.close()
+            self._open = kind
+            if kind == "summary":
+                events.append(self._event(kind, "part.added", part={**self._part(kind), "text": ""}))
+        self._texts[kind].append(text)
+        return [*events, self._event(kind, "text.delta", delta=text)]
 
-    def _event(self, kind: str, **more: Any) -> Event:
-        return {"type": f"response.reasoning_summary_{kind}", "item_id": self.id, "summary_index": 0, **more}
+    def _part(self, kind: str) -> dict[str, Any]:
+        name = "summary_text" if kind == "summary" else "reasoning_text"
+        return {"type": name, "text": "".join(self._texts[kind])}
+
+    def _event(self, kind: str, what: str, **more: Any) -> Event:
+        if kind == "summary":
+            return {"type": f"response.reasoning_summary_{what}", "item_id": self.id, "summary_index": 0, **more}
+        return {"type": f"response.reasoning_{what}", "item_id": self.id, "content_index": 0, **more}
 
 
-class Said:
+class OutputMessage:
     """The answer's text, or a refusal, or one after the other."""
 
     def __init__(self, id: str) -> None:
@@ -66,7 +86,7 @@ class Said:
         return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
 
     def grow(self, kind: Literal["output_text", "refusal"], text: str, logprobs: list[Any]) -> list[Event]:
-        """Take more of the text.
+        """Add to the text.
 
         Args:
             kind: which kind of text.
@@ -87,10 +107,10 @@ class Said:
         if not self._kind:
             return []
         part = self._part()
-        told = {key: value for key, value in part.items() if key in ("logprobs",)}
+        logprobs = {"logprobs": part["logprobs"]} if "logprobs" in part else {}
         word = "text" if self._kind == "output_text" else "refusal"
         events = [
-            self._event(f"response.{self._kind}.done", **{word: part[word]}, **told),
+            self._event(f"response.{self._kind}.done", **{word: part[word]}, **logprobs),
             self._event("response.content_part.done", part=part),
         ]
         self._done.append(part)
@@ -107,7 +127,7 @@ class Said:
         return {"type": kind, "item_id": self.id, "content_index": len(self._done), **more}
 
 
-class Call:
+class OutputCall:
     """A call of a function."""
 
     def __init__(self, id: str, call_id: str, name: str) -> None:
@@ -117,11 +137,11 @@ class Call:
         self._arguments: list[str] = []
 
     def now(self, status: Status) -> dict[str, Any]:
-        said = {"call_id": self._call_id, "name": self._name, "arguments": "".join(self._arguments)}
-        return {"id": self.id, "type": "function_call", "status": status, **said}
+        call = {"call_id": self._call_id, "name": self._name, "arguments": "".join(self._arguments)}
+        return {"id": self.id, "type": "function_call", "status": status, **call}
 
     def grow(self, arguments: str) -> list[Event]:
-        """Take more of the arguments."""
+        """Add to the arguments."""
         self._arguments.append(arguments)
         return [self._event("delta", delta=arguments)]
 
