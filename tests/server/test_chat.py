@@ -11,7 +11,7 @@ import pytest
 from server.conftest import HI, Serve
 from server.policy import call, critic, drawing, saying
 from tpo.config import NamedReward
-from tpo.server.asked import Bounds
+from tpo.server.request_options import Bounds
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 

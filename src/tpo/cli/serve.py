@@ -96,11 +96,11 @@ def serve(
     are those of `tpo align`. Ctrl-C ends it when what is under way has been answered; a second one ends it at once.
     """
     from tpo.server.app import AppOptions
-    from tpo.server.asked import Bounds
     from tpo.server.keys import VARIABLE, Keys
+    from tpo.server.lifecycle import check_address
     from tpo.server.logs import configure
     from tpo.server.models import LISTED
-    from tpo.server.running import check_address
+    from tpo.server.request_options import Bounds
     from tpo.server.service import Setup
 
     configure(log.value, contents=log_contents)
@@ -143,7 +143,7 @@ async def _serve(
     say: Callable[[str], None],
 ) -> None:
     from tpo.server.assembly import assembled
-    from tpo.server.running import serve as run
+    from tpo.server.lifecycle import serve as run
 
     def started(url: str) -> None:
         say(f"serving at {url}/v1" + (f", the page at {url}/ui/" if ui else ""))

@@ -12,13 +12,13 @@ from starlette.applications import Starlette
 
 from tpo.engine.events import Listener, both
 from tpo.server.app import AppOptions, create_app, gates
-from tpo.server.asgi import RequestInfo, App
-from tpo.server.request_options import RequestOptions
+from tpo.server.asgi import App, RequestInfo
 from tpo.server.live import LiveRequests
 from tpo.server.metrics import Counted, Metrics, metrics_route
 from tpo.server.page import page
 from tpo.server.recording import Recorder
 from tpo.server.registry import SearchRegistry, Watch
+from tpo.server.request_options import RequestOptions
 from tpo.server.service import Service, Setup
 from tpo.server.telemetry import Traced, configured
 from tpo.view import Sources
@@ -77,6 +77,6 @@ def _together(watchers: list[Watch]) -> Watch:
     @contextmanager
     def watch(info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         with ExitStack() as stack:
-            yield reduce(both, [stack.enter_context(one(known, asked)) for one in watchers])
+            yield reduce(both, [stack.enter_context(one(info, options)) for one in watchers])
 
     return watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -25,7 +25,7 @@ from tpo.server.plain import plain_response
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import json_object
 from tpo.server.protocols.refusal import BadRequest, refused
-from tpo.server.protocols.request import GenerationRequest, alignment_of
+from tpo.server.protocols.request import GenerationRequest
 from tpo.server.registry import SearchRegistry
 from tpo.server.request_options import check_sizes
 from tpo.server.response import Response
@@ -71,7 +71,14 @@ class Answers:
         return self._service.models.find(name)
 
     async def relay(
-        self, path: str, message: Message, body: dict[str, Any], model: str, info: RequestInfo, receive: Receive, send: Send
+        self,
+        path: str,
+        message: Message,
+        body: dict[str, Any],
+        model: str,
+        info: RequestInfo,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Pass a plain model's request on as it is, and its answer back."""
         check_sizes(body.get("messages"), self._service.setup.bounds)
@@ -108,7 +115,9 @@ class Answers:
         info.kind = "aligned"
         # A schema may take seconds to compile, for which nobody else should have to wait.
         given = (request, named.preset)
-        options = await (_apart(self._service.options, *given) if request.response_format else _now(self._service.options, *given))
+        options = (
+            await _apart(self._service.options, *given) if request.response_format else self._service.options(*given)
+        )
         progress = Progress(sink, narrate=options.narration)
 
         def heard(event: Event) -> None:
@@ -165,7 +174,8 @@ class Endpoint:
                 if stream is not None:
                     await stream.run(answering, leaving)
                 else:
-                    await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                    waiting: set[asyncio.Future[Any]] = {answering, leaving}
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if not answering.done():
                     return  # the client has left, which ends the work for it
                 if stream is None:
@@ -203,10 +213,6 @@ class Endpoint:
 
 def _ignore(something: Any) -> None:
     """The client does not want it."""
-
-
-async def _now(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    return call(*args, **kwargs)
 
 
 async def _apart(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from tpo.server.asgi import App, BrokenOff, Message, Receive, Scope, Send, header, begin_request, refuse
+from tpo.server.asgi import App, BrokenOff, Message, Receive, Scope, Send, begin_request, header, refuse
 
 log = logging.getLogger("tpo.server")
 

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from tpo.errors import InputError
-from tpo.server.asgi import App, Receive, Scope, Send, request_info, header, refuse
+from tpo.server.asgi import App, Receive, Scope, Send, header, refuse, request_info
 from tpo.server.limits import Account, Limits
 
 log = logging.getLogger("tpo.server")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, request_info, refuse
+from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, refuse, request_info
 
 MINUTE = 60.0
 # Sums of parts of a second are not exact, and who waited as long as was said must get in.

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from tpo.engine.events import Event, Listener, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Sampled, Scored, Started
 from tpo.server.admission import Admission
-from tpo.server.asgi import RequestInfo, App, Receive, Scope, Send, request_info
+from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
 from tpo.server.request_options import RequestOptions
 
 # From a request that is passed through to a search that takes minutes.
@@ -99,8 +99,8 @@ class Metrics:
     @contextmanager
     def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         """Count what happens for an aligned request that has just been given its place."""
-        self._stages.labels(QUEUE).observe(time.monotonic() - known.began)
-        with self.watching(asked.reward or "default") as watching:
+        self._stages.labels(QUEUE).observe(time.monotonic() - info.began)
+        with self.watching(options.reward or "default") as watching:
             yield watching
 
     @contextmanager
@@ -246,8 +246,8 @@ class Counted:
             with self._metrics.opened():
                 await self._app(scope, receive, send)
         finally:
-            known = request_info(scope)
-            self._metrics.request(known.kind, known.status, time.monotonic() - began, known.tokens)
+            info = request_info(scope)
+            self._metrics.request(info.kind, info.status, time.monotonic() - began, info.tokens)
 
 
 def metrics_route(metrics: Metrics) -> Route:

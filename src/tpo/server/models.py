@@ -13,7 +13,7 @@ from tpo.server.errors import ApiError
 LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision")
 
 
-class Named(NamedTuple):
+class NamedModel(NamedTuple):
     """A model as a client asks for it.
 
     Attributes:
@@ -45,14 +45,14 @@ class Models:
         """All names that are listed."""
         return [name for model in self.names for name in (model, *(f"{model}:{preset}" for preset in self._listed))]
 
-    def find(self, name: str) -> Named:
+    def find(self, name: str) -> NamedModel:
         """The model that is meant.
 
         Raises:
             ApiError: there is none.
         """
         if name in self.names:
-            return Named(name)
+            return NamedModel(name)
         model, colon, text = name.rpartition(":")
         if not colon and len(self.names) == 1 and _readable(name):
             model, colon, text = self.names[0], ":", name
@@ -60,9 +60,9 @@ class Models:
             known = ", ".join(self.names)
             raise _missing(f"There is no model {name[:200]!r}: here is {known}, and the same with :tpo or :best-of-5.")
         try:
-            return Named(model, parse_preset(text))
+            return NamedModel(model, parse_preset(text))
         except InputError as error:
-            raise _missing(f"The model {name[:200]!r} cannot be had: {str(error)[:300]}") from error
+            raise _missing(f"The model {name[:200]!r} is not available: {str(error)[:300]}") from error
 
     def listing(self, created: int) -> dict[str, Any]:
         """The list, as `/v1/models` has it."""

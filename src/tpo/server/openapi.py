@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from tpo.server.protocols.chat import ChatRequest
 from tpo.server.protocols.completions import CompletionsRequest
 from tpo.server.protocols.responses import ResponsesRequest
 from tpo.server.protocols.responses.items import FunctionCall, FunctionCallOutput, InputMessage
@@ -24,11 +25,10 @@ server; with a preset behind a colon (`MODEL:tpo`) its answers are aligned with 
 """
 
 
-def document(chat_request: type, version: str) -> Schema:
+def document(version: str) -> Schema:
     """Describe the server.
 
     Args:
-        chat_request: the type that reads a chat completion's body.
         version: tpo's version.
 
     Returns:
@@ -39,7 +39,7 @@ def document(chat_request: type, version: str) -> Schema:
         "info": {"title": "tpo", "version": version, "description": _WHAT, "license": {"name": "Apache-2.0"}},
         "security": [{}, {"key": []}],
         "paths": {
-            "/v1/chat/completions": _asked("Answer a chat", chat_request, "ChatCompletion"),
+            "/v1/chat/completions": _asked("Answer a chat", ChatRequest, "ChatCompletion"),
             "/v1/responses": _asked("Answer with a response", ResponsesRequest, "Response"),
             "/v1/completions": _asked("Continue a prompt", CompletionsRequest, "Completion"),
             "/v1/models": _got("List models and presets", "application/json", _ref("ModelList")),
@@ -50,13 +50,13 @@ def document(chat_request: type, version: str) -> Schema:
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(chat_request),
+            "schemas": _schemas(),
         },
     }
 
 
-def _schemas(chat_request: type) -> dict[str, Schema]:
-    types = (chat_request, ResponsesRequest, CompletionsRequest, *_ITEMS)
+def _schemas() -> dict[str, Schema]:
+    types = (ChatRequest, ResponsesRequest, CompletionsRequest, *_ITEMS)
     _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     items = [_ref(item.__name__) for item in _ITEMS]
     # Items are told apart by hand, since a message may leave its type out; a reasoning item is read over.

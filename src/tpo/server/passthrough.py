@@ -1,4 +1,4 @@
-"""A plain model: what was asked goes to its server as it is, and what comes back to the client as it comes."""
+"""A plain model: the request goes to its server as it is, and the server's bytes to the client as they come."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
 from tpo.models.openai import OpenAIModel
 from tpo.scheduling.fleet import Fleet
-from tpo.server.asgi import BrokenOff, Header, Receive, Send
+from tpo.server.asgi import BrokenOff, Header, Receive, Send, client_leaves
 from tpo.server.errors import UPSTREAM, ApiError
-from tpo.server.inside import watched
 
 # A model may think for long before it says anything.
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
@@ -30,7 +29,7 @@ _TAIL = 4096
 _TOTAL = re.compile(rb'"total_tokens"\s*:\s*(\d+)')
 
 
-class Passing:
+class Relay:
     """Connections to the servers of plain models."""
 
     def __init__(self) -> None:
@@ -51,9 +50,9 @@ class Passing:
             fleet: who serves the model.
             path: where to, below the API's address.
             body: what to send.
-            receive: tells when the client leaves, which ends the work upstream.
+            receive: the client's messages; its leaving ends the work upstream.
             send: the way to the client.
-            spend: told of the tokens that it cost, where the server says so.
+            spend: called with the tokens, where the server reports them.
 
         Raises:
             ModelUnavailable: the server cannot be reached, or broke off before its answer began.
@@ -65,17 +64,15 @@ class Passing:
         endpoint = server.model.endpoint
         server.queries += 1
         try:
-            async with watched(receive) as gone:
+            async with client_leaves(receive) as leaving:
                 passing = asyncio.ensure_future(self._pass(endpoint, path, body, send, spend))
-                leaving = asyncio.ensure_future(gone.wait())
                 try:
                     await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
                     if passing.done():
                         passing.result()
                 finally:
-                    leaving.cancel()
                     passing.cancel()
-                    await asyncio.gather(passing, leaving, return_exceptions=True)
+                    await asyncio.gather(passing, return_exceptions=True)
         finally:
             server.queries -= 1
 
@@ -90,8 +87,8 @@ class Passing:
             async with response:
                 if response.status in (401, 403):
                     # It is the server's key that was refused, and not the client's.
-                    said = f"{url} refused this server's key: its {endpoint.key_variable} has to be mended."
-                    raise ApiError(502, said, UPSTREAM, code="upstream_failed")
+                    message = f"{url} refused this server's key: its {endpoint.key_variable} must be corrected."
+                    raise ApiError(502, message, UPSTREAM, code="upstream_failed")
                 head = _head(response.headers)
                 await send({"type": "http.response.start", "status": response.status, "headers": head})
                 begun = True

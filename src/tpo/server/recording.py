@@ -77,7 +77,7 @@ class Recorder:
             yield listen
         finally:
             if records:
-                self._thread.submit(self._keep, known.id, records)
+                self._thread.submit(self._keep, info.id, records)
 
     def close(self) -> None:
         """Wait until all is written."""

@@ -1,4 +1,4 @@
-"""From a request to a search: its options within the server's bounds, and the reward with the output format before it."""
+"""Makes a search of a request: options within the server's bounds, and a reward with the output format before it."""
 
 from __future__ import annotations
 

@@ -37,8 +37,6 @@ _REFUSED = {
 }
 
 
-
-
 def read_responses(body: Mapping[str, Any], headers: Headers) -> ParsedRequest:
     """Read and check a request.
 

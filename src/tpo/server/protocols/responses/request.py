@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta
 
 
-
 class TextOptions(msgspec.Struct, frozen=True):
     """The form of the text: `format` is text, json_object or json_schema."""
 
