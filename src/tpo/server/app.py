@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from tpo.server.admission import Admission
 from tpo.server.asgi import App, error_body
 from tpo.server.bodies import BYTES, SECONDS, Bodies
-from tpo.server.endpoint import Answers, Endpoint
+from tpo.server.endpoint import Answers, CountTokens, Endpoint
 from tpo.server.errors import ApiError, explained
 from tpo.server.guard import Guard
 from tpo.server.keys import OPEN, Keyed, Keys
@@ -26,6 +26,7 @@ from tpo.server.logs import Logged
 from tpo.server.openapi import document
 from tpo.server.protocols.chat import CHAT
 from tpo.server.protocols.completions import COMPLETIONS
+from tpo.server.protocols.messages import COUNTED, MESSAGES
 from tpo.server.protocols.responses import RESPONSES
 from tpo.server.registry import SearchRegistry, Watch, unwatched
 from tpo.server.service import Service
@@ -97,6 +98,8 @@ def create_app(
     routes = [
         Route("/v1/chat/completions", Endpoint(CHAT, answers), methods=["POST"]),
         Route("/v1/responses", Endpoint(RESPONSES, answers), methods=["POST"]),
+        Route("/v1/messages", Endpoint(MESSAGES, answers), methods=["POST"]),
+        Route("/v1/messages/count_tokens", CountTokens(COUNTED, answers), methods=["POST"]),
         Route("/v1/completions", Endpoint(COMPLETIONS, answers), methods=["POST"]),
         Route("/v1/models", _models),
         Route("/v1/models/{name:path}", _model),
@@ -185,8 +188,8 @@ async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, method = request.url.path[:200], request.method
     said = {
-        404: f"There is nothing at {path}: tpo serves /v1/chat/completions, /v1/responses, /v1/completions "
-        f"and /v1/models.",
+        404: f"There is nothing at {path}: tpo serves /v1/chat/completions, /v1/responses, /v1/messages, "
+        f"/v1/completions and /v1/models.",
         405: f"{path} does not take {method}.",
     }.get(error.status_code, str(error.detail))
     return Response(error_body(error.status_code, said), error.status_code, error.headers, JSON)

@@ -25,7 +25,7 @@ from tpo.server.plain import plain_response
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import json_object
 from tpo.server.protocols.refusal import BadRequest, refused
-from tpo.server.protocols.request import GenerationRequest
+from tpo.server.protocols.request import Alignment, GenerationRequest
 from tpo.server.registry import SearchRegistry
 from tpo.server.request_options import check_sizes
 from tpo.server.response import Response
@@ -155,7 +155,7 @@ class Endpoint:
                 await self._answers.relay(self._protocol.relay, message, body, named.model, info, receive, send)
                 return
             parsed = self._protocol.reader(body, scope["headers"])
-            await self._answer(parsed, named, info, receive, send)
+            await self._respond(parsed, named, info, receive, send)
         except Busy as error:
             await self._refuse(send, busy(str(error), error.retry_after))
         except (TPOError, BadRequest, ApiError) as error:
@@ -164,7 +164,7 @@ class Endpoint:
                 log.warning("%s", error)
             await self._refuse(send, refusal)
 
-    async def _answer(
+    async def _respond(
         self, parsed: ParsedRequest, named: NamedModel, info: RequestInfo, receive: Receive, send: Send
     ) -> None:
         stream = Stream(parsed.renderer, send) if parsed.stream else None
@@ -208,7 +208,30 @@ class Endpoint:
         return await together([one(place, query) for place, query in enumerate(parsed.queries)])
 
     async def _refuse(self, send: Send, error: ApiError) -> None:
-        await _whole(send, error.status, error.body(), error.headers)
+        await _whole(send, error.status, self._protocol.error_body(error), error.headers)
+
+
+class CountTokens(Endpoint):
+    """The route that counts the tokens of a conversation: its server counts them, in a call for one token."""
+
+    async def _respond(
+        self, parsed: ParsedRequest, named: NamedModel, info: RequestInfo, receive: Receive, send: Send
+    ) -> None:
+        query = msgspec.structs.replace(parsed.queries[0], max_tokens=1, alignment=Alignment())
+        async with client_leaves(receive) as leaving:
+            plain = NamedModel(named.model)
+            counting = asyncio.ensure_future(
+                self._answers.answer(query, plain, parsed.renderer.id, info, _ignore, _ignore)
+            )
+            try:
+                waiting: set[asyncio.Future[Any]] = {counting, leaving}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if counting.done():
+                    tokens = counting.result().usage.prompt_tokens
+                    await _whole(send, 200, msgspec.json.encode({"input_tokens": tokens}))
+            finally:
+                counting.cancel()
+                await asyncio.gather(counting, return_exceptions=True)
 
 
 def _ignore(something: Any) -> None:

@@ -160,7 +160,7 @@ class Keyed:
         if scope["type"] != "http" or path in self._free or path.startswith(self._below):
             await self._app(scope, receive, send)
             return
-        given = _given(header(scope, b"authorization") or b"")
+        given = _given(header(scope, b"authorization") or b"") or (header(scope, b"x-api-key") or b"").decode("latin-1")
         client = self._keys.client_of(given) if given else None
         paged = path == PAGE or path.startswith(f"{PAGE}/")
         if client is None:

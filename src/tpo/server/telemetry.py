@@ -28,7 +28,16 @@ log = logging.getLogger("tpo.server")
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 CONTENTS = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 # What a span may be named after; other paths are what somebody sent.
-_ROUTES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models"})
+_ROUTES = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/responses",
+        "/v1/models",
+    }
+)
 # Probes come every few seconds and say nothing.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 _LONGEST = 200

@@ -71,7 +71,9 @@ class ProtocolSpec(msgspec.Struct, frozen=True):
         reader: reads requests.
         relay: where a plain model's request goes as it is, below the address of its server's API; None where the
             policy's server need not speak this protocol, so that the answer is rendered from the model client's.
+        error_body: writes the body of an error response.
     """
 
     reader: Reader
     relay: str | None = None
+    error_body: Callable[[ApiError], bytes] = ApiError.body
