@@ -1,4 +1,4 @@
-// What OpenAI's client for JavaScript sees of the server; run by tests/server/clients/test_openai_javascript.py.
+// What OpenAI's client for JavaScript sees of the server; run by tests/server/clients/test_javascript.py.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
