@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from tpo.server.admission import Admission
-from tpo.server.asgi import App, error_body
+from tpo.server.asgi import App, error_body, request_info
 from tpo.server.bodies import BYTES, SECONDS, Bodies
 from tpo.server.endpoint import Answers, CountTokens, Endpoint
 from tpo.server.errors import ApiError, explained
@@ -118,7 +118,7 @@ def create_app(
     inner = Starlette(
         routes=routes,
         lifespan=lifespan,
-        exception_handlers={HTTPException: _no_route, ApiError: _refused},
+        exception_handlers={HTTPException: _no_route, ApiError: _refused, Exception: _bug},
     )
     inner.state.service = service
     # A path with one slash more is another path: redirecting a POST makes clients lose its body.
@@ -151,7 +151,7 @@ async def _models(request: Request) -> Response:
 async def _model(request: Request) -> Response:
     service: Service = request.app.state.service
     service.expect_ready()
-    return _json(service.models.card(request.path_params["name"], service.created))
+    return _json(service.models.card(request.path_params["name"], service.created, service.setup.bounds))
 
 
 async def _health(request: Request) -> Response:
@@ -182,6 +182,13 @@ def _json(value: object) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     told = explained(error)
     return Response(told.body(), told.status, told.headers, JSON)
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    # Starlette raises the error again, so that the guard logs it.
+    id = request_info(request.scope).id
+    message = f"A bug in the server; its log has more under {id}."
+    return Response(error_body(500, message, "internal_error"), 500, None, JSON)
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

@@ -33,6 +33,7 @@ class RequestInfo(msgspec.Struct):
         id: the request's id, which the response carries as `x-request-id`.
         began: seconds on the clock of `time.monotonic`.
         client: the name of the key that it came with.
+        weight: the key's share of the server, against that of other keys.
         model: the model that the client named, preset included.
         kind: `aligned` or `passed`, once that is decided.
         tokens: prompt and completion tokens of all roles together.
@@ -43,6 +44,7 @@ class RequestInfo(msgspec.Struct):
     id: str
     began: float = msgspec.field(default_factory=time.monotonic)
     client: str | None = None
+    weight: float = 1.0
     model: str | None = None
     kind: str | None = None
     tokens: int = 0
@@ -100,9 +102,10 @@ async def refuse(
 
 
 def error_body(status: int, message: str, code: str | None = None) -> bytes:
-    """An error in OpenAI's shape."""
+    """An error in OpenAI's shape, with the field `type` that Anthropic's clients expect beside it."""
     kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return msgspec.json.encode({"type": "error", "error": error})
 
 
 @asynccontextmanager

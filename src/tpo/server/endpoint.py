@@ -15,19 +15,19 @@ from tpo.engine.calls import together
 from tpo.engine.events import Event
 from tpo.errors import TPOError
 from tpo.server.admission import Admission, Busy
-from tpo.server.asgi import Message, Receive, RequestInfo, Scope, Send, client_leaves, request_info
+from tpo.server.asgi import BrokenOff, Message, Receive, RequestInfo, Scope, Send, client_leaves, request_info
 from tpo.server.deltas import Progress, Sink
 from tpo.server.errors import ApiError, busy, explained
 from tpo.server.logs import log_contents
 from tpo.server.models import NamedModel
-from tpo.server.passthrough import Relay, plain_body
+from tpo.server.passthrough import Relay
 from tpo.server.plain import plain_response
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import json_object
 from tpo.server.protocols.refusal import BadRequest, refused
 from tpo.server.protocols.request import Alignment, GenerationRequest
 from tpo.server.registry import SearchRegistry
-from tpo.server.request_options import check_sizes
+from tpo.server.request_options import check_counts, check_lengths
 from tpo.server.response import Response
 from tpo.server.stream import Stream
 
@@ -81,11 +81,13 @@ class Answers:
         send: Send,
     ) -> None:
         """Pass a plain model's request on as it is, and its answer back."""
-        check_sizes(body.get("messages"), self._service.setup.bounds)
+        check_lengths(body.get("messages"), self._service.setup.bounds)
         info.kind = "passed"
-        async with self._admission.admitted():
+        async with self._admission.admitted(info.client, info.weight):
             fleet = (await self._service.fleets(model))["policy"]
-            await self._relay.relay(fleet, path, plain_body(message["body"], body), receive, send, info.spend)
+            await self._service.until_end(
+                self._relay.relay(fleet, path, message["body"], body, receive, send, info.spend)
+            )
 
     async def answer(
         self,
@@ -106,12 +108,13 @@ class Answers:
             sink: called with each delta that precedes the complete answer.
             listen: called with each event of a search.
         """
-        check_sizes(request.messages, self._service.setup.bounds)
+        check_lengths(request.messages, self._service.setup.bounds)
         if named.preset is None and not request.alignment.given.keys() - {"reasoning", "narration", "thought"}:
             info.kind = "passed"
-            async with self._admission.admitted():
+            async with self._admission.admitted(info.client, info.weight):
                 fleet = (await self._service.fleets(named.model))["policy"]
-                return await plain_response(fleet, request, sink, info.spend, self._service.setup.patience)
+                plain = plain_response(fleet, request, sink, info.spend, self._service.setup.patience)
+                return await self._service.until_end(plain)
         info.kind = "aligned"
         # A schema may take seconds to compile, for which nobody else should have to wait.
         given = (request, named.preset)
@@ -149,6 +152,7 @@ class Endpoint:
         info = request_info(scope)
         try:
             body = json_object(message["body"])
+            check_counts(body)
             named = self._answers.model_of(body)
             info.model = body["model"]
             if self._protocol.relay is not None and named.preset is None and not body.get("tpo"):
@@ -160,6 +164,10 @@ class Endpoint:
             await self._refuse(send, busy(str(error), error.retry_after))
         except (TPOError, BadRequest, ApiError) as error:
             refusal = explained(error)
+            if (
+                info.status is not None
+            ):  # an answer was begun: it breaks off, so that a part does not pass for the whole
+                raise BrokenOff(str(error)) from error
             if refusal.status >= 500:
                 log.warning("%s", error)
             await self._refuse(send, refusal)

@@ -48,7 +48,8 @@ class ApiError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """The error as it stands in a body, or in a stream in place of a chunk."""
-        return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
+        error = {"message": str(self), "type": self.type, "param": self.param, "code": self.code}
+        return {"type": "error", "error": error}
 
     def body(self) -> bytes:
         """The body of the response."""
@@ -64,6 +65,20 @@ def busy(message: str, retry_after: float) -> ApiError:
     """
     headers = {"retry-after": str(max(math.ceil(retry_after), 1))}
     return ApiError(429, message, "rate_limit_error", code="rate_limit_exceeded", headers=headers)
+
+
+def not_ready(message: str) -> ApiError:
+    """The error of a request that comes before the server is ready, or while it stops.
+
+    Args:
+        message: why.
+    """
+    return ApiError(503, f"{message} Try again.", "server_error", code="not_ready", headers={"retry-after": "5"})
+
+
+def stopping() -> ApiError:
+    """The error of a request that the server's end leaves without an answer."""
+    return not_ready("The server is being stopped.")
 
 
 def explained(error: Exception) -> ApiError:

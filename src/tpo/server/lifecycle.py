@@ -127,7 +127,7 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        date_header=False,
+        date_header=True,
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=75,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
 
 from tpo.errors import InputError
 from tpo.methods.presets import Preset, parse_preset
@@ -11,6 +12,20 @@ from tpo.server.errors import ApiError
 
 # Presets that are listed; any other that can be read is served too.
 LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision")
+
+
+class Bounds(Protocol):
+    """The largest width and depth."""
+
+    @property
+    def width(self) -> int:
+        """N."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """D."""
+        ...
 
 
 class NamedModel(NamedTuple):
@@ -66,16 +81,37 @@ class Models:
 
     def listing(self, created: int) -> dict[str, Any]:
         """The list, as `/v1/models` has it."""
-        return {"object": "list", "data": [self.card(name, created) for name in self.offered]}
+        names = self.offered
+        ends = {"first_id": names[0], "last_id": names[-1]} if names else {}
+        cards = [self.card(name, created) for name in names]
+        return {"object": "list", "data": cards, "has_more": False, **ends}
 
-    def card(self, name: str, created: int) -> dict[str, Any]:
+    def card(self, name: str, created: int, most: Bounds | None = None) -> dict[str, Any]:
         """One of them.
 
+        Args:
+            name: its name.
+            created: when the server started, in seconds since 1970.
+            most: the most that a request may ask for.
+
         Raises:
-            ApiError: there is none of that name.
+            ApiError: there is none of that name, or its preset is beyond the bounds.
         """
         found = self.find(name)
-        return {"id": name, "object": "model", "created": created, "owned_by": "tpo" if found.preset else "policy"}
+        for dial in ("width", "depth") if most is not None and found.preset is not None else ():
+            value, limit = getattr(found.preset, dial), getattr(most, dial)
+            if value is not None and value > limit:
+                raise _missing(f"The model {name[:200]!r} is not available: its {dial} is above {limit}.")
+        return {
+            "id": name,
+            "object": "model",
+            "created": created,
+            "owned_by": "tpo" if found.preset else "policy",
+            # What Anthropic's clients read.
+            "type": "model",
+            "display_name": name,
+            "created_at": datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        }
 
 
 def _readable(preset: str) -> bool:

@@ -56,7 +56,7 @@ class SearchRegistry:
             TPOError: there is no answer.
             ApiError: the time ran out before there was one.
         """
-        async with self._admission.admitted():
+        async with self._admission.admitted(info.client, info.weight):
             waited = time.monotonic() - info.began
             with self._watch(info, options) as watch:
                 return await self.service.answer(options, model, id, waited, both(watch, listen), info.spend)

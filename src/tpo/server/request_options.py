@@ -120,7 +120,33 @@ def request_options(
     )
 
 
-def check_sizes(messages: Any, bounds: Bounds) -> None:
+# The most of each list that a request may have, and of fields.
+MESSAGES = 4096
+TOOLS = 1024
+CALLS = 1024
+FIELDS = 128
+
+
+def check_counts(body: Mapping[str, Any]) -> None:
+    """Check how many messages, tools, tool calls and fields a request has.
+
+    Raises:
+        BadRequest: there are too many of one.
+    """
+    if len(body) > FIELDS:
+        raise refused("", f"has {len(body)} fields, and the limit is {FIELDS}")
+    for name, most in (("messages", MESSAGES), ("input", MESSAGES), ("tools", TOOLS)):
+        given = body.get(name)
+        if isinstance(given, list) and len(given) > most:
+            raise refused(name, f"has {len(given)} entries, and the limit is {most}")
+    messages = body.get("messages")
+    for position, message in enumerate(messages if isinstance(messages, list) else ()):
+        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+        if isinstance(calls, list) and len(calls) > CALLS:
+            raise refused(f"messages[{position}].tool_calls", f"has {len(calls)} entries, and the limit is {CALLS}")
+
+
+def check_lengths(messages: Any, bounds: Bounds) -> None:
     """Check the length of each message.
 
     Args:

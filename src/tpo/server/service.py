@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,12 +16,12 @@ from tpo.engine.events import Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
-from tpo.errors import ModelUnavailable, RewardUnavailable, TPOError
+from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.presets import Preset
 from tpo.models.resolve import served_models
 from tpo.prompts import Role
 from tpo.scheduling.fleet import Fleet, model_name
-from tpo.server.errors import ApiError
+from tpo.server.errors import UPSTREAM, ApiError, not_ready, stopping
 from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
 from tpo.server.protocols.refusal import refused
@@ -32,6 +33,7 @@ from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
 
 log = logging.getLogger("tpo.server")
+T = TypeVar("T")
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ class Service:
         self.models = Models([], setup.presets)
         self.opened = asyncio.Event()
         self.draining = False
-        self.cut = False
+        self.ending = asyncio.Event()
         self._stack = AsyncExitStack()
         self._once = asyncio.Lock()
         self._stoppers: set[Stopper] = set()
@@ -121,9 +123,33 @@ class Service:
 
     def cut_short(self) -> None:
         """End every search with its best answer so far."""
-        self.draining = self.cut = True
+        self.draining = True
+        self.ending.set()
         for stopper in list(self._stoppers):
             stopper.stop("interrupt")
+
+    @property
+    def cut(self) -> bool:
+        """Whether searches are being ended with their best answer so far."""
+        return self.ending.is_set()
+
+    async def until_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do some work that has no best answer so far, unless the server ends first.
+
+        Raises:
+            ApiError: the server is stopping.
+        """
+        working, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.ending.wait())
+        try:
+            waiting: set[asyncio.Future[Any]] = {working, ending}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise stopping()
+            return working.result()
+        finally:
+            working.cancel()
+            ending.cancel()
+            await asyncio.gather(working, ending, return_exceptions=True)
 
     def expect_ready(self) -> None:
         """Check that requests can be answered now.
@@ -132,8 +158,7 @@ class Service:
             ApiError: the server has not reached its models yet, or is stopping.
         """
         if self.draining or not self.opened.is_set():
-            why = "The server is being stopped." if self.draining else "The server has not reached its models yet."
-            raise ApiError(503, f"{why} Try again.", "server_error", code="not_ready", headers={"retry-after": "5"})
+            raise stopping() if self.draining else not_ready("The server has not reached its models yet.")
 
     async def fleets(self, model: str) -> dict[Role, Fleet]:
         """The model of each role, for one of the policy's models.
@@ -195,7 +220,7 @@ class Service:
         self.live.begin(id, journal.records)
         try:
             if self.cut:
-                raise ApiError(503, "The server is being stopped.", "server_error", headers={"retry-after": "5"})
+                raise stopping()
             result = await self._session.search(
                 plan,
                 spec,
@@ -210,9 +235,15 @@ class Service:
         except TPOError as error:
             if error.partial is not None and error.partial.answer:
                 return SearchResult(error.partial, best_of(error.partial, options.n), str(error))
+            if self.cut:
+                raise stopping() from error
             if stopper.reason == "deadline":
                 message = "The time ran out before the first word of an answer."
-                raise ApiError(504, message, "upstream_error", code="deadline_exceeded") from error
+                raise ApiError(504, message, UPSTREAM, code="deadline_exceeded") from error
+            if type(error) is ModelError:
+                where = fleets["policy"].servers[0].model.name
+                if where not in str(error):
+                    raise ApiError(502, f"{where}: {error}", UPSTREAM, code="upstream_failed") from error
             raise
         finally:
             self._stoppers.discard(stopper)
