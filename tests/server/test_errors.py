@@ -13,7 +13,7 @@ from tpo.server import stream as streams
 from tpo.server.endpoint import Answers
 from tpo.server.service import Service
 
-ENDPOINTS = {
+ENDPOINTS: dict[str, dict[str, Any]] = {
     "/chat/completions": {"messages": HI},
     "/responses": {"input": "Hi"},
     "/completions": {"prompt": "Hi"},

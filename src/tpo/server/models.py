@@ -75,7 +75,7 @@ class Models:
             known = ", ".join(self.names)
             raise _missing(f"There is no model {name[:200]!r}: here is {known}, and the same with :tpo or :best-of-5.")
         try:
-            return NamedModel(model, parse_preset(text))
+            return NamedModel(model, parse_preset(text, python=False))
         except InputError as error:
             raise _missing(f"The model {name[:200]!r} is not available: {str(error)[:300]}") from error
 
@@ -116,7 +116,7 @@ class Models:
 
 def _readable(preset: str) -> bool:
     try:
-        parse_preset(preset)
+        parse_preset(preset, python=False)
     except InputError:
         return False
     return True
