@@ -12,7 +12,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-import sympy
+import sympy  # type: ignore[import-untyped]
 from math_verify import LatexExtractionConfig, parse, verify
 
 logging.disable(logging.CRITICAL)  # it logs every text that it cannot read
