@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TPOError,
     )
     from tpo.rewards.protocol import Reward, Score
+    from tpo.session.session import Session
 
 __all__ = [
     "Budget",
@@ -43,6 +44,7 @@ __all__ = [
     "Reward",
     "RewardError",
     "Score",
+    "Session",
     "Step",
     "Stopper",
     "TPOError",
@@ -63,6 +65,7 @@ _MODULES = {
         *("PromptError", "RewardError", "TPOError"),
     ),
     "tpo.rewards.protocol": ("Reward", "Score"),
+    "tpo.session.session": ("Session",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

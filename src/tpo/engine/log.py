@@ -124,6 +124,8 @@ class Log:
     def _fsync(self) -> None:
         try:
             os.fsync(self._file.fileno())
+        except ValueError:  # `close` came first, and has synced everything
+            return
         except OSError as error:
             if error.errno in NOTHING_TO_SYNC:
                 return

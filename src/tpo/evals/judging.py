@@ -18,12 +18,12 @@ from tpo.errors import InputError, JournalError
 from tpo.messages import Conversation
 from tpo.models.protocol import Usage
 from tpo.models.resolve import EMBEDDED, GGUF
-from tpo.opening import Note
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import Said, asked
 from tpo.rewards.judges.wire import Token
 from tpo.rewards.spending import accounted
 from tpo.runs.store import mend_lines
+from tpo.session.backends import Note
 
 
 class Judgement(msgspec.Struct, frozen=True):
