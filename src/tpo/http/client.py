@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from tpo.errors import InputError
+from tpo.errors import InputError, ModelError
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, refused, unsent
 
@@ -67,20 +68,14 @@ class Client:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
+        self._forget: Callable[[], object] = lambda: None
 
     async def aclose(self) -> None:
         """Close the connections; another request opens new ones."""
         session, self._session = self._session, None
-        if session is None:
-            return
-        if self._loop is asyncio.get_running_loop():
+        if session is not None and self._loop is asyncio.get_running_loop():
             await session.close()
-        else:
-            session.detach()
-
-    def __del__(self) -> None:
-        if self._session is not None:
-            self._session.detach()  # the sockets close by themselves; what the library would print helps no user
+        self._forget()
 
     async def get(self, address: str, shown: str | None = None) -> Response:
         """The response to a GET, whatever its status.
@@ -108,9 +103,11 @@ class Client:
         body = self.endpoint.secrets.out_of_body(await response.read())
         return Response(response.status, response.headers, body)
 
-    def refused(self, response: Response, shown: str) -> Exception:
+    def refused(self, response: Response, shown: str) -> ModelError:
         """The error for a response whose status is not 200."""
-        return refused(response.status, response.headers, response.body, shown, self.endpoint.key_variable)
+        error = refused(response.status, response.headers, response.body, shown, self.endpoint.key_variable)
+        error.args = (self.endpoint.redact(str(error)),)
+        return error
 
     @asynccontextmanager
     async def opened(
@@ -146,19 +143,20 @@ class Client:
     def _opened(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop or self._session.closed:
-            if self._session is not None:
-                self._session.detach()
+            self._forget()
             self._loop = loop
             proxy = self.endpoint.proxy
             self._proxy = proxy.shown if proxy else None
             self._session = connections(self.endpoint)
+            # Where nobody closes the client, the sockets close with it, and the library's complaint helps no user.
+            self._forget = weakref.finalize(self, self._session.detach)
         return self._session
 
 
 class _Connector(aiohttp.TCPConnector):
     """Connections that close in silence with an object that its owner never closed."""
 
-    def __del__(self) -> None:
+    def __del__(self, _warnings: object = None) -> None:
         pass
 
 

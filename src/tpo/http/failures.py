@@ -97,7 +97,7 @@ def _explanation(error: Exception, url: str, proxy: str | None, redact: Callable
         return ModelError(f"{url} cannot be used: {said}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return ModelError(
-            f"No safe connection to {url}{through} ({said}). SSL_CERT_FILE may name the file with the right certificates."
+            f"No safe connection to {url}{through} ({said}). SSL_CERT_FILE can name a file with the right ones."
         )
     if isinstance(error, aiohttp.ClientHttpProxyError):
         if error.status < 500:
@@ -142,7 +142,8 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str, key_
     if status in (401, 403):
         return ModelError(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.")
     wait = retry_after(headers)
-    return _failure(status, said, f"{url} answered {status}", f"{url} refused the request ({status})", _parsed(text), wait)
+    failed, refusal = f"{url} answered {status}", f"{url} refused the request ({status})"
+    return _failure(status, said, failed, refusal, _parsed(text), wait)
 
 
 def reported(value: Mapping[str, Any], url: str) -> ModelError | None:
@@ -168,9 +169,7 @@ def reported(value: Mapping[str, Any], url: str) -> ModelError | None:
     return _failure(status, said, words, words, value, None)
 
 
-def _failure(
-    status: int, said: str, failed: str, refusal: str, value: Any, retry_after: float | None
-) -> ModelError:
+def _failure(status: int, said: str, failed: str, refusal: str, value: Any, retry_after: float | None) -> ModelError:
     if status in RETRIED_STATUS or status >= 500:
         overloaded, unreachable = status in OVERLOADED_STATUS, status in GATEWAY_STATUS
         return ModelUnavailable(f"{failed}: {said}", retry_after, overloaded=overloaded, unreachable=unreachable)

@@ -50,7 +50,7 @@ def proxy_for(scheme: str, host: str) -> Proxy | None:
         raise InputError(f"{where} is {shown!r}, which has no scheme: write http://{shown}.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(
-            f"{where} is {shown!r}, and only http and https proxies can be used: correct it, or name {host} in NO_PROXY."
+            f"{where} is {shown!r}, and tpo uses http and https proxies only: correct it, or name {host} in NO_PROXY."
         )
     netloc = parts.netloc.rpartition("@")[2]
     return Proxy(url, urlunsplit((parts.scheme, netloc, "", "", "")), parts.password or "")

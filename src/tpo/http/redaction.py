@@ -19,7 +19,9 @@ _PLACEHOLDERS = frozenset(
 ) | {"not-needed", "not-used", "no-key", "no-key-required", "sk-no-key-required", "placeholder", "password", "secret"}
 _SHORTEST = 6
 
-_PASSWORD = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^\s/?#@:]*):(?P<password>[^\s/?#]*)@", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^\s/?#@:]*):(?P<password>[^\s/?#]*)@", re.IGNORECASE
+)
 _TOKEN = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^\s/?#@:]{12,})@", re.IGNORECASE)
 _PARAMETER = re.compile(
     r"(?P<name>[?&](?:api[-_]?key|key|token|access[-_]?token|auth|secret|password|sig|signature)=)[^\s&#,]+",

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tpo.http.client import connections
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
 from tpo.models.openai import OpenAIModel
@@ -82,7 +83,7 @@ class Passing:
     async def _pass(self, endpoint: Endpoint, path: str, body: bytes, send: Send, spend: Callable[[int], None]) -> None:
         session = self._sessions.get(id(endpoint))
         if session is None:
-            session = self._sessions[id(endpoint)] = endpoint.session()
+            session = self._sessions[id(endpoint)] = connections(endpoint)
         url = f"{endpoint.shown}/{path}"
         begun = False
         with explained(url):
