@@ -127,7 +127,8 @@ def serving(upstream: str, folder: Path, options: argparse.Namespace) -> Iterato
     command = [sys.executable, "-m", "tpo", "serve", "--policy", upstream, "--port", "0"]
     command += ["--reward", "python:reward:length", "--no-check", "--no-ui", "--queue", str(options.clients)]
     command += ["--requests", str(options.clients), "--width", str(options.width), "--depth", str(options.depth)]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "NO_COLOR": "1"}
+    paths = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths, "NO_COLOR": "1"}
     log = folder / "log"
     with log.open("wb") as out, subprocess.Popen(command, stderr=out, env=environment) as process:
         try:

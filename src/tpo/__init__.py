@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from tpo.rewards.protocol import Reward, Score
     from tpo.session.session import Session
+    from tpo.session.sync import SyncSession
 
 __all__ = [
     "Budget",
@@ -47,6 +48,7 @@ __all__ = [
     "Session",
     "Step",
     "Stopper",
+    "SyncSession",
     "TPOError",
     "align",
     "align_sync",
@@ -66,6 +68,7 @@ _MODULES = {
     ),
     "tpo.rewards.protocol": ("Reward", "Score"),
     "tpo.session.session": ("Session",),
+    "tpo.session.sync": ("SyncSession",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

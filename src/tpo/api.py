@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 from tpo.config import NamedReward
 from tpo.engine.events import Listener
@@ -22,8 +20,7 @@ from tpo.runs.summary import parse_prices
 from tpo.session.backends import pace_for_one
 from tpo.session.session import Session
 from tpo.session.spec import Options, specified
-
-T = TypeVar("T")
+from tpo.session.sync import run_sync
 
 
 def _quiet(_: Any) -> None:
@@ -223,17 +220,6 @@ def align_sync(query: str | Sequence[Mapping[str, Any]], **options: Any) -> Resu
         as `align`.
     """
     return run_sync(align(query, **options))
-
-
-def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run something to its end from code that is not async, be a loop running in this thread or not."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    # A notebook's loop is busy running this very call: the work gets a loop and a thread of its own.
-    with ThreadPoolExecutor(1, thread_name_prefix="tpo") as pool:
-        return pool.submit(asyncio.run, work).result()
 
 
 def replay(trace: str | Path, on_note: Callable[[str], None] = _quiet) -> Result:

@@ -22,7 +22,7 @@ from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import Said, asked
 from tpo.rewards.judges.tokens import Token
 from tpo.rewards.spending import accounted
-from tpo.runs.store import mend_lines
+from tpo.runs.store import cut_torn_end
 from tpo.session.backends import Note
 
 
@@ -72,7 +72,7 @@ class Judging:
         self.usage = Usage()
         self.paid = 0
         self._client = client
-        mend_lines(path)
+        cut_torn_end(path)
         self._known = _read(path)
         self._log = Log(path, "file of judgements")
         self._used: set[str] = set()

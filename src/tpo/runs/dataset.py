@@ -22,7 +22,7 @@ from tpo.runs.parquet import write_parquet
 from tpo.runs.reading import open_data
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner, keys_of
-from tpo.runs.store import RunJournal, mend_lines, read_lines
+from tpo.runs.store import RunJournal, cut_torn_end, read_lines
 from tpo.runs.summary import Price, Summary, summarize
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
@@ -221,7 +221,7 @@ class _Run:
         """The keys of the queries that have their answers."""
         keys = {key_of(row) for row in self._source.rows() if isinstance(row, Row)}
         path = self._directory.answers
-        mend_lines(path)
+        cut_torn_end(path)
         done: set[str] = set()
         lines = 0
         gone: list[str] = []
@@ -245,7 +245,7 @@ class _Run:
 
     def _past(self, done: set[str]) -> dict[str, list[Record]]:
         """What the journal holds of queries that are not done."""
-        torn = mend_lines(self._directory.journal)
+        torn = cut_torn_end(self._directory.journal)
         if torn:
             self._watcher.note(f"The last line of {self._directory.journal} was torn ({torn} bytes) and is cut off.")
         past: dict[str, list[Record]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -195,7 +195,7 @@ class Session:
         finally:
             journal.close()
 
-    async def stream(self, query: str | Sequence[Mapping[str, Any]], **options: Any) -> AsyncIterator[Event | Result]:
+    async def stream(self, query: str | Sequence[Mapping[str, Any]], **options: Any) -> AsyncGenerator[Event | Result]:
         """Answer one query and yield what happens: each event, and the `Result` at the end.
 
         A consumer that leaves early cancels the search. `async with contextlib.aclosing(session.stream(query))` does
