@@ -193,5 +193,5 @@ class OpenAIModel:
         got = await self._client.whole(response)
         error = self._client.refused(got, url)
         if got.status == 404 and self._served:
-            error.args = (f"{error} It lists {', '.join(self._served)}; {self.model!r} was requested.",)
+            error.args = (f"{error} (it lists {', '.join(self._served)}; {self.model!r} was requested)",)
         return error
