@@ -54,6 +54,7 @@ async def align(
     budget_tokens: int | None = None,
     budget_seconds: float | None = None,
     extra: Mapping[str, Any] | None = None,
+    omit: Sequence[str] = (),
     trace: str | Path | None = None,
     stopper: Stopper | None = None,
     on_event: Listener = _quiet,
@@ -88,6 +89,8 @@ async def align(
         budget_tokens: prompt and completion tokens of all roles together, after which the best answer so far counts.
         budget_seconds: likewise in wall-clock time.
         extra: further fields of the chat-completions requests for answers: tools, stop, response_format and so on.
+        omit: fields that requests go without because a server refuses them, such as `("top_p", "seed")`. A server that
+            names such a field in its refusal needs no option.
         trace: a JSON Lines file to write everything to, as it happens. A trace of the same run that was broken off is
             continued, a trace of another run or of a whole one is replaced, and a file that is no trace is refused.
         stopper: ends the run from outside, with the best answer so far.
@@ -130,6 +133,7 @@ async def align(
         "budget_tokens": budget_tokens,
         "budget_seconds": budget_seconds,
         "extra": extra or {},
+        "omit": omit,
     }
     conversation(query)  # a query that cannot be used is refused before anything is opened
     async with Session(pace=pace_for_one, on_note=on_note, **options) as session:

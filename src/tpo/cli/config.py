@@ -9,6 +9,7 @@ import typer
 
 from tpo.cli.console import print_answer, print_json, reporting
 from tpo.config import Config
+from tpo.http.redaction import without_passwords
 
 SECRETS = ("TPO_API_KEY", "TPO_POLICY_API_KEY", "TPO_CRITIC_API_KEY", "TPO_EDITOR_API_KEY", "TPO_REWARD_API_KEY")
 
@@ -31,9 +32,9 @@ def config(
             value, source = loaded.options[option], str(loaded.path)
         if variable in os.environ:
             value, source = os.environ[variable], variable
-        values[option.replace("_", "-")] = {"value": value, "from": source}
+        values[option.replace("_", "-")] = {"value": without_passwords(value), "from": source}
     keys = {name: "(set, not shown)" for name in SECRETS if os.environ.get(name)}
-    rewards = {name: vars_of(reward) for name, reward in loaded.rewards.items()}
+    rewards = {name: without_passwords(vars_of(reward)) for name, reward in loaded.rewards.items()}
     if as_json:
         print_json({"options": values, "rewards": rewards, "keys": keys})
         return

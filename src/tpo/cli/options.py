@@ -88,6 +88,14 @@ class SearchFlags:
             rich_help_panel=LIMITS,
         ),
     ] = None
+    omit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="A field that requests go without (repeatable), such as top_p or seed, for servers that refuse it.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None
     budget_tokens: Annotated[
         int | None,
         typer.Option(help="Tokens of all roles, after which the best so far counts.", rich_help_panel=LIMITS),
@@ -136,6 +144,7 @@ def search_options(flags: Mapping[str, Any], configured: Config, say: Callable[[
     """
     options: dict[str, Any] = {**flags, "extra": _object(flags.get("extra"))}
     options["require"] = options.get("require") or ()
+    options["omit"] = options.get("omit") or ()
     options["rewards"] = configured.rewards
     if options["method"] != "sample" and options["reward"] == "surface":
         say(

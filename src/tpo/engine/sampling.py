@@ -161,7 +161,7 @@ class Sampling:
 def landed(place: Place, step: int, choice: Choice, error: str | None = None) -> Sampled:
     """The record of an answer as its prompt reads it."""
     text = place.prompt.read(choice.text)
-    if not text.strip():
+    if not text.strip() or choice.failure:
         text = ""
     calls = (choice.message or {}).get("tool_calls")
     if calls:  # critic and reward see what they judge

@@ -14,6 +14,7 @@ from tpo.engine.records import Plan, Settings
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Method, find_method
+from tpo.models.dialect import omitted
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED
 from tpo.prompts import PromptSet, Role, prompt_set
@@ -31,10 +32,12 @@ class RoleSpec(msgspec.Struct, frozen=True):
     Attributes:
         where: `embedded`, `gguf:PATH`, a URL or several with commas between them, or a `Model`; None for the policy's.
         model: the model's name there; None where one model is served.
+        omit: fields that requests go without, because the server refuses them.
     """
 
     where: Any = None
     model: str | None = None
+    omit: tuple[str, ...] = ()
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -96,6 +99,7 @@ class Options(TypedDict, total=False):
     budget_tokens: int | None
     budget_seconds: float | None
     extra: Mapping[str, Any]
+    omit: Sequence[str]
 
 
 def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
@@ -110,6 +114,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         PromptError: a template is broken.
     """
     method = find_method(options.get("method", "tpo"))
+    omit = tuple(sorted(omitted(options.get("omit") or ())))
     width, depth = method.dials(options.get("width", 5), options.get("depth", 2))
     max_tokens, critic_max_tokens = options.get("max_tokens", 1024), options.get("critic_max_tokens")
     settings = Settings(
@@ -129,9 +134,9 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         Budget(options.get("budget_tokens"), options.get("budget_seconds")),
         prompts or prompt_set(options.get("prompts")),
         {
-            "policy": RoleSpec(options.get("policy", EMBEDDED), options.get("policy_model")),
-            "critic": RoleSpec(options.get("critic"), options.get("critic_model")),
-            "editor": RoleSpec(options.get("editor"), options.get("editor_model")),
+            "policy": RoleSpec(options.get("policy", EMBEDDED), options.get("policy_model"), omit),
+            "critic": RoleSpec(options.get("critic"), options.get("critic_model"), omit),
+            "editor": RoleSpec(options.get("editor"), options.get("editor_model"), omit),
         },
         options.get("reward"),
         options.get("require", ()),
