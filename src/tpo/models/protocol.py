@@ -9,6 +9,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.models.profiles import Profile
+from tpo.options import default
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -31,9 +32,9 @@ class Request(msgspec.Struct, frozen=True):
 
     messages: Conversation
     n: int = 1
-    temperature: float | None = 0.7
-    top_p: float | None = 0.95
-    max_tokens: int | None = 1024
+    temperature: float | None = default("temperature")
+    top_p: float | None = default("top_p")
+    max_tokens: int | None = default("max_tokens")
     seed: int | None = None
     urgency: int = 0
     stream: bool = True
