@@ -60,7 +60,7 @@ def test_fields_of_requests_have_the_bounds_of_the_table() -> None:
     known = {name: entry for name, entry in table(SearchOptions).items() if entry.option.in_requests}
     fields: dict[str, Any] = {}
     for request in (ChatRequest, Alignment):
-        for field in msgspec.inspect.type_info(request).fields:  # type: ignore[union-attr]
+        for field in msgspec.inspect.type_info(request).fields:  # type: ignore[attr-defined]
             fields.setdefault(field.name, field.type)
     assert known.keys() <= fields.keys()
     for name, entry in known.items():
