@@ -28,7 +28,8 @@ from tpo.options import (
     table,
 )
 from tpo.runs.dataset import DatasetOptions
-from tpo.server.wire.chat import Alignment, ChatRequest
+from tpo.server.protocols.chat import ChatRequest
+from tpo.server.protocols.request import Alignment
 from tpo.session.spec import Options
 
 KINDS: list[type[msgspec.Struct]] = [

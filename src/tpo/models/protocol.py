@@ -93,12 +93,14 @@ class Receiver(NamedTuple):
         on_choice: called once for each choice, as soon as it is complete.
         on_text: called with a choice's index and the new text (none while the model is reasoning).
         on_start: called when the call really begins, after it has waited for others.
+        on_thought: called with a choice's index and the reasoning that it grew by.
     """
 
     usage: Usage
     on_choice: Callable[[Choice], None]
     on_text: Callable[[int, str], None] = lambda index, text: None
     on_start: Callable[[], None] = lambda: None
+    on_thought: Callable[[int, str], None] = lambda index, text: None
 
 
 class Model(Protocol):

@@ -200,6 +200,8 @@ class Reply:
             growing.tokens += 1
             self._usage.completion_tokens += 1
             self._receiver.on_text(index, text)
+            if piece.reasoning:
+                self._receiver.on_thought(index, piece.reasoning)
         growing.logprobs.extend(piece.logprobs)
         if piece.finish_reason is not None and growing.finish_reason is None:
             growing.finish_reason = piece.finish_reason

@@ -6,12 +6,11 @@ import difflib
 import json
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
-
-import regex
+from typing import NamedTuple, NoReturn
 
 from tpo.rewards import text
-from tpo.rewards.languages import NAMES, RELATIVES, likelihoods
+from tpo.rewards.languages import NAMES, other_language
+from tpo.rewards.pattern import SEARCH_SECONDS, compiled, matches
 
 # What is wrong with an answer, in words that follow "the answer"; None when nothing is.
 Check = Callable[[str], str | None]
@@ -132,11 +131,6 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not allowed in JSON")  # Python reads NaN and Infinity; nobody else does
 
 
-# Another language must be this much likelier before an answer counts as written in it. Short answers
-# ("Yes.") look like dozens of languages at once, so they pass.
-_CLEARLY = 4.0
-
-
 def _language(value: str) -> tuple[str, Check]:
     code = value.lower()
     if code not in NAMES:
@@ -144,37 +138,22 @@ def _language(value: str) -> tuple[str, Check]:
         near = difflib.get_close_matches(code, codes, n=1)
         hint = f": for {NAMES[codes[near[0]]]} write {codes[near[0]]}" if near else " such as en, de or zh"
         raise ValueError(f"{value!r} is no known ISO 639-1 code{hint}")
-    accepted = {code, *RELATIVES.get(code, ())}
 
     def check(answer: str) -> str | None:
-        likely = likelihoods("\n".join(text.outside_code(answer)))
-        if not likely:
-            return None
-        best = max(likely, key=lambda language: likely[language])
-        if best in accepted or likely[best] < _CLEARLY * sum(likely.get(one, 0.0) for one in accepted):
-            return None
-        return f"seems to be in {NAMES.get(best, 'another language')}"
+        other = other_language("\n".join(text.outside_code(answer)), code)
+        return f"seems to be in {other}" if other else None
 
     return f"written in {NAMES[code]}", check
 
 
-# A pattern such as (a+)+$ can search for years. It is stopped, and the answer counts as not matching.
-_SEARCH_SECONDS = 0.5
-
-
 def _regex(value: str) -> tuple[str, Check]:
-    try:
-        pattern: Any = regex.compile(value)
-    except (regex.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    pattern = compiled(value)
 
     def check(answer: str) -> str | None:
         try:
-            # `concurrent` lets other threads run meanwhile.
-            found = pattern.search(answer, timeout=_SEARCH_SECONDS, concurrent=True)
+            return None if matches(pattern, answer) else "has no match for it"
         except TimeoutError:
-            return f"could not be searched within {_SEARCH_SECONDS} s: the pattern is too costly"
-        return None if found else "has no match for it"
+            return f"could not be searched within {SEARCH_SECONDS} s: the pattern is too costly"
 
     return f"a match for the regular expression /{value}/", check
 

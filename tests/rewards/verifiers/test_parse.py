@@ -89,8 +89,8 @@ def test_code_must_be_allowed(write: Writer) -> None:
         ("exact", "one of answer, file is needed, and none is given"),
         ("exact?answer=", "none is given"),
         ("exact?answer=1&file=a", "answer and file are given"),
-        ("exact?anser=1", "did you mean answer?"),
-        ("exact?answer=1&answer=2", "answer stands there twice"),
+        ("exact?anser=1", "Did you mean answer?"),
+        ("exact?answer=1&answer=2", "option answer is given twice"),
         ("exact?answer=1&reveal=maybe", "reveal is 'maybe'; it is true or false"),
         ("exact?answer=1&take=last", "auto, last-line"),
         ("math?answer=1&seconds=-1", "seconds is '-1'; a number above zero"),
@@ -144,7 +144,7 @@ def test_names_tell_references_and_options_apart_and_do_not_tell_the_answer() ->
     names = [reward.name for reward in rewards]
     assert len(set(names)) == 4
     assert names[0] == Exact("Paris").name
-    assert names[0].startswith("verifier:exact@1(take=auto, references=")
+    assert names[0].startswith("verifier:exact@2(take=auto, references=")
     assert not any("Paris" in name for name in names)
 
 
