@@ -22,8 +22,8 @@ from tpo.engine.result import Result
 from tpo.errors import InputError, TPOError
 from tpo.messages import conversation, question
 from tpo.methods import METHODS, find_method
-from tpo.view.answering import NotHere, said
-from tpo.view.telling import told
+from tpo.view.endpoint import NotFound, json_response
+from tpo.view.story import search_json
 
 # Seconds between two messages.
 BEAT = 0.1
@@ -106,15 +106,15 @@ def play_routes() -> list[Route]:
 async def _play(request: Request) -> Response:
     play: Play | None = request.app.state.play
     if play is None:
-        raise NotHere("There is no playground here.")
+        raise NotFound("There is no playground here.")
     # A form of another page can send plain text unasked, and JSON only after asking.
     if request.headers.get("content-type", "").partition(";")[0].strip() != MEDIA_TYPE:
-        return said({"error": f"Send the question as {MEDIA_TYPE}."}, 415)
+        return json_response({"error": f"Send the question as {MEDIA_TYPE}."}, 415)
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > LONGEST:
-            return said({"error": f"The question is longer than {LONGEST} bytes."}, 413)
+            return json_response({"error": f"The question is longer than {LONGEST} bytes."}, 413)
     try:
         options = msgspec.json.decode(body, type=PlayOptions)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -156,7 +156,7 @@ async def _messages(request: Request, play: Play, options: PlayOptions) -> Async
             yield _message("events", waiting)
         try:
             result = working.result()
-            yield _message("story", told(question(conversation(options.question)), result.trace, result, None))
+            yield _message("story", search_json(question(conversation(options.question)), result.trace, result, None))
         except TPOError as error:
             yield _message("error", {"error": str(error)})
         except Exception as error:  # the reader learns what kind; the log of the process has the rest

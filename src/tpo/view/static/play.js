@@ -2,8 +2,9 @@
 
 import { ask, events } from "./api.js";
 import { dots } from "./dots.js";
-import { fresh, h, prose } from "./dom.js";
+import { fresh, h } from "./dom.js";
 import { number, oneLine, plural } from "./format.js";
+import { plain } from "./reading.js";
 import { storyView } from "./story.js";
 
 export async function playRoom(settings, room) {
@@ -143,7 +144,7 @@ class Watching {
     if (story.steps.length) this.chart.replaceChildren(dots(story, { height: 300 }));
     if (this.critic) {
       this.words.hidden = false;
-      this.words.replaceChildren(h("header", {}, h("strong", {}, this.critic.name.includes("loss") ? "Critique" : "Advice")), this.critic.text ? prose(this.critic.text) : h("p", { class: "muted" }, "is being written…"));
+      this.words.replaceChildren(h("header", {}, h("strong", {}, this.critic.name.includes("loss") ? "Critique" : "Advice")), this.critic.text ? plain(this.critic.text) : h("p", { class: "muted" }, "is being written…"));
     }
     // Until the first answer of a step is on its way, those of the step before are still what there is to look at.
     const last = this.growing.size ? this.steps.at(-1) : story.steps.at(-1);
@@ -155,7 +156,7 @@ class Watching {
   finish(story) {
     this.ended = true;
     this.say(`Done: the answer is ${story.answer}, reward ${number(story.steps.flatMap((step) => step.candidates).find((one) => one.id === story.answer)?.reward)}`);
-    this.stage.replaceChildren(storyView(story, [], { headed: false }));
+    this.stage.replaceChildren(storyView(story, { headed: false }));
   }
 
   fail(message) {

@@ -29,7 +29,7 @@ export async function runsRoom(settings, room) {
     await refresh();
     room.every(EVERY / 5, refresh);
   }
-  if (sources.traces.length) parts.push(h("h2", {}, "Traces"), tracesList(sources.traces));
+  if (sources.traces.length) parts.push(h("h2", {}, "Traces"), tracesTable(sources.traces));
   if (!sources.runs.length && !sources.traces.length && !about.live) {
     parts.push(nothing(about.play));
   }
@@ -57,7 +57,7 @@ function runsTable(runs, pick) {
       h("td", {}, runs.length > 1 ? h("input", { type: "checkbox", "aria-label": `Compare ${run.name}`, on: { change: pick(run.name) } }) : null),
       h("th", { scope: "row" }, h("a", { href: to("run", { run: run.name }) }, run.name), h("div", { class: "muted" }, run.data)),
       h("td", {}, dials(run)),
-      h("td", {}, run.policy, h("div", { class: "muted" }, run.reward ?? "no reward")),
+      h("td", {}, run.policy, h("div", { class: "muted", title: run.reward }, run.reward_label ?? "no reward")),
       h("td", { class: "n" }, `${count(run.done)} / ${run.total === null ? "?" : count(run.total)}`, run.failed ? h("div", { class: "trouble" }, `${count(run.failed)} failed`) : null),
       h("td", { class: "n" }, both ? `${number(run.first_reward)} → ${number(run.answer_reward)}` : number(run.answer_reward)),
       h("td", { class: "n good" }, both ? signed(run.answer_reward - run.first_reward) : ""),
@@ -85,14 +85,23 @@ function liveTable(requests) {
   return grid("Live requests", ["question", "method", "at", "answers", "best reward", "state, begun"], rows, [3, 4]);
 }
 
-function tracesList(traces) {
-  return h("ul", { class: "plain" }, traces.map((name) => h("li", {}, h("a", { href: to("trace", { trace: name }), class: "mono" }, name))));
+function tracesTable(traces) {
+  const rows = traces.map((trace) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, h("a", { href: to("trace", { trace: trace.name }), dir: "auto" }, trace.question ?? trace.name), h("div", { class: "muted mono" }, trace.name)),
+      h("td", {}, dials(trace.method ? trace : null)),
+      h("td", {}, moment(trace.at)),
+    ),
+  );
+  return grid("Traces", ["question, file", "method", "begun"], rows, []);
 }
 
 function grid(caption, head, rows, right) {
   return h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": caption },
     h(
       "table",
       { class: "list" },

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { count } from "./format.js";
 
-// `columns`: [{ name, sort, cell, look }]; `settings` has the sort and order in force; `change` is told new ones.
+// `columns`: [{ name, sort, cell, look }]; `settings` has the sort and order in force; `change` is called with new ones.
 export function table(caption, columns, rows, settings, change) {
   const heads = columns.map((column) => {
     if (!column.name) return h("td", {});
@@ -14,13 +14,13 @@ export function table(caption, columns, rows, settings, change) {
     return h(
       "th",
       { scope: "col", class: column.look, "aria-sort": active ? (settings.order === "down" ? "descending" : "ascending") : null },
-      h("button", { type: "button", class: "sort", on: { click: () => change({ sort: column.sort, order, page: null }) } }, column.name, arrow),
+      h("button", { type: "button", class: "sort", "data-key": `sort ${column.sort}`, on: { click: () => change({ sort: column.sort, order, page: null }) } }, column.name, arrow),
     );
   });
   const body = rows.map((row) => h("tr", {}, columns.map((column) => h("td", { class: column.look }, column.cell(row)))));
   return h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": caption },
     h(
       "table",
       { class: "list" },
@@ -34,7 +34,8 @@ export function table(caption, columns, rows, settings, change) {
 export function pages({ page, size, matched }, change) {
   const last = Math.max(1, Math.ceil(matched / size));
   const turn = (label, target, off) =>
-    h("button", { type: "button", disabled: off, on: { click: () => change({ page: target }) } }, label);
+    // Not disabled, which would lose the focus to nowhere.
+    h("button", { type: "button", "aria-disabled": off ? "true" : null, on: { click: () => off || change({ page: target }) } }, label);
   return h(
     "nav",
     { class: "pages", "aria-label": "Pages" },
@@ -46,7 +47,7 @@ export function pages({ page, size, matched }, change) {
   );
 }
 
-// A field that waits until one has stopped typing.
+// A field whose change is reported when no key was pressed for a moment.
 export function search(value, change, label = "Search") {
   let waiting = 0;
   const field = h("input", {
@@ -54,7 +55,8 @@ export function search(value, change, label = "Search") {
     value,
     placeholder: "id, question or answer",
     "aria-label": label,
-    "data-search": true,
+    "data-hotkey": "/",
+    "data-key": label,
     on: {
       input: () => {
         clearTimeout(waiting);

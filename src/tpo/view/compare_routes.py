@@ -15,11 +15,11 @@ from starlette.routing import Route
 
 from tpo.runs.directory import differences
 from tpo.runs.summary import Sample
-from tpo.view.answering import one_of, said, text, whole
+from tpo.view.charts import histogram
 from tpo.view.columns import Floats
-from tpo.view.figures import histogram
-from tpo.view.index import RunIndex, ordered
-from tpo.view.runs import SIZES, finite, line_of, run_of
+from tpo.view.endpoint import json_response, one_of, text, whole
+from tpo.view.run_index import RunIndex, ordered
+from tpo.view.run_routes import SIZES, finite, line_of, run_of
 
 
 def comparison_routes() -> list[Route]:
@@ -54,7 +54,7 @@ def _compare(request: Request) -> Response:
     numbers = ordered(left._replace(row=left.row[here]), np.flatnonzero(shown), lambda _: by, down=down)
     rows = numbers[(page - 1) * size : page * size]
     pairs = zip(one.answers(left.at[here[rows]].tolist()), other.answers(right.at[there[rows]].tolist()), strict=True)
-    return said(
+    return json_response(
         {
             "runs": [text(request, "run"), text(request, "with")],
             "alike": alike,
@@ -123,7 +123,7 @@ def _pair(request: Request) -> Response:
         if answer is not None
         for question in index.questions([answer])
     ]
-    return said(
+    return json_response(
         {
             "id": id,
             "question": next(filter(None, questions), None),
