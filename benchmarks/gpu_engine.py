@@ -22,7 +22,7 @@ import itertools
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 CHARACTERS = 4  # in a token
@@ -167,6 +167,11 @@ class Engine:
     def room(self) -> int:
         """How many more sequences may come."""
         return self.settings.slots + self.settings.queue - self.live - self.queued
+
+    def slow_down(self, factor: float) -> None:
+        """From now on all times are so many times as long."""
+        self.settings = replace(self.settings, pace=self.settings.pace * factor)
+        self._count(0)
 
     def submit(self, sequence: Sequence, now: float) -> None:
         """Start a sequence, or let it wait."""

@@ -8,8 +8,8 @@ decided by prompt and seed; a request without a seed gets another answer each ti
 
 Besides OpenAI's there are `GET /stats` (what it did since the last reset: `Stats` and `gpu_engine.Measured`, with
 `mean_live` sequences while there were any, `elapsed_seconds`, and the process's own `cpu_seconds`), `POST /reset`
-(zeroes them, and empties the prefix cache), and with --keep `GET /asked` (the bodies of all requests that were taken,
-to replay them).
+(zeroes them, and empties the prefix cache), `POST /blip` (`Blip`: a status, or slower answers, for some seconds), and
+with --keep `GET /asked` (the bodies of all requests that were taken, to replay them).
 """
 
 from __future__ import annotations
@@ -44,6 +44,20 @@ class Message(msgspec.Struct):
 
     role: str
     content: str
+
+
+class Blip(msgspec.Struct):
+    """Trouble that begins now.
+
+    Attributes:
+        seconds: how long it lasts.
+        status: what completions are answered; None for slower answers.
+        slower: each step takes so many times as long.
+    """
+
+    seconds: float
+    status: int | None = None
+    slower: float = 1.0
 
 
 class StreamOptions(msgspec.Struct):
@@ -95,6 +109,7 @@ class Stage:
         self.loop = asyncio.get_running_loop()
         self.engine = gpu_engine.Engine(self.settings, self.loop.time())
         self._timer: asyncio.TimerHandle | None = None
+        self.status: int | None = None
         self._echo = re.compile(options.echo) if options.echo else None
         self.reset()
 
@@ -124,6 +139,22 @@ class Stage:
             "elapsed_seconds": now - self._since[0],
             "cpu_seconds": time.process_time() - self._since[1],
         }
+
+    def blip(self, body: bytes) -> None:
+        """Begin trouble."""
+        blip = msgspec.json.decode(body, type=Blip)
+        self.status = blip.status
+        self._slow_down(blip.slower)
+        self.loop.call_later(blip.seconds, self._end_blip, blip.slower)
+
+    def _end_blip(self, slower: float) -> None:
+        self.status = None
+        self._slow_down(1 / slower)
+
+    def _slow_down(self, factor: float) -> None:
+        self.engine.advance(self.loop.time())
+        self.engine.slow_down(factor)
+        self.rearm()
 
     def failure(self) -> str | None:
         """How this request fails: decided by its number alone."""
@@ -315,6 +346,10 @@ class Connection(asyncio.Protocol):
             self.cut()  # pipelining, which no client of such servers does
         elif (method, path) == (b"POST", b"/v1/chat/completions"):
             self._complete(body)
+        elif (method, path) == (b"POST", b"/blip"):
+            self.stage.blip(body)
+            self.answer(200, b"{}")
+            self.done()
         else:
             self._page(method, path)
 
@@ -344,6 +379,12 @@ class Connection(asyncio.Protocol):
             return self._error(404, f"The model `{chat.model}` does not exist.", "NotFoundError")
         if chat.n < 1:
             return self._error(400, "n must be at least 1.", "BadRequestError")
+        if stage.status == 429:
+            stage.stats.refused += 1
+            return self._error(429, "Too many requests, by plan.", "RateLimitError")
+        if stage.status is not None:
+            stage.stats.errors += 1
+            return self._error(stage.status, "Failed by plan.", "InternalServerError")
         stage.engine.advance(stage.loop.time())
         if stage.engine.room() < chat.n:
             stage.stats.refused += 1

@@ -1,12 +1,14 @@
 """Whether `tpo run` keeps a server full: against a plain load generator that sends the same calls to the same server.
 
     python benchmarks/scheduler.py [--queries 2000] [--slots 64]
+    python benchmarks/scheduler.py --blip
 
 The server is `gpu_server.py`: real HTTP, a pretended GPU. Ours runs as a process of its own, from its start to its end.
 Then the load generator sends the very calls that ours made, with nothing to wait for but a free connection, at three
 numbers of connections, and the best counts: that is what the server can give. The share is its time over ours.
 
-Scenarios: answers of one length; heavy-tailed lengths; and those with 1 % of the calls failing.
+Scenarios: answers of one length; heavy-tailed lengths; and those with 1 % of the calls failing. With --blip instead:
+how soon the throughput is back after a moment of refusals, errors or slowness (`blips.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
+import blips
 import gpu_server
 import load_generator
 
@@ -61,7 +64,11 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--concurrency", type=int, help="a fixed number instead of the adaptive one")
     parser.add_argument("--scenario", choices=SCENARIOS, action="append")
+    parser.add_argument("--blip", action="store_true", help="how soon the throughput is back after trouble")
     options = parser.parse_args()
+    if options.blip:
+        blips.table(options)
+        return
     print("| scenario | ours, calls/s | server's best | share | CPU ms/call | live mean | 429s | failed queries |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in options.scenario or SCENARIOS:
@@ -97,8 +104,9 @@ def run_ours(url: str, folder: Path, queries: int, concurrency: int | None = Non
     command += ["--reward", "python:reward:length", "--no-check", "--seed", "1", "--json"]
     command += ["--concurrency", str(concurrency)] if concurrency else []
     began = time.monotonic()
+    paths = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     with (folder / "out.json").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, env={**os.environ, "PYTHONPATH": str(folder)})
+        process = subprocess.Popen(command, stdout=out, env={**os.environ, "PYTHONPATH": paths})
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 3):

@@ -25,7 +25,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,7 +127,8 @@ def serving(upstream: str, folder: Path, options: argparse.Namespace) -> Iterato
     command = [sys.executable, "-m", "tpo", "serve", "--policy", upstream, "--port", "0"]
     command += ["--reward", "python:reward:length", "--no-check", "--no-ui", "--queue", str(options.clients)]
     command += ["--requests", str(options.clients), "--width", str(options.width), "--depth", str(options.depth)]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "NO_COLOR": "1"}
+    paths = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths, "NO_COLOR": "1"}
     log = folder / "log"
     with log.open("wb") as out, subprocess.Popen(command, stderr=out, env=environment) as process:
         try:
@@ -158,40 +158,28 @@ def wait_until_ready(root: str) -> None:
 
 
 async def library(url: str, numbers: Sequence[int], options: argparse.Namespace) -> Load:
-    """The same searches by the library's driver, as many at once."""
-    from tpo.engine.calls import Conduct
-    from tpo.engine.driver import Driver
+    """The same searches by one session of the library, as many at once."""
     from tpo.engine.journal import Journal
     from tpo.messages import conversation
-    from tpo.opening import open_fleets, open_reward, plan_of, specified
-    from tpo.scheduling.fleet import seats
-    from tpo.scheduling.pace import START, AdaptivePace
+    from tpo.session.session import Session
+    from tpo.session.spec import plan_of
 
     async def length(conversations: Sequence[Sequence[dict[str, str]]]) -> list[float]:
         return [float(len(messages[-1]["content"])) for messages in conversations]
 
-    spec = specified({"policy": url, "reward": length, "check": False, "width": options.width, "depth": options.depth})
     left = iter(numbers)
     latencies: list[float] = []
     wrong = 0
-    async with AsyncExitStack() as stack:
-        reward = await open_reward(spec, stack)
-        fleets = await open_fleets(spec.roles, stack, print, lambda profile: AdaptivePace(START))
-        names = {role: fleet.name for role, fleet in fleets.items()}
+    async with Session(policy=url, reward=length, check=False, width=options.width, depth=options.depth) as session:
+        models, reward, spec = await session.models(), await session.reward(), session.spec
+        names = {role: fleet.name for role, fleet in models.items()}
 
         async def searches() -> None:
             nonlocal wrong
             for number in left:
                 began = time.perf_counter()
-                messages = conversation(question(number))
-                plan = plan_of(spec, messages, names, reward)
-                places = seats(fleets)
-                driver = Driver(plan, {**places}, reward, Journal(), conduct=Conduct(stream=options.library_streams))
-                result = await driver.run(
-                    spec.method.start(messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
-                )
-                for place in set(places.values()):
-                    await place.aclose()
+                plan = plan_of(spec, conversation(question(number)), names, reward)
+                result = await session.search(plan, spec, models, reward, Journal(), stream=options.library_streams)
                 latencies.append(time.perf_counter() - began)
                 wrong += not result.answer.startswith(f"query-{number:06d}")
 

@@ -23,8 +23,8 @@ from server.kit import running
 from server.policy import policy, saying
 from tpo.cli.app import app, configurable
 from tpo.config import load_config
-from tpo.opening import specified
 from tpo.server.service import Setup
+from tpo.session.spec import specified
 
 ROOT = Path(__file__).parent.parent
 PACKAGING = ROOT / "packaging"

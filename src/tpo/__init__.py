@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         TPOError,
     )
     from tpo.rewards.protocol import Reward, Score
+    from tpo.session.session import Session
+    from tpo.session.sync import SyncSession
 
 __all__ = [
     "Budget",
@@ -43,8 +45,10 @@ __all__ = [
     "Reward",
     "RewardError",
     "Score",
+    "Session",
     "Step",
     "Stopper",
+    "SyncSession",
     "TPOError",
     "align",
     "align_sync",
@@ -63,6 +67,8 @@ _MODULES = {
         *("PromptError", "RewardError", "TPOError"),
     ),
     "tpo.rewards.protocol": ("Reward", "Score"),
+    "tpo.session.session": ("Session",),
+    "tpo.session.sync": ("SyncSession",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

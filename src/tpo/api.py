@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
-import msgspec
-
-from tpo.engine.calls import Conduct
-from tpo.engine.driver import Driver
+from tpo.config import NamedReward
 from tpo.engine.events import Listener
-from tpo.engine.journal import Journal, mend, read_journal
+from tpo.engine.journal import read_journal
 from tpo.engine.limits import Stopper
-from tpo.engine.past import Past
-from tpo.engine.records import Plan
 from tpo.engine.result import Result, result_of
-from tpo.errors import JournalError
 from tpo.messages import conversation
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED
-from tpo.opening import Options, open_fleets, open_reward, plan_of, say_where_seeds_are_lost, specified
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
 from tpo.runs.summary import parse_prices
-from tpo.scheduling.fleet import seats
-
-T = TypeVar("T")
+from tpo.session.backends import pace_for_one
+from tpo.session.session import Session
+from tpo.session.spec import Options, specified
+from tpo.session.sync import run_sync
 
 
 def _quiet(_: Any) -> None:
@@ -50,6 +41,8 @@ async def align(
     editor_model: str | None = None,
     reward: str | Reward | PoolReward | Callable[..., Any] | None = None,
     require: Sequence[str] = (),
+    rewards: Mapping[str, NamedReward] | None = None,
+    score_cache: str | Path | None = None,
     check: bool = True,
     prompts: str | Path | None = None,
     temperature: float = 0.7,
@@ -82,6 +75,8 @@ async def align(
         reward: what steers: `surface` (the default), `python:MODULE:FUNCTION`, a function that takes a list of
             conversations and returns a list of numbers, or a `Reward`.
         require: rules such as `max-words=80`, which rank before the reward.
+        rewards: rewards that `reward` may name, as in `[rewards.NAME]` of tpo.toml.
+        score_cache: a file that keeps scores for later runs.
         check: refuse a reward model that looks broken (constant, squashed, blind to quality) before anything is paid.
         prompts: a folder with templates that replace the default wording.
         temperature: sampling temperature, 0 or more.
@@ -96,8 +91,8 @@ async def align(
         trace: a JSON Lines file to write everything to, as it happens. A trace of the same run that was broken off is
             continued, a trace of another run or of a whole one is replaced, and a file that is no trace is refused.
         stopper: ends the run from outside, with the best answer so far.
-        on_event: told of everything that happens.
-        on_note: told in a sentence of what a user should know.
+        on_event: called with each event.
+        on_note: called with each sentence that a user should read.
 
     Returns:
         the answer, its reward, the steps, what each role cost, and the trace.
@@ -110,45 +105,35 @@ async def align(
         CheckError: a reward model failed the check.
         JournalError: the trace cannot be written.
     """
-    messages = conversation(query)
-    spec = specified(
-        {
-            "method": method,
-            "width": width,
-            "depth": depth,
-            "policy": policy,
-            "policy_model": policy_model,
-            "critic": critic,
-            "critic_model": critic_model,
-            "editor": editor,
-            "editor_model": editor_model,
-            "reward": reward,
-            "require": require,
-            "check": check,
-            "prompts": prompts,
-            "temperature": temperature,
-            "top_p": top_p,
-            "seed": seed,
-            "max_tokens": max_tokens,
-            "critic_max_tokens": critic_max_tokens,
-            "quorum": quorum,
-            "budget_tokens": budget_tokens,
-            "budget_seconds": budget_seconds,
-            "extra": extra or {},
-        }
-    )
-    async with AsyncExitStack() as stack:
-        scorer = await open_reward(spec, stack)
-        fleets = await open_fleets(spec.roles, stack, on_note)
-        if seed is not None:
-            say_where_seeds_are_lost(fleets, on_note)
-        names = {role: fleet.servers[0].model.name for role, fleet in fleets.items()}
-        plan = plan_of(spec, messages, names, scorer)
-        journal = _journal(Path(trace) if trace is not None else None, plan, on_note)
-        stack.callback(journal.close)
-        driver = Driver(plan, {**seats(fleets)}, scorer, journal, spec.budget, stopper, on_event, Conduct(alone=True))
-        search = spec.method.start(messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
-        return await driver.run(search)
+    options: Options = {
+        "method": method,
+        "width": width,
+        "depth": depth,
+        "policy": policy,
+        "policy_model": policy_model,
+        "critic": critic,
+        "critic_model": critic_model,
+        "editor": editor,
+        "editor_model": editor_model,
+        "reward": reward,
+        "require": require,
+        "rewards": rewards or {},
+        "score_cache": score_cache,
+        "check": check,
+        "prompts": prompts,
+        "temperature": temperature,
+        "top_p": top_p,
+        "seed": seed,
+        "max_tokens": max_tokens,
+        "critic_max_tokens": critic_max_tokens,
+        "quorum": quorum,
+        "budget_tokens": budget_tokens,
+        "budget_seconds": budget_seconds,
+        "extra": extra or {},
+    }
+    conversation(query)  # a query that cannot be used is refused before anything is opened
+    async with Session(pace=pace_for_one, on_note=on_note, **options) as session:
+        return await session.align(query, trace=trace, stopper=stopper, on_event=on_event, alone=True)
 
 
 async def run_dataset(
@@ -187,7 +172,7 @@ async def run_dataset(
         parquet: write answers.parquet as well.
         prices: what a million tokens cost, such as `policy=0.15/0.60` for prompt and completion.
         ray: the address of a Ray cluster over which the queries are spread (`docs/clusters.md`).
-        on_note: told in a sentence of what a user should know.
+        on_note: called with each sentence that a user should read.
         options: the options of `align` that decide a result: method, width, depth, models, reward and so on. A
             policy may be several URLs with commas between them, which serve the same model.
 
@@ -237,23 +222,12 @@ def align_sync(query: str | Sequence[Mapping[str, Any]], **options: Any) -> Resu
     return run_sync(align(query, **options))
 
 
-def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run something to its end from code that is not async, be a loop running in this thread or not."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    # A notebook's loop is busy running this very call: the work gets a loop and a thread of its own.
-    with ThreadPoolExecutor(1, thread_name_prefix="tpo") as pool:
-        return pool.submit(asyncio.run, work).result()
-
-
 def replay(trace: str | Path, on_note: Callable[[str], None] = _quiet) -> Result:
     """Rebuild a run's result from its trace, without any call.
 
     Args:
         trace: a file that `align` wrote; that of a run which was killed gives the best answer so far.
-        on_note: told of a torn last line.
+        on_note: called with a sentence about a torn last line.
 
     Raises:
         JournalError: the file is no trace, or holds no answer.
@@ -262,24 +236,3 @@ def replay(trace: str | Path, on_note: Callable[[str], None] = _quiet) -> Result
     if torn:
         on_note(torn)
     return result_of(records)
-
-
-def _journal(path: Path | None, plan: Plan, on_note: Callable[[str], None]) -> Journal:
-    if path is None or not path.is_file() or path.stat().st_size == 0:
-        return Journal(path)
-    try:
-        records, torn = read_journal(path)
-    except JournalError as error:
-        # It may be a file that somebody mistyped, or a damaged trace with answers that were paid for.
-        raise JournalError(f"{error} Nothing was overwritten: name another file for the trace.") from error
-    past = Past(records)
-    if past.finished:
-        return Journal(path)
-    if msgspec.json.encode(past.plan) != msgspec.json.encode(plan):
-        on_note(f"{path} held the beginning of another run; it is replaced.")
-        return Journal(path)
-    if torn:
-        on_note(torn)
-        mend(path)
-    on_note(f"{path} holds the beginning of this very run: going on from there.")
-    return Journal(path, records)

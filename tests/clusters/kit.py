@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from clusters.pretended import gpu_engine, gpu_server
-from tpo.opening import specified
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
 from tpo.runs.ray import Cluster
+from tpo.session.spec import specified
 
 QUESTIONS = 24
 SETTINGS = gpu_engine.Settings(mean_tokens=64)

@@ -9,10 +9,10 @@ import pytest
 
 from tpo.config import NamedReward
 from tpo.errors import InputError, JournalError, RewardUnavailable
-from tpo.opening import specified
 from tpo.runs.ray import Cluster
 from tpo.runs.ray.blueprint import blueprint, spec_of
 from tpo.runs.ray.wire import failure_of
+from tpo.session.spec import specified
 
 
 def test_a_prompts_folder_goes_along(tmp_path: Path) -> None:

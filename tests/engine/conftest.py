@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tpo.transport import retry
+from tpo.http import retry
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 from fakes import FakeReward
 from tpo.engine.driver import Driver
 from tpo.engine.events import Event
-from tpo.engine.journal import Journal
+from tpo.engine.journal import Journal, TraceFile
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Plan, Settings
 from tpo.engine.result import Result
@@ -58,5 +58,7 @@ async def drive(
         scorer.name if scorer else None,
     )
     listen = events.append if events is not None else (lambda event: None)
-    driver = Driver(plan, models, scorer, journal or Journal(path), budget, stopper, listen)
+    driver = Driver(
+        plan, models, scorer, journal or Journal(None if path is None else TraceFile(path)), budget, stopper, listen
+    )
     return await driver.run(chosen.start(messages, width=width, depth=depth, prompts=PROMPTS))

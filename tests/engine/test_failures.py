@@ -9,8 +9,8 @@ from fakes import FakeModel, numbered, said
 from tpo.engine.events import Event, Retrying
 from tpo.engine.records import Called, Ended
 from tpo.errors import ModelError, ModelUnavailable
+from tpo.http.retry import LONGEST_WAIT, TRIES
 from tpo.models.protocol import Request
-from tpo.transport.retry import LONGEST_WAIT, TRIES
 
 
 async def test_what_may_pass_is_tried_again_and_counted() -> None:

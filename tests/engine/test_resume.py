@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered
 from tpo.api import replay
-from tpo.engine.journal import Journal, mend, read_journal
+from tpo.engine.journal import Journal, TraceFile, read_journal
 from tpo.engine.limits import Budget
+from tpo.engine.log import cut_torn_line
 from tpo.engine.records import Called, Ended, Plan, Record, Replied, Sampled, Scored, Settings, Started
 from tpo.engine.result import result_of
 from tpo.errors import JournalError
@@ -27,7 +28,7 @@ def by_seed(request: Request, index: int) -> str:
 
 async def test_a_replayed_trace_gives_the_same_result(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
-    result = await drive(FakeModel(by_seed), seed=3, journal=Journal(path))
+    result = await drive(FakeModel(by_seed), seed=3, journal=Journal(TraceFile(path)))
     assert replay(path) == result
 
 
@@ -35,7 +36,7 @@ async def test_a_run_broken_off_anywhere_goes_on_without_paying_twice(tmp_path: 
     path = tmp_path / "trace.jsonl"
     whole = FakeModel(by_seed)
     reward = FakeReward(lambda t: float(sum(map(ord, t))))
-    expected = await drive(whole, reward, seed=3, journal=Journal(path))
+    expected = await drive(whole, reward, seed=3, journal=Journal(TraceFile(path)))
     records, _ = read_journal(path)
     for kept in range(1, len(records)):
         past = records[:kept]
@@ -120,7 +121,7 @@ def test_any_text_survives_the_file_and_a_torn_line_costs_only_itself(
     tmp_path_factory: pytest.TempPathFactory, records: list[Record], cut: int
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "trace.jsonl"
-    journal = Journal(path)
+    journal = Journal(TraceFile(path))
     for record in (STARTED, *records):
         journal.append(record)
     journal.close()
@@ -133,8 +134,8 @@ def test_any_text_survives_the_file_and_a_torn_line_costs_only_itself(
     whole = data[:kept].count(b"\n")
     assert read == [STARTED, *records][:whole]
     assert (torn is None) == data[:kept].endswith(b"\n")
-    mend(path)
-    more = Journal(path, read)
+    cut_torn_line(path)
+    more = Journal(TraceFile(path), read)
     more.append(STARTED)
     more.close()
     assert read_journal(path) == ([*read, STARTED], None)
@@ -162,12 +163,12 @@ def test_a_file_that_is_no_trace_is_told_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 async def test_a_full_disk_is_said_and_ends_the_run() -> None:
     with pytest.raises(JournalError, match="No space left on device"):
-        await drive(FakeModel(numbered()), journal=Journal(Path("/dev/full")))
+        await drive(FakeModel(numbered()), journal=Journal(TraceFile(Path("/dev/full"))))
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be written"):
-        Journal(tmp_path)
+        TraceFile(tmp_path)
 
 
 def test_seconds_of_overlapping_calls_count_once() -> None:

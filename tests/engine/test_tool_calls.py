@@ -13,7 +13,7 @@ from tpo.engine.records import Sampled
 from tpo.errors import InputError
 from tpo.models.profiles import GENERIC
 from tpo.models.protocol import Choice, Receiver, Request
-from tpo.opening import specified
+from tpo.session.spec import specified
 
 TOOLS = [{"type": "function", "function": {"name": "weather"}}]
 

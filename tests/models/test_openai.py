@@ -10,10 +10,10 @@ import pytest
 
 from models.server import Received, Respond, delta, error, models, response, serving, stream
 from tpo.errors import InputError, ModelError, ModelUnavailable
+from tpo.http import retry
+from tpo.http.endpoint import Endpoint
 from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.models.resolve import connect, open_model
-from tpo.transport import retry
-from tpo.transport.endpoint import Endpoint
 
 CHAT = [{"role": "user", "content": "Hi"}]
 USAGE = {

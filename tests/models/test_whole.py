@@ -7,10 +7,10 @@ import pytest
 from models.server import Received, delta, error, models, response, serving, stream
 from models.test_openai import CHAT, USAGE, answering, call
 from tpo.errors import ModelError, ModelUnavailable
+from tpo.http.endpoint import Endpoint
 from tpo.models.openai import OpenAIModel
 from tpo.models.profiles import profile_for
 from tpo.models.protocol import Choice, Receiver, Request, Usage
-from tpo.transport.endpoint import Endpoint
 
 WHOLE = response(
     '{"choices":[{"index":0,"message":{"content":"Hello","reasoning_content":"Hm."},"finish_reason":"length"}],'

@@ -9,11 +9,11 @@ from typing import Any
 
 from fakes import FakeModel, FakeReward, numbered
 from tpo.models.protocol import Model
-from tpo.opening import Options, specified
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
 from tpo.runs.runner import Runner
 from tpo.runs.tally import Tally
+from tpo.session.spec import Options, specified
 
 RUN_OPTIONS = ("concurrency", "fresh", "retry_failed", "input_order", "parquet", "skip_bad_rows", "patience")
 

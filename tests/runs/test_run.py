@@ -15,11 +15,11 @@ from runs.kit import Breaker, by_number, make_run, reported
 from tpo.engine import driver
 from tpo.engine.records import Prompted, Sampled
 from tpo.errors import InputError, JournalError, ModelError, ModelUnavailable, RewardUnavailable
+from tpo.http import retry
 from tpo.models.protocol import Receiver, Request
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import unlocated
 from tpo.runs.store import read_lines
-from tpo.transport import retry
 
 QUESTIONS = [f"Question {number}?" for number in range(8)]
 GONE = ModelUnavailable("nobody there", unreachable=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -74,16 +74,71 @@ def test_one_burst_of_refusals_counts_once() -> None:
     for _ in range(50):
         pace.overloaded(sent_at=1.0, now=2.0, live=100)
     assert pace.limit == 80
-    pace.overloaded(sent_at=2.5, now=3.0, live=80)
+
+
+def test_there_is_one_step_back_in_a_round_trip_and_none_below_half_of_what_worked() -> None:
+    pace = AdaptivePace(start=100)
+    pace.finished(sent_at=0.0, now=2.0, sequences=1, tokens=10, live=100)  # a round trip takes 2 s
+    limits = []
+    for tick in range(100):  # a refusal each 0.1 s, for 10 s
+        now = 2.0 + tick / 10
+        pace.overloaded(sent_at=now, now=now, live=5)
+        limits.append(pace.limit)
+    assert limits[0] == limits[19] == 80
+    assert limits[20] == limits[39] == 64
+    assert (limits[40], limits[-1]) == (51, 50)
+
+
+def test_retry_after_is_longer_than_a_round_trip() -> None:
+    pace = AdaptivePace(start=100)
+    pace.overloaded(0.0, 0.0, 100, retry_after=30.0)
+    pace.overloaded(29.0, 29.0, 80)
+    assert pace.limit == 80
+    pace.overloaded(30.0, 30.0, 80)
     assert pace.limit == 64
+
+
+def test_after_an_outage_the_limit_is_back_within_a_round_trip() -> None:
+    pace = AdaptivePace(start=100)
+    for now in (0.0, 1.0, 2.0, 3.0):
+        pace.overloaded(now, now, 100)
+    assert pace.limit == 50
+    for _ in range(45):
+        pace.finished(sent_at=3.0, now=13.0, sequences=1, tokens=10, live=50)
+    assert pace.limit == 95
+
+
+def test_a_small_load_that_is_refused_says_nothing_of_the_limit() -> None:
+    pace = AdaptivePace(start=64)
+    for at in range(4):
+        pace.finished(at, at + 1.0, 1, 10, live=3)
+    pace.overloaded(5.0, 5.0, live=3)
+    assert pace.limit == 51
+
+
+def test_a_server_that_takes_less_from_now_on_gets_less() -> None:
+    pace = AdaptivePace()
+    simulated(pace, full_at(1000), 10_000, refuses_beyond=200)
+    limits = simulated(pace, full_at(1000), 10_000, refuses_beyond=20)
+    assert max(limits[5_000:]) <= 25
+
+
+def test_a_slow_moment_is_not_taken_for_the_effect_of_a_step() -> None:
+    """Answers take five times as long for a while, at any moment: the limit comes out near where it was."""
+    for moment in range(0, 3000, 100):
+        calls = iter(range(1_000_000))
+
+        def speed(live: int, moment: int = moment, calls: Iterator[int] = calls) -> float:
+            return full_at(64)(live) / (5 if moment <= next(calls) < moment + 400 else 1)
+
+        late = simulated(AdaptivePace(), speed, 8000)[6000:]
+        assert sum(late) / len(late) >= 55, moment
 
 
 def test_it_never_leaves_its_bounds() -> None:
     pace = AdaptivePace(start=16, most=40)
     assert max(simulated(pace, full_at(1000), 5_000)) == 40
-    for at in range(100):
-        pace.overloaded(at, at + 0.5, 1)
-    assert pace.limit == 1
+    assert pace.limit >= 1
 
 
 def test_where_there_is_little_to_do_nothing_is_learnt() -> None:

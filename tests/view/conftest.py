@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tpo.api import run_sync
+from tpo.session.sync import run_sync
 from tpo.view import Sources, create_app
 from view.runs import make
 

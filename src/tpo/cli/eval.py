@@ -19,8 +19,8 @@ from tpo.config import Config
 if TYPE_CHECKING:
     from tpo.evals.evaluate import Wanted
     from tpo.evals.evaluation import Evaluation
-    from tpo.opening import Options
     from tpo.runs.dataset import RunOptions
+    from tpo.session.spec import Options
 
 DATA, MEASURING, SPEED = "Benchmarks", "Measuring", "Speed"
 # What a benchmark is run by when no command is named.

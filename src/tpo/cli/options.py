@@ -12,8 +12,7 @@ import typer
 
 from tpo.config import Config
 from tpo.errors import InputError
-from tpo.opening import Options
-from tpo.rewards.resolve import resolve_reward
+from tpo.session.spec import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -125,27 +124,24 @@ def _is_output(parameter: inspect.Parameter) -> bool:
 
 
 def search_options(flags: Mapping[str, Any], configured: Config, say: Callable[[str], None]) -> Options:
-    """What the flags ask for, with the reward found by its name.
+    """What the flags ask for, as options of `tpo.align`.
 
     Args:
         flags: the search's flags.
         configured: what stands in tpo.toml and the environment.
-        say: told in a sentence of what a user should know.
+        say: called with each sentence that a user should read.
 
     Raises:
-        InputError: the reward is unknown.
-        RewardError: it cannot be loaded.
+        InputError: `--extra` is no JSON object.
     """
     options: dict[str, Any] = {**flags, "extra": _object(flags.get("extra"))}
-    require, cache = options.pop("require") or (), options.pop("score_cache")
-    if options["method"] != "sample":
-        reward = options["reward"]
-        options["reward"] = resolve_reward(reward, require, named=configured.rewards, cache=cache)
-        if reward == "surface":
-            say(
-                "the reward is 'surface', a demonstration that looks at form, not at truth; "
-                "steer with a real one by --reward python:MODULE:FUNCTION"
-            )
+    options["require"] = options.get("require") or ()
+    options["rewards"] = configured.rewards
+    if options["method"] != "sample" and options["reward"] == "surface":
+        say(
+            "the reward is 'surface', a demonstration that looks at form, not at truth; "
+            "steer with a real one by --reward python:MODULE:FUNCTION"
+        )
     return options  # type: ignore[return-value]
 
 

@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tpo.cli.console import note
-from tpo.opening import Note
 from tpo.prompts import Role
 from tpo.runs.dataset import Watcher
 from tpo.runs.runner import Runner
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
+from tpo.session.backends import Note
 
 # Seconds between two lines of a log: often at first, for whoever looks whether it works at all.
 FIRST_LINES = (1.0, 5.0, 15.0)

@@ -16,9 +16,9 @@ from tpo.cli.options import OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
 
 if TYPE_CHECKING:
-    from tpo.opening import Spec
     from tpo.runs.dataset import Report, RunOptions
     from tpo.runs.ray import Cluster
+    from tpo.session.spec import Spec
 
 DATA, SPEED, KEEPING, CLUSTER = "Data", "Speed", "What is there already", "Many machines"
 
@@ -107,9 +107,9 @@ def run(
     goes on where the last one stopped. The exit code is 0 if all queries were answered, 3 if some failed, 2 if the run
     could not go on, 130 if it was interrupted.
     """
-    from tpo.opening import specified
     from tpo.runs.dataset import RunOptions
     from tpo.runs.summary import parse_prices
+    from tpo.session.spec import specified
 
     configured: Config = context.obj
     options = RunOptions(

@@ -109,11 +109,8 @@ def serve(
     single = os.environ.get(VARIABLE) or None
     known = Keys(keys, single) if keys is not None or single is not None else None
     check_address(host, known is not None)
-    require = flags.get("require") or ()
     setup = Setup(
         options=search_options(flags, configured, say),
-        rewards=configured.rewards,
-        require=require,
         bounds=Bounds(max_width, max_depth, max_answer, deadline, max_message),
         presets=preset or LISTED,
         concurrency=concurrency,

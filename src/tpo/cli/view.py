@@ -14,7 +14,7 @@ from tpo.cli.options import OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
 
 if TYPE_CHECKING:
-    from tpo.opening import Options
+    from tpo.session.spec import Options
     from tpo.view import Sources
 
 ADDRESS = "Address"

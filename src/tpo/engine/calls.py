@@ -14,9 +14,9 @@ import msgspec
 from tpo.engine.events import Listener, Retrying
 from tpo.engine.records import Called, Record, Settings
 from tpo.errors import ModelError, ModelUnavailable
+from tpo.http.retry import patiently
 from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 from tpo.prompts.prompt import Prompt, Role
-from tpo.transport.retry import patiently
 
 
 class Conduct(msgspec.Struct, frozen=True):
@@ -123,6 +123,13 @@ class Calls:
         """What has been written of answers that did not finish, by index."""
         at = (place.turn, place.action)
         return {index: "".join(text) for (*where, index), text in sorted(self._growing.items()) if tuple(where) == at}
+
+    def may_differ(self, place: Place, choice: Choice) -> bool:
+        """Whether the same call again may give another answer than this one."""
+        seeded = self._settings.seed is not None and self._models[place.prompt.role].profile.seeds
+        return (
+            not seeded and self._settings.temperature > 0 and choice.finish_reason not in ("length", "content_filter")
+        )
 
     async def ask(self, place: Place, on_text: Callable[[int, str], None]) -> Choice:
         """One reply to a prompt.

@@ -2,7 +2,7 @@
 
 A record is handed to the operating system before anything else happens, so that a killed process loses nothing that was
 paid for; and before a result is sent into the method it is on the disk (`tpo.engine.log`), so that the same holds for a
-machine that loses its power.
+machine that loses its power. Every line has a checksum (`tpo.engine.lines`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
-from tpo.engine.log import Log, mend
+from tpo.engine.lines import LineReader, LineWriter
+from tpo.engine.log import Log
 from tpo.engine.records import Record, Started
 from tpo.errors import JournalError
-
-__all__ = ["Journal", "Sink", "mend", "read_journal"]
-
-_encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
 class Sink(Protocol):
@@ -39,14 +33,24 @@ class Sink(Protocol):
 
 
 class TraceFile:
-    """A file that holds the journal of one query, a record a line."""
+    """A file that holds the journal of one query, a record a line; locked against other processes.
 
-    def __init__(self, path: Path, *, fresh: bool) -> None:
-        self._log = Log(path, "trace", fresh=fresh)
+    Raises:
+        JournalError: the file cannot be opened for writing.
+        InputError: another process, or another query, writes to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._log = Log(path, "trace", exclusive=True)
+        self._writer = LineWriter[Record](Record)
 
     def append(self, record: Record) -> None:
         """See `Sink`."""
-        self._log.append(_encoder.encode(record))
+        self._log.append(self._writer.line(record))
+
+    def cut(self, size: int) -> None:
+        """Keep only so many bytes of what is there."""
+        self._log.cut(size)
 
     async def commit(self) -> None:
         """See `Sink`."""
@@ -61,22 +65,20 @@ class Journal:
     """What happened so far.
 
     Args:
-        sink: where the records are kept: a file to append to, or something like one; None keeps them in memory only.
+        sink: where the records are kept besides in memory.
         records: what it already holds.
-
-    Raises:
-        JournalError: the file cannot be opened for writing.
     """
 
-    def __init__(self, sink: Path | Sink | None = None, records: list[Record] | None = None) -> None:
+    def __init__(self, sink: Sink | None = None, records: list[Record] | None = None) -> None:
         self.records: list[Record] = list(records or [])
-        self._sink = TraceFile(sink, fresh=not records) if isinstance(sink, Path) else sink
+        self._sink = sink
 
     def append(self, record: Record) -> None:
         """Add a record; a killed process does not lose it when this has returned.
 
         Raises:
             JournalError: the disk is full, or writing fails otherwise.
+            ModelError: the record holds something that could not be read again.
         """
         if self._sink is not None:
             self._sink.append(record)
@@ -108,19 +110,22 @@ def read_journal(path: Path) -> tuple[list[Record], str | None]:
         its records, and a sentence about a torn last line if there was one.
 
     Raises:
-        JournalError: the file is missing or is no trace; the message names the line.
+        JournalError: the file is missing, damaged or no trace; the message names the line.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise JournalError(f"The trace {path} cannot be read: {error.strerror}.") from error
     *lines, rest = data.split(b"\n")
+    reader = LineReader[Record](Record, "record of a trace")
     records: list[Record] = []
     for number, line in enumerate(lines, 1):
-        try:
-            records.append(_decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise JournalError(f"{path}, line {number}: this is no record of a trace ({error}).") from error
+
+        def where(number: int = number) -> str:
+            return f"{path}, line {number}"
+
+        reader.check(line, where)
+        records.append(reader.read(line, where))
     if not records or not isinstance(records[0], Started):
         raise JournalError(f"{path} is no trace: it does not begin with a started run.")
     torn = f"The last line of {path} was torn ({len(rest)} bytes) and is left out." if rest else None

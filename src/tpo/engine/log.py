@@ -1,9 +1,8 @@
-"""An append-only file of lines that survives crashes, and tells when a line is durable.
+"""An append-only file of lines that survives crashes.
 
 Lines are handed to the operating system in the same turn of the event loop in which they were appended, so that a
-killed process loses nothing but what had come in during that last millisecond. `commit` waits until they are on the
-disk, so that a machine that loses power loses nothing either that was waited for: one `fsync` serves everybody who
-waits (group commit).
+killed process loses at most what was appended in that last millisecond. `commit` waits until they are on the disk, so
+that a machine that loses power loses nothing that was committed: one `fsync` serves all tasks that wait (group commit).
 """
 
 from __future__ import annotations
@@ -11,11 +10,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from tpo.errors import JournalError
+from filelock import FileLock, Timeout
+
+from tpo.errors import InputError, JournalError
 
 # Seconds between two syncs, at least.
 INTERVAL = 0.01
@@ -27,13 +30,14 @@ class Log:
     Args:
         path: the file.
         what: what it is, for errors.
-        fresh: empty it first.
+        exclusive: keep other writers out for as long as it is open; a killed process leaves no lock behind.
 
     Raises:
         JournalError: it cannot be opened for writing.
+        InputError: another writer keeps it locked.
     """
 
-    def __init__(self, path: Path, what: str = "journal", *, fresh: bool = False) -> None:
+    def __init__(self, path: Path, what: str = "journal", *, exclusive: bool = False) -> None:
         self.path = path
         self._what = what
         self._pending: list[bytes] = []
@@ -44,9 +48,21 @@ class Log:
         self._failure: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = path.open("wb" if fresh else "ab", buffering=0)
+            self._file: IO[bytes] = path.open("ab", buffering=0)
         except OSError as error:
             raise JournalError(f"The {what} {path} cannot be written: {error.strerror}.") from error
+        self._lock = _locked(self._file, path, what) if exclusive else None
+
+    def cut(self, size: int) -> None:
+        """Keep only the first so many bytes of what was there.
+
+        Raises:
+            JournalError: the file cannot be written.
+        """
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            raise JournalError(f"The {self._what} {self.path} cannot be written: {error.strerror}.") from error
 
     def append(self, line: bytes) -> None:
         """Add a line, without its end.
@@ -124,6 +140,8 @@ class Log:
     def _fsync(self) -> None:
         try:
             os.fsync(self._file.fileno())
+        except ValueError:  # `close` came first, and has synced everything
+            return
         except OSError as error:
             if error.errno in NOTHING_TO_SYNC:
                 return
@@ -142,14 +160,41 @@ class Log:
         with suppress(OSError):
             os.fsync(self._file.fileno())
         self._file.close()
+        if self._lock is not None:
+            self._lock.release()
         self._complain()
 
 
-# What a pipe or a device says.
+def _locked(file: IO[bytes], path: Path, what: str) -> FileLock | None:
+    """Lock a file for as long as it is open; the lock to release, where closing the file does not."""
+    taken = InputError(f"Another process writes to the {what} {path}: wait for it, or name another file.")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return None  # a device takes any number of writers
+    if sys.platform == "win32":
+        lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            file.close()
+            raise taken from None
+        return lock
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise taken from None
+    except OSError:  # the file system has no locks
+        pass
+    return None
+
+
+# What the operating system answers for a pipe or a device.
 NOTHING_TO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EROFS})
 
 
-def mend(path: Path) -> int:
+def cut_torn_line(path: Path) -> int:
     """Cut off a torn last line, so that appending starts on a new one.
 
     Returns:

@@ -46,13 +46,13 @@ from tpo.evals.evaluation import (
 from tpo.evals.judging import Judging, open_judge
 from tpo.evals.scoring import Scoring, open_held_out
 from tpo.methods.presets import Preset, parse_preset
-from tpo.opening import Options, Spec, specified
 from tpo.rewards.asking import close, connect
 from tpo.rewards.protocol import Reward
 from tpo.rewards.resolve import AnyReward, resolve_reward
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
 from tpo.runs.directory import RunDirectory, replace
 from tpo.scheduling.limiter import Limiter
+from tpo.session.spec import Options, Spec, specified
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +166,7 @@ class _Evaluating:
         steering = any(spec.method.needs_reward for spec in self._specs.values())
         if steering or any(isinstance(benchmark, Rewarded) for benchmark in self._benchmarks):
             spec = next(iter(self._specs.values()))
-            self._reward = resolve_reward(spec.reward, spec.require)
+            self._reward = resolve_reward(spec.reward, spec.require, named=spec.rewards, cache=spec.score_cache)
         scorer = None
         if self._reward is not None:
             await connect(self._reward)

@@ -18,12 +18,12 @@ from tpo.errors import InputError, JournalError
 from tpo.messages import Conversation
 from tpo.models.protocol import Usage
 from tpo.models.resolve import EMBEDDED, GGUF
-from tpo.opening import Note
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import Said, asked
 from tpo.rewards.judges.wire import Token
 from tpo.rewards.spending import accounted
-from tpo.runs.store import mend_lines
+from tpo.runs.store import cut_torn_end
+from tpo.session.backends import Note
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ class Judging:
         self.usage = Usage()
         self.paid = 0
         self._client = client
-        mend_lines(path)
+        cut_torn_end(path)
         self._known = _read(path)
         self._log = Log(path, "file of judgements")
         self._used: set[str] = set()

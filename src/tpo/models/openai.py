@@ -14,11 +14,11 @@ import httpx
 import msgspec
 
 from tpo.errors import ModelError
+from tpo.http.endpoint import Endpoint
+from tpo.http.failures import ContextOverflow, explained, refused, server_message, unsent
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Receiver, Request
 from tpo.models.reply import Reply, choices_in, decoded, read_stream
-from tpo.transport.endpoint import Endpoint
-from tpo.transport.failures import ContextOverflow, explained, refused, server_message, unsent
 
 # A loaded server may queue a request for minutes before its first token.
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)

@@ -9,8 +9,8 @@ import msgspec
 from httpx_sse import EventSource, SSEError
 
 from tpo.errors import ModelError, ModelUnavailable
+from tpo.http.failures import server_message
 from tpo.models.protocol import Choice, Receiver
-from tpo.transport.failures import server_message
 
 
 async def read_stream(response: httpx.Response, reply: Reply) -> None:

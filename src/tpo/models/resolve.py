@@ -11,11 +11,11 @@ import httpx
 import msgspec
 
 from tpo.errors import InputError, ModelError, ModelUnavailable
+from tpo.http.endpoint import OPENAI_HOST, Endpoint
+from tpo.http.failures import explained, refused, server_message
+from tpo.http.retry import retrying
 from tpo.models.openai import OpenAIModel
 from tpo.models.profiles import Profile, profile_for
-from tpo.transport.endpoint import OPENAI_HOST, Endpoint
-from tpo.transport.failures import explained, refused, server_message
-from tpo.transport.retry import retrying
 
 EMBEDDED = "embedded"
 GGUF = "gguf:"

@@ -19,9 +19,9 @@ from tpo.errors import (
     RewardUnavailable,
     TPOError,
 )
-from tpo.transport.endpoint import Endpoint
-from tpo.transport.failures import ContextOverflow, explained, refused, retry_after, server_message
-from tpo.transport.retry import retrying
+from tpo.http.endpoint import Endpoint
+from tpo.http.failures import ContextOverflow, explained, refused, retry_after, server_message
+from tpo.http.retry import retrying
 
 T = TypeVar("T")
 

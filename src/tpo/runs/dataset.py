@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tpo.engine.calls import Conduct
-from tpo.engine.limits import Budget
 from tpo.engine.log import Log
 from tpo.engine.records import Record
 from tpo.errors import InputError
 from tpo.models.openai import OpenAIModel
-from tpo.models.profiles import Profile
-from tpo.opening import Note, Spec, open_fleets, open_reward, plan_of, say_where_seeds_are_lost
 from tpo.prompts import Role
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
@@ -26,12 +22,14 @@ from tpo.runs.parquet import write_parquet
 from tpo.runs.reading import open_data
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner, keys_of
-from tpo.runs.store import RunJournal, mend_lines, read_lines
+from tpo.runs.store import RunJournal, cut_torn_end, read_lines
 from tpo.runs.summary import Price, Summary, summarize
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
 from tpo.scheduling.limiter import Limiter
-from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
+from tpo.session.backends import Note, note_lost_seeds
+from tpo.session.session import Session
+from tpo.session.spec import Spec, plan_of
 
 if TYPE_CHECKING:
     from tpo.runs.ray import Cluster
@@ -113,7 +111,7 @@ async def run_spec(
     With a cluster the spec is the cluster's own (`Cluster.spec`). Runs that are given the same limiters share what
     their servers take.
     """
-    if options.concurrency is not None and options.concurrency < 1:
+    if options.concurrency is not None and options.concurrency < 1:  # before anything is written
         raise InputError(f"The concurrency is {options.concurrency}; it is at least 1.")
     directory = RunDirectory(out)
     with directory.locked():
@@ -166,38 +164,36 @@ class _Run:
             if self._cluster is not None:
                 joined = self._cluster.joined(self._options.concurrency, self._options.patience, self._watcher.note)
                 team = await stack.enter_async_context(joined)
-            reward = await (open_reward(self._spec, stack) if team is None else team.open_reward(stack))
-            fleets = await open_fleets(self._spec.roles, stack, self._watcher.note, self._pace, self._limiters)
+            spec = self._spec if team is None else await team.with_reward(self._spec)
+            session = Session(
+                spec,
+                concurrency=self._options.concurrency,
+                patience=self._options.patience,
+                limiters=self._limiters,
+                on_note=self._watcher.note,
+            )
+            stack.push_async_callback(session.aclose)
+            reward = await session.reward() if spec.method.needs_reward else None
+            fleets = await session.models()
             recipe = unlocated(recipe_of(self._spec, fleets, reward))
             self._directory.claim(self._source.name, asked, recipe, endpoints_of(fleets))
             if len(done) == survey.total:
                 return self._report(survey, idle=True)
             self._report(survey)  # so that others can see how much there is to do
             if self._spec.settings.seed is not None:
-                say_where_seeds_are_lost(fleets, self._watcher.note)
+                note_lost_seeds(fleets, self._watcher.note)
             past = self._past(done) if before is not None else {}
             journal = RunJournal(self._directory.journal)
             stack.callback(journal.close)
             answers = Log(self._directory.answers, "file")
             stack.callback(answers.close)
-            # A budget has to see tokens while they come; nobody else watches them.
-            conduct = Conduct(self._options.patience, stream=self._spec.budget != Budget())
-            note = self._watcher.note
             make: Callable[..., Any] = Runner if team is None else team.runner
-            runner = make(
-                self._spec, recipe, fleets, reward, journal, lambda a: answers.append(encoded(a)), conduct, tally, note
-            )
+            note = self._watcher.note
+            runner = make(session, recipe, fleets, reward, journal, lambda a: answers.append(encoded(a)), tally, note)
             self._watcher.began(runner, fleets, tally)
             with self._directory.timed():
                 await runner.run(self._source.rows(), done, past)
         return self._report(survey, stopped=runner.stopped)
-
-    def _pace(self, profile: Profile) -> Pace:
-        if self._options.concurrency is not None:
-            return FixedPace(self._options.concurrency)
-        if profile.slots:
-            return FixedPace(profile.parallel)
-        return AdaptivePace(START)
 
     def _survey(self) -> _Survey:
         """Look at all rows once: nothing is paid for when a bad one is found in the middle."""
@@ -225,7 +221,7 @@ class _Run:
         """The keys of the queries that have their answers."""
         keys = {key_of(row) for row in self._source.rows() if isinstance(row, Row)}
         path = self._directory.answers
-        mend_lines(path)
+        cut_torn_end(path)
         done: set[str] = set()
         lines = 0
         gone: list[str] = []
@@ -249,7 +245,7 @@ class _Run:
 
     def _past(self, done: set[str]) -> dict[str, list[Record]]:
         """What the journal holds of queries that are not done."""
-        torn = mend_lines(self._directory.journal)
+        torn = cut_torn_end(self._directory.journal)
         if torn:
             self._watcher.note(f"The last line of {self._directory.journal} was torn ({torn} bytes) and is cut off.")
         past: dict[str, list[Record]] = {}

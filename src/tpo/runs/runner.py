@@ -14,20 +14,19 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tpo.engine.calls import Conduct
-from tpo.engine.driver import Driver
 from tpo.engine.events import Event, Retrying
 from tpo.engine.journal import Journal
+from tpo.engine.limits import Budget
 from tpo.engine.records import Record
-from tpo.engine.result import Result
 from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
-from tpo.opening import Note, Spec, plan_of
 from tpo.prompts import Role
-from tpo.rewards.protocol import PoolReward, Reward
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.tally import Tally
-from tpo.scheduling.fleet import Fleet, seats
+from tpo.scheduling.fleet import Fleet
+from tpo.session.backends import AnyReward, Note
+from tpo.session.session import Session
+from tpo.session.spec import plan_of
 
 # Rows are read in another thread, so many at a time, since a dataset's library may block.
 READ_AHEAD = 64
@@ -49,38 +48,37 @@ class Runner:
     """Aligns the queries that are left to do.
 
     Args:
-        spec: what to do with each.
+        session: answers the queries.
         recipe: everything else that decides the results, for the queries' keys.
-        fleets: the model of each role.
-        reward: what scores the answers.
+        models: the model of each role, as the session opened it.
+        reward: what scores the answers; None where the method needs none.
         journal: where everything is written down.
-        on_answer: takes each answer, when all that it stands on is durable.
-        conduct: how calls are made.
+        on_answer: called with each answer, once the records that it stands on are durable.
         tally: counts what happens.
-        on_note: told in a sentence of what a user should know.
+        on_note: called with each sentence that a user should read.
     """
 
     def __init__(
         self,
-        spec: Spec,
+        session: Session,
         recipe: dict[str, Any],
-        fleets: dict[Role, Fleet],
-        reward: Reward | PoolReward | None,
+        models: dict[Role, Fleet],
+        reward: AnyReward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
-        conduct: Conduct,
         tally: Tally,
         on_note: Note,
     ) -> None:
-        self._spec = spec
-        self._fleets = fleets
+        self._session = session
+        self._models = models
+        self._names = {role: fleet.name for role, fleet in models.items()}
         self._reward = reward
         self._journal = journal
         self._on_answer = on_answer
-        self._conduct = conduct
         self._tally = tally
         self._note = on_note
-        self._models = {role: fleet.name for role, fleet in fleets.items()}
+        # A budget has to see tokens while they come; nothing else reads them then.
+        self._stream = session.spec.budget != Budget()
         self.key_of = keys_of(recipe)
         self._open: set[asyncio.Task[None]] = set()
         self._fatal: BaseException | None = None
@@ -122,7 +120,7 @@ class Runner:
             raise self._fatal
 
     async def _admit_all(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
-        policy = self._fleets["policy"]
+        policy = self._models["policy"]
         async for row in _ahead(rows):
             if isinstance(row, BadRow):
                 continue
@@ -159,36 +157,27 @@ class Runner:
 
     async def _one(self, row: Row, key: str, past: list[Record], seated: asyncio.Event) -> None:
         self._tally.opened()
-        seat = seats(self._fleets)
-
-        def listen(event: Event) -> None:
-            self._tally.take(event)
-            if isinstance(event, Retrying):
-                self._note_once(f"{event.role}: {event.error}")
-
-        for one in seat.values():
-            one.on_call = seated.set
         try:
-            answer = await self._answer(row, key, past, seat, listen)
+            answer = await self._answer(row, key, past, seated)
         finally:
-            for one in set(seat.values()):
-                await one.aclose()
             self._tally.closed()
         await self._journal.commit()
         self._on_answer(answer)
         self._tally.answered(answer)
 
-    async def _answer(
-        self, row: Row, key: str, past: list[Record], seat: Any, listen: Callable[[Event], None]
-    ) -> Answer:
-        spec = self._spec
-        plan = plan_of(spec, row.messages, self._models, self._reward)
-        journal = self._journal.of(key, row.id, past)
-        result: Result | None
+    async def _answer(self, row: Row, key: str, past: list[Record], seated: asyncio.Event) -> Answer:
+        spec = self._session.spec
         try:
-            driver = Driver(plan, seat, self._reward, journal, spec.budget, None, listen, self._conduct)
-            search = spec.method.start(row.messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
-            result = await driver.run(search)
+            result = await self._session.search(
+                plan_of(spec, row.messages, self._names, self._reward),
+                spec,
+                self._models,
+                self._reward,
+                self._journal.of(key, row.id, past),
+                on_event=self._listen,
+                on_call=seated.set,
+                stream=self._stream,
+            )
         except JournalError:
             raise
         except TPOError as error:
@@ -198,6 +187,11 @@ class Runner:
         except Exception as error:  # one bad query, or one bug, does not take the others along
             return answer_of(row, key, None, f"{type(error).__name__}: {error}")
         return answer_of(row, key, result)
+
+    def _listen(self, event: Event) -> None:
+        self._tally.take(event)
+        if isinstance(event, Retrying):
+            self._note_once(f"{event.role}: {event.error}")
 
     def _note_once(self, line: str) -> None:
         self._tally.trouble(line, self._note)

@@ -1,9 +1,9 @@
 """The journal of a run: one append-only file for all queries, a record a line, each with its query's key.
 
-    {"key":"5f0c…","record":{"record":"called",…}}
+    {"key":"5f0c…","record":{"record":"called",…},"crc":"5f0c11aa"}
 
-The first record of a query also has its id. The keys stand at a fixed place in the line, so that going on after a crash
-reads only the lines of the queries that are not finished.
+The first record of a query also has its id, and every line its checksum (`tpo.engine.lines`). The keys stand at a fixed
+place in the line, so that going on after a crash decodes only the lines of the queries that are not finished.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 from tpo.engine.journal import Journal
-from tpo.engine.log import Log, mend
+from tpo.engine.lines import LineReader, LineWriter
+from tpo.engine.log import Log, cut_torn_line
 from tpo.engine.records import Record, Started
 from tpo.errors import JournalError
 
@@ -27,8 +28,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str | None = None
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Line)
+_writer = LineWriter[Line](Line)
 _BEGINNING = b'{"key":"'
 KEY_LENGTH = 16
 # Where in a line the key is.
@@ -71,7 +71,7 @@ class _Part:
 
     def append(self, record: Record) -> None:
         id = self._id if isinstance(record, Started) else None
-        self._log.append(_encoder.encode(Line(self._key, record, id)))
+        self._log.append(_writer.line(Line(self._key, record, id)))
 
     async def commit(self) -> None:
         await self._log.commit()
@@ -93,25 +93,28 @@ def read_lines(path: Path, wanted: Callable[[str], bool], span: tuple[int, int |
     """
     if not path.exists():
         return
+    reader = LineReader[Line](Line, "record of a run")
     try:
         with path.open("rb") as file:
             at = file.seek(span[0])
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n") or (span[1] is not None and at >= span[1]):
+            for number, ended in enumerate(file, 1):
+                if not ended.endswith(b"\n") or (span[1] is not None and at >= span[1]):
                     return
-                at += len(line)
-                if line.startswith(_BEGINNING) and not wanted(line[KEY].decode("ascii", "replace")):
-                    continue
-                try:
-                    yield _decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    where = f"{path}, line {number}" + (f" after byte {span[0]}" if span[0] else "")
-                    raise JournalError(f"{where}: this is no record of a run ({error}).") from error
+                at += len(ended)
+                line = ended[:-1]
+
+                def where(number: int = number) -> str:
+                    return f"{path}, line {number}" + (f" after byte {span[0]}" if span[0] else "")
+
+                # A damaged key would only make the line look like one of another query.
+                reader.check(line, where)
+                if not line.startswith(_BEGINNING) or wanted(line[KEY].decode("ascii", "replace")):
+                    yield reader.read(line, where)
     except OSError as error:
         raise JournalError(f"The journal {path} cannot be read: {error.strerror}.") from error
 
 
-def mend_lines(path: Path) -> int:
+def cut_torn_end(path: Path) -> int:
     """Cut off a torn last line.
 
     Returns:
@@ -123,6 +126,6 @@ def mend_lines(path: Path) -> int:
     if not path.exists():
         return 0
     try:
-        return mend(path)
+        return cut_torn_line(path)
     except OSError as error:
         raise JournalError(f"The journal {path} cannot be written: {error.strerror}.") from error

@@ -1,16 +1,19 @@
-"""Who may go next: calls wait here until there is room for their sequences, the most urgent first."""
+"""Bounds what is in flight at one server: calls wait until there is room for their sequences, the most urgent first."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import itertools
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tpo.errors import ModelUnavailable
+from tpo.scheduling.gate import Gate
 from tpo.scheduling.pace import Pace
+
+# Timers may ring a little early, by the clock's resolution.
+_TIMER_MARGIN = 0.001
 
 
 class Limiter:
@@ -33,6 +36,8 @@ class Limiter:
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, _Waiter]] = []
         self._room: asyncio.Event | None = None
+        self._gate = Gate()
+        self._wake: tuple[asyncio.AbstractEventLoop, float] | None = None
 
     @property
     def waiting(self) -> int:
@@ -41,8 +46,13 @@ class Limiter:
 
     @property
     def has_room(self) -> bool:
-        """Whether a call that came now would go at once."""
-        return not self._waiting and self.live < self.pace.limit and not self._full(1)
+        """Whether a call that came now would be sent at once."""
+        return (
+            not self._waiting
+            and self.live < self.pace.limit
+            and not self._full(1)
+            and self._gate.changes_at(asyncio.get_running_loop().time()) is None
+        )
 
     @asynccontextmanager
     async def slot(self, sequences: int, tokens: int, urgency: int) -> AsyncIterator[Call]:
@@ -62,23 +72,34 @@ class Limiter:
             if waiter.admitted:
                 self._leave(waiter)
             else:
-                self._admit()  # whoever stood behind it
+                self._admit()  # the calls behind it
             raise
         call = Call(self, sequences)
         try:
             yield call
         except ModelUnavailable as error:
             if error.overloaded:
-                self.pace.overloaded(call.sent_at, time.monotonic(), self.live)
+                self._refused(call.sent_at, error.retry_after)
             raise
         finally:
             self._leave(waiter)
 
     async def wait_for_room(self) -> None:
-        """Wait until a new query's calls would go at once."""
+        """Wait until a new query's calls would be sent at once."""
         while not self.has_room:
             self._room = self._room or asyncio.Event()
+            self._wake_when_the_gate_changes(asyncio.get_running_loop().time())
             await self._room.wait()
+
+    def answered(self, sent_at: float, sequences: int, tokens: int) -> None:
+        """Learn from a call that was answered; see `Pace.finished`."""
+        self._gate.accepted(sent_at)
+        self.pace.finished(sent_at, asyncio.get_running_loop().time(), sequences, tokens, self.live)
+
+    def _refused(self, sent_at: float, retry_after: float | None) -> None:
+        now = asyncio.get_running_loop().time()
+        self.pace.overloaded(sent_at, now, self.live, retry_after or 0.0)
+        self._gate.refused(sent_at, now, retry_after)
 
     def _leave(self, waiter: _Waiter) -> None:
         self.live -= waiter.sequences
@@ -89,6 +110,7 @@ class Limiter:
         return self._most_tokens is not None and self.live > 0 and self.tokens + tokens > self._most_tokens
 
     def _admit(self) -> None:
+        now = asyncio.get_running_loop().time()
         while self._waiting:
             waiter = self._waiting[0][2]
             if waiter.future.done():  # cancelled while it waited
@@ -97,9 +119,10 @@ class Limiter:
             # A call larger than the limit goes when nothing else is in flight.
             if self.live and self.live + waiter.sequences > self.pace.limit:
                 break
-            if self._full(waiter.tokens):
+            if self._full(waiter.tokens) or not self._gate.lets(waiter.sequences, self.pace.limit, now):
                 break
             heapq.heappop(self._waiting)
+            self._gate.sent(waiter.sequences, now)
             waiter.admitted = True
             self.live += waiter.sequences
             self.tokens += waiter.tokens
@@ -107,20 +130,32 @@ class Limiter:
         if self._room is not None and self.has_room:
             self._room.set()
             self._room = None
+        if self._waiting or self._room is not None:
+            self._wake_when_the_gate_changes(now)
+
+    def _wake_when_the_gate_changes(self, now: float) -> None:
+        at, loop = self._gate.changes_at(now), asyncio.get_running_loop()
+        # A limiter may outlive its event loop, whose timers never ring.
+        if at is not None and (self._wake is None or self._wake[0] is not loop or not now < self._wake[1] <= at):
+            self._wake = (loop, at)
+            loop.call_at(at + _TIMER_MARGIN, self._admit)
 
 
 class Call:
-    """A call that was let through."""
+    """A call that was let through.
+
+    Attributes:
+        sent_at: when, in seconds of the event loop's clock.
+    """
 
     def __init__(self, limiter: Limiter, sequences: int) -> None:
         self._limiter = limiter
         self._sequences = sequences
-        self.sent_at = time.monotonic()
+        self.sent_at = asyncio.get_running_loop().time()
 
     def finished(self, tokens: int) -> None:
-        """Tell how it went, for the pace to learn from."""
-        limiter = self._limiter
-        limiter.pace.finished(self.sent_at, time.monotonic(), self._sequences, tokens, limiter.live)
+        """Report that the call was answered with so many tokens."""
+        self._limiter.answered(self.sent_at, self._sequences, tokens)
 
 
 class _Waiter:

@@ -36,13 +36,14 @@ class Pace(Protocol):
         """
         ...
 
-    def overloaded(self, sent_at: float, now: float, live: int) -> None:
+    def overloaded(self, sent_at: float, now: float, live: int, retry_after: float = 0.0) -> None:
         """A call was refused because the server has too much to do.
 
         Args:
             sent_at: as for `finished`.
             now: as for `finished`.
             live: sequences that were in flight.
+            retry_after: seconds that the server asks to wait; 0 if it does not ask.
         """
         ...
 
@@ -60,8 +61,8 @@ class FixedPace:
     def finished(self, sent_at: float, now: float, sequences: int, tokens: int, live: int) -> None:
         """Nothing to learn."""
 
-    def overloaded(self, sent_at: float, now: float, live: int) -> None:
-        """Nothing to change: this is what was asked for."""
+    def overloaded(self, sent_at: float, now: float, live: int, retry_after: float = 0.0) -> None:
+        """Nothing to change: the user set this limit."""
 
 
 # Doubling goes on while it brings at least this share more; a full server brings nothing. The last doubling stays: too
@@ -72,7 +73,18 @@ _DOUBLING_HURTS = 0.85
 _STEP = 1.25
 _MORE_PAYS = 1.05
 _LESS_COSTS = 0.97
+# A refusal lowers the limit to this share, at most once in a round trip. While nothing is accepted the limit stays at
+# _FLOOR of what worked before: then its size is not why the server refuses. As calls are accepted again, the limit goes
+# back to nearly where it was refused, as fast as calls finish.
 _BACK_OFF = 0.8
+_FLOOR = 0.5
+_BACK_TO = 0.95
+# Of the seconds that calls take, how much the newest one counts.
+_NEWEST = 0.1
+# A round trip is not taken for longer than this: long answers would delay every reaction.
+_LONGEST_ROUND_TRIP = 10.0
+# No step up costs, and no step down brings, as much as this factor; where it did, the server itself changed.
+_PLAUSIBLE = 1.5
 # A window is so many times the limit in finished sequences: small steps show only in long windows.
 _WINDOW = 2
 _LONG_WINDOW = 6
@@ -101,11 +113,26 @@ class AdaptivePace:
         self._before: tuple[int, float] | None = None
         self._rest = self._resting = 0
         self._upwards = True
+        self._doubted = False
+        # Most sequences in flight among which calls were answered.
+        self._worked = 0
+        self._round_trip = 0.0
+        self._no_step_before = float("-inf")
+        # Where the limit was when it was first refused; None when it is back there, or nearly.
+        self._refused_limit: int | None = None
+        self._accepted = self._was_doubling = True
 
     def finished(self, sent_at: float, now: float, sequences: int, tokens: int, live: int) -> None:
         """See `Pace`."""
+        seconds = min(now - sent_at, _LONGEST_ROUND_TRIP)
+        self._round_trip += (seconds - self._round_trip) * (_NEWEST if self._round_trip else 1.0)
         if sent_at < self._changed_at:
-            return  # it saw the former limit
+            return  # it ran under the former limit
+        self._worked = max(self._worked, live)
+        self._accepted = True
+        if self._refused_limit is not None:
+            self._go_back(self._refused_limit, sequences, now)
+            return
         self._window.add(now - sent_at, sequences, tokens, live)
         if self._window.sequences >= max((_WINDOW if self._doubling else _LONG_WINDOW) * self.limit, _FEWEST):
             window, self._window = self._window, _Window()
@@ -113,15 +140,34 @@ class AdaptivePace:
             if window.live >= _BUSY * self.limit:
                 self._judge(window.live * window.speed, now)
 
-    def overloaded(self, sent_at: float, now: float, live: int) -> None:
+    def overloaded(self, sent_at: float, now: float, live: int, retry_after: float = 0.0) -> None:
         """See `Pace`."""
-        if sent_at < self._changed_at:
-            return  # it was sent before the last time that the limit was lowered
-        self._doubling = False
+        if sent_at < self._changed_at or now < self._no_step_before:
+            return  # sent before the limit was lowered, or within the same round trip
+        # Where more were in flight than were ever answered, the refusal says what the server takes.
+        level = min(self.limit, live) if live > self._worked else self.limit
+        if self._refused_limit is None or self._accepted:
+            self._refused_limit = level
+            self._was_doubling, self._doubling = self._doubling, self._doubling and live <= self._worked
+        else:
+            self._doubling = (
+                self._was_doubling
+            )  # nothing was accepted since: an outage, which says nothing of the limit
+        self._accepted = False
         self._before = None
         self._rest = self._resting = _LONGEST_REST
         self._upwards = False
-        self._set(int(min(self.limit, live) * _BACK_OFF), now)
+        self._no_step_before = now + max(self._round_trip, retry_after)
+        self._set(max(int(level * _BACK_OFF), round(self._refused_limit * _FLOOR)), now)
+        self._worked = min(self._worked, self.limit)
+
+    def _go_back(self, refused: int, sequences: int, now: float) -> None:
+        back = int(refused * _BACK_TO)
+        if self.limit + sequences < back:
+            self.limit += sequences
+        else:
+            self._refused_limit = None
+            self._set(max(self.limit, back), now)
 
     def _judge(self, throughput: float, now: float) -> None:
         if self._before is not None:
@@ -146,6 +192,13 @@ class AdaptivePace:
         limit, throughput_before = self._before
         self._before = None
         gain = throughput / throughput_before if throughput_before > 0 else 1.0
+        changed = gain < 1 / _PLAUSIBLE if self.limit > limit else gain > _PLAUSIBLE
+        if changed and not self._doubted:
+            # Measured again, and believed the second time.
+            self._doubted = True
+            self._set(limit, now)
+            return
+        self._doubted = False
         if self._doubling:
             self._doubling = gain >= _DOUBLING_PAYS
             if self._doubling:

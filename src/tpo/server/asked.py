@@ -12,7 +12,6 @@ from tpo.errors import InputError
 from tpo.messages import Conversation, conversation, text_of
 from tpo.methods import find_method
 from tpo.methods.presets import Preset
-from tpo.opening import Options, Spec, specified
 from tpo.prompts import PromptSet
 from tpo.rewards.gate import gated
 from tpo.rewards.protocol import PoolReward, Reward
@@ -21,6 +20,7 @@ from tpo.rewards.rules import Rule
 from tpo.server.keeping import Tools, format_rules
 from tpo.server.wire.chat import ChatRequest, extra_of
 from tpo.server.wire.refusal import refused
+from tpo.session.spec import Options, Spec, specified
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from tpo.errors import CheckError, InputError, ModelError, ModelUnavailable, PromptError, RewardError, TPOError
+from tpo.http.failures import ContextOverflow, RequestRefused
 from tpo.server.wire.refusal import BadRequest
-from tpo.transport.failures import ContextOverflow, RequestRefused
 
 INVALID = "invalid_request_error"
 UPSTREAM = "upstream_error"

@@ -10,13 +10,13 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tpo.http.endpoint import Endpoint
+from tpo.http.failures import explained, unsent
 from tpo.models.openai import OpenAIModel
 from tpo.scheduling.fleet import Fleet
 from tpo.server.asgi import BrokenOff, Header, Receive, Send
 from tpo.server.errors import UPSTREAM, ApiError
 from tpo.server.inside import watched
-from tpo.transport.endpoint import Endpoint
-from tpo.transport.failures import explained, unsent
 
 # A model may think for long before it says anything.
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)

@@ -12,25 +12,15 @@ from typing import Any
 import msgspec
 
 from tpo.config import NamedReward
-from tpo.engine.calls import Conduct
-from tpo.engine.driver import Driver
 from tpo.engine.events import Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
 from tpo.errors import ModelUnavailable, RewardUnavailable, TPOError
-from tpo.methods import find_method
 from tpo.methods.presets import Preset
-from tpo.models.profiles import Profile
 from tpo.models.resolve import served_models
-from tpo.opening import Options, RoleSpec, Spec, open_fleets, open_reward, plan_of, specified
 from tpo.prompts import Role
-from tpo.rewards.asking import close
-from tpo.rewards.protocol import PoolReward, Reward
-from tpo.rewards.resolve import resolve_reward
-from tpo.scheduling.fleet import Fleet, model_name, seats
-from tpo.scheduling.limiter import Limiter
-from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
+from tpo.scheduling.fleet import Fleet, model_name
 from tpo.server.answered import Answered, best_of
 from tpo.server.asked import Asked, Bounds, asked_for, steering
 from tpo.server.errors import ApiError
@@ -38,10 +28,11 @@ from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
 from tpo.server.wire.chat import ChatRequest
 from tpo.server.wire.refusal import refused
+from tpo.session.backends import AnyReward
+from tpo.session.session import Session
+from tpo.session.spec import Options, Spec, plan_of, specified
 
 log = logging.getLogger("tpo.server")
-
-AnyReward = Reward | PoolReward
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +67,9 @@ class Service:
 
     def __init__(self, setup: Setup, live: LiveRequests | None = None) -> None:
         self.setup = setup
-        self.spec: Spec = specified(setup.options)
+        options: Options = {"rewards": setup.rewards, "require": setup.require, **setup.options}
+        self.spec: Spec = specified(options)
+        self._session = Session(self.spec, concurrency=setup.concurrency, patience=setup.patience, on_note=log.info)
         self.live = live or LiveRequests()
         self.created = int(time.time())
         self.models = Models([], setup.presets)
@@ -84,10 +77,6 @@ class Service:
         self.draining = False
         self.cut = False
         self._stack = AsyncExitStack()
-        self._fleets: dict[str, dict[Role, Fleet]] = {}
-        self._limiters: dict[str, Limiter] = {}
-        self._rewards: dict[str | None, AnyReward | None] = {}
-        self._opening = asyncio.Lock()
         self._once = asyncio.Lock()
         self._stoppers: set[Stopper] = set()
 
@@ -105,13 +94,11 @@ class Service:
         if not names and isinstance(policy.where, str):
             names = await served_models(policy.where, "policy")
         await self.reward(None)
-        if len(names) > 1:  # each is connected to when it is asked for
+        if len(names) > 1:  # each is connected to when a request names it
             self.models = Models(names, self.setup.presets)
         else:
-            fleets = await self._open_fleets(names[0] if names else None)
-            name = model_name(fleets["policy"].servers[0].model)
-            self._fleets[name] = fleets
-            self.models = Models([name], self.setup.presets)
+            fleets = await self._session.models()
+            self.models = Models([model_name(fleets["policy"].servers[0].model)], self.setup.presets)
         self.opened.set()
 
     async def open_once(self) -> None:
@@ -125,7 +112,8 @@ class Service:
         self._stack.callback(close)
 
     async def aclose(self) -> None:
-        """Let go of everything."""
+        """Close everything."""
+        await self._session.aclose()
         await self._stack.aclose()
 
     def drain(self) -> None:
@@ -154,11 +142,7 @@ class Service:
         Raises:
             ModelError: it cannot be reached.
         """
-        if model not in self._fleets:
-            async with self._opening:
-                if model not in self._fleets:
-                    self._fleets[model] = await self._open_fleets(model)
-        return self._fleets[model]
+        return await self._session.models(model if len(self.models.names) > 1 else None)
 
     async def reward(self, name: str | None) -> AnyReward | None:
         """A reward by its name; the server's own without one.
@@ -168,13 +152,10 @@ class Service:
             RewardError: it cannot be reached.
             CheckError: it is broken.
         """
-        if name is not None and name not in self.setup.rewards:
-            known = ", ".join(self.setup.rewards) or "none: name some in the server's tpo.toml"
+        if name is not None and name not in self.spec.rewards:
+            known = ", ".join(self.spec.rewards) or "none: name some in the server's tpo.toml"
             raise refused("tpo.reward", f"is {name[:100]!r}, which is no reward of this server. Known are {known}")
-        async with self._opening:
-            if name not in self._rewards:
-                self._rewards[name] = await self._open_reward(name)
-        return self._rewards[name]
+        return await self._session.reward(name)
 
     def asked(self, request: ChatRequest, body: Mapping[str, Any], preset: Preset | None) -> Asked:
         """Find out what a client wants; see `asked_for`."""
@@ -204,18 +185,22 @@ class Service:
         steer = steering(asked, reward)
         budget = self._budget(spec.budget, waited)
         plan = plan_of(spec, asked.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
-        journal, stopper, seat = Journal(), Stopper(), seats(fleets)
-
-        # Text that grows is what is answered with when a deadline comes before the first answer.
-        conduct = Conduct(self.setup.patience, stream=True)
-        driver = Driver(plan, {**seat}, steer.reward, journal, budget, stopper, both(steer.listen, listen), conduct)
-        search = spec.method.start(asked.messages, width=spec.width, depth=spec.depth, prompts=spec.prompts)
+        journal, stopper = Journal(), Stopper()
         self._stoppers.add(stopper)
         self.live.begin(id, journal.records)
         try:
             if self.cut:
                 raise ApiError(503, "The server is being stopped.", "server_error", headers={"retry-after": "5"})
-            result = await driver.run(search)
+            result = await self._session.search(
+                plan,
+                spec,
+                fleets,
+                steer.reward,
+                journal,
+                budget=budget,
+                stopper=stopper,
+                on_event=both(steer.listen, listen),
+            )
             return Answered(result, best_of(result, asked.n))
         except TPOError as error:
             if error.partial is not None and error.partial.answer:
@@ -228,8 +213,6 @@ class Service:
             self._stoppers.discard(stopper)
             self.live.end(id)
             spend(sum(record.usage.total for record in journal.records if isinstance(record, Called)))
-            for one in set(seat.values()):
-                await one.aclose()
 
     def _budget(self, budget: Budget, waited: float) -> Budget:
         most = self.setup.bounds.seconds
@@ -239,30 +222,6 @@ class Service:
         if left <= 0:
             raise ApiError(503, f"There was no place for this request within {most:g} s.", "server_error")
         return Budget(budget.tokens, min(budget.seconds or left, left))
-
-    async def _open_fleets(self, model: str | None) -> dict[Role, Fleet]:
-        roles = dict(self.spec.roles)
-        roles["policy"] = RoleSpec(roles["policy"].where, model)
-        return await open_fleets(roles, self._stack, log.info, self._pace, self._limiters)
-
-    def _pace(self, profile: Profile) -> Pace:
-        if self.setup.concurrency is not None:
-            return FixedPace(self.setup.concurrency)
-        return FixedPace(profile.parallel) if profile.slots else AdaptivePace(START)
-
-    async def _open_reward(self, name: str | None) -> AnyReward | None:
-        given = self.spec.reward if name is None else name
-        reward = resolve_reward(given, self.setup.require, named=self.setup.rewards) if _written(given) else given
-        if reward is None:
-            return None
-        self._stack.push_async_callback(close, reward)
-        # Whatever the usual method is, a request may choose one that needs the reward.
-        spec = msgspec.structs.replace(self.spec, reward=reward, require=(), method=find_method("tpo"))
-        return await open_reward(spec, self._stack)
-
-
-def _written(given: Any) -> bool:
-    return given is None or isinstance(given, str)
 
 
 async def open_patiently(service: Service, every: float = 5.0) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from server.clients.kit import on_thread
-from tpo.api import run_sync
+from tpo.session.sync import run_sync
 from view.browser.conftest import CHROMIUM_THERE
 from view.browser.example import NAME, SENTENCES, helpfulness, make, slowly
 from view.browser.kit import serving

@@ -27,6 +27,7 @@ from tpo import api
 from tpo.config import load_config
 from tpo.engine.result import Result
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
+from tpo.http.failures import ContextOverflow
 from tpo.methods.presets import Preset, parse_preset
 from tpo.rewards.resolve import resolve_reward
 from tpo.server.answered import Answered
@@ -34,7 +35,6 @@ from tpo.server.asked import Asked, Bounds
 from tpo.server.service import Service, Setup
 from tpo.server.wire.answer import Head, completion
 from tpo.server.wire.chat import chat_request
-from tpo.transport.failures import ContextOverflow
 
 # Searches at once; what the model's server gets is found out by itself.
 CONNECTIONS = 64

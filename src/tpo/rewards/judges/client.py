@@ -9,14 +9,14 @@ import httpx
 import msgspec
 
 from tpo.errors import InputError, ModelError, ModelUnavailable, RewardError, RewardUnavailable
+from tpo.http.endpoint import Endpoint
+from tpo.http.failures import ContextOverflow, explained, refused, server_message
+from tpo.http.retry import retrying
 from tpo.messages import Conversation
 from tpo.models.protocol import Usage
 from tpo.models.resolve import connect
 from tpo.rewards.judges.wire import Completion, Token, tokens_of
 from tpo.rewards.spending import spend
-from tpo.transport.endpoint import Endpoint
-from tpo.transport.failures import ContextOverflow, explained, refused, server_message
-from tpo.transport.retry import retrying
 
 # A loaded server may queue a request for minutes before it answers.
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)

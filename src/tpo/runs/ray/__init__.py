@@ -20,13 +20,11 @@ import msgspec
 
 from tpo.config import NamedReward
 from tpo.errors import InputError
-from tpo.opening import Note, Spec, open_reward
-from tpo.rewards.protocol import PoolReward, Reward
-from tpo.runs.ray.blueprint import Blueprint, blueprint, spec_of, with_reward
+from tpo.runs.ray.blueprint import Blueprint, blueprint, spec_of
+from tpo.session.backends import Note
+from tpo.session.spec import Spec
 
 if TYPE_CHECKING:
-    from contextlib import AsyncExitStack
-
     from tpo.runs.ray.runner import RayRunner
 
 __all__ = ["Cluster", "Team"]
@@ -64,7 +62,7 @@ class Cluster:
             if number is not None and number < 1:
                 raise InputError(f"{name} is {number}; it is at least 1.")
         self._address = address
-        self._made = blueprint(options, named or {})
+        self._made = blueprint(options, named or options.get("rewards") or {})
         self._workers = workers
         self._rewards = rewards
         self.spec: Spec = spec_of(self._made)
@@ -111,10 +109,13 @@ class Team:
         self._spec = spec
         self._workers = workers
 
-    async def open_reward(self, stack: AsyncExitStack) -> Reward | PoolReward | None:
-        """Open the reward where it is going to be asked, and see that it works; see `tpo.opening.open_reward`."""
-        if not self._spec.method.needs_reward or not self._made.shares_reward:
-            return await open_reward(with_reward(self._made, self._spec), stack)
+    async def with_reward(self, spec: Spec) -> Spec:
+        """The spec with the reward that actors of the cluster hold, where one process cannot hold it for each worker.
+
+        The actors open it, and see that it works.
+        """
+        if not spec.method.needs_reward or not self._made.shares_reward:
+            return spec
         from tpo.runs.ray.rewards import remote_reward
         from tpo.runs.ray.wire import Failure
 
@@ -122,7 +123,8 @@ class Team:
         if isinstance(said, Failure):
             raise said.error()
         name, pools = said
-        return remote_reward(name, pools, ())  # its name is all that is needed here
+        # Its name is all that is needed here.
+        return msgspec.structs.replace(spec, reward=remote_reward(name, pools, ()), require=(), check=False)
 
     def runner(self, *given: Any) -> RayRunner:
         """What aligns the queries; takes what `tpo.runs.runner.Runner` takes."""

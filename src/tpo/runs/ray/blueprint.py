@@ -22,14 +22,16 @@ import msgspec
 
 from tpo.config import NamedReward
 from tpo.errors import InputError
-from tpo.opening import Spec, specified
 from tpo.rewards.resolve import DEFAULT, resolve_reward
+from tpo.session.spec import Spec, specified
 
 # Kinds of reward that live in the process which asks them; one actor of the cluster holds such a reward for all.
 IN_PROCESS = ("hf", "python")
 KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "OMP_NUM_THREADS")
 MOST_BYTES = 32 << 20
 ROLES = ("policy", "critic", "editor")
+# Options that go along in another form.
+_APART = ("prompts", "require", "rewards", "score_cache")
 
 
 class Blueprint(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ def blueprint(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> B
     Raises:
         InputError: something was given that cannot leave this process.
     """
-    plain = {name: value for name, value in options.items() if name not in ("prompts", "require", "score_cache")}
+    plain = {name: value for name, value in options.items() if name not in _APART}
     plain["require"] = tuple(options.get("require") or ())
     if options.get("score_cache") is not None:
         raise InputError(
@@ -137,7 +139,7 @@ def spec_of(made: Blueprint) -> Spec:
         PromptError: a template is broken.
     """
     prompts = _unpacked(made.prompts, made.prompts_name) if made.prompts is not None else None
-    return specified({**made.options, "prompts": prompts})  # type: ignore[typeddict-item]
+    return specified({**made.options, "prompts": prompts, "rewards": made.named})  # type: ignore[typeddict-item]
 
 
 def with_reward(made: Blueprint, spec: Spec) -> Spec:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from tpo.engine.journal import Journal
 from tpo.engine.records import Called, Record, Resumed, Started
-from tpo.opening import Note
 from tpo.runs.answers import Answer
 from tpo.runs.ray.wire import Begin, Post, Reply, decode_message, encode
 from tpo.runs.runner import Journals
 from tpo.runs.tally import Tally
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import FixedPace
+from tpo.session.backends import Note
 
 # A worker that has said nothing for so long does not count any more where servers are shared out.
 SILENCE = 10.0

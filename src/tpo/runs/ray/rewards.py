@@ -13,11 +13,11 @@ import msgspec
 
 from tpo.errors import RewardError, TPOError
 from tpo.messages import Conversation
-from tpo.opening import open_reward
 from tpo.rewards.asking import ask
 from tpo.rewards.protocol import PoolReward, Reward, Score
 from tpo.runs.ray.blueprint import Blueprint, settled, spec_of, with_reward
 from tpo.runs.ray.wire import Failure, failure_of
+from tpo.session.backends import open_reward
 
 
 class RewardActor:

@@ -15,10 +15,8 @@ from typing import Any
 
 import msgspec
 
-from tpo.engine.calls import Conduct
 from tpo.engine.records import Record
 from tpo.errors import TPOError
-from tpo.opening import Note, Spec
 from tpo.prompts import Role
 from tpo.rewards.protocol import PoolReward, Reward
 from tpo.runs.answers import Answer
@@ -29,6 +27,8 @@ from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Journals, keys_of
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
+from tpo.session.backends import Note
+from tpo.session.session import Session
 
 # Rows that are sent to the cluster at a time.
 SENT = 1000
@@ -43,13 +43,12 @@ class RayRunner:
         office: the run's `Office`.
         workers: how many workers; None for one on each node.
         concurrency: sequences in flight at each server, all workers together.
-        spec: as for `Runner`, like all that follow.
+        session: as for `Runner`, like all that follow.
         recipe: everything else that decides the results, for the queries' keys.
         fleets: the model of each role; nothing is asked of them here, but they show what the workers have in flight.
         reward: what scores the answers; it is not asked here.
         journal: where everything is written down.
         on_answer: takes each answer, when all that it stands on is durable.
-        conduct: how calls are made; the workers know it from the blueprint.
         tally: counts what happens.
         on_note: told in a sentence of what a user should know.
     """
@@ -59,20 +58,19 @@ class RayRunner:
         office: Any,
         workers: int | None,
         concurrency: int | None,
-        spec: Spec,
+        session: Session,
         recipe: dict[str, Any],
         fleets: Mapping[Role, Fleet],
         reward: Reward | PoolReward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
-        conduct: Conduct,
         tally: Tally,
         on_note: Note,
     ) -> None:
         self._office = office
         self._wanted = workers
         self._concurrency = concurrency
-        self._width = spec.width
+        self._width = session.spec.width
         self._recipe = recipe
         self._journal = journal
         self._desk = Desk(journal, on_answer, tally, on_note, limiters_of(fleets))

@@ -10,23 +10,17 @@ import asyncio
 import platform
 import queue
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from tpo.engine.calls import Conduct
-from tpo.engine.limits import Budget
 from tpo.engine.records import Record
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
-from tpo.opening import Spec, open_fleets, open_reward
-from tpo.rewards.batching import shared
-from tpo.rewards.protocol import PoolReward, Reward
 from tpo.runs.answers import Answer
 from tpo.runs.dataset import recipe_of
 from tpo.runs.directory import differences, unlocated
-from tpo.runs.ray.blueprint import Blueprint, settled, spec_of, with_reward
+from tpo.runs.ray.blueprint import settled, spec_of
 from tpo.runs.ray.outbox import Outbox, SentJournals
 from tpo.runs.ray.paces import Paces, limiters_of
 from tpo.runs.ray.rewards import remote_reward
@@ -34,6 +28,8 @@ from tpo.runs.ray.wire import Reply, failure_of
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner
 from tpo.runs.tally import Tally
+from tpo.session.session import Session
+from tpo.session.spec import Spec
 
 COLUMN = "row"
 # Seconds between two attempts to open a connection to a server that is not there yet.
@@ -115,18 +111,18 @@ class _Bench:
         settled(made)
         self._paces = paces = Paces(made.concurrency)
         await self._outbox.begin([])  # to learn how many workers there are
-        stack = AsyncExitStack()  # all is closed by the end of the process
-        spec = spec_of(made)
-        reward = await _patiently(lambda: _reward(made, spec, actors, known, stack), made.patience)
-        fleets = await _patiently(lambda: open_fleets(spec.roles, stack, self._outbox.note, paces.of), made.patience)
-        paces.limiters = limiters_of(fleets)
-        changes = differences(recipe, unlocated(recipe_of(spec, fleets, reward)))
+        spec = _with_actors(spec_of(made), actors, known)
+        # The session is closed by the end of the process.
+        session = Session(spec, patience=made.patience, pace=paces.of, on_note=self._outbox.note)
+        await _patiently(session.open, made.patience)
+        models = await session.models()
+        reward = await session.reward() if spec.method.needs_reward else None
+        paces.limiters = limiters_of(models)
+        changes = differences(recipe, unlocated(recipe_of(spec, models, reward)))
         if changes:
             raise InputError(f"what this node would do is not what the run was begun with: {'; '.join(changes)}")
-        conduct = Conduct(made.patience, stream=spec.budget != Budget())
-        journals = SentJournals(self._outbox)
-        tally = Tally(0)
-        self._runner = Runner(spec, recipe, fleets, reward, journals, self._answered, conduct, tally, self._outbox.note)
+        journals, tally = SentJournals(self._outbox), Tally(0)
+        self._runner = Runner(session, recipe, models, reward, journals, self._answered, tally, self._outbox.note)
         self._running = asyncio.ensure_future(self._run(self._runner))
 
     async def _run(self, runner: Runner) -> None:
@@ -198,14 +194,12 @@ class Feed:
         return row
 
 
-async def _reward(
-    made: Blueprint, spec: Spec, actors: list[Any], known: tuple[str, bool] | None, stack: AsyncExitStack
-) -> Reward | PoolReward | None:
+def _with_actors(spec: Spec, actors: list[Any], known: tuple[str, bool] | None) -> Spec:
+    # That the reward works was checked where the run was started.
+    spec = msgspec.structs.replace(spec, check=False)
     if known is None:
-        # That it works was checked where the run was started.
-        return await open_reward(msgspec.structs.replace(with_reward(made, spec), check=False), stack)
-    reward = remote_reward(*known, actors)
-    return shared(reward) if isinstance(reward, Reward) else reward
+        return spec
+    return msgspec.structs.replace(spec, reward=remote_reward(*known, actors), require=())
 
 
 async def _patiently(work: Any, patience: float) -> Any:

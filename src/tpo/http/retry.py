@@ -22,6 +22,8 @@ TRIES = 6
 LONGEST_WAIT = 120.0
 
 _backoff = wait_random_exponential(multiplier=0.5, max=20)
+# The limiter holds calls back while a server refuses all of them, so a refused call is soon back in its queue.
+_overloaded_backoff = wait_random_exponential(multiplier=0.25, max=2)
 
 
 def retrying(
@@ -102,4 +104,8 @@ def _asked(state: RetryCallState) -> float | None:
 
 def _wait(state: RetryCallState) -> float:
     asked = _asked(state)
-    return asked if asked is not None else _backoff(state)
+    if asked is not None:
+        return asked
+    error = state.outcome.exception() if state.outcome else None
+    overloaded = isinstance(error, ModelUnavailable) and error.overloaded
+    return _overloaded_backoff(state) if overloaded else _backoff(state)

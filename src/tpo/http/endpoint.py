@@ -11,7 +11,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from tpo.errors import InputError
-from tpo.transport.failures import unsent
+from tpo.http.failures import unsent
 
 ANY_KEY = "TPO_API_KEY"
 OPENAI_KEY = "OPENAI_API_KEY"

@@ -1,0 +1,141 @@
+"""Opens what a search needs: the model of each role with its limiter, and a reward that was seen to work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, TypeAlias
+
+from tpo.checks.reward import refuse_broken
+from tpo.errors import InputError
+from tpo.models.openai import OpenAIModel
+from tpo.models.profiles import Profile
+from tpo.models.protocol import Model
+from tpo.models.resolve import EMBEDDED, open_model
+from tpo.prompts import ROLES, Role
+from tpo.rewards.asking import close, connect
+from tpo.rewards.batching import shared
+from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.resolve import resolve_reward
+from tpo.scheduling.fleet import Fleet, Server
+from tpo.scheduling.limiter import Limiter
+from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
+from tpo.session.spec import RoleSpec, Spec
+
+AnyReward: TypeAlias = Reward | PoolReward
+Note: TypeAlias = Callable[[str], None]
+# Chooses how many sequences a server with such a profile has in flight.
+PaceRule: TypeAlias = Callable[[Profile], Pace]
+
+
+def pace_for_one(profile: Profile) -> Pace:
+    """The pace for a single query: as many sequences as the server's profile allows."""
+    return FixedPace(profile.parallel)
+
+
+def pace_for_many(concurrency: int | None = None) -> PaceRule:
+    """The pace for many queries at once.
+
+    Args:
+        concurrency: sequences in flight at each server; None measures what the server takes.
+    """
+
+    def rule(profile: Profile) -> Pace:
+        if concurrency is not None:
+            return FixedPace(concurrency)
+        return FixedPace(profile.parallel) if profile.slots else AdaptivePace(START)
+
+    return rule
+
+
+async def open_models(
+    roles: Mapping[Role, RoleSpec],
+    stack: AsyncExitStack,
+    on_note: Note,
+    pace: PaceRule,
+    limiters: dict[str, Limiter],
+) -> dict[Role, Fleet]:
+    """Connect to the models of all roles.
+
+    Args:
+        roles: who plays which role.
+        stack: closes what was opened here.
+        on_note: called with each sentence that a user should read.
+        pace: how many sequences a server has in flight.
+        limiters: by machine, so that everything that uses a machine shares what it takes; new ones are added.
+
+    Returns:
+        The model of each role; a role without a model of its own shares the policy's.
+
+    Raises:
+        InputError: what was named is no model.
+        ModelError: a server cannot be reached, or refuses.
+    """
+    fleets: dict[Role, Fleet] = {}
+    for role in ROLES:
+        spec = roles.get(role, RoleSpec())
+        if role != "policy" and spec.where is None and spec.model is None:
+            fleets[role] = fleets["policy"]
+            continue
+        # A role that only names a model is served where the policy is.
+        where = spec.where if spec.where is not None else roles["policy"].where
+        if spec.where is None and not isinstance(where, str):
+            raise InputError(f"{role}_model is given without {role}: say where that model is served.")
+        servers = []
+        for model in await _models(where, role, spec.model, stack, on_note):
+            machine = model.endpoint.shown if isinstance(model, OpenAIModel) else f"object {id(model)}"
+            if machine not in limiters:
+                limiters[machine] = Limiter(pace(model.profile), model.profile.room)
+            servers.append(Server(model, limiters[machine]))
+        fleets[role] = Fleet(servers)
+    return fleets
+
+
+async def _models(where: Any, role: Role, name: str | None, stack: AsyncExitStack, on_note: Note) -> list[Model]:
+    if not isinstance(where, str):
+        return [where]  # an object is the caller's to close
+    models: list[Model] = []
+    for one in filter(None, (part.strip() for part in where.split(","))):
+        model = await open_model(one, role, name, on_note)
+        stack.push_async_callback(model.aclose)
+        models.append(model)
+    if not models:
+        raise InputError(f"The {role} is {where!r}: give a URL such as http://localhost:8000/v1, or {EMBEDDED}.")
+    return models
+
+
+async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None) -> AnyReward | None:
+    """Find the reward, connect to it, and see that it works.
+
+    Args:
+        spec: what the user asked for.
+        stack: closes what was opened here; an object that the user gave is the user's to close.
+        name: the reward to open in place of the spec's own.
+
+    Returns:
+        The reward; None where the user asked for none.
+
+    Raises:
+        InputError: the reward is unknown.
+        RewardError: it cannot be loaded or reached.
+        CheckError: it is broken.
+    """
+    given = spec.reward if name is None else name
+    reward = resolve_reward(given, spec.require, named=spec.rewards, cache=spec.score_cache)
+    if reward is None:
+        return None
+    if isinstance(reward, Reward):
+        reward = shared(reward)  # queries that run at once share its batches
+    if given is None or isinstance(given, str):
+        stack.push_async_callback(close, reward)
+    await connect(reward)
+    if spec.check:
+        await refuse_broken(reward)
+    return reward
+
+
+def note_lost_seeds(fleets: Mapping[Role, Fleet], on_note: Note) -> None:
+    """Report each server that cannot take seeds."""
+    for name, profile in {fleet.name: fleet.profile for fleet in fleets.values()}.items():
+        if not profile.seeds:
+            on_note(f"{name} ({profile.name}) cannot take seeds, so this run will not repeat exactly.")

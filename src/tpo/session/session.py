@@ -1,0 +1,306 @@
+"""A session: models, reward, limits and pace, opened once and closed once, for any number of queries at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+from tpo.engine.calls import Conduct
+from tpo.engine.driver import Driver
+from tpo.engine.events import Event, Listener
+from tpo.engine.journal import Journal
+from tpo.engine.limits import Budget, Stopper
+from tpo.engine.records import Plan
+from tpo.engine.result import Result
+from tpo.errors import InputError
+from tpo.messages import conversation
+from tpo.prompts import Role
+from tpo.scheduling.fleet import Fleet, seats
+from tpo.scheduling.limiter import Limiter
+from tpo.session.backends import (
+    AnyReward,
+    Note,
+    PaceRule,
+    note_lost_seeds,
+    open_models,
+    open_reward,
+    pace_for_many,
+)
+from tpo.session.spec import Options, RoleSpec, Spec, plan_of, specified
+from tpo.session.traces import trace_journal
+
+
+def _ignore(_: Any) -> None:
+    """Take no notice of an event or a note."""
+
+
+class Session:
+    """Everything that answers queries: `async with Session(policy=…, reward=…) as session: await session.align(query)`.
+
+    What is named (a URL, `embedded`, `vllm:URL`) is opened by the session and closed with it. An object that is passed
+    in (a `Model`, a reward) stays the caller's to close. A session belongs to one event loop.
+
+    Args:
+        spec: what to do, where it was checked already; made from the options otherwise.
+        concurrency: sequences in flight at each server; None measures what the server takes.
+        patience: seconds for which an endpoint that is down or overloaded is tried again.
+        pace: how many sequences a server has in flight; takes precedence over `concurrency`.
+        limiters: by machine, for sessions that share servers; new ones are added.
+        on_note: called with each sentence that a user should read.
+        options: as for `tpo.align`.
+
+    Attributes:
+        spec: what a query gets unless it brings its own.
+
+    Raises:
+        InputError: an option is out of range or unknown.
+        PromptError: a template is broken.
+    """
+
+    def __init__(
+        self,
+        spec: Spec | None = None,
+        *,
+        concurrency: int | None = None,
+        patience: float = 0.0,
+        pace: PaceRule | None = None,
+        limiters: dict[str, Limiter] | None = None,
+        on_note: Note = _ignore,
+        **options: Unpack[Options],
+    ) -> None:
+        if concurrency is not None and concurrency < 1:
+            raise InputError(f"The concurrency is {concurrency}; it is at least 1.")
+        self.spec = spec or specified(options)
+        self._options = options if spec is None else None
+        self._patience = patience
+        self._pace = pace or pace_for_many(concurrency)
+        self._limiters = {} if limiters is None else limiters
+        self._note = on_note
+        self._stack = AsyncExitStack()
+        self._models: dict[str | None, dict[Role, Fleet]] = {}
+        self._rewards: dict[str | None, AnyReward | None] = {}
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.open()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Connect to the reward and to the models now, so that a wrong name fails before the first query.
+
+        Raises:
+            InputError: what was named cannot be used.
+            ModelError: a server cannot be reached, or refuses.
+            RewardError: the reward cannot be loaded or reached.
+            CheckError: the reward is broken.
+        """
+        if self.spec.method.needs_reward:
+            await self.reward()
+        models = await self.models()
+        if self.spec.settings.seed is not None:
+            note_lost_seeds(models, self._note)
+
+    async def aclose(self) -> None:
+        """Close what the session opened."""
+        self._models.clear()
+        self._rewards.clear()
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()
+
+    async def models(self, policy_model: str | None = None) -> dict[Role, Fleet]:
+        """The model of each role, opened at the first call.
+
+        Args:
+            policy_model: one of the models that the policy's server serves; None for the spec's own.
+
+        Raises:
+            InputError: there is no such model.
+            ModelError: the server cannot be reached, or refuses.
+        """
+        if policy_model not in self._models:
+            async with self._opening:
+                if policy_model not in self._models:
+                    roles = dict(self.spec.roles)
+                    if policy_model is not None:
+                        roles["policy"] = RoleSpec(roles["policy"].where, policy_model)
+                    opened = await open_models(roles, self._stack, self._note, self._pace, self._limiters)
+                    self._models[policy_model] = opened
+        return self._models[policy_model]
+
+    async def reward(self, name: str | None = None) -> AnyReward | None:
+        """A reward, opened and checked at the first call; None where the user asked for none.
+
+        Args:
+            name: a reward by its name; None for the spec's own.
+
+        Raises:
+            InputError: the reward is unknown.
+            RewardError: it cannot be loaded or reached.
+            CheckError: it is broken.
+        """
+        async with self._opening:
+            if name not in self._rewards:
+                self._rewards[name] = await open_reward(self.spec, self._stack, name)
+        return self._rewards[name]
+
+    async def align(
+        self,
+        query: str | Sequence[Mapping[str, Any]],
+        *,
+        trace: str | Path | None = None,
+        stopper: Stopper | None = None,
+        on_event: Listener = _ignore,
+        alone: bool = False,
+        **changes: Unpack[Options],
+    ) -> Result:
+        """Answer one query; any number may run at once.
+
+        Args:
+            query: a question, or chat messages with system message and history.
+            trace: a JSON Lines file to write everything to; see `tpo.align`.
+            stopper: ends the search from outside, with the best answer so far.
+            on_event: called with each event.
+            alone: no other search uses the same models meanwhile, so that the embedded model may reuse prompts.
+            changes: options of `tpo.align` for this query alone: method, width, depth, sampling, budgets,
+                `policy_model`. Models and the reward are the session's.
+
+        Returns:
+            The answer, its reward, the steps, what each role cost, and the trace.
+
+        Raises:
+            TPOError: as `tpo.align`.
+        """
+        messages = conversation(query)
+        policy_model = changes.pop("policy_model", None)
+        spec = self.with_changes(changes)
+        models = await self.models(policy_model)
+        reward = await self.reward() if spec.method.needs_reward else None
+        # A trace names the servers too: the same model elsewhere may answer otherwise.
+        plan = plan_of(spec, messages, {role: fleet.servers[0].model.name for role, fleet in models.items()}, reward)
+        journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
+        try:
+            return await self.search(
+                plan, spec, models, reward, journal, stopper=stopper, on_event=on_event, alone=alone
+            )
+        finally:
+            journal.close()
+
+    async def stream(self, query: str | Sequence[Mapping[str, Any]], **options: Any) -> AsyncGenerator[Event | Result]:
+        """Answer one query and yield what happens: each event, and the `Result` at the end.
+
+        A consumer that leaves early cancels the search. `async with contextlib.aclosing(session.stream(query))` does
+        so at once.
+
+        Args:
+            query: as in `align`.
+            options: as in `align`, but for `on_event`.
+
+        Raises:
+            TPOError: as `align`.
+        """
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        task = asyncio.ensure_future(self.align(query, on_event=events.put_nowait, **options))
+        task.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            yield task.result()
+        finally:
+            task.cancel()
+            with suppress(BaseException):
+                await task
+
+    async def search(
+        self,
+        plan: Plan,
+        spec: Spec,
+        models: Mapping[Role, Fleet],
+        reward: AnyReward | None,
+        journal: Journal,
+        *,
+        budget: Budget | None = None,
+        stopper: Stopper | None = None,
+        on_event: Listener = _ignore,
+        on_call: Callable[[], None] | None = None,
+        stream: bool = True,
+        alone: bool = False,
+    ) -> Result:
+        """Run one search on models and a reward that are open. Everything that aligns ends here.
+
+        Args:
+            plan: everything that decides the result, as the journal records it.
+            spec: what the plan was made from.
+            models: the model of each role.
+            reward: what scores; None where the method needs none.
+            journal: what an earlier process did, and where the rest is written.
+            budget: what the search may cost; the spec's unless given.
+            stopper: ends the search from outside, with the best answer so far.
+            on_event: called with each event.
+            on_call: called whenever a call stands in a server's queue.
+            stream: read replies while they grow; without it a call costs less of our own time.
+            alone: no other search uses the same models meanwhile.
+
+        Raises:
+            InputError: the method needs a reward, and there is none.
+            TPOError: there is no answer.
+        """
+        if spec.method.needs_reward and reward is None:
+            raise InputError(
+                f"The method {spec.method.name} needs a reward to choose by; without one there is only sample."
+            )
+        places = seats(models)
+        if on_call is not None:
+            for place in places.values():
+                place.on_call = on_call
+        conduct = Conduct(self._patience, stream, alone)
+        driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct)
+        try:
+            return await driver.run(
+                spec.method.start(plan.query, width=spec.width, depth=spec.depth, prompts=spec.prompts)
+            )
+        finally:
+            for place in set(places.values()):
+                await place.aclose()
+
+    def with_changes(self, changes: Options) -> Spec:
+        """The session's spec with other options for one query.
+
+        Raises:
+            InputError: an option is out of range, or belongs to the whole session.
+        """
+        if not changes:
+            return self.spec
+        if self._options is None:
+            raise InputError("This session was made from a checked spec: run other specs by `search`.")
+        if fixed := sorted(changes.keys() & _OF_THE_SESSION):
+            raise InputError(
+                f"{', '.join(fixed)} cannot change from query to query: open another session, or give it to Session(…)."
+            )
+        return specified({**self._options, **changes}, None if "prompts" in changes else self.spec.prompts)
+
+
+# What is opened with the session.
+_OF_THE_SESSION = frozenset(
+    [
+        "policy",
+        "critic",
+        "critic_model",
+        "editor",
+        "editor_model",
+        "reward",
+        "rewards",
+        "require",
+        "score_cache",
+        "check",
+    ]
+)

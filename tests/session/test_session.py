@@ -1,0 +1,164 @@
+"""A session opens once what many queries use, and closes what it opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tpo
+from fakes import FakeModel, FakeReward, numbered, said
+from models.server import Received, delta, models, response, serving, stream
+from tpo.engine.records import Ended, Sampled, Started
+
+
+def served(request: Received) -> bytes:
+    if request.path.endswith("/models"):
+        return models("small", "large")
+    if request.path.endswith("/chat/completions"):
+        return stream(delta(f"an answer of {request.json['model']}", finish="stop"))
+    return response("{}", 404)
+
+
+def length() -> FakeReward:
+    return FakeReward(lambda text: float(len(text)))
+
+
+async def test_many_queries_share_what_was_opened_once() -> None:
+    async with serving(served) as server:
+        options: Any = {"policy": server.url, "policy_model": "small", "reward": "surface", "width": 2, "depth": 0}
+        async with tpo.Session(**options) as session:
+            results = await asyncio.gather(*[session.align(f"Question {number}?") for number in range(8)])
+        paths = Counter(request.path for request in server.received)
+    assert [result.answer for result in results] == ["an answer of small"] * 8
+    assert paths["/v1/models"] == 1
+    assert paths["/v1/chat/completions"] == 16
+
+
+async def test_a_query_may_change_what_is_not_opened_with_the_session() -> None:
+    async with serving(served) as server:
+        async with tpo.Session(policy=server.url, policy_model="small", method="best-of-n", width=2) as session:
+            large = await session.align("How?", policy_model="large")
+            one = await session.align("How?", method="sample")
+            assert (await session.align("How?")).width == 2
+        assert (large.answer, one.width) == ("an answer of large", 1)
+    with pytest.raises(tpo.InputError, match="reward cannot change from query to query"):
+        await tpo.Session(policy=FakeModel(numbered()), reward=length()).align("How?", reward="none")
+    with pytest.raises(tpo.InputError, match="The width is 0"):
+        await tpo.Session(policy=FakeModel(numbered()), reward=length()).align("How?", width=0)
+
+
+async def test_objects_are_the_callers_to_close_and_names_the_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tpo.models.openai import OpenAIModel
+
+    closed: list[str] = []
+    close = OpenAIModel.aclose
+
+    async def counted(model: OpenAIModel) -> None:
+        closed.append(model.model)
+        await close(model)
+
+    monkeypatch.setattr(OpenAIModel, "aclose", counted)
+    given = FakeModel(numbered())
+    async with (
+        serving(served) as server,
+        tpo.Session(policy=given, critic=server.url, critic_model="large", reward=length(), depth=0) as session,
+    ):
+        await session.align("How?")
+        assert closed == []
+    assert closed == ["large"]
+    assert not given.closed
+
+
+async def test_a_session_that_cannot_open_closes_what_it_had_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tpo.models.openai import OpenAIModel
+
+    closed: list[str] = []
+
+    async def counted(model: OpenAIModel) -> None:
+        closed.append(model.model)
+
+    monkeypatch.setattr(OpenAIModel, "aclose", counted)
+    async with serving(served) as server:
+        with pytest.raises(tpo.ModelError):
+            async with tpo.Session(policy=server.url, policy_model="small", critic="http://127.0.0.1:9/v1"):
+                raise AssertionError("it must not open")
+    assert closed == ["small"]
+
+
+async def test_a_stream_yields_every_record_and_the_result_last() -> None:
+    async with tpo.Session(policy=FakeModel(numbered()), reward=length(), width=2, depth=1) as session:
+        events = [event async for event in session.stream("How?")]
+    result = events[-1]
+    assert isinstance(result, tpo.Result)
+    assert isinstance(events[0], Started)
+    assert [event for event in events[:-1] if event in result.trace] == result.trace
+    assert isinstance(result.trace[-1], Ended)
+    assert sum(isinstance(event, Sampled) for event in events) == 4
+
+
+async def test_leaving_a_stream_ends_its_search() -> None:
+    model = FakeModel(numbered())
+    async with tpo.Session(policy=model, reward=length(), width=2, depth=5) as session:
+        async with aclosing(session.stream("How?")) as events:
+            async for event in events:
+                if isinstance(event, Sampled):
+                    break
+        made = len(model.requests)
+        await asyncio.sleep(0)
+        assert model.live == 0
+        assert len(model.requests) == made
+
+
+async def test_a_stream_raises_what_align_raises() -> None:
+    def fails(request: Any, index: int) -> tpo.ModelError:
+        return tpo.ModelError("no such luck")
+
+    async with tpo.Session(policy=FakeModel(fails), reward=length()) as session:
+        with pytest.raises(tpo.ModelError, match="no such luck"):
+            async for _ in session.stream("How?"):
+                pass
+
+
+async def test_a_trace_is_continued_through_a_session(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    async with tpo.Session(policy=FakeModel(numbered()), reward=length(), width=2, depth=0) as session:
+        first = await session.align("How?", trace=path)
+    assert tpo.replay(path) == first
+
+
+async def test_sessions_may_share_what_servers_take() -> None:
+    limiters: dict[str, Any] = {}
+    async with serving(served) as server:
+        for _ in range(2):
+            async with tpo.Session(policy=server.url, policy_model="small", method="sample", limiters=limiters) as one:
+                await one.align("How?")
+    assert len(limiters) == 1
+
+
+def test_a_sync_session_answers_and_streams() -> None:
+    with tpo.SyncSession(policy=FakeModel(numbered()), reward=length(), width=2, depth=0) as session:
+        assert session.align("How?").answer == "answer 1"
+        *events, result = session.stream("How?")
+        assert isinstance(result, tpo.Result)
+        assert isinstance(events[0], Started)
+        for event in session.stream("How?"):
+            assert isinstance(event, Started)
+            break  # leaving early ends the search
+    session.close()  # a second time does nothing
+
+
+async def test_a_sync_session_works_inside_a_running_loop() -> None:
+    with tpo.SyncSession(policy=FakeModel(lambda r, i: said(r)), reward=length(), method="best-of-n") as session:
+        assert session.align("How?").answer == "How?"
+
+
+def test_a_sync_session_that_cannot_open_ends_its_thread() -> None:
+    session = tpo.SyncSession(policy="http://127.0.0.1:9/v1")
+    with pytest.raises(tpo.ModelError), session:
+        raise AssertionError("it must not open")
+    assert not session._thread.is_alive()
