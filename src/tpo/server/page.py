@@ -40,8 +40,7 @@ def page(
         await service.open_once()
         service.expect_ready()
         model = service.models.names[0]
-        search = {"method": options.method, "width": options.width, "depth": options.depth}
-        body = {"model": model, "messages": [{"role": "user", "content": options.question}], "tpo": search}
+        body = options.chat_request(model)
         asked = service.asked(chat_request(body), body, None)
         known = about(request.scope)
         known.model, known.kind = model, "aligned"

@@ -17,7 +17,7 @@ from tpo.view import compare_routes, run_routes, story_routes
 from tpo.view.endpoint import error_response, json_response
 from tpo.view.guard import LOOPBACK, Guard
 from tpo.view.live_routes import Live, live_routes
-from tpo.view.play import Play, play_routes
+from tpo.view.play import Play, Results, play_routes
 from tpo.view.sources import Sources
 
 STATIC = Path(__file__).parent / "static"
@@ -35,16 +35,16 @@ def create_app(
     All of its addresses are relative, so that it may be mounted anywhere (`Mount("/ui", create_app(…))`).
 
     Args:
-        sources: the runs and traces that may be looked at.
+        sources: the runs and traces that are shown.
         play: answers questions in the playground; without it there is none.
-        live: tells what is being answered right now; without it there is no list of live requests.
+        live: returns the requests that are being answered; without it there is no list of them.
         hosts: names in the Host header that are served, which keeps a page from elsewhere out whose name was made to
             point here (DNS rebinding); None serves all, for an application that looks after it itself.
 
     Returns:
         the application.
     """
-    routes = [
+    app_routes = [
         Route("/", _index),
         Route("/api/about", _about),
         *run_routes.run_routes(),
@@ -55,9 +55,10 @@ def create_app(
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     app = Starlette(
-        routes=routes, middleware=[Middleware(Guard, hosts=hosts)], exception_handlers={TPOError: error_response}
+        routes=app_routes, middleware=[Middleware(Guard, hosts=hosts)], exception_handlers={TPOError: error_response}
     )
     app.state.sources, app.state.play, app.state.live = sources, play, live
+    app.state.results = Results()
     return app
 
 

@@ -1,8 +1,10 @@
-"""Names of rewards as people read them: a reward's full name also has its address, options and hashes."""
+"""Names of rewards and settings as people read them: a reward's full name also has its address, options and hashes."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from tpo.errors import InputError
 from tpo.rewards.rules import parse_rule
@@ -38,6 +40,60 @@ def rules_label(rules: str) -> str:
     """Rules in words, from how `require` lists them: "at most 60 words and valid JSON"."""
     words = [_rule(rule) for rule in rules.split("; ")]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+# Settings as people call them; those that are not here keep their names.
+_SETTINGS = {
+    "method": "the method",
+    "width": "the width N",
+    "depth": "the depth D",
+    "reward": "the reward",
+    "prompts": "the prompts",
+    "models.policy": "the policy",
+    "models.critic": "the critic",
+    "models.editor": "the editor",
+    "budget.tokens": "the token budget",
+    "budget.seconds": "the time budget",
+    "settings.max_tokens": "the token limit of an answer",
+    "settings.critic_max_tokens": "the token limit of a critique",
+}
+
+
+def setting_changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """What is different between the recipes of two runs, a phrase for each setting.
+
+    Args:
+        first: the recipe of the first run.
+        second: that of the second.
+
+    Returns:
+        phrases such as "the width N is 5 in the first and 15 in the second".
+    """
+    left, right = _flat(first), _flat(second)
+    names = [*left, *(name for name in right if name not in left)]
+    return [
+        f"{_SETTINGS.get(name, name.removeprefix('settings.').replace('_', ' '))} is "
+        f"{_value(name, left.get(name))} in the first and {_value(name, right.get(name))} in the second"
+        for name in names
+        if left.get(name) != right.get(name)
+    ]
+
+
+def _flat(recipe: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in recipe.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{within}{name}.")
+        else:
+            flat[f"{within}{name}"] = value
+    return flat
+
+
+def _value(name: str, value: Any) -> str:
+    if value is None:
+        return "not set"
+    # Two rewards may have the same label and differ in their options, so the full name stands here.
+    return str(value) if name != "reward" or "@" not in str(value) else f"{reward_label(str(value))} ({value})"
 
 
 def _rule(rule: str) -> str:

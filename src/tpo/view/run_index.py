@@ -19,6 +19,7 @@ from tpo.runs.answers import Answer
 from tpo.runs.standing import Standing, standing
 from tpo.runs.stories import Story, open_run, story, story_of
 from tpo.runs.summary import Count
+from tpo.view.answer_stats import AnswerStats
 from tpo.view.columns import ColumnBuilder, Columns, Integers
 from tpo.view.journal_index import JournalIndex
 
@@ -42,6 +43,7 @@ class RunIndex:
         self.path = path
         self.directory = open_run(path)
         self._journal = JournalIndex(self.directory.journal)
+        self.answer_stats = AnswerStats(self.directory.journal)
         self._reading = threading.Lock()
         self._decoder = msgspec.json.Decoder(Answer)
         self._found: OrderedDict[tuple[str, int, int], Integers] = OrderedDict()

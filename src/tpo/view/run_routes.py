@@ -24,6 +24,8 @@ from tpo.view.story import preview, trace_line
 
 SIZES = 200
 EXTREMES = 5
+# Bytes of a journal that are read without a click.
+READ_AT_ONCE = 64 * 1024 * 1024
 
 
 def run_routes() -> list[Route]:
@@ -34,6 +36,7 @@ def run_routes() -> list[Route]:
         Route("/api/queries", _queries),
         Route("/api/neighbours", _neighbours),
         Route("/api/questions", _questions),
+        Route("/api/answers", _answers),
     ]
 
 
@@ -199,6 +202,15 @@ def _questions(request: Request) -> Response:
     answers = [answer for id in ids if (answer := index.answer(id)) is not None]
     found = index.questions(answers)
     return json_response({answer.id: preview(question) for answer, question in zip(answers, found, strict=True)})
+
+
+def _answers(request: Request) -> Response:
+    """What all answers of a run come to; a large journal is read only where the request has `all`."""
+    stats = run_of(request).answer_stats
+    left = stats.left
+    if left > READ_AT_ONCE and "all" not in request.query_params:
+        return json_response({"unread": left})
+    return json_response(stats.counted())
 
 
 def run_of(request: Request, parameter: str = "run") -> RunIndex:

@@ -13,7 +13,7 @@ import pytest
 
 from server.clients.kit import on_thread
 from server.policy import Said, critic
-from tpo.api import run_sync
+from tpo.session.sync import run_sync
 from view.browser.kit import serving
 from view.browser.texts import make as make_texts
 from view.runs import EVIL, enlarged, length

@@ -28,7 +28,7 @@ export function figure(title, draw, { height = 260, note = null, table = null, f
 function grid(caption, { head, rows }) {
   return h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": `${caption} as a table` },
     h(
       "table",
       {},

@@ -42,9 +42,13 @@ const parser = new marked.Marked({
   ],
 });
 
+// The level of the last heading.
+let level = 2;
+
 // The nodes of a text; the text itself where it cannot be read as Markdown.
 export function markdown(text) {
   if (text.length > LONGEST_TEXT) return [text];
+  level = 2;
   try {
     return blocks(parser.lexer(text));
   } catch {
@@ -62,8 +66,9 @@ function block(token) {
     case "def":
       return token.type === "def" ? h("p", {}, token.raw.trim()) : null;
     case "heading":
-      // The page has headings of its own; those of an answer are below all of them.
-      return h("p", { class: `heading-${token.depth}`, role: "heading", "aria-level": Math.min(6, token.depth + 3) }, inlines(token.tokens));
+      // Below the page's own headings, and no level is left out.
+      level = Math.min(6, token.depth + 2, level + 1);
+      return h("p", { class: `heading-${token.depth}`, role: "heading", "aria-level": level }, inlines(token.tokens));
     case "paragraph":
       return h("p", { dir: "auto" }, inlines(token.tokens));
     case "text":

@@ -28,7 +28,9 @@ function load() {
 
 // A formula; its TeX is shown until the library is there, and where it cannot be read.
 export function formula(tex, display) {
-  const node = h(display ? "div" : "span", { class: display ? "formula block" : "formula" }, h("code", {}, tex));
+  const node = display
+    ? h("div", { class: "formula block", tabindex: 0, role: "group", "aria-label": "Formula" }, h("code", {}, tex))
+    : h("span", { class: "formula" }, h("code", {}, tex));
   if (tex.length > LONGEST_FORMULA) return node;
   const show = () => {
     const tree = parsed(tex, display);

@@ -1,11 +1,14 @@
 // One run: what it came to in figures and charts, and its queries.
 
 import { ask } from "./api.js";
+import { fillQuestions } from "./compare.js";
+import { detailsView } from "./details.js";
 import { folded, h } from "./dom.js";
 import { keepingFocus } from "./focus.js";
 import { count, dials, duration, moment, number, oneLine, percent, plural, signed } from "./format.js";
 import { histogram } from "./histogram.js";
 import { lines } from "./lines.js";
+import { crumbs } from "./query.js";
 import { LIST, only, to } from "./route.js";
 import { costChart, lengthChart } from "./scatter.js";
 import { spread } from "./spread.js";
@@ -54,12 +57,16 @@ export async function runRoom(settings, room) {
       if (now.state !== "running") room.again();
     });
   }
-  return h("div", {}, above, list);
+  return h("div", {}, crumbsOf(run), above, detailsView(run, room), list);
+}
+
+function crumbsOf(run) {
+  return h("div", { class: "where" }, crumbs([["Runs", to("")], [run.name, null]]));
 }
 
 function overview(run, settings, change) {
   const { summary, recipe } = run;
-  const facts = [dials(recipe), recipe.models?.policy, recipe.reward && `reward ${recipe.reward}`, run.data, moment(run.began)];
+  const facts = [dials(recipe), recipe.models?.policy, run.reward_label && `reward ${run.reward_label}`, run.data, h("time", { datetime: run.began }, moment(run.began)), `tpo ${run.version}`];
   const [first, answer] = [summary.first, summary.reward];
   const parts = [
     h(
@@ -88,7 +95,7 @@ function overview(run, settings, change) {
   return parts;
 }
 
-// Whoever reads "failed" beside a run thinks of all of it.
+// "failed" beside a run would mean all of it.
 function standing({ state, summary }) {
   return state === "failed" ? `finished, ${plural(summary.failed, "query", "queries")} failed` : state;
 }
@@ -164,11 +171,4 @@ function columns(settings) {
     { name: "tokens", sort: "tokens", look: "n", cell: (row) => count(row.spent) },
     { name: "time", sort: "seconds", look: "n", cell: (row) => duration(row.seconds) },
   ];
-}
-
-// Questions stand in the journal, which is read when they are first asked for: the table does not wait for that.
-async function fillQuestions(list, run, rows) {
-  if (!rows.length) return;
-  const questions = await ask("questions", { run, id: rows.map((row) => row.id) });
-  for (const node of list.querySelectorAll(".asked")) node.textContent = questions[node.dataset.id] ?? "";
 }

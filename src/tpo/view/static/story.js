@@ -12,7 +12,7 @@ import { reading, readingSwitch } from "./reading.js";
 // and the two that are compared (`from`, `to`), and `change` is called with new ones.
 export function storyView(story, { actions = [], headed = true, settings = {}, change = () => {} } = {}) {
   const all = story.steps.flatMap((step) => step.candidates);
-  const parts = headed ? [heading(story, actions)] : [h("p", { class: "actions" }, readingSwitch())];
+  const parts = headed ? [heading(story, actions)] : [h("p", { class: "actions" }, readingSwitch(), actions)];
   if (story.error) parts.push(h("p", { class: "trouble", role: "alert" }, h("strong", {}, "Failed. "), story.error));
   if (headed) parts.push(question(story));
   if (all.length) {

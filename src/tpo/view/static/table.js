@@ -3,13 +3,13 @@
 import { h } from "./dom.js";
 import { count } from "./format.js";
 
-// `columns`: [{ name, sort, cell, look }]; `settings` has the sort and order in force; `change` is called with new ones.
-export function table(caption, columns, rows, settings, change) {
+// `columns`: [{ name, sort, cell, look, head }]: `head` names the row; `settings` has the sort and order in force; `change` is called with new ones.
+export function table(caption, columns, rows, settings, change, look = "") {
   const heads = columns.map((column) => {
     if (!column.name) return h("td", {});
     if (!column.sort) return h("th", { scope: "col", class: column.look }, column.name);
     const active = settings.sort === column.sort;
-    const order = active && settings.order === "down" ? "up" : "down";
+    const order = active ? (settings.order === "down" ? "up" : "down") : (column.first ?? "down");
     const arrow = active ? (settings.order === "down" ? " ↓" : " ↑") : "";
     return h(
       "th",
@@ -17,13 +17,13 @@ export function table(caption, columns, rows, settings, change) {
       h("button", { type: "button", class: "sort", "data-key": `sort ${column.sort}`, on: { click: () => change({ sort: column.sort, order, page: null }) } }, column.name, arrow),
     );
   });
-  const body = rows.map((row) => h("tr", {}, columns.map((column) => h("td", { class: column.look }, column.cell(row)))));
+  const body = rows.map((row) => h("tr", {}, columns.map((column) => h(column.head ? "th" : "td", { scope: column.head ? "row" : null, class: column.look, "data-name": column.name || column.label }, column.cell(row)))));
   return h(
     "div",
     { class: "scroll", tabindex: 0, role: "group", "aria-label": caption },
     h(
       "table",
-      { class: "list" },
+      { class: `list ${look}`.trim() },
       h("caption", { class: "hidden" }, caption),
       h("thead", {}, h("tr", {}, heads)),
       h("tbody", {}, body.length ? body : h("tr", {}, h("td", { colspan: columns.length, class: "muted" }, "Nothing here."))),
@@ -48,12 +48,12 @@ export function pages({ page, size, matched }, change) {
 }
 
 // A field whose change is reported when no key was pressed for a moment.
-export function search(value, change, label = "Search") {
+export function search(value, change, label = "Search", placeholder = "id, question or answer") {
   let waiting = 0;
   const field = h("input", {
     type: "search",
     value,
-    placeholder: "id, question or answer",
+    placeholder,
     "aria-label": label,
     "data-hotkey": "/",
     "data-key": label,
