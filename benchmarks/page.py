@@ -23,7 +23,7 @@ from playwright.sync_api import sync_playwright
 
 from server.clients.kit import on_thread
 from view.browser.conftest import slowly
-from view.browser.kit import serving
+from view.browser.kit import serving, until
 from view.runs import enlarged, length, make
 
 REPEATS = 5
@@ -60,7 +60,7 @@ def measure(page: Any, url: str, queries: int) -> dict[str, float]:
         return timed(
             lambda: (
                 page.get_by_label("Search queries").fill(word),
-                page.wait_for_function("before => !before.isConnected", arg=before),
+                until(page, "before => !before.isConnected", before),
                 None,
             )[-1]
         )
@@ -75,7 +75,7 @@ def measure(page: Any, url: str, queries: int) -> dict[str, float]:
         return timed(
             lambda: (
                 page.keyboard.press("j" if "Next" in text and step % 2 == 0 else "k"),
-                page.wait_for_function("text => document.querySelector('.turns')?.innerText !== text", arg=text),
+                until(page, "text => (document.querySelector('.turns')?.innerText ?? text) !== text", text),
                 None,
             )[-1]
         )

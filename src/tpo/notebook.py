@@ -52,7 +52,9 @@ def progress(title: str = "tpo") -> Callable[[object], None] | None:
     from tpo.engine.records import Ended, Prompted, Scored
 
     state: dict[str, Any] = {"step": 0, "answers": 0, "best": None, "shown": 0.0, "name": ""}
-    handle = display({"text/plain": f"{title}: …"}, raw=True, display_id=True)
+    handle: Any = display(  # type: ignore[no-untyped-call,unused-ignore]
+        {"text/plain": f"{title}: …"}, raw=True, display_id=True
+    )
 
     def listen(event: object) -> None:
         match event:

@@ -47,7 +47,7 @@ def _cell(value: object) -> str:
     return f'<td style="text-align:left">{escape(str(value))}</td>'
 
 
-def number(value: float | None) -> str:
+def rounded(value: float | None) -> str:
     """A number with three decimals; a dash for none."""
     return "–" if value is None else f"{value:.3f}"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from view.browser.conftest import CHROMIUM_THERE
+from view.browser.kit import until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -50,7 +51,7 @@ def test_changes_are_walked_and_both_sides_follow(page: Any, url: str) -> None:
     section.get_by_role("button", name="Previous change").click()
     assert section.get_by_role("status").inner_text() == "1 of 3"
     sides.first.evaluate("node => { node.scrollTop = 0 }")
-    page.wait_for_function("node => node.scrollTop === 0", arg=sides.nth(1).element_handle())
+    until(page, "node => node.scrollTop === 0", sides.nth(1).element_handle())
 
 
 def test_a_rewritten_text_is_shown_as_it_is(page: Any, url: str) -> None:

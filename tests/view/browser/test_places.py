@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from view.browser.conftest import CHROMIUM_THERE
+from view.browser.kit import until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -33,11 +34,11 @@ def test_back_restores_scroll_and_focus(page: Any, url: str) -> None:
     assert page.evaluate("scrollY") == 0
     page.go_back()
     link.wait_for()
-    page.wait_for_function(f"Math.abs(scrollY - {before}) < 2")
+    until(page, f"Math.abs(scrollY - {before}) < 2")
     assert page.evaluate(FOCUSED) == "row-40"
     page.reload()
     link.wait_for()
-    page.wait_for_function(f"Math.abs(scrollY - {before}) < 2")
+    until(page, f"Math.abs(scrollY - {before}) < 2")
 
 
 def test_the_lists_order_goes_into_a_query_and_back(page: Any, url: str) -> None:
@@ -73,7 +74,7 @@ def test_what_is_selected_is_in_the_address(page: Any, url: str) -> None:
     page.goto(f"{url}/#/query?run=one&id=q0")
     page.locator(".dot[data-id='1.1']").click()
     page.get_by_label("From ").select_option("0.2")
-    page.wait_for_function("location.hash.includes('at=1.1') && location.hash.includes('from=0.2')")
+    until(page, "location.hash.includes('at=1.1') && location.hash.includes('from=0.2')")
     page.reload()
     panel = page.get_by_role("region", name="The selected candidate")
     playwright.expect(panel).to_contain_text("1.1")

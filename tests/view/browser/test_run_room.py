@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from view.browser.conftest import CHROMIUM_THERE
+from view.browser.kit import until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -47,9 +48,9 @@ def test_a_bar_leads_to_its_queries_by_keys_too(page: Any, url: str) -> None:
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     page.get_by_role("button", name=re.compile("^gain .* ✕")).wait_for()
-    page.locator(".found").get_by_text(f"{count} of ").wait_for()
+    page.locator(".found").get_by_role("status").filter(has_text=f"{count} of 4").wait_for()
     page.get_by_role("button", name=re.compile("^gain .* ✕")).click()
-    page.locator(".found").get_by_text("4 queries").wait_for()
+    page.locator(".found").get_by_text("4 queries", exact=True).wait_for()
 
 
 def test_a_step_leads_to_the_queries_whose_answer_it_found(page: Any, url: str) -> None:
@@ -86,10 +87,10 @@ def test_the_list_is_sorted_and_filtered(page: Any, url: str) -> None:
     names.first.wait_for()
     before = names.count()
     page.get_by_role("button", name="run, data").click()
-    page.wait_for_function("location.hash.includes('sort=name')")
+    until(page, "location.hash.includes('sort=name')")
     assert names.all_inner_texts() == sorted(names.all_inner_texts())
     page.get_by_label("Filter runs").fill("huge")
-    page.wait_for_function("document.querySelectorAll('table.runs tbody tr').length === 1")
+    until(page, "document.querySelectorAll('table.runs tbody tr').length === 1")
     assert before > 1
     page.reload()
     names.first.wait_for()
