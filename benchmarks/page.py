@@ -57,30 +57,24 @@ def measure(page: Any, url: str, queries: int) -> dict[str, float]:
     def search(word: str) -> float:
         open_run()
         before = page.locator(".found").element_handle()
-        return timed(
-            lambda: (
-                page.get_by_label("Search queries").fill(word),
-                until(page, "before => !before.isConnected", before),
-                None,
-            )[-1]
-        )
+
+        def find() -> None:
+            page.get_by_label("Search queries").fill(word)
+            until(page, "before => !before.isConnected", before)
+
+        return timed(find)
 
     found["search, first"] = search("a first search")
     found["search"] = median(search(word) for word in words)
     page.goto(f"{url}/#/query?run=huge&id=row-0&sort=gain&order=down")
     page.locator(".turns").wait_for()
 
-    def following(step: int) -> float:
+    def turn(key: str) -> None:
         text = page.locator(".turns").inner_text()
-        return timed(
-            lambda: (
-                page.keyboard.press("j" if "Next" in text and step % 2 == 0 else "k"),
-                until(page, "text => (document.querySelector('.turns')?.innerText ?? text) !== text", text),
-                None,
-            )[-1]
-        )
+        page.keyboard.press(key)
+        until(page, "text => (document.querySelector('.turns')?.innerText ?? text) !== text", text)
 
-    found["next query"] = median(following(step) for step in range(2 * REPEATS))
+    found["next query"] = median(timed(lambda: turn("j")) for _ in range(REPEATS))
     found["tab, MB"] = page.evaluate("performance.memory.usedJSHeapSize") / 1e6
     return found
 

@@ -116,7 +116,8 @@ class Session:
 
     def _places(self) -> list[tuple[str, str]]:
         """Who plays each role, and the reward; addresses without what may be a key."""
-        named = {**{role: one.where for role, one in self.spec.roles.items()}, "reward": self.spec.reward}
+        named: dict[str, Any] = {role: one.where for role, one in self.spec.roles.items()}
+        named["reward"] = self.spec.reward
         return [
             (role, _SECRET.sub(r"\1", where) if isinstance(where, str) else type(where).__name__)
             for role, where in named.items()

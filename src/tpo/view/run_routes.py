@@ -154,8 +154,8 @@ def _neighbours(request: Request) -> Response:
     id = text(request, "id")
     columns, numbers, _ = _selection(request, index)
     number = index.number_of(columns, id)
-    places = np.flatnonzero(numbers == number) if number is not None else []
-    place = int(places[0]) if len(places) else None
+    places = np.flatnonzero(numbers == number).tolist() if number is not None else []
+    place: int | None = places[0] if places else None
 
     def id_at(place: int) -> str | None:
         if not 0 <= place < len(numbers):
