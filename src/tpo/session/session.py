@@ -20,10 +20,10 @@ from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.prompts import Role
 from tpo.representations import frame, heading, table
+from tpo.rewards.protocol import Reward
 from tpo.scheduling.fleet import Fleet, seats
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import (
-    AnyReward,
     Note,
     PaceRule,
     note_lost_seeds,
@@ -86,7 +86,7 @@ class Session:
         self._note = on_note
         self._stack = AsyncExitStack()
         self._models: dict[str | None, dict[Role, Fleet]] = {}
-        self._rewards: dict[str | None, AnyReward | None] = {}
+        self._rewards: dict[str | None, Reward | None] = {}
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -169,7 +169,7 @@ class Session:
                     self._models[policy_model] = opened
         return self._models[policy_model]
 
-    async def reward(self, name: str | None = None) -> AnyReward | None:
+    async def reward(self, name: str | None = None) -> Reward | None:
         """A reward, opened and checked at the first call; None where the user asked for none.
 
         Args:
@@ -257,7 +257,7 @@ class Session:
         plan: Plan,
         spec: Spec,
         models: Mapping[Role, Fleet],
-        reward: AnyReward | None,
+        reward: Reward | None,
         journal: Journal,
         *,
         budget: Budget | None = None,
