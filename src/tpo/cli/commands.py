@@ -41,7 +41,7 @@ COMMANDS = {
         "Answer one question, aligned.",
         (
             'tpo align "How do I oil a wooden table?"',
-            'tpo align "Why?" --policy http://localhost:8000/v1 --reward vllm:http://localhost:8001',
+            'tpo align "Why?" --policy http://localhost:8000/v1 --reward hf:NAME',
         ),
         ("prompt", "file", "messages", "as_json", "trace", "quiet", *SEARCH),
         configured=True,
@@ -50,14 +50,14 @@ COMMANDS = {
     "run": Listed(
         "tpo.cli.run:run",
         "Answer every query of a dataset, aligned.",
-        ("tpo run questions.jsonl --out answers --policy http://localhost:8000/v1 --reward hf:NAME",),
+        ("tpo run questions.jsonl --out answers --policy http://localhost:8000/v1",),
         ("data", "out", "column", "retry_failed", "fresh", "concurrency", "as_json", "quiet", *SEARCH),
         configured=True,
     ),
     "serve": Listed(
         "tpo.cli.serve:serve",
         "Serve aligned answers in OpenAI's protocols.",
-        ("tpo serve --policy http://localhost:8000/v1 --reward vllm:http://localhost:8001 --port 9000",),
+        ("tpo serve --policy http://localhost:8000/v1 --reward hf:NAME --port 9000",),
         ("host", "port", "keys", "preset", "deadline", "ui", "quiet", *SEARCH),
         configured=True,
     ),
@@ -72,7 +72,7 @@ COMMANDS = {
     "check": Listed(
         "tpo.cli.check:check",
         "Check models and a reward.",
-        ("tpo check --policy http://localhost:8000/v1 --reward vllm:http://localhost:8001",),
+        ("tpo check --policy http://localhost:8000/v1 --reward hf:NAME",),
         configured=True,
     ),
     "eval": Listed("tpo.cli.eval:app", "Evaluate methods, judges and rewards."),

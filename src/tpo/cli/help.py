@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 from collections.abc import Collection, Iterator
@@ -13,6 +14,14 @@ from typer.core import TyperCommand
 EVERYTHING = "--help-all"
 WIDEST, LEFT = 100, 26
 HARD_SPACE = "\u00a0"
+# What versions of typer print for a type, and the word that people know.
+METAVARS = {
+    r"INTEGER|<int>": "COUNT",
+    r"FLOAT|<float>": "NUMBER",
+    r"<path>": "FILE",
+    r"TEXT|<str>|<list\[str\]>": "NAME",
+    r"<([\w|-]+)>": r"\1",
+}
 
 
 class HelpfulCommand(TyperCommand):
@@ -91,22 +100,14 @@ def _parameter(parameter: Any, ctx: Any, width: int, everything: bool) -> Iterat
 
 
 def _names(parameter: Any, ctx: Any) -> str:
+    """The names of a parameter with what stands for its value."""
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
-    names = ", ".join(sorted(parameter.opts, key=len))
-    if parameter.secondary_opts:
-        names += f"/{', '.join(parameter.secondary_opts)}"
-    if getattr(parameter, "is_flag", False) or getattr(parameter, "count", False):
-        return names
-    return f"{names} {parameter.metavar or _metavar(parameter, ctx)}"
-
-
-def _metavar(parameter: Any, ctx: Any) -> str:
-    try:
-        metavar = parameter.make_metavar(ctx)
-    except TypeError:  # older versions of click take no context
-        metavar = parameter.make_metavar()
-    return str(metavar).strip("[]").replace("INTEGER", "COUNT").replace("FLOAT", "NUMBER")
+    record = parameter.get_help_record(ctx)
+    names = record[0] if record else ", ".join(parameter.opts)
+    for pattern, word in METAVARS.items():
+        names = re.sub(pattern, word, names)
+    return names
 
 
 def _default(parameter: Any) -> str | None:
