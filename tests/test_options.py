@@ -85,7 +85,7 @@ def test_a_default_fits_its_own_bounds() -> None:
 
 @given(st.sampled_from([entry for kind, entry in EVERY if kind is SearchOptions]), st.data())
 def test_any_value_is_taken_or_refused_by_its_name(entry: Entry, data: st.DataObject) -> None:
-    value = data.draw(
+    value: Any = data.draw(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers() | st.text())
     )
     try:
@@ -93,7 +93,7 @@ def test_any_value_is_taken_or_refused_by_its_name(entry: Entry, data: st.DataOb
     except InputError as error:
         assert str(error).startswith(f"{entry.shown} is ")
     else:
-        taken = getattr(made, entry.name)
+        taken: Any = getattr(made, entry.name)
         assert taken is value
         if entry.kind in (int, float) and value is not None:
             option = entry.option
