@@ -61,7 +61,7 @@ def test_fields_of_requests_have_the_bounds_of_the_table() -> None:
     known = {name: entry for name, entry in table(SearchOptions).items() if entry.option.in_requests}
     fields: dict[str, Any] = {}
     for request in (ChatRequest, Alignment):
-        for field in msgspec.inspect.type_info(request).fields:  # type: ignore[union-attr]
+        for field in msgspec.inspect.type_info(request).fields:  # type: ignore[attr-defined]
             fields.setdefault(field.name, field.type)
     assert known.keys() <= fields.keys()
     for name, entry in known.items():
@@ -86,7 +86,7 @@ def test_a_default_fits_its_own_bounds() -> None:
 
 @given(st.sampled_from([entry for kind, entry in EVERY if kind is SearchOptions]), st.data())
 def test_any_value_is_taken_or_refused_by_its_name(entry: Entry, data: st.DataObject) -> None:
-    value: Any = data.draw(
+    value = data.draw(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers() | st.text())
     )
     try:
@@ -94,13 +94,14 @@ def test_any_value_is_taken_or_refused_by_its_name(entry: Entry, data: st.DataOb
     except InputError as error:
         assert str(error).startswith(f"{entry.shown} is ")
     else:
-        taken: Any = getattr(made, entry.name)
-        assert taken is value
+        taken = getattr(made, entry.name)
+        assert value is taken
         if entry.kind in (int, float) and value is not None:
             option = entry.option
-            assert option.least is None or taken >= option.least
-            assert option.most is None or taken <= option.most
-            assert option.above is None or taken > option.above
+            number: Any = taken
+            assert option.least is None or number >= option.least
+            assert option.most is None or number <= option.most
+            assert option.above is None or number > option.above
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_known_one() -> None:

@@ -85,6 +85,7 @@ COMMANDS = {
     ),
     "report": Listed("tpo.cli.report:report", "Draw figures and a page from runs.", ("tpo report experiments",)),
     "replay": Listed("tpo.cli.replay:replay", "Rebuild a result from its trace.", ("tpo replay trace.jsonl --json",)),
+    "methods": Listed("tpo.cli.methods:methods", "List the methods with their settings.", ("tpo methods",)),
     "config": Listed("tpo.cli.config:config", "Show the configuration in force.", ("tpo config > tpo.toml",)),
 }
 

@@ -13,16 +13,13 @@ from tpo.models.profiles import Profile
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, Role
-from tpo.rewards.asking import close, connect
-from tpo.rewards.batching import shared
-from tpo.rewards.protocol import PoolReward, Reward
-from tpo.rewards.resolve import resolve_reward
+from tpo.rewards.protocol import Reward
+from tpo.rewards.resolve import opened
 from tpo.scheduling.fleet import Fleet, Server
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
 from tpo.session.spec import RoleSpec, Spec
 
-AnyReward: TypeAlias = Reward | PoolReward
 Note: TypeAlias = Callable[[str], None]
 # Chooses how many sequences a server with such a profile has in flight.
 PaceRule: TypeAlias = Callable[[Profile], Pace]
@@ -82,7 +79,7 @@ async def open_models(
         if spec.where is None and not isinstance(where, str):
             raise InputError(f"{role}_model is given without {role}: say where that model is served.")
         servers = []
-        for model in await _models(where, role, spec.model, stack, on_note):
+        for model in await _models(where, role, spec, stack, on_note):
             machine = model.endpoint.shown if isinstance(model, OpenAIModel) else f"object {id(model)}"
             if machine not in limiters:
                 limiters[machine] = Limiter(pace(model.profile), model.profile.room)
@@ -91,12 +88,12 @@ async def open_models(
     return fleets
 
 
-async def _models(where: Any, role: Role, name: str | None, stack: AsyncExitStack, on_note: Note) -> list[Model]:
+async def _models(where: Any, role: Role, spec: RoleSpec, stack: AsyncExitStack, on_note: Note) -> list[Model]:
     if not isinstance(where, str):
         return [where]  # an object is the caller's to close
     models: list[Model] = []
     for one in filter(None, (part.strip() for part in where.split(","))):
-        model = await open_model(one, role, name, on_note)
+        model = await open_model(one, role, spec.model, on_note, omit=spec.omit)
         stack.push_async_callback(model.aclose)
         models.append(model)
     if not models:
@@ -104,7 +101,7 @@ async def _models(where: Any, role: Role, name: str | None, stack: AsyncExitStac
     return models
 
 
-async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None) -> AnyReward | None:
+async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None) -> Reward | None:
     """Find the reward, connect to it, and see that it works.
 
     Args:
@@ -121,15 +118,8 @@ async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None
         CheckError: it is broken.
     """
     given = spec.reward if name is None else name
-    reward = resolve_reward(given, spec.require, named=spec.rewards, cache=spec.score_cache)
-    if reward is None:
-        return None
-    if isinstance(reward, Reward):
-        reward = shared(reward)  # queries that run at once share its batches
-    if given is None or isinstance(given, str):
-        stack.push_async_callback(close, reward)
-    await connect(reward)
-    if spec.check:
+    reward = await opened(given, stack, spec.require, named=spec.rewards, cache=spec.score_cache)
+    if reward is not None and spec.check:
         await refuse_broken(reward)
     return reward
 

@@ -1,0 +1,117 @@
+"""Where in a run's journal the lines of each query are.
+
+The lines of queries that were open at the same time are interleaved, so that those of one lie within a stretch: first
+and last place are enough to read them without the rest of the file.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from pathlib import Path
+
+import msgspec
+
+from tpo.errors import JournalError
+from tpo.messages import Conversation, question
+from tpo.runs.store import KEY
+
+
+class _QueryPlan(msgspec.Struct):
+    query: Conversation
+
+
+class _QueryRecord(msgspec.Struct):
+    plan: _QueryPlan
+
+
+class _FirstLine(msgspec.Struct):
+    """The first line of a query, as far as it is looked at here."""
+
+    record: _QueryRecord
+
+
+class JournalIndex:
+    """The stretches of a journal, read when they are first asked for, and on from there when it has grown.
+
+    Args:
+        journal: the file.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._reading = threading.Lock()
+        self._decoder = msgspec.json.Decoder(_FirstLine)
+        self._forget(0)
+
+    def _forget(self, inode: int) -> None:
+        self._inode = inode
+        self._size = 0
+        self._number: dict[bytes, int] = {}
+        self._first = array("q")
+        self._last = array("q")
+
+    def of(self, key: str) -> tuple[int, int]:
+        """The place of a query's first line, and the end of its last one, in bytes; equal where it has none.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        number = self._numbers().get(key.encode("utf-8", "replace"))
+        return (0, 0) if number is None else (self._first[number], self._last[number])
+
+    def questions(self, keys: list[str]) -> list[str | None]:
+        """What was asked: the last user message of each of these queries; None for one that the journal lacks.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        numbers = self._numbers()
+        try:
+            with self._journal.open("rb") as file:
+                return [self._question(file, numbers.get(key.encode("utf-8", "replace"))) for key in keys]
+        except FileNotFoundError:
+            return [None] * len(keys)
+        except OSError as error:
+            raise JournalError(f"The journal {self._journal} cannot be read: {error.strerror}.") from error
+
+    def _question(self, file: object, number: int | None) -> str | None:
+        if number is None:
+            return None
+        file.seek(self._first[number])  # type: ignore[attr-defined]
+        try:
+            return question(self._decoder.decode(file.readline()).record.plan.query)  # type: ignore[attr-defined]
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+            return None
+
+    def _numbers(self) -> dict[bytes, int]:
+        with self._reading:
+            try:
+                self._read_on()
+            except FileNotFoundError:
+                self._forget(0)
+            except OSError as error:
+                raise JournalError(f"The journal {self._journal} cannot be read: {error.strerror}.") from error
+            return self._number
+
+    def _read_on(self) -> None:
+        stat = self._journal.stat()
+        if stat.st_ino != self._inode or stat.st_size < self._size:
+            self._forget(stat.st_ino)
+        if stat.st_size == self._size:
+            return
+        number, first, last = self._number, self._first, self._last
+        with self._journal.open("rb") as file:
+            at = file.seek(self._size)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # it is being written
+                key = line[KEY]
+                known = number.get(key)
+                if known is None:
+                    known = number[key] = len(first)
+                    first.append(at)
+                    last.append(at)
+                at += len(line)
+                last[known] = at
+        self._size = at
