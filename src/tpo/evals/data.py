@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tpo.errors import InputError
-from tpo.runs.reading.choosing import table_of
+from tpo.runs.reading.formats import table_of
 from tpo.runs.reading.records import Flaw, Table, guarded, listed, readable
 
 T = TypeVar("T")

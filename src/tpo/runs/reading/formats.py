@@ -1,20 +1,20 @@
-"""Which format some data is in."""
+"""Which format some data is in; standard input is kept in a file, since a run reads its data more than once."""
 
 from __future__ import annotations
 
+import filecmp
+import os
 import re
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tpo.errors import InputError
-from tpo.runs.reading.delimited import Delimited
-from tpo.runs.reading.hub import hub_dataset, saved_dataset
-from tpo.runs.reading.json_list import json_file
-from tpo.runs.reading.jsonl import JsonLines
-from tpo.runs.reading.parquet import Parquet, parquet_folder
-from tpo.runs.reading.plain import PlainText
+from tpo.runs.reading.json_files import JsonLines, JsonList, json_file
 from tpo.runs.reading.records import Table, readable
-from tpo.runs.reading.stdin import standard_input
+from tpo.runs.reading.tables import Parquet, hub_dataset, parquet_folder, saved_dataset
+from tpo.runs.reading.text import Delimited, PlainText, start
 
 FORMATS: dict[str, Callable[[Path, str], Table]] = {
     ".jsonl": JsonLines,
@@ -38,7 +38,7 @@ def table_of(spec: str, split: str | None, spool: Path | None) -> Table:
         spool: the file in which standard input is kept.
 
     Raises:
-        InputError: there is none, or none in a format that is known.
+        InputError: there is none, or its format is unknown.
     """
     if not spec.strip() or "\0" in spec:
         raise InputError("The data has no name: give a file, a folder, a dataset of the Hub, or - for standard input.")
@@ -88,3 +88,59 @@ def _elsewhere(spec: str, split: str | None) -> Table:
     if hub is None or Path(hub[1]).is_dir() or suffixes & {*FORMATS, ".gz"}:
         raise InputError(f"There is no file or folder {spec}. A dataset of the Hugging Face Hub is named org/name.")
     return hub_dataset(name, config or None, split, spec)
+
+
+STDIN = "standard input"
+# JSON begins like this, and hardly any prompt does: a file of broken JSON must not be read as prompts.
+_OBJECT = re.compile(rb'\{\s*(["}]|$)')
+_LIST = re.compile(rb"\[\s*(\{|$)")
+
+
+def standard_input(spool: Path | None) -> Table:
+    """The data in standard input: JSON lines or a JSON list by how it begins, else a prompt a line.
+
+    Args:
+        spool: where it is kept. If it is there from an earlier start, nothing new need come in.
+
+    Raises:
+        InputError: there is no place to keep it, it cannot be kept, or it is not what was kept earlier.
+    """
+    if spool is None:
+        raise InputError("Standard input cannot be read twice: save it to a file and give that.")
+    if not spool.exists() or not sys.stdin.isatty():
+        try:
+            _keep(spool)
+        except OSError as error:
+            raise InputError(f"Standard input cannot be kept in {spool}: {error.strerror or error}.") from error
+    return _by_its_start(spool)
+
+
+def _keep(spool: Path) -> None:
+    part = spool.with_name(f"{spool.name}.part")
+    with part.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if part.stat().st_size == 0 and not spool.exists():
+        part.unlink()
+        raise InputError("Standard input is empty: pipe in a prompt a line, or JSON lines.")
+    # The file gets its name when it is whole: after a crash, what has the name can be trusted.
+    if not spool.exists():
+        part.replace(spool)
+        return
+    new = part.stat().st_size > 0 and not filecmp.cmp(part, spool, shallow=False)
+    part.unlink()
+    if new:
+        raise InputError(
+            f"Standard input is not what this run was started with, which is kept in {spool}: "
+            "give the same, or nothing, or choose another --out."
+        )
+
+
+def _by_its_start(spool: Path) -> Table:
+    first = start(spool)
+    if _LIST.match(first):
+        return JsonList(spool, STDIN)
+    if _OBJECT.match(first):
+        return JsonLines(spool, STDIN)
+    return PlainText(spool, STDIN)
