@@ -252,12 +252,28 @@ async def test_what_a_reward_spends_is_counted_and_budgeted() -> None:
     assert len(broke.steps) == 1
 
 
-async def test_empty_answers_get_no_reward_and_do_not_end_the_run() -> None:
-    reward = FakeReward(lambda t: 1.0)
-    result = await drive(FakeModel(lambda r, i: ""), reward, width=2, depth=3)
-    assert (result.answer, result.reward, result.stop) == ("", None, "converged")
+@pytest.mark.parametrize("reply", ["", " \n", "<think>so much to say"])
+async def test_a_search_without_any_text_fails_with_its_reason(reply: str) -> None:
+    reward, model = FakeReward(lambda t: 1.0), FakeModel(lambda r, i: reply)
+    with pytest.raises(ModelError, match=r"No answer can be used \(2 were drawn\): the answer is empty"):
+        await drive(model, reward, width=2, depth=3)
     assert reward.scored == []
-    assert all("empty" in (c.error or "") for c in result.candidates)
+    # Each of the two is drawn once more, and a critic is not asked about nothing.
+    assert [said(request) for request in model.requests] == ["How?"] * 4
+
+
+async def test_empty_answers_beside_others_get_no_reward() -> None:
+    reward, model = FakeReward(lambda t: 1.0), FakeModel(lambda r, i: "" if i else "so", profile=ALL_IN_ONE)
+    result = await drive(model, reward, width=2, depth=0, seed=1)
+    assert (result.answer, result.reward) == ("so", 1.0)
+    assert [c.error for c in result.candidates] == [None, "the answer is empty"]
+    assert len(model.requests) == 1  # the same seed would give the same answer
+
+
+async def test_an_empty_answer_is_drawn_once_more() -> None:
+    replies = iter(["", "so", "or so"])
+    result = await drive(FakeModel(lambda r, i: next(replies)), FakeReward(len), width=2, depth=0)
+    assert sorted(c.text for c in result.candidates) == ["or so", "so"]
 
 
 QUERIES = st.lists(
@@ -299,8 +315,12 @@ def test_whatever_a_model_says_there_is_an_answer(
         return replies[count % len(replies)]
 
     query = [*history, {"role": "user", "content": last}]
-    result = asyncio.run(drive(FakeModel(answer), query=query, width=width, depth=2))
+    try:
+        result = asyncio.run(drive(FakeModel(answer), query=query, width=width, depth=2))
+    except ModelError as error:
+        assert "the answer is empty" in str(error)
+        return
     assert len(result.steps[0].candidates) == width
     assert result.answer in [c.text for c in result.candidates]
-    texts = [c for c in result.candidates if c.text]
-    assert (result.reward is None) == (not texts)
+    assert result.answer
+    assert result.reward is not None

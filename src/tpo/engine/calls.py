@@ -124,6 +124,13 @@ class Calls:
         at = (place.turn, place.action)
         return {index: "".join(text) for (*where, index), text in sorted(self._growing.items()) if tuple(where) == at}
 
+    def may_differ(self, place: Place, choice: Choice) -> bool:
+        """Whether the same call again may give another answer than this one."""
+        seeded = self._settings.seed is not None and self._models[place.prompt.role].profile.seeds
+        return (
+            not seeded and self._settings.temperature > 0 and choice.finish_reason not in ("length", "content_filter")
+        )
+
     async def ask(self, place: Place, on_text: Callable[[int, str], None]) -> Choice:
         """One reply to a prompt.
 

@@ -16,16 +16,16 @@ from typing import Any
 
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place, together
-from tpo.engine.events import Listener, TextGrew
+from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopped, Stopper
-from tpo.engine.past import Past
 from tpo.engine.records import Ended, Plan, Prompted, Record, Replied, Resumed, Sampled, Started
-from tpo.engine.result import Result, candidate_of, result_of
+from tpo.engine.result import Result, result_from
 from tpo.engine.sampling import Sampling, landed
 from tpo.engine.scoring import Scorer
+from tpo.engine.state import SearchState
 from tpo.errors import JournalError, ModelError, RewardError, TPOError
-from tpo.methods import Action, Ask, Outcome, Pool, Sample, Search
+from tpo.methods import Action, Ask, Outcome, Sample, Search
 from tpo.models.protocol import Choice, Model
 from tpo.prompts.prompt import Role
 from tpo.rewards.protocol import PoolReward, Reward
@@ -64,15 +64,18 @@ class Driver:
         self._stopper = stopper or Stopper()
         self._journal = journal
         self._listen = listen
-        self._past = Past(journal.records)
-        self._clock = Clock(self._past.seconds)
+        self._state = SearchState(journal.records)
+        self._clock = Clock(self._state.seconds)
         self._ledger = Ledger(self._watch_budget)
         conduct = conduct or Conduct()
-        self._calls = Calls(models, plan.settings, self._ledger, self._clock, self._write, listen, conduct)
-        self._scorer = Scorer(reward, plan.query, self._clock, self._write, self._ledger.add, conduct.patience)
+        self._calls = Calls(models, plan.settings, self._ledger, self._clock, self._write, self._forward, conduct)
+        self._scorer = Scorer(
+            reward, plan.query, self._state, self._clock, self._write, self._ledger.add, conduct.patience
+        )
         self._ranks = reward is not None
-        self._seen = Pool()
         self._drawing: list[tuple[Place, int]] = []
+        # The last failure of a call that is being retried.
+        self._trouble: str | None = None
 
     async def run(self, search: Search) -> Result:
         """Drive a search to its end, or to the end of a budget, or until it is stopped.
@@ -86,23 +89,22 @@ class Driver:
         Raises:
             TPOError: the run cannot go on; its `partial` is the result so far, if there is an answer.
         """
-        if self._past.plan is None:
+        if self._state.plan is None:
             self._write(Started(self._plan, _version(), _now()))
         else:
             self._write(Resumed(self._seconds(), _now()))
-        for sampled, scored in self._past.scores():
+        for sampled, scored in self._state.scored:
             self._scorer.remember(sampled, scored)
-        self._ledger.add(self._past.tokens)
+        self._ledger.add(self._state.tokens)
         try:
             return await self._to_an_end(search)
         except TPOError as error:
-            self._recall()
-            chosen = self._seen.chosen.id if self._seen.candidates else None
+            best = self._state.best
             with suppress(JournalError):  # where the journal itself is what failed
-                self._write(Ended("error", chosen, self._seconds(), str(error)))
+                self._write(Ended("error", best.id if best else None, self._seconds(), str(error)))
                 await self._journal.commit()
-            if self._seen.candidates:
-                error.partial = result_of(self._journal.records)
+            if best is not None:
+                error.partial = result_from(self._state, self._journal.records)
             raise
         finally:
             search.close()
@@ -118,20 +120,26 @@ class Driver:
         except Stopped:
             await self._salvage()
             stop = self._stopper.reason or "interrupt"
-            if not self._seen.candidates:
-                raise ModelError(
-                    f"The run was stopped ({stop}) before the first word of an answer: {self._ledger.tokens} tokens "
-                    f"and {self._clock():.1f} seconds were spent. Give it a larger budget."
-                ) from None
-            chosen = self._seen.chosen
+            best = self._state.best
+            if best is None or not best.text:
+                raise self._stopped_empty(stop) from None
+            chosen = best
         finally:
             if deadline is not None:
                 deadline.cancel()
-        if self._ranks and chosen.text and chosen.reward is None:
+        if self._ranks and chosen.reward is None:
             raise RewardError(f"Not one answer got a reward. The first: {chosen.error}.")
         self._write(Ended(stop, chosen.id, self._seconds()))
         await self._journal.commit()
-        return result_of(self._journal.records)
+        return result_from(self._state, self._journal.records)
+
+    def _stopped_empty(self, stop: str) -> ModelError:
+        spent = f"{self._ledger.tokens} tokens and {self._clock():.1f} seconds were spent"
+        if self._trouble is not None:
+            return ModelError(f"The run was stopped ({stop}) while calls failed: {self._trouble} {spent.capitalize()}.")
+        return ModelError(
+            f"The run was stopped ({stop}) before the first word of an answer: {spent}. Give it a larger budget."
+        )
 
     async def _search(self, search: Search) -> Outcome:
         turn = step = 0
@@ -156,18 +164,22 @@ class Driver:
     async def _perform(self, action: Action, turn: int, number: int, step: int) -> list[Candidate] | str:
         prompt = action.prompt
         place = Place(prompt, turn, number)
-        if (turn, number) not in self._past.prompted:
+        if (turn, number) not in self._state.prompted:
             width = action.width if isinstance(action, Sample) else None
             shown = (prompt.name, prompt.role, prompt.messages, prompt.chosen, prompt.rejected)
             self._write(Prompted(turn, number, step, *shown, width))
         if isinstance(action, Ask):
             return await self._ask(place, step)
         self._drawing.append((place, step))
-        sampling = Sampling(place, step, self._past, self._calls, self._scorer, self._write, self._see)
-        return await sampling.draw(action.width, self._grown(place), self._plan.settings.quorum)
+        sampling = Sampling(place, step, self._state, self._calls, self._scorer, self._write)
+        candidates = await sampling.draw(action.width, self._grown(place), self._plan.settings.quorum)
+        if not any(candidate.text for candidate in self._state.candidates):
+            # A critic has nothing to criticise, and an empty answer is none.
+            raise ModelError(f"No answer can be used ({len(candidates)} were drawn): {candidates[0].error}.")
+        return candidates
 
     async def _ask(self, place: Place, step: int) -> str:
-        known = self._past.replied.get((place.turn, place.action))
+        known = self._state.replied.get((place.turn, place.action))
         if known is not None:
             return known.text
         choice = await self._calls.ask(place, self._grown(place))
@@ -177,30 +189,21 @@ class Driver:
         self._write(Replied(*where, text, reply, choice.reasoning or None))
         return text
 
-    def _see(self, candidate: Candidate) -> None:
-        self._seen.add([candidate])
-
     def _grown(self, place: Place) -> Callable[[int, str], None]:
         return lambda index, text: self._listen(TextGrew(place.turn, place.action, place.prompt.name, index, text))
 
-    def _recall(self) -> None:
-        # A resumed run may end before it has come back to the answers that an earlier process drew.
-        self._seen.add(candidate_of(*pair) for pair in self._past.scores())
-
     async def _salvage(self) -> None:
         """Make the best of a run that was stopped before any answer had a reward: what was paid for is used."""
-        self._recall()
-        if any(candidate.reward is not None for candidate in self._seen.candidates):
+        if any(candidate.reward is not None for candidate in self._state.candidates):
             return
-        waiting = Past(self._journal.records).unscored()
-        if (self._ranks and not waiting) or (not self._ranks and not self._seen.candidates):
+        waiting = self._state.unscored
+        if not waiting and (self._ranks or self._state.best is None):
             waiting = self._cut_off()
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
-                await together([self._score(sampled) for sampled in waiting])
+                await together([self._scorer.score(sampled) for sampled in waiting])
                 if self._scorer.ranks_pools and waiting:
-                    ranked = await self._scorer.rank(waiting[0].turn, waiting[0].action)
-                    self._seen.add(candidate_of(*pair) for pair in ranked)
+                    await self._scorer.rank(waiting[0].turn, waiting[0].action)
 
     def _cut_off(self) -> list[Sampled]:
         cut = []
@@ -213,15 +216,18 @@ class Driver:
                     cut.append(sampled)
         return cut
 
-    async def _score(self, sampled: Sampled) -> None:
-        self._see(candidate_of(sampled, await self._scorer.score(sampled)))
-
     def _seconds(self) -> float:
         return round(self._clock(), 4)
 
     def _write(self, record: Record) -> None:
         self._journal.append(record)
+        self._state.apply(record)
         self._listen(record)
+
+    def _forward(self, event: Event) -> None:
+        if isinstance(event, Retrying):
+            self._trouble = event.error
+        self._listen(event)
 
     def _watch_budget(self) -> None:
         if self._budget.tokens is not None and self._ledger.tokens >= self._budget.tokens:

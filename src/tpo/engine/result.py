@@ -1,4 +1,4 @@
-"""The result of a run: a view of its journal, so that a replayed trace gives the same object."""
+"""The result of a search, read off its state, so that a replayed trace gives the same object."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from tpo.candidate import Candidate
-from tpo.engine.records import Called, Ended, Prompted, Record, Replied, Sampled, Scored, Started
+from tpo.engine.records import Called, Record
+from tpo.engine.state import SearchState
 from tpo.errors import JournalError
 from tpo.methods import Pool
 
@@ -99,25 +100,6 @@ class Result(msgspec.Struct, frozen=True):
         return value
 
 
-def candidate_of(sampled: Sampled, scored: Scored | None) -> Candidate:
-    """Put an answer and its score together."""
-    candidate = Candidate(
-        id=sampled.id,
-        step=sampled.step,
-        text=sampled.text,
-        finish_reason=sampled.finish_reason,
-        tokens=sampled.tokens,
-        error=sampled.error,
-        message=sampled.message,
-        logprobs=sampled.logprobs,
-    )
-    if scored is None:
-        return candidate
-    return msgspec.structs.replace(
-        candidate, reward=scored.reward, parts=scored.parts, feedback=scored.feedback, error=scored.error
-    )
-
-
 def result_of(records: Sequence[Record]) -> Result:
     """Read the result off a journal.
 
@@ -127,18 +109,27 @@ def result_of(records: Sequence[Record]) -> Result:
     Raises:
         JournalError: there is no answer in it.
     """
-    started = records[0]
-    assert isinstance(started, Started)
-    pairs = _pairs(records)
-    pool = Pool()
-    pool.add(candidate_of(*pair) for pair in pairs)
-    if not pool.candidates:
+    return result_from(SearchState(records), records)
+
+
+def result_from(state: SearchState, records: Sequence[Record]) -> Result:
+    """Read the result off a search's state.
+
+    Args:
+        state: what the records were folded into.
+        records: the records, for the result's trace.
+
+    Raises:
+        JournalError: there is no answer in it.
+    """
+    plan, candidates, ended = state.plan, state.candidates, state.ended
+    if plan is None or not candidates:
         raise JournalError("The trace holds no answer yet.")
-    ended = next((record for record in reversed(records) if isinstance(record, Ended)), None)
-    by_id = {candidate.id: candidate for candidate in pool.candidates}
+    pool = Pool()
+    pool.add(candidates)
     # A trace that was cut off by a kill has no end: its answer is the best so far.
-    chosen = by_id.get(ended.chosen or "", pool.chosen) if ended else pool.chosen
-    plan = started.plan
+    ids = {candidate.id: candidate for candidate in candidates}
+    chosen = ids.get(ended.chosen or "", pool.chosen) if ended else pool.chosen
     return Result(
         answer=chosen.text,
         reward=chosen.reward,
@@ -146,34 +137,28 @@ def result_of(records: Sequence[Record]) -> Result:
         width=plan.width,
         depth=plan.depth,
         stop=ended.stop if ended else "interrupt",
-        steps=_steps(records, pool.candidates),
-        usage={role: _usage(role, records) for role in USERS},
-        seconds=ended.seconds if ended else _elapsed(records),
+        steps=_steps(state, candidates),
+        usage={role: _usage(role, state.calls) for role in USERS},
+        seconds=ended.seconds if ended else max((call.began + call.seconds for call in state.calls), default=0.0),
         chosen=chosen.id,
         trace=list(records),
     )
 
 
-def _pairs(records: Sequence[Record]) -> list[tuple[Sampled, Scored | None]]:
-    # The last word counts: a resumed run draws again what had failed.
-    sampled = {(r.turn, r.action, r.index): r for r in records if isinstance(r, Sampled)}
-    scored = {(r.turn, r.action, r.index): r for r in records if isinstance(r, Scored)}
-    return [(sampled[place], scored.get(place)) for place in sorted(sampled)]
-
-
-def _steps(records: Sequence[Record], candidates: Sequence[Candidate]) -> list[Step]:
-    prompted = {(r.turn, r.action): r for r in records if isinstance(r, Prompted)}
-    last = max((prompt.step for prompt in prompted.values()), default=0)
-    replied = [r for r in records if isinstance(r, Replied)]
+def _steps(state: SearchState, candidates: Sequence[Candidate]) -> list[Step]:
+    last = max((prompt.step for prompt in state.prompted.values()), default=0)
     steps = []
     for number in range(last + 1):
-        shown = next((p for p in prompted.values() if p.step == number and p.chosen), None)
-        said = {kind: [r.text for r in replied if r.step == number and r.name.endswith(kind)] for kind in KINDS}
+        shown = next((p for p in state.prompted.values() if p.step == number and p.chosen), None)
+        replies = [reply for reply in state.replied.values() if reply.step == number]
+        loss, gradient = (
+            "\n\n".join(reply.text for reply in replies if reply.name.endswith(kind)) or None for kind in KINDS
+        )
         steps.append(
             Step(
                 step=number,
-                loss="\n\n".join(said["loss"]) or None,
-                gradient="\n\n".join(said["gradient"]) or None,
+                loss=loss,
+                gradient=gradient,
                 chosen=shown.chosen if shown else None,
                 rejected=shown.rejected if shown else None,
                 candidates=[candidate for candidate in candidates if candidate.step == number],
@@ -185,11 +170,11 @@ def _steps(records: Sequence[Record], candidates: Sequence[Candidate]) -> list[S
 KINDS = ("loss", "gradient")
 
 
-def _usage(role: str, records: Sequence[Record]) -> RoleUsage:
+def _usage(role: str, calls: Sequence[Called]) -> RoleUsage:
     usage = RoleUsage()
     spans, waits = [], []
-    for call in records:
-        if isinstance(call, Called) and call.role == role:
+    for call in calls:
+        if call.role == role:
             usage.calls += 1
             usage.retries += call.retry
             usage.prompt_tokens += call.usage.prompt_tokens
@@ -208,7 +193,3 @@ def _covered(spans: list[tuple[float, float]]) -> float:
         seconds += max(ended - max(began, covered), 0.0)
         covered = max(covered, ended)
     return round(seconds, 4)
-
-
-def _elapsed(records: Sequence[Record]) -> float:
-    return max((r.began + r.seconds for r in records if isinstance(r, Called)), default=0.0)

@@ -8,10 +8,9 @@ from typing import Any
 
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Place, task_group
-from tpo.engine.past import Past
 from tpo.engine.records import Record, Sampled, Scored
-from tpo.engine.result import candidate_of
 from tpo.engine.scoring import Scorer
+from tpo.engine.state import SearchState, candidate_of
 from tpo.errors import ModelError
 from tpo.messages import shown_calls
 from tpo.models.protocol import Choice
@@ -26,39 +25,38 @@ class Sampling:
     Args:
         place: the prompt and where it stands.
         step: the step that the answers belong to.
-        past: what was done in an earlier process.
+        state: the search so far, with what an earlier process did.
         calls: makes the calls.
         scorer: scores.
         write: takes records.
-        on_candidate: told of each candidate as soon as it has its score.
     """
 
     def __init__(
         self,
         place: Place,
         step: int,
-        past: Past,
+        state: SearchState,
         calls: Calls,
         scorer: Scorer,
         write: Callable[[Record], None],
-        on_candidate: Callable[[Candidate], None],
     ) -> None:
         self._place = place
         self._step = step
-        self._past = past
+        self._state = state
         self._calls = calls
         self._scorer = scorer
         self._write = write
-        self._on_candidate = on_candidate
         self._landed: set[int] = set()
         self._candidates: dict[int, Candidate] = {}
         self._group: asyncio.TaskGroup
         self._failures: list[ModelError] = []
+        # Indices of answers that were empty at the first try.
+        self._empty: set[int] = set()
         self._good = 0
         self._one_more = asyncio.Event()
 
     async def draw(self, width: int, on_text: Callable[[int, str], None], quorum: int | None = None) -> list[Candidate]:
-        """Draw and score so many answers, less those that the past holds already.
+        """Draw and score so many answers, less those that an earlier process drew.
 
         Args:
             width: how many.
@@ -74,12 +72,12 @@ class Sampling:
         """
         async with task_group() as self._group:
             for index in range(width):
-                before = self._past.answer(self._place.turn, self._place.action, index)
+                before = self._state.answer((self._place.turn, self._place.action, index))
                 if before is not None:
                     self._recall(*before)
             wanted = [index for index in range(width) if index not in self._landed]
             # The group waits for the scores, and a broken reward ends the drawing at once.
-            drawing = self._calls.draw(self._place, wanted, self._finished, self._failed, on_text)
+            drawing = self._draw(wanted, on_text)
             if quorum is None:
                 await drawing
             else:
@@ -94,6 +92,12 @@ class Sampling:
             # Older answers may come back with other rewards; the pool knows them by their ids.
             candidates.extend(await self._rank())
         return candidates
+
+    async def _draw(self, wanted: list[int], on_text: Callable[[int, str], None]) -> None:
+        await self._calls.draw(self._place, wanted, self._finished, self._failed, on_text)
+        if self._empty:  # without a seed a second try may well hold something
+            again = sorted(self._empty)
+            await self._calls.draw(self._place, again, self._finished, self._failed, on_text)
 
     async def _until(self, quorum: int, drawing: Coroutine[Any, Any, None]) -> None:
         """Draw until so many answers have landed, or all."""
@@ -112,10 +116,7 @@ class Sampling:
 
     async def _rank(self) -> list[Candidate]:
         changed = await self._scorer.rank(self._place.turn, self._place.action)
-        candidates = [candidate_of(*pair) for pair in changed]
-        for candidate in candidates:
-            self._on_candidate(candidate)
-        return candidates
+        return [candidate_of(*answer) for answer in changed]
 
     def _recall(self, sampled: Sampled, scored: Scored | None) -> None:
         self._good += sampled.error is None
@@ -123,11 +124,13 @@ class Sampling:
             self._land(sampled)
         else:
             self._landed.add(sampled.index)
-            self._scorer.recall(sampled, scored)
             self._take(sampled, scored)
 
     def _finished(self, choice: Choice) -> None:
         sampled = landed(self._place, self._step, choice)
+        if not sampled.text and choice.index not in self._empty and self._calls.may_differ(self._place, choice):
+            self._empty.add(choice.index)
+            return
         self._write(sampled)
         self._land(sampled)
         self._good += 1
@@ -152,14 +155,14 @@ class Sampling:
         self._take(sampled, await self._scorer.score(sampled))
 
     def _take(self, sampled: Sampled, scored: Scored | None) -> None:
-        candidate = candidate_of(sampled, scored)
-        self._candidates[sampled.index] = candidate
-        self._on_candidate(candidate)
+        self._candidates[sampled.index] = candidate_of(sampled, scored)
 
 
 def landed(place: Place, step: int, choice: Choice, error: str | None = None) -> Sampled:
     """The record of an answer as its prompt reads it."""
     text = place.prompt.read(choice.text)
+    if not text.strip():
+        text = ""
     calls = (choice.message or {}).get("tool_calls")
     if calls:  # critic and reward see what they judge
         text = "\n".join(filter(None, (text, shown_calls(calls))))

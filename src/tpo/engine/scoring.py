@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tpo.engine.calls import Clock
 from tpo.engine.records import Called, Record, Sampled, Scored
+from tpo.engine.state import SearchState
 from tpo.errors import RewardError, RewardUnavailable
 from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
@@ -25,6 +26,7 @@ class Scorer:
     Args:
         reward: what scores; None where the method needs no reward.
         query: the conversation that the answers end.
+        state: the search so far; each score that is written gets into it.
         clock: the run's time.
         write: takes records.
         on_spend: told of tokens that a call took (a judge takes some).
@@ -35,6 +37,7 @@ class Scorer:
         self,
         reward: Reward | PoolReward | None,
         query: Conversation,
+        state: SearchState,
         clock: Clock,
         write: Callable[[Record], None],
         on_spend: Callable[[int], None] = lambda tokens: None,
@@ -42,12 +45,12 @@ class Scorer:
     ) -> None:
         self._reward = reward
         self._query = query
+        self._state = state
         self._clock = clock
         self._write = write
         self._on_spend = on_spend
         self._patience = patience
         self._scores: dict[str, asyncio.Future[Score]] = {}
-        self._answers: dict[str, tuple[Sampled, Scored | None]] = {}
 
     @property
     def ranks_pools(self) -> bool:
@@ -61,10 +64,6 @@ class Scorer:
             score.set_result(Score(scored.reward, scored.parts, scored.feedback))
             self._scores[sampled.text] = score
 
-    def recall(self, sampled: Sampled, scored: Scored) -> None:
-        """Take an answer that an earlier process drew and scored into the pool that `rank` sees."""
-        self._answers[sampled.id] = (sampled, scored)
-
     async def score(self, sampled: Sampled) -> Scored | None:
         """Score an answer that landed, and write the score down.
 
@@ -75,7 +74,6 @@ class Scorer:
             RewardError: the reward raised, or returned something that is no score. A score that is no finite
                 number is this answer's own misfortune, and is recorded as its error.
         """
-        self._answers[sampled.id] = (sampled, None)
         if sampled.error is not None or self._reward is None:
             return self._settle(sampled, None, sampled.error)
         if not sampled.text:
@@ -90,7 +88,12 @@ class Scorer:
         Returns:
             the answers whose score is new or has changed.
         """
-        ranked = [(sampled, before) for sampled, before in self._answers.values() if sampled.text and not sampled.error]
+        ranked = [
+            (sampled, before)
+            for sampled, before in self._state.answers
+            # A journal that is being replayed may hold answers of later turns.
+            if sampled.turn <= turn and sampled.text and not sampled.error
+        ]
         if all(before is not None for _, before in ranked):
             return []  # nothing new, or the scores of an earlier process
         texts = list(dict.fromkeys(sampled.text for sampled, _ in ranked))
@@ -99,18 +102,14 @@ class Scorer:
         for sampled, before in ranked:
             scored = _scored(sampled, scores[sampled.text])
             if scored != before:
-                self._take(sampled, scored)
+                self._write(scored)
                 changed.append((sampled, scored))
         return changed
 
     def _settle(self, sampled: Sampled, score: Score | None, error: str | None = None) -> Scored:
         scored = _scored(sampled, score, error)
-        self._take(sampled, scored)
-        return scored
-
-    def _take(self, sampled: Sampled, scored: Scored) -> None:
-        self._answers[sampled.id] = (sampled, scored)
         self._write(scored)
+        return scored
 
     async def _once(self, sampled: Sampled) -> Score:
         known = self._scores.get(sampled.text)
@@ -176,6 +175,10 @@ def _scored(sampled: Sampled, score: Score | None, error: str | None = None) -> 
 
 
 def _empty(sampled: Sampled) -> str:
+    if sampled.finish_reason == "content_filter":
+        return "the answer is empty: the server filtered it"
+    if sampled.reasoning and sampled.finish_reason != "length":
+        return "the answer is empty: the reply holds reasoning alone"
     if sampled.finish_reason == "length":
         return "the answer is empty: all its tokens went into reasoning, or it was cut; raise the token limit"
     return "the answer is empty"

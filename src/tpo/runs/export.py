@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tpo.candidate import Candidate
-from tpo.engine.past import CUT_SHORT
+from tpo.engine.state import CUT_SHORT
 from tpo.errors import InputError
 from tpo.messages import Conversation, Message, text_of
 from tpo.runs.export_options import ExportOptions, Format, Pairs

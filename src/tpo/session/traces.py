@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from tpo.engine.journal import Journal, TraceFile, read_journal
-from tpo.engine.past import Past
 from tpo.engine.records import Plan, Record
+from tpo.engine.state import SearchState
 from tpo.errors import JournalError
 
 
@@ -47,10 +47,10 @@ def _continued(path: Path, file: TraceFile, plan: Plan, on_note: Callable[[str],
     except JournalError as error:
         # It may be a file whose name was mistyped, or a damaged trace with answers that were paid for.
         raise JournalError(f"{error} Nothing was overwritten: name another file for the trace.") from error
-    past = Past(records)
-    same = msgspec.json.encode(past.plan) == msgspec.json.encode(plan)
-    if past.finished or not same:
-        if not past.finished:
+    state = SearchState(records)
+    same = msgspec.json.encode(state.plan) == msgspec.json.encode(plan)
+    if state.finished or not same:
+        if not state.finished:
             on_note(f"{path} held the beginning of another run; it is replaced.")
         file.cut(0)
         return []
