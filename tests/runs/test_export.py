@@ -140,10 +140,28 @@ def test_queries_that_do_not_fit_are_left_out_with_a_reason() -> None:
     assert why(told()) == "that failed"
 
 
-def test_a_chat_is_no_plain_text() -> None:
-    chat = [{"role": "system", "content": "Be brief."}, *QUERY]
-    with pytest.raises(InputError, match="query 'q' is a chat"):
-        exported(told(*pool(2.0, 1.0), query=chat))
+def test_a_chat_is_no_plain_text_and_is_left_out() -> None:
+    chat: Conversation = [{"role": "system", "content": "Be brief."}, *QUERY]
+    export = Export(ExportOptions(format=Format.SFT, plain=True))
+    rows = list(export.of([told(*pool(1.0)), told(*pool(1.0), query=chat), told(*pool(2.0))]))
+    assert [row["prompt"] for row in rows] == ["Why?", "Why?"]
+    assert dict(export.left_out) == {"that are chats, which are no plain text (without --plain they are exported)": 1}
+
+
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
+
+
+@pytest.mark.parametrize("format", list(Format))
+def test_answers_that_call_tools_or_were_filtered_are_no_training_data(format: Format) -> None:
+    bad = [
+        Candidate("0.7", 0, "<tool_call>f</tool_call>", 9.0, message=CALL),
+        Candidate("0.8", 0, "I was cut off by a f", 8.0, finish_reason="content_filter"),
+        Candidate("0.9", 0, "<tool_call>f</tool_call>", -9.0, message=CALL),
+    ]
+    rows = exported(told(*bad, *pool(2.0, 1.0)), format)
+    assert not [row for row in rows if "tool_call" in str(row) or "filter" in str(row) or "cut off" in str(row)]
+    assert len(rows) == (2 if format is Format.KTO else 1)
+    assert why(told(bad[0]), format) == "whose answers call tools"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from fakes import FakeModel, FakeReward, numbered
 from runs.kit import make_run
 from runs.test_stories import failing
-from tpo.errors import InputError
+from tpo.errors import InputError, JournalError
 from tpo.runs.export import Export
-from tpo.runs.export_files import write_file
+from tpo.runs.export_files import write_file, write_stream
 from tpo.runs.export_options import ExportOptions, Format, Pairs, columns
 from tpo.runs.stories import stories
 
@@ -69,12 +69,13 @@ async def test_files_hold_the_columns_that_are_promised(tmp_path: Path, format: 
 
 
 async def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    chat = {"id": "c", "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]}
-    run = await make_run(tmp_path, ["one?", chat], concurrency=1)
+    run = await make_run(tmp_path, ["one?", "two?"], concurrency=1)
+    journal = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(b"".join(journal[:-1]) + journal[-1].replace(b'"seconds":', b'"secondz":'))
     options = ExportOptions(format=Format.SFT, plain=True)
     for name in ("rows.jsonl", "rows.parquet"):
         (tmp_path / name).write_text("old")
-        with pytest.raises(InputError, match="'c' is a chat"):
+        with pytest.raises(JournalError, match="the line is damaged"):
             write_file(Export(options).of(stories(run)), tmp_path / name, options, run)
         assert (tmp_path / name).read_text() == "old"
     for path, complaint in (
@@ -102,3 +103,9 @@ def test_any_text_is_exported_as_it_was_said(tmp_path_factory: pytest.TempPathFa
     assert [json.loads(line)["completion"][0]["content"] for line in lines] == [
         c.text for c in story.result.candidates[:1] if c.text.strip()
     ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_output_is_reported_in_one_line() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(InputError, match="No space left on device"):
+        write_stream(iter([{"id": "q"}]), full)

@@ -32,6 +32,18 @@ class RequestRefused(ModelError):
     """A request that the server takes to be wrong: another server, or another try, would say the same."""
 
 
+class KeyRefused(ModelError):
+    """The server does not accept the key, or not for this request.
+
+    Attributes:
+        status: 401 or 403; some servers answer 403 for a single request that they find objectionable.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class ContextOverflow(ModelError):
     """A request that does not fit the model's context.
 
@@ -98,7 +110,7 @@ def refused(response: httpx.Response, url: str, key_variable: str) -> ModelError
             unreachable=status in GATEWAY_STATUS,
         )
     if status in (401, 403):
-        return ModelError(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.")
+        return KeyRefused(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.", status)
     if status == 404:
         return ModelError(f"{url} answered 404: {said}")
     if 300 <= status < 400:

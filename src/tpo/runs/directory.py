@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import shutil
 import time
@@ -92,9 +93,10 @@ class RunDirectory:
         """Wall-clock seconds of all processes that were at work here, true to a few seconds for those that were
         killed."""
         try:
-            return float(self._clock.read_text())
+            seconds = float(self._clock.read_text())
         except (OSError, ValueError):
             return 0.0
+        return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
     @contextmanager
     def timed(self) -> Iterator[None]:

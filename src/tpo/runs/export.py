@@ -9,7 +9,6 @@ from typing import Any
 
 from tpo.candidate import Candidate
 from tpo.engine.state import CUT_SHORT
-from tpo.errors import InputError
 from tpo.messages import Conversation, Message, text_of
 from tpo.runs.export_options import ExportOptions, Format, Pairs
 from tpo.runs.stories import Story
@@ -38,11 +37,7 @@ class Export:
         self.left_out: Counter[str] = Counter()
 
     def of(self, stories: Iterable[Story]) -> Iterator[dict[str, Any]]:
-        """The rows of all queries.
-
-        Raises:
-            InputError: a query is no single user message, and `plain` was asked for.
-        """
+        """The rows of all queries."""
         for story in stories:
             self.seen += 1
             made = self._rows(story)
@@ -62,9 +57,7 @@ class Export:
         if messages is None:
             return "with tool calls, or with more than text"
         if self._options.plain and [message["role"] for message in messages] != ["user"]:
-            raise InputError(
-                f"The query {story.id!r} is a chat, which is no plain text: export without --plain, as chat messages."
-            )
+            return "that are chats, which are no plain text (without --plain they are exported)"
         best = self._best(story)
         if isinstance(best, str):
             return best
@@ -86,6 +79,8 @@ class Export:
         first = candidates[0]
         unscored = story.plan is not None and story.plan.reward is None
         usable = [one for one in candidates if _usable(one, unscored)]
+        if not usable and any(_calls(one) for one in candidates):
+            return "whose answers call tools"
         if not usable:
             return "without an answer that has a reward"
         whole = [one for one in usable if self._options.keep_cut or not _cut(one)]
@@ -128,7 +123,13 @@ class Export:
 
 def _usable(candidate: Candidate, unscored: bool = False) -> bool:
     scored = unscored or candidate.reward is not None
-    return scored and candidate.error is None and bool(candidate.text.strip())
+    whole = candidate.error is None and bool(candidate.text.strip())
+    return scored and whole and not _calls(candidate) and candidate.finish_reason != "content_filter"
+
+
+def _calls(candidate: Candidate) -> bool:
+    """Whether it calls a tool: its text shows the call, and is no answer to train on."""
+    return bool(candidate.message and (candidate.message.get("tool_calls") or candidate.message.get("function_call")))
 
 
 def _cut(candidate: Candidate) -> bool:

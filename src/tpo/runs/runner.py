@@ -19,6 +19,7 @@ from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget
 from tpo.engine.records import Record
 from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
+from tpo.http.failures import KeyRefused
 from tpo.prompts import Role
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.rows import BadRow, Row
@@ -30,6 +31,8 @@ from tpo.session.spec import plan_of
 
 # Rows are read in another thread, so many at a time, since a dataset's library may block.
 READ_AHEAD = 64
+# So many queries that are answered 403 one after another, with none answered in between, may each be at fault.
+REFUSALS = 3
 
 
 class Journals(Protocol):
@@ -82,6 +85,7 @@ class Runner:
         self.key_of = keys_of(recipe)
         self._open: set[asyncio.Task[None]] = set()
         self._fatal: BaseException | None = None
+        self._refusals = 0
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
@@ -181,12 +185,25 @@ class Runner:
         except JournalError:
             raise
         except TPOError as error:
-            if _ends_the_run(error):
+            if self._ends_the_run(error):
                 raise
             return answer_of(row, key, error.partial, str(error))
         except Exception as error:  # one bad query, or one bug, does not take the others along
             return answer_of(row, key, None, f"{type(error).__name__}: {error}")
+        self._refusals = 0
         return answer_of(row, key, result)
+
+    def _ends_the_run(self, error: TPOError) -> bool:
+        """Whether every other query would fail in the same way: a server is down, or a key is accepted no more."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, RewardUnavailable) or (isinstance(cause, ModelUnavailable) and cause.down):
+                return True
+            if isinstance(cause, KeyRefused):
+                self._refusals += 1
+                return cause.status == 401 or self._refusals > REFUSALS
+            cause = cause.__cause__
+        return False
 
     def _listen(self, event: Event) -> None:
         self._tally.take(event)
@@ -195,16 +212,6 @@ class Runner:
 
     def _note_once(self, line: str) -> None:
         self._tally.trouble(line, self._note)
-
-
-def _ends_the_run(error: TPOError) -> bool:
-    # A server that is down for longer than the patience would only turn every query into an error.
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, RewardUnavailable) or (isinstance(cause, ModelUnavailable) and cause.down):
-            return True
-        cause = cause.__cause__
-    return False
 
 
 def keys_of(recipe: dict[str, Any]) -> Callable[[Row], str]:

@@ -75,7 +75,7 @@ def test_one_row_without_the_column(tmp_path: Path) -> None:
         ({"messages": []}, "messages are empty"),
         ({"messages": [ANSWER]}, "messages are empty"),
         ({"messages": ["Why?"]}, "Message 0 is a str"),
-        ({"messages": [{"from": "human", "value": "Why?"}]}, "has the role None"),
+        ({"messages": [{"speaker": "human", "value": "Why?"}]}, "has the role None"),
         ({"messages": [{"role": "user", "content": " "}]}, "no user message with text"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "n": float("nan")}]}]}, "as JSON"),
         ({"messages": 3}, "is a number"),
