@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("tpo", deadline=None)
+settings.load_profile("tpo")
 
 if TYPE_CHECKING:
     from tpo.models.embedded import EmbeddedServer

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tpo.engine.result import Result
+from typing import Any
 
 
 class TPOError(Exception):
     """Anything that tpo itself reports; shown to a user as one line, without a traceback.
 
     Attributes:
-        partial: what a run had come to when it failed; None where there was no answer yet.
+        partial: the `tpo.Result` so far, when a search failed; None where there was no answer yet.
     """
 
-    partial: Result | None = None
+    partial: Any = None
 
 
 class InputError(TPOError):

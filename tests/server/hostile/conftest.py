@@ -129,6 +129,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "READ_SECONDS", 0.5)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limits of time, for what a busy machine may take long to do."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 3600.0)
+    monkeypatch.setattr(connection, "READ_SECONDS", 3600.0)
+
+
 def refused(response: httpx.Response) -> str:
     """See that a request was refused in the right words, and return them."""
     assert 400 <= response.status_code < 500, (response.status_code, response.text[:500])

@@ -26,6 +26,7 @@ def room() -> int:
     return min(4000, (soft - 500) // 2)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_thousands_that_say_nothing(attacked: Attacked) -> None:
     async with attacked() as under:
         crowd = []
