@@ -190,6 +190,6 @@ def test_conversations_of_sharegpt_are_read(tmp_path: Path) -> None:
     rows = json.dumps({"id": "x", "conversations": turns}) + "\n"
     assert queries(written(tmp_path, "a.jsonl", rows)) == [expected]
     assert queries(written(tmp_path, "b.csv", f'conversations\n"{json.dumps(turns).replace(chr(34), chr(34) * 2)}"\n'))
-    turns[1]["from"] = "narrator"
+    turns[1] = {"from": "narrator", "value": "Hi"}
     reason = only_reason(written(tmp_path, "c.jsonl", json.dumps({"conversations": turns}) + "\n"))
     assert "A turn is from 'narrator'; known are human" in reason
