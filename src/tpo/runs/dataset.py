@@ -177,6 +177,8 @@ class _Run:
             fleets = await session.models()
             recipe = unlocated(recipe_of(self._spec, fleets, reward))
             self._directory.claim(self._source.name, asked, recipe, endpoints_of(fleets))
+            if before is not None:
+                recipe = before.recipe  # the keys in its files were made from this
             if len(done) == survey.total:
                 return self._report(survey, idle=True)
             self._report(survey)  # so that others can see how much there is to do

@@ -198,10 +198,15 @@ def unlocated(value: Any) -> Any:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:
-    """What has changed, a phrase for each: "width was 5 and is 8"."""
+    """What has changed, a phrase for each: "width was 5 and is 8".
+
+    A setting that the version which wrote `before` did not have counts as unchanged while it is not set.
+    """
     found = []
     for key in [*before, *(key for key in now if key not in before)]:
         old, new = before.get(key), now.get(key)
+        if key not in before and not new:
+            continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{within}{key}.")
         elif old != new:
