@@ -16,8 +16,8 @@ from tpo.errors import InputError
 from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
 from tpo.runs.export import Export
 from tpo.runs.export_options import ExportOptions, Format
-from tpo.runs.standing import State, standing
-from tpo.runs.stories import stories
+from tpo.runs.history import histories
+from tpo.runs.status import State, run_status
 from tpo.session.spec import specified
 
 STORED = Path(__file__).parent / "stored"
@@ -37,12 +37,12 @@ async def go_on(run: Path, model: FakeModel, **options: Any) -> Report:
 
 
 def test_a_run_is_shown_and_exported(run: Path) -> None:
-    found = standing(run)
+    found = run_status(run)
     assert (found.state, found.summary.done, found.summary.failed) == (State.FAILED, 3, 1)
-    told = list(stories(run))
+    told = list(histories(run))
     assert [story.id for story in told] == ["q0", "q1", "q2", "q3"]
     assert [story.result.answer for story in told if story.result] == ["answer 6", "answer 12", "answer 18"]
-    rows = list(Export(ExportOptions(format=Format.DPO)).of(stories(run)))
+    rows = list(Export(ExportOptions(format=Format.DPO)).of(histories(run)))
     assert [row["chosen"][0]["content"] for row in rows] == ["answer 6", "answer 12", "answer 18"]
 
 

@@ -16,19 +16,21 @@ from tpo.messages import Conversation
 from tpo.runs.answers import Answer
 from tpo.runs.export import Export
 from tpo.runs.export_options import ExportOptions, Format, Pairs
-from tpo.runs.stories import Story
+from tpo.runs.history import QueryHistory
 
 QUERY: Conversation = [{"role": "user", "content": "Why?"}]
 
 
-def told(*pool: Candidate, query: Conversation = QUERY, reward: str | None = "r", error: str | None = None) -> Story:
+def told(
+    *pool: Candidate, query: Conversation = QUERY, reward: str | None = "r", error: str | None = None
+) -> QueryHistory:
     """A story with this pool."""
     plan = Plan(query, "tpo", 5, 2, Settings(), "p", {}, reward)
     result = None
     if pool:
         steps = [Step(0, None, None, None, None, list(pool))]
         result = Result(pool[0].text, pool[0].reward, "tpo", 5, 2, "depth", steps, {}, 1.0, pool[0].id, [])
-    return Story("q", "k" * 16, [Started(plan, "0", "")], result, Answer("q", "k" * 16, 0, error=error))
+    return QueryHistory("q", "k" * 16, [Started(plan, "0", "")], result, Answer("q", "k" * 16, 0, error=error))
 
 
 def pool(*rewards: float | None, **more: Any) -> list[Candidate]:
@@ -36,12 +38,12 @@ def pool(*rewards: float | None, **more: Any) -> list[Candidate]:
     return [Candidate(f"0.{place}", 0, f"a{place}", reward, **more) for place, reward in enumerate(rewards)]
 
 
-def exported(story: Story, format: Format = Format.DPO, **options: Any) -> list[dict[str, Any]]:
+def exported(story: QueryHistory, format: Format = Format.DPO, **options: Any) -> list[dict[str, Any]]:
     """The rows of one story, in plain text."""
     return list(Export(ExportOptions(format=format, **{"plain": True} | options)).of([story]))
 
 
-def why(story: Story, format: Format = Format.DPO, **options: Any) -> str:
+def why(story: QueryHistory, format: Format = Format.DPO, **options: Any) -> str:
     """Why there are no rows."""
     export = Export(ExportOptions(format=format, **options))
     assert list(export.of([story])) == []

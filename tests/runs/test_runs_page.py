@@ -12,7 +12,7 @@ from tpo.engine.result import RoleUsage
 from tpo.runs.answers import Answer, First, StepRewards
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
 from tpo.runs.export_options import ExportOptions, Format, columns
-from tpo.runs.standing import State
+from tpo.runs.status import State
 from tpo.runs.summary import Estimate, StepSummary, Summary
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")

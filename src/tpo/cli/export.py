@@ -13,7 +13,7 @@ from tpo.runs.export_options import ExportOptions, Format, Pairs
 
 if TYPE_CHECKING:
     from tpo.runs.export import Export
-    from tpo.runs.standing import Standing
+    from tpo.runs.status import RunStatus
 
 CHOICE = "Which answers"
 
@@ -66,8 +66,8 @@ def export(
     """
     from tpo.runs.export import Export
     from tpo.runs.export_files import write_file, write_stream
-    from tpo.runs.standing import standing
-    from tpo.runs.stories import stories
+    from tpo.runs.history import histories
+    from tpo.runs.status import run_status
 
     options = ExportOptions(
         format=format,
@@ -79,8 +79,8 @@ def export(
         improved_only=improved_only,
         keep_cut=keep_cut,
     )
-    made, found = Export(options), standing(directory)
-    rows = made.of(stories(directory))
+    made, found = Export(options), run_status(directory)
+    rows = made.of(histories(directory))
     if out is None:
         write_stream(rows, sys.stdout.buffer)
     else:
@@ -89,7 +89,7 @@ def export(
         _tell(made, found)
 
 
-def _tell(made: Export, found: Standing) -> None:
+def _tell(made: Export, found: RunStatus) -> None:
     note(f"{made.rows} rows from {made.used} of {made.seen} queries")
     for reason, count in made.left_out.most_common():
         note(f"left out: {count} {reason}")

@@ -11,7 +11,7 @@ from tpo.candidate import Candidate
 from tpo.engine.state import CUT_SHORT
 from tpo.messages import Conversation, Message, text_of
 from tpo.runs.export_options import ExportOptions, Format, Pairs
-from tpo.runs.stories import Story
+from tpo.runs.history import QueryHistory
 
 
 class Export:
@@ -36,7 +36,7 @@ class Export:
         self.rows = self.used = self.seen = 0
         self.left_out: Counter[str] = Counter()
 
-    def of(self, stories: Iterable[Story]) -> Iterator[dict[str, Any]]:
+    def of(self, stories: Iterable[QueryHistory]) -> Iterator[dict[str, Any]]:
         """The rows of all queries."""
         for story in stories:
             self.seen += 1
@@ -49,7 +49,7 @@ class Export:
                 self.rows += 1
                 yield row
 
-    def _rows(self, story: Story) -> list[dict[str, Any]] | str:
+    def _rows(self, story: QueryHistory) -> list[dict[str, Any]] | str:
         """The rows of one query, or why there are none."""
         if story.result is None or story.plan is None or story.error is not None:
             return "that failed"
@@ -72,7 +72,7 @@ class Export:
         labelled = [(best, True), *((worse, False) for worse in rejected)]
         return [row | {"completion": self._answer(one), "label": label, "score": one.reward} for one, label in labelled]
 
-    def _best(self, story: Story) -> Candidate | str:
+    def _best(self, story: QueryHistory) -> Candidate | str:
         """The chosen answer, or why there is none."""
         assert story.result is not None
         candidates = story.result.candidates

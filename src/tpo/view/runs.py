@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from tpo.errors import InputError, TPOError
 from tpo.runs.answers import Answer
-from tpo.runs.listing import outline
+from tpo.runs.status import outline
 from tpo.view.answering import number, one_of, said, text, whole
 from tpo.view.columns import Columns, Integers
 from tpo.view.figures import gain_and_length, histogram

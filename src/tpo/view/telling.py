@@ -15,13 +15,13 @@ from tpo.engine.records import Called, Ended, Prompted, Record, Resumed, Sampled
 from tpo.engine.result import Result, Step, result_of
 from tpo.errors import JournalError
 from tpo.messages import Conversation, question, text_of
-from tpo.runs.stories import Story
+from tpo.runs.history import QueryHistory
 
 # What the page shows of each call; a query of depth 20 and width 100 has thousands.
 CALLS = 2000
 
 
-def story_data(story: Story) -> dict[str, Any]:
+def story_data(story: QueryHistory) -> dict[str, Any]:
     """A query of a run."""
     return told(story.id, story.records, story.result, story.error)
 

@@ -69,11 +69,11 @@ async def joined(address: str) -> AsyncIterator[None]:
             await _in_thread(ray.shutdown, JOIN)
 
 
-async def start_office(made: Any, rewards: int | None) -> Any:
-    """Start the run's office on the cluster's head node.
+async def start_broker(made: Any, rewards: int | None) -> Any:
+    """Start the run's broker on the cluster's head node.
 
     Args:
-        made: the run's blueprint.
+        made: the run's job_spec.
         rewards: how many actors hold the reward.
 
     Raises:
@@ -82,15 +82,15 @@ async def start_office(made: Any, rewards: int | None) -> Any:
     import ray
     from ray.exceptions import RayError
 
-    from tpo.runs.ray.office import Office
+    from tpo.runs.ray.broker import Broker
 
     # In a thread, since all of this waits for the cluster.
     def start() -> Any:
         head = {HEAD: 0.001} if HEAD in ray.cluster_resources() else {}
-        actor = ray.remote(num_cpus=0, resources=head, max_concurrency=10_000)(Office)
-        office = actor.remote(made, rewards)
-        ray.get(office.nodes.remote())
-        return office
+        actor = ray.remote(num_cpus=0, resources=head, max_concurrency=10_000)(Broker)
+        broker = actor.remote(made, rewards)
+        ray.get(broker.nodes.remote())
+        return broker
 
     try:
         return await _in_thread(start, JOIN)

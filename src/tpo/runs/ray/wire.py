@@ -84,7 +84,7 @@ class Post(msgspec.Struct, frozen=True, tag="post"):
     failure: Failure | None = None
 
 
-class Reply(msgspec.Struct, frozen=True):
+class CoordinatorReply(msgspec.Struct, frozen=True):
     """What a worker is told.
 
     Attributes:
@@ -102,4 +102,4 @@ class Reply(msgspec.Struct, frozen=True):
 
 encode = msgspec.msgpack.Encoder().encode
 decode_message = msgspec.msgpack.Decoder(Begin | Post).decode
-decode_reply = msgspec.msgpack.Decoder(Reply).decode
+decode_reply = msgspec.msgpack.Decoder(CoordinatorReply).decode

@@ -10,7 +10,7 @@ from unicodedata import category
 
 from tpo.errors import InputError
 from tpo.runs.reading.query import QUERY_COLUMNS, SYSTEM, canonical, query_of
-from tpo.runs.reading.records import Flaw, Record, Table, guarded, listed, readable
+from tpo.runs.reading.records import DataRecord, Flaw, Table, guarded, listed, readable
 from tpo.runs.rows import BadRow, Row
 
 
@@ -41,11 +41,11 @@ class Data:
         for number, record in enumerate(self._records()):
             yield self._row(number, record, ids)
 
-    def _records(self) -> Iterator[Record | Flaw]:
+    def _records(self) -> Iterator[DataRecord | Flaw]:
         queries = QUERY_COLUMNS if self._column is None else (self._column,)
         return guarded(self.name, self._table.records({*queries, *ID_COLUMNS, SYSTEM}))
 
-    def _row(self, number: int, record: Record | Flaw, ids: Ids) -> Row | BadRow:
+    def _row(self, number: int, record: DataRecord | Flaw, ids: Ids) -> Row | BadRow:
         if isinstance(record, Flaw):
             return BadRow(number, record.where, record.reason)
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tpo.errors import InputError
-from tpo.runs.reading.records import Flaw, Record, Table, kind
+from tpo.runs.reading.records import DataRecord, Flaw, Table, kind
 from tpo.runs.reading.text import lines, opened, start, text
 
 # So many rows are searched for column names: rows of JSON may differ, and the first ones may be broken.
@@ -28,11 +28,11 @@ class JsonLines:
     def columns(self) -> list[str]:
         return columns_of(self.records(()))
 
-    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
         for number, line in lines(self._path):
             where = f"{self._label}, line {number}"
             try:
-                yield Record(where, parsed(text(line)))
+                yield DataRecord(where, parsed(text(line)))
             except InputError as error:
                 yield Flaw(where, str(error))
 
@@ -68,9 +68,9 @@ def as_object(value: Any) -> dict[str, Any]:
     return value
 
 
-def columns_of(records: Iterator[Record | Flaw]) -> list[str]:
+def columns_of(records: Iterator[DataRecord | Flaw]) -> list[str]:
     """The columns that the first rows have, in the order in which they come up."""
-    rows = (record for record in islice(records, _LOOKED_AT) if isinstance(record, Record))
+    rows = (record for record in islice(records, _LOOKED_AT) if isinstance(record, DataRecord))
     return list(dict.fromkeys(name for row in rows for name in row.fields))
 
 
@@ -110,14 +110,14 @@ class JsonList:
     def columns(self) -> list[str]:
         return columns_of(self.records(()))
 
-    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
         with opened(self._path) as file:
             # A byte that is no UTF-8 becomes a lone surrogate, and only the entry that holds it is bad.
             entries = _Entries(io.TextIOWrapper(file, "utf-8", errors="surrogateescape"), self.name)
             for number, value in enumerate(entries, start=1):
                 where = f"{self._label}, entry {number}"
                 try:
-                    yield Record(where, as_object(value))
+                    yield DataRecord(where, as_object(value))
                 except InputError as error:
                     yield Flaw(where, str(error))
 

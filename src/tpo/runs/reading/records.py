@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from tpo.errors import InputError
 
 
-class Record(NamedTuple):
+class DataRecord(NamedTuple):
     """The columns of one row, and where the row stands."""
 
     where: str
@@ -37,7 +37,7 @@ class Table(Protocol):
         """The names of the columns; empty where no readable row shows them."""
         ...
 
-    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
         """All rows from the start; columns that are not wanted may be left out."""
         ...
 
@@ -63,7 +63,7 @@ def readable(name: str) -> Iterator[None]:
         raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
 
 
-def guarded(name: str, records: Iterator[Record | Flaw]) -> Iterator[Record | Flaw]:
+def guarded(name: str, records: Iterator[DataRecord | Flaw]) -> Iterator[DataRecord | Flaw]:
     """The records; an error in reading them, and no other, becomes one line.
 
     Raises:

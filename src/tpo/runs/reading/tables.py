@@ -13,7 +13,7 @@ from typing import Any
 
 from tpo.errors import InputError
 from tpo.messages import without_nulls
-from tpo.runs.reading.records import Flaw, Record, chosen_split
+from tpo.runs.reading.records import DataRecord, Flaw, chosen_split
 
 _AT_ONCE = 128
 # The names that the Hub gives to the files of a split: train.parquet, test-00000-of-00002.parquet.
@@ -40,7 +40,7 @@ class Parquet:
     def columns(self) -> list[str]:
         return self._columns(self._paths[0])
 
-    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
         for path in self._paths:
             yield from self._file(path, wanted)
 
@@ -51,7 +51,7 @@ class Parquet:
         except (self._library.ArrowException, OSError, ValueError) as error:
             raise _damaged(path, error) from error
 
-    def _file(self, path: Path, wanted: Collection[str]) -> Iterator[Record]:
+    def _file(self, path: Path, wanted: Collection[str]) -> Iterator[DataRecord]:
         # Only what is asked for is unpacked: other columns may hold pictures, or dates that Python cannot hold.
         columns = [name for name in self._columns(path) if name in wanted]
         number = 0
@@ -60,7 +60,7 @@ class Parquet:
                 for batch in file.iter_batches(batch_size=_AT_ONCE, columns=columns):
                     for fields in batch.to_pylist():
                         number += 1
-                        yield Record(f"{path.name}, row {number}", {k: without_nulls(v) for k, v in fields.items()})
+                        yield DataRecord(f"{path.name}, row {number}", {k: without_nulls(v) for k, v in fields.items()})
         except (self._library.ArrowException, OSError, ValueError) as error:
             raise _damaged(path, error) from error
 
@@ -121,7 +121,7 @@ class HubDataset:
             # A stream of JSON or CSV knows its columns only when it has read a row.
             return list(self._dataset.column_names or next(iter(self._dataset), {}))
 
-    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
         columns = [name for name in self.columns() if name in wanted]
         with _one_line_errors(self.name):
             # Without the other columns: they may hold pictures or sound, which would be unpacked too.
@@ -133,7 +133,7 @@ class HubDataset:
             if fields is None:
                 return
             number += 1
-            yield Record(f"{self.name}, row {number}", {key: without_nulls(value) for key, value in fields.items()})
+            yield DataRecord(f"{self.name}, row {number}", {key: without_nulls(value) for key, value in fields.items()})
 
 
 def hub_dataset(path: str, config: str | None, split: str | None, name: str) -> HubDataset:

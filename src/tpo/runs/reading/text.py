@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tpo.errors import InputError
-from tpo.runs.reading.records import Flaw, Record, listed
+from tpo.runs.reading.records import DataRecord, Flaw, listed
 
 _GZIP = b"\x1f\x8b"
 
@@ -76,11 +76,11 @@ class PlainText:
     def columns(self) -> list[str]:
         return [COLUMN]
 
-    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
         for number, line in lines(self._path):
             where = f"{self._label}, line {number}"
             try:
-                yield Record(where, {COLUMN: text(line)})
+                yield DataRecord(where, {COLUMN: text(line)})
             except InputError as error:
                 yield Flaw(where, str(error))
 
@@ -109,7 +109,7 @@ class Delimited:
         with self._reader() as reader:
             return self._header(reader)
 
-    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
         with self._reader() as reader:
             header = self._header(reader)
             while True:
@@ -130,14 +130,14 @@ class Delimited:
                 if fields:
                     yield self._record(where, header, fields)
 
-    def _record(self, where: str, header: list[str], fields: list[str]) -> Record | Flaw:
+    def _record(self, where: str, header: list[str], fields: list[str]) -> DataRecord | Flaw:
         if len(fields) != len(header):
             return Flaw(
                 where,
                 f"The row has {len(fields)} fields where the header has {len(header)}: put a text that holds "
                 "a delimiter or a line break in quotes.",
             )
-        return Record(where, dict(zip(header, fields, strict=True)))
+        return DataRecord(where, dict(zip(header, fields, strict=True)))
 
     @contextmanager
     def _reader(self) -> Iterator[Any]:

@@ -18,13 +18,13 @@ from tpo.engine.journal import Journal
 from tpo.engine.records import Record
 from tpo.errors import JournalError
 from tpo.runs.answers import Answer
-from tpo.runs.ray.wire import Begin, Failure, Post, Reply, decode_reply, encode
+from tpo.runs.ray.wire import Begin, CoordinatorReply, Failure, Post, decode_reply, encode
 
 # Seconds between two posts of a worker that has nothing to say.
 HEARTBEAT = 1.0
 
 
-class Outbox:
+class RecordSender:
     """Sends posts, one at a time and in order.
 
     Args:
@@ -37,7 +37,7 @@ class Outbox:
         self,
         call: Callable[[bytes], Awaitable[bytes]],
         load: Callable[[], list[tuple[int, int]]],
-        on_reply: Callable[[Reply], None],
+        on_reply: Callable[[CoordinatorReply], None],
     ) -> None:
         self.worker = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._call = call
@@ -107,7 +107,7 @@ class Outbox:
         self._put += 1
         self._something.set()
 
-    def _take(self, reply: Reply) -> None:
+    def _take(self, reply: CoordinatorReply) -> None:
         if reply.dismissed:
             # Another process does this work already: everything that this one did from now on would be done twice.
             os._exit(1)
@@ -146,33 +146,33 @@ class SentJournals:
     """The journals of all queries, kept where the run's directory is (`tpo.runs.runner.Journals`).
 
     Args:
-        outbox: the line to there.
+        sender: the line to there.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, sender: RecordSender) -> None:
+        self._sender = sender
 
     def of(self, key: str, id: str, records: list[Record]) -> Journal:
         """The journal of one query, with what it holds already."""
-        return Journal(_Part(self._outbox, key), records)
+        return Journal(_Part(self._sender, key), records)
 
     async def commit(self) -> None:
         """Wait until everything is on the disk."""
-        await self._outbox.commit()
+        await self._sender.commit()
 
 
 class _Part:
     """The records of one query."""
 
-    def __init__(self, outbox: Outbox, key: str) -> None:
-        self._outbox = outbox
+    def __init__(self, sender: RecordSender, key: str) -> None:
+        self._sender = sender
         self._key = key
 
     def append(self, record: Record) -> None:
-        self._outbox.record(self._key, record)
+        self._sender.record(self._key, record)
 
     async def commit(self) -> None:
-        await self._outbox.commit()
+        await self._sender.commit()
 
     def close(self) -> None:
         """The line belongs to the worker."""

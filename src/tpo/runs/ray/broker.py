@@ -18,7 +18,7 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from tpo.runs.ray.blueprint import Blueprint
+from tpo.runs.ray.job_spec import JobSpec
 from tpo.runs.ray.rewards import RewardActor
 from tpo.runs.ray.wire import Failure, failure_of
 from tpo.runs.ray.worker import COLUMN, AlignWorker
@@ -31,7 +31,7 @@ BLOCKS = 32
 MOST_ROWS = 16
 
 
-class Office:
+class Broker:
     """Made into an actor by `tpo.runs.ray.joining`.
 
     Args:
@@ -39,7 +39,7 @@ class Office:
         rewards: how many actors hold the reward; None for one for each GPU of the cluster.
     """
 
-    def __init__(self, made: Blueprint, rewards: int | None) -> None:
+    def __init__(self, made: JobSpec, rewards: int | None) -> None:
         self._made = made
         self._rewards = rewards
         self._actors: list[Any] = []
@@ -74,8 +74,8 @@ class Office:
                 return Failure("RewardError", f"The reward is not the same on all nodes: {said[0][0]} and {one[0]}.")
         return said[0]  # type: ignore[no-any-return]
 
-    async def plan(self) -> tuple[Blueprint, dict[str, Any], list[Any], tuple[str, bool] | None]:
-        """What a worker needs: blueprint, recipe, the reward's actors, and what they say of it."""
+    async def plan(self) -> tuple[JobSpec, dict[str, Any], list[Any], tuple[str, bool] | None]:
+        """What a worker needs: job_spec, recipe, the reward's actors, and what they say of it."""
         known = await self._actors[0].opened.remote() if self._actors else None
         return self._made, self._recipe, self._actors, known
 
