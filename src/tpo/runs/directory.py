@@ -35,7 +35,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     Attributes:
         data: the data's name.
-        asked: what the user asked for: who plays which role, and the reward.
+        asked: the models and the reward as the user named them.
         recipe: everything that decides the results, but for the queries: method, sampling, prompts, models, reward.
         endpoints: where each role is served; moving a server changes no result.
         version: tpo's version when it began.
@@ -107,7 +107,7 @@ class RunDirectory:
         before, began = self.seconds(), time.monotonic()
 
         def write() -> None:
-            with suppress(JournalError):  # a full disk is told where it costs something
+            with suppress(JournalError):  # a full disk is reported where something is lost
                 replace(self._clock, f"{before + time.monotonic() - began:.3f}\n".encode())
 
         async def beat() -> None:
@@ -126,7 +126,7 @@ class RunDirectory:
         """What the run in it is; None where there is none.
 
         Raises:
-            InputError: the file that says so cannot be read.
+            InputError: run.json cannot be read.
         """
         if not self._identity.exists():
             if self.journal.exists() and self.journal.stat().st_size:
@@ -138,11 +138,11 @@ class RunDirectory:
             raise InputError(f"{self._identity} cannot be read: {error}. Use --fresh to start anew.") from error
 
     def claim(self, data: str, asked: dict[str, Any], recipe: dict[str, Any], endpoints: dict[str, list[str]]) -> bool:
-        """Say what is going to be run here.
+        """Write down what this run is, or compare it with what is there.
 
         Args:
             data: the data's name.
-            asked: what the user asked for.
+            asked: the models and the reward as the user named them.
             recipe: everything that decides the results.
             endpoints: where each role is served.
 
@@ -150,7 +150,7 @@ class RunDirectory:
             whether there is something to go on with.
 
         Raises:
-            InputError: something else was begun here; the message has the differences.
+            InputError: the directory holds another run; the message has the differences.
         """
         before = self.identity()
         if before is not None:
@@ -162,10 +162,10 @@ class RunDirectory:
         return False
 
     def expect(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        """See that what was run here is what is to be run.
+        """Compare what was run here with what is to be run.
 
         Raises:
-            InputError: it is not; the message has the differences.
+            InputError: they differ; the message has the differences.
         """
         changes = differences(before, now)
         if changes:

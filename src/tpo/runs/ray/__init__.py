@@ -74,7 +74,7 @@ class Cluster:
         Args:
             concurrency: sequences in flight at each server, all workers together; None finds out what it takes.
             patience: seconds for which an endpoint that is down or overloaded is tried again.
-            on_note: told in a sentence of what a user should know.
+            on_note: called with each sentence that a user should read.
 
         Raises:
             InputError: Ray is not installed, there is no cluster, or it lacks tpo.
@@ -110,19 +110,19 @@ class Team:
         self._workers = workers
 
     async def with_reward(self, spec: Spec) -> Spec:
-        """The spec with the reward that actors of the cluster hold, where one process cannot hold it for each worker.
+        """The spec with a reward that actors of the cluster hold, where it lives in a process.
 
-        The actors open it, and see that it works.
+        The actors open and check it.
         """
         if not spec.method.needs_reward or not self._made.shares_reward:
             return spec
         from tpo.runs.ray.rewards import remote_reward
         from tpo.runs.ray.wire import Failure
 
-        said = await self._broker.open_reward.remote()
-        if isinstance(said, Failure):
-            raise said.error()
-        name, pools = said
+        opened = await self._broker.open_reward.remote()
+        if isinstance(opened, Failure):
+            raise opened.error()
+        name, pools = opened
         # Its name is all that is needed here.
         return msgspec.structs.replace(spec, reward=remote_reward(name, pools, ()), require=(), check=False)
 
@@ -133,7 +133,7 @@ class Team:
         return partial(RayRunner, self._broker, self._workers, self._made.concurrency)(*given)
 
     async def warn(self, on_note: Note) -> None:
-        """Tell of addresses that mean another machine on each node."""
+        """Note addresses that mean another machine on each node."""
         if await self._broker.nodes.remote() < 2:
             return
         texts = [

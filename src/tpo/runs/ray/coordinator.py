@@ -1,4 +1,4 @@
-"""The books of a run on a cluster: which worker has which query, what of it is written down, what is in flight."""
+"""The coordinator of a run on a cluster: which worker has which query, which records are written, what is in flight."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import FixedPace
 from tpo.session.backends import Note
 
-# A worker that has said nothing for so long does not count any more where servers are shared out.
+# A worker that is silent for so long loses its share of the servers.
 SILENCE = 10.0
 
 
 class Coordinator:
-    """Takes what workers say, and writes it down.
+    """Writes down what workers send.
 
     Args:
         journal: where records go.
-        on_answer: takes each answer once, when all that it stands on is durable.
+        on_answer: called once with each answer, after all its records are durable.
         progress: counts what happens.
-        on_note: told in a sentence of what a user should know.
-        limiters: made to look as if they had in flight what all workers have.
+        on_note: called with each sentence that a user should read.
+        limiters: set to what all workers together have in flight, for the live view.
 
     Attributes:
         left: keys of the queries that have no answer yet.
         past: what earlier processes did for these; emptied.
-        stopping: workers are told to break off.
+        stopping: workers have to stop.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Coordinator:
         self._loads: dict[str, list[tuple[int, int]]] = {}
 
     async def take(self, messages: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-        """Do what workers ask for.
+        """Handle messages of workers.
 
         Args:
             messages: messages, each with the ticket of its reply.
@@ -68,7 +68,7 @@ class Coordinator:
             the replies, when everything is durable.
 
         Raises:
-            TPOError: a worker says that the run cannot go on, or the disk does.
+            TPOError: a worker reports that the run cannot go on, or the disk is full.
         """
         replies: list[tuple[int, bytes]] = []
         answers: list[Answer] = []

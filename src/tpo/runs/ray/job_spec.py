@@ -1,8 +1,8 @@
-"""What another process needs to work as this one would: plain data, and nothing that is open.
+"""The job of a worker as plain data, with nothing open, to be sent to other machines.
 
-What a user names stays as it was written (`hf:…`, a URL, a folder) and is opened where it is used. Files that this
-machine alone may have go along by their contents: the prompts folder, and the module of a `python:` reward. Everything
-else that is named by a path has to be there, at the same path.
+Names stay as the user wrote them (`hf:…`, a URL, a folder) and are opened where they are used. The contents of files
+that only this machine may have are sent: the prompts folder, and the module of a `python:` reward. Everything else that
+is named by a path has to exist at the same path on each node.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tpo.errors import InputError
 from tpo.rewards.resolve import DEFAULT, resolve_reward
 from tpo.session.spec import Spec, specified
 
-# Kinds of reward that live in the process which asks them; one actor of the cluster holds such a reward for all.
+# Kinds of reward that live in a process; one actor of the cluster holds such a reward for all workers.
 IN_PROCESS = ("hf", "python")
 KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "OMP_NUM_THREADS")
 MOST_BYTES = 32 << 20
@@ -152,7 +152,7 @@ def with_reward(made: JobSpec, spec: Spec) -> Spec:
     if not spec.method.needs_reward:
         return spec
     reward = resolve_reward(made.reward, spec.require, named=made.named)
-    # None would be taken for the default; "none" says it without one.
+    # None would mean the default; "none" means no reward.
     return msgspec.structs.replace(spec, reward="none" if reward is None else reward, require=())
 
 

@@ -1,9 +1,7 @@
-"""A worker's line to the run's directory: records are sent as they happen, and are durable before anything is built
-on them.
+"""Sends a worker's records to the coordinator as they happen, and waits until they are durable before they are used.
 
-A record leaves at once, together with whatever else has gathered while the last post was under way; `commit` waits for
-the reply, which comes when the records are on the disk of the machine that holds the run. A worker that dies loses only
-what had not arrived yet.
+A record leaves at once, together with those that gathered while the last post was under way. `commit` waits for the
+reply, which comes when the records are on the coordinator's disk. A worker that dies loses only what had not arrived.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from tpo.errors import JournalError
 from tpo.runs.answers import Answer
 from tpo.runs.ray.wire import Begin, CoordinatorReply, Failure, Post, decode_reply, encode
 
-# Seconds between two posts of a worker that has nothing to say.
+# Seconds between two posts of a worker that has nothing to send.
 HEARTBEAT = 1.0
 
 
@@ -30,7 +28,7 @@ class RecordSender:
     Args:
         call: sends a message and waits for the reply.
         load: what is in flight at each server, and how much may be.
-        on_reply: told of every reply.
+        on_reply: called with each reply.
     """
 
     def __init__(
@@ -59,12 +57,12 @@ class RecordSender:
         self._queued()
 
     def answer(self, answer: Answer) -> None:
-        """Send what came of a query."""
+        """Send the answer to a query."""
         self._answers.append(answer)
         self._queued()
 
     def note(self, line: str) -> None:
-        """Send what a user should know."""
+        """Send a sentence that a user should read."""
         self._notes.append(line)
         self._queued()
 
@@ -124,7 +122,7 @@ class RecordSender:
                 await self._send()
         except Exception as error:
             self._broken = f"The process that holds the run cannot be reached any more ({type(error).__name__})."
-            self._tell()
+            self._wake_waiting()
 
     async def _send(self) -> None:
         self._something.clear()
@@ -134,10 +132,10 @@ class RecordSender:
         self._records, self._answers, self._notes = [], [], []
         reply = decode_reply(await self._call(encode(post)))
         self._sent = target
-        self._tell()
+        self._wake_waiting()
         self._take(reply)
 
-    def _tell(self) -> None:
+    def _wake_waiting(self) -> None:
         arrived, self._arrived = self._arrived, asyncio.Event()
         arrived.set()
 

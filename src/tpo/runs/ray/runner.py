@@ -1,8 +1,8 @@
 """The part of a run on a cluster that stays where the run's directory is.
 
-It hands the queries out, and everything that comes of them comes back here: workers' records go into the one journal,
-and a worker hears that they are durable before it builds on them; answers go into the one file. So whatever dies, the
-directory is what it would be without a cluster, and going on needs nothing else.
+It spreads the queries and receives all results: workers' records go into the one journal, and a worker uses a result
+only after the reply that its record is durable; answers go into the one file. So whatever dies, the directory is the
+same as without a cluster, and going on needs nothing else.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class RayRunner:
         concurrency: sequences in flight at each server, all workers together.
         session: as for `Runner`, like all that follow.
         recipe: everything else that decides the results, for the queries' keys.
-        fleets: the model of each role; nothing is asked of them here, but they show what the workers have in flight.
-        reward: what scores the answers; it is not asked here.
+        fleets: the model of each role; they make no calls here, but show what the workers have in flight.
+        reward: what scores the answers; it makes no calls here.
         journal: where everything is written down.
         on_answer: takes each answer, when all that it stands on is durable.
         progress: counts what happens.
-        on_note: told in a sentence of what a user should know.
+        on_note: called with each sentence that a user should read.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class RayRunner:
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Break off: what is in flight is cut short, what is done is kept."""
+        """Interrupt the run: calls in flight are cancelled, what is done is kept."""
         self._coordinator.stopping = True
         self._stopped.set()
 
     @property
     def stopped(self) -> bool:
-        """Whether it was broken off."""
+        """Whether the run was interrupted."""
         return self._stopped.is_set()
 
     async def run(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
@@ -143,7 +143,7 @@ class RayRunner:
         from ray.exceptions import RayError
 
         waiting = asyncio.ensure_future(reference)
-        waiting.add_done_callback(_heard)
+        waiting.add_done_callback(_retrieve)
         try:
             # Shielded: Ray's client trips over a future that was cancelled.
             return await asyncio.shield(waiting)
@@ -153,7 +153,7 @@ class RayRunner:
             ) from error
 
 
-def _heard(future: asyncio.Future[Any]) -> None:
-    """Look at how something ended that nobody may be waiting for any more."""
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a future that may have no waiter left, so that asyncio does not log it."""
     if not future.cancelled():
         future.exception()

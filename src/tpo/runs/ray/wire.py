@@ -15,7 +15,7 @@ class Failure(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: the name of its class in `tpo.errors`; empty for a bug.
-        text: what it says.
+        text: its message.
         retry_after: see `RewardUnavailable`.
         too_much: see `RewardUnavailable`.
     """
@@ -85,7 +85,7 @@ class Post(msgspec.Struct, frozen=True, tag="post"):
 
 
 class CoordinatorReply(msgspec.Struct, frozen=True):
-    """What a worker is told.
+    """The coordinator's reply to a worker.
 
     Attributes:
         past: for `Begin`: what was done of each query already; a query that is over is left out.

@@ -73,7 +73,7 @@ class _Bench:
 
     @classmethod
     async def opened(cls, broker: Any) -> _Bench:
-        """Connect to everything; what is wrong is told to the run."""
+        """Connect to everything; errors are sent to the coordinator."""
         bench = cls(broker)
         try:
             await bench._begin(broker)
