@@ -10,10 +10,10 @@ from tpo.runs.reading.data import Data
 from tpo.runs.reading.formats import table_of
 from tpo.runs.rows import BadRow, Row
 
-__all__ = ["Source", "open_data"]
+__all__ = ["QuerySource", "open_data"]
 
 
-class Source(Protocol):
+class QuerySource(Protocol):
     """Data with a query in each row.
 
     Attributes:
@@ -31,7 +31,9 @@ class Source(Protocol):
         ...
 
 
-def open_data(spec: str, *, column: str | None = None, split: str | None = None, spool: Path | None = None) -> Source:
+def open_data(
+    spec: str, *, column: str | None = None, split: str | None = None, spool: Path | None = None
+) -> QuerySource:
     """Open data by its name.
 
     Args:

@@ -10,7 +10,7 @@ from unicodedata import category
 
 from tpo.errors import InputError
 from tpo.runs.reading.query import QUERY_COLUMNS, SYSTEM, canonical, query_of
-from tpo.runs.reading.records import DataRecord, Flaw, Table, guarded, listed, readable
+from tpo.runs.reading.records import DataRecord, DataTable, Flaw, guarded, listed, readable
 from tpo.runs.rows import BadRow, Row
 
 
@@ -25,7 +25,7 @@ class Data:
         InputError: the data cannot be read, has no rows, or has no column with queries.
     """
 
-    def __init__(self, table: Table, column: str | None) -> None:
+    def __init__(self, table: DataTable, column: str | None) -> None:
         self.name = table.name
         self._table = table
         self._column = column

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tpo.errors import InputError
 from tpo.runs.reading.json_files import JsonLines, JsonList, json_file
-from tpo.runs.reading.records import Table, readable
+from tpo.runs.reading.records import DataTable, readable
 from tpo.runs.reading.tables import Parquet, hub_dataset, parquet_folder, saved_dataset
 from tpo.runs.reading.text import Delimited, PlainText, start
 
-FORMATS: dict[str, Callable[[Path, str], Table]] = {
+FORMATS: dict[str, Callable[[Path, str], DataTable]] = {
     ".jsonl": JsonLines,
     ".ndjson": JsonLines,
     ".json": json_file,
@@ -29,7 +29,7 @@ FORMATS: dict[str, Callable[[Path, str], Table]] = {
 _HUB_NAME = re.compile(r"([\w-][\w.-]*)/[\w-][\w.-]*")
 
 
-def table_of(spec: str, split: str | None, spool: Path | None) -> Table:
+def table_of(spec: str, split: str | None, spool: Path | None) -> DataTable:
     """The data that a user named.
 
     Args:
@@ -57,7 +57,7 @@ def _no_split(spec: str, split: str | None) -> None:
         raise InputError(f"{spec} has no splits, so --split {split} means nothing for it: leave it out.")
 
 
-def _file(path: Path, name: str) -> Table:
+def _file(path: Path, name: str) -> DataTable:
     if not path.is_file():
         raise InputError(f"{name} is no plain file, so it cannot be read twice: save it to one, or pipe it in with -.")
     suffix = Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
@@ -69,7 +69,7 @@ def _file(path: Path, name: str) -> Table:
     return FORMATS[suffix](path, name)
 
 
-def _folder(folder: Path, config: str | None, split: str | None, name: str) -> Table:
+def _folder(folder: Path, config: str | None, split: str | None, name: str) -> DataTable:
     table = saved_dataset(folder, split, name) or parquet_folder(folder, name, split)
     if table is not None:
         return table
@@ -78,7 +78,7 @@ def _folder(folder: Path, config: str | None, split: str | None, name: str) -> T
     return hub_dataset(str(folder), config, split, name)
 
 
-def _elsewhere(spec: str, split: str | None) -> Table:
+def _elsewhere(spec: str, split: str | None) -> DataTable:
     """A name that is no file and no folder as it stands."""
     name, _, config = spec.partition(":")
     if config and Path(name).is_dir():
@@ -96,7 +96,7 @@ _OBJECT = re.compile(rb'\{\s*(["}]|$)')
 _LIST = re.compile(rb"\[\s*(\{|$)")
 
 
-def standard_input(spool: Path | None) -> Table:
+def standard_input(spool: Path | None) -> DataTable:
     """The data in standard input: JSON lines or a JSON list by how it begins, else a prompt a line.
 
     Args:
@@ -137,7 +137,7 @@ def _keep(spool: Path) -> None:
         )
 
 
-def _by_its_start(spool: Path) -> Table:
+def _by_its_start(spool: Path) -> DataTable:
     first = start(spool)
     if _LIST.match(first):
         return JsonList(spool, STDIN)

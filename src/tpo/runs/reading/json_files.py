@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tpo.errors import InputError
-from tpo.runs.reading.records import DataRecord, Flaw, Table, kind
+from tpo.runs.reading.records import DataRecord, DataTable, Flaw, kind
 from tpo.runs.reading.text import lines, opened, start, text
 
 # So many rows are searched for column names: rows of JSON may differ, and the first ones may be broken.
@@ -80,7 +80,7 @@ _BLANK = " \t\r\n"
 _DECODER = json.JSONDecoder()
 
 
-def json_file(path: Path, name: str) -> Table:
+def json_file(path: Path, name: str) -> DataTable:
     """A `.json` file: a list, or lines, which often carry that name too.
 
     Raises:

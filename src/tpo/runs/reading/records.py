@@ -24,7 +24,7 @@ class Flaw(NamedTuple):
     reason: str
 
 
-class Table(Protocol):
+class DataTable(Protocol):
     """Data in one format.
 
     Attributes:
