@@ -9,8 +9,9 @@ from typing import Any
 
 from fakes import FakeModel, FakeReward, numbered
 from tpo.models.protocol import Model
+from tpo.options import RunOptions
 from tpo.rewards.protocol import PoolReward, Reward
-from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
+from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.progress import RunProgress
 from tpo.runs.runner import Runner
 from tpo.session.spec import Options, specified

@@ -13,9 +13,9 @@ import tpo
 from fakes import FakeModel, FakeReward, numbered
 from runs.kit import by_number
 from tpo.errors import InputError
-from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
+from tpo.options import ExportFormat, ExportOptions, RunOptions
+from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.export import Export
-from tpo.runs.export_options import ExportOptions, Format
 from tpo.runs.history import histories
 from tpo.runs.status import State, run_status
 from tpo.session.spec import specified
@@ -42,7 +42,7 @@ def test_a_run_is_shown_and_exported(run: Path) -> None:
     told = list(histories(run))
     assert [story.id for story in told] == ["q0", "q1", "q2", "q3"]
     assert [story.result.answer for story in told if story.result] == ["answer 6", "answer 12", "answer 18"]
-    rows = list(Export(ExportOptions(format=Format.DPO)).of(histories(run)))
+    rows = list(Export(ExportOptions(format=ExportFormat.DPO)).of(histories(run)))
     assert [row["chosen"][0]["content"] for row in rows] == ["answer 6", "answer 12", "answer 18"]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tpo.engine.result import RoleUsage
+from tpo.options import ExportFormat, ExportOptions
 from tpo.runs.answers import Answer, First, StepRewards
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
-from tpo.runs.export_options import ExportOptions, Format, columns
+from tpo.runs.export_columns import columns
 from tpo.runs.status import State
 from tpo.runs.summary import Estimate, StepSummary, Summary
 
@@ -28,4 +29,4 @@ def test_each_file_state_and_column_is_named() -> None:
     named = set(re.findall(r"`([\w.]+)`", PAGE))
     assert {ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY} <= named
     assert {str(state) for state in State} <= named
-    assert {column.name for format in Format for column in columns(ExportOptions(format=format))} <= named
+    assert {column.name for format in ExportFormat for column in columns(ExportOptions(format=format))} <= named

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tpo.cli.console import note, noting, reporting, stderr
-from tpo.cli.options import OUTPUT, search_options, takes_search_flags
+from tpo.cli.flags import search_options, takes
 from tpo.config import Config
+from tpo.options import SearchOptions
+from tpo.options.groups import OUTPUT
 
 if TYPE_CHECKING:
     from tpo.session.spec import Options
@@ -25,7 +27,7 @@ GRACE = 0.5
 
 
 @reporting
-@takes_search_flags
+@takes(SearchOptions)
 def view(
     context: typer.Context,
     paths: Annotated[

@@ -13,6 +13,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.models.protocol import Usage
+from tpo.options import default
 from tpo.prompts.prompt import Role
 
 
@@ -29,10 +30,10 @@ class Settings(msgspec.Struct, frozen=True):
         extra: further fields of the requests for answers (tools, stop, response_format, …), which critiques go without.
     """
 
-    temperature: float = 0.7
-    top_p: float = 0.95
-    max_tokens: int = 1024
-    critic_max_tokens: int = 1024
+    temperature: float = default("temperature")
+    top_p: float = default("top_p")
+    max_tokens: int = default("max_tokens")
+    critic_max_tokens: int = default("max_tokens")
     seed: int | None = None
     quorum: int | None = None
     extra: dict[str, Any] = {}

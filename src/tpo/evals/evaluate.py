@@ -46,10 +46,11 @@ from tpo.evals.evaluation import (
 from tpo.evals.judging import Judging, open_judge
 from tpo.evals.scoring import Scoring, open_held_out
 from tpo.methods.presets import Preset, parse_preset
+from tpo.options import RunOptions
 from tpo.rewards.asking import close, connect
 from tpo.rewards.protocol import Reward
 from tpo.rewards.resolve import AnyReward, resolve_reward
-from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
+from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory, replace
 from tpo.scheduling.limiter import Limiter
 from tpo.session.spec import Options, Spec, specified

@@ -9,6 +9,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.models.profiles import Profile
+from tpo.options import default
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -29,9 +30,9 @@ class Request(msgspec.Struct, frozen=True):
 
     messages: Conversation
     n: int = 1
-    temperature: float = 0.7
-    top_p: float = 0.95
-    max_tokens: int | None = 1024
+    temperature: float = default("temperature")
+    top_p: float = default("top_p")
+    max_tokens: int | None = default("max_tokens")
     seed: int | None = None
     urgency: int = 0
     stream: bool = True

@@ -15,7 +15,7 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Method, find_method
 from tpo.models.protocol import Model
-from tpo.models.resolve import EMBEDDED
+from tpo.options import SearchOptions, options_from
 from tpo.prompts import PromptSet, Role, prompt_set
 from tpo.rewards.protocol import PoolReward, Reward
 
@@ -109,52 +109,45 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
-    method = find_method(options.get("method", "tpo"))
-    width, depth = method.dials(options.get("width", 5), options.get("depth", 2))
-    max_tokens, critic_max_tokens = options.get("max_tokens", 1024), options.get("critic_max_tokens")
+    given = {name: value for name, value in options.items() if name != "rewards"}
+    chosen = options_from(SearchOptions, given)
+    method = find_method(chosen.method)
+    width, depth = method.dials(chosen.width, chosen.depth)
     settings = Settings(
-        options.get("temperature", 0.7),
-        options.get("top_p", 0.95),
-        max_tokens,
-        max_tokens if critic_max_tokens is None else critic_max_tokens,
-        options.get("seed"),
-        options.get("quorum"),
-        dict(options.get("extra") or {}),
+        chosen.temperature,
+        chosen.top_p,
+        chosen.max_tokens,
+        chosen.max_tokens if chosen.critic_max_tokens is None else chosen.critic_max_tokens,
+        chosen.seed,
+        chosen.quorum,
+        dict(chosen.extra or {}),
     )
     return Spec(
         method,
         width,
         depth,
         _checked(settings, width),
-        Budget(options.get("budget_tokens"), options.get("budget_seconds")),
-        prompts or prompt_set(options.get("prompts")),
+        Budget(chosen.budget_tokens, chosen.budget_seconds),
+        prompts or prompt_set(chosen.prompts),
         {
-            "policy": RoleSpec(options.get("policy", EMBEDDED), options.get("policy_model")),
-            "critic": RoleSpec(options.get("critic"), options.get("critic_model")),
-            "editor": RoleSpec(options.get("editor"), options.get("editor_model")),
+            "policy": RoleSpec(chosen.policy, chosen.policy_model),
+            "critic": RoleSpec(chosen.critic, chosen.critic_model),
+            "editor": RoleSpec(chosen.editor, chosen.editor_model),
         },
-        options.get("reward"),
-        options.get("require", ()),
-        options.get("check", True),
+        options.get("reward"),  # None and the default are recorded apart
+        chosen.require,
+        chosen.check,
         options.get("rewards") or {},
-        Path(cache) if (cache := options.get("score_cache")) is not None else None,
+        Path(chosen.score_cache) if chosen.score_cache is not None else None,
     )
 
 
 def _checked(settings: Settings, width: int) -> Settings:
-    if not 0 <= settings.temperature <= 100:
-        raise InputError(f"The temperature is {settings.temperature}; it is 0 or more.")
-    if not 0 < settings.top_p <= 1:
-        raise InputError(f"top-p is {settings.top_p}; it is above 0 and at most 1.")
-    for name, value in (("max-tokens", settings.max_tokens), ("critic-max-tokens", settings.critic_max_tokens)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; it is at least 1.")
-    if settings.seed is not None and not 0 <= settings.seed < 2**63:
-        raise InputError(f"The seed is {settings.seed}; it goes from 0 to 2**63 - 1.")
+    """See that the settings go together; each alone was checked before."""
     ours = sorted(OURS & settings.extra.keys())
     if ours:
         raise InputError(f"extra has {', '.join(ours)}, which tpo sets by itself: use its own options for these.")
-    if settings.quorum is not None and not 1 <= settings.quorum <= width:
+    if settings.quorum is not None and settings.quorum > width:
         raise InputError(f"The quorum is {settings.quorum}; it goes from 1 to the width, {width}.")
     return settings
 

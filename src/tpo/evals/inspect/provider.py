@@ -7,7 +7,6 @@ inspect eval math.py --model tpo/qwen3:best-of-8 --model-base-url http://localho
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 from typing import Any
 
@@ -23,13 +22,12 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolChoice, ToolFunction, ToolInfo
 
-from tpo import api
 from tpo.config import load_config
 from tpo.engine.result import Result
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
 from tpo.http.failures import ContextOverflow
 from tpo.methods.presets import Preset, parse_preset
-from tpo.rewards.resolve import resolve_reward
+from tpo.options import SearchOptions, table
 from tpo.server.answered import Answered
 from tpo.server.asked import Asked, Bounds
 from tpo.server.service import Service, Setup
@@ -80,20 +78,18 @@ class TpoAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
-        known = inspect.signature(api.align).parameters.keys() - {"query", "trace", "stopper", "on_event", "on_note"}
-        configured = load_config(None, _settable())
+        known = table(SearchOptions)
+        configured = load_config(None)
         options = {name: value for name, value in configured.options.items() if name in known} | model_args
-        if odd := sorted(set(model_args) - known):
+        if odd := sorted(model_args.keys() - known.keys()):
             raise InputError(f"-M {odd[0]} is no option of tpo's: known are {', '.join(sorted(known))}.")
         name, self._preset = _named(model_name)
         if base_url is None:
             options["policy"] = name
         else:
             options |= {"policy": base_url, "policy_model": name}
-        require = options.pop("require", ())
-        options["reward"] = resolve_reward(
-            options.get("reward"), [require] if isinstance(require, str) else require, named=configured.rewards
-        )
+        require = options.get("require", ())
+        options |= {"require": [require] if isinstance(require, str) else require, "rewards": configured.rewards}
         self._setup = Setup(options=options, bounds=BOUNDS)  # type: ignore[arg-type]
         self._services: dict[int, Service] = {}
 
@@ -143,12 +139,6 @@ class TpoAPI(ModelAPI):
     def should_retry(self, ex: BaseException) -> bool:
         """Whether Inspect should try again: a server that is down or full may come back."""
         return isinstance(ex, ModelUnavailable | RewardUnavailable)
-
-
-def _settable() -> set[str]:
-    from tpo.cli.app import configurable
-
-    return set(configurable())
 
 
 def _named(text: str) -> tuple[str, Preset | None]:
