@@ -36,7 +36,8 @@ async def align(
 
     Args:
         query: a question, or chat messages with system message and history.
-        method: tpo, tpo-fused, revision, best-of-n or sample.
+        method: a method's name (`tpo methods` lists them), `python:MODULE:NAME`, or the generator function itself.
+        settings: the method's own settings, by name.
         width: N, answers per step.
         depth: D, update steps.
         policy: who answers: `embedded`, `gguf:PATH`, the URL of an OpenAI-compatible server, or a `Model`.

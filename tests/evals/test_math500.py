@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("math_verify", reason="math-verify is not installed (pip install 'tpo[verifiers]')")
 
 from evals.kit import data
-from tpo.evals.math500 import Grader, final_answer
+from tpo.rewards.verifiers.maths import Math, math_answer
 
 
 @pytest.fixture(scope="module")
-def grader() -> Grader:
-    return Grader()
+def grader() -> Math:
+    return Math("0")
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +33,15 @@ def rows() -> list[dict[str, str]]:
         ("The answer is 3.5. Now check it.", "3.5"),
         ("The answer is 2. No wait.\nThe answer is: 7", "7"),
         ("the answer equals 12!", "12"),
-        ("It is 12.", None),
+        ("It is 12.", "12"),
         ("", None),
     ],
 )
 def test_what_counts_as_the_final_answer(solution: str, found: str | None) -> None:
-    assert final_answer(solution) == found
+    assert math_answer(solution) == found
 
 
-def test_every_reference_agrees_with_itself_and_with_its_solution(grader: Grader, rows: list[dict[str, str]]) -> None:
+def test_every_reference_agrees_with_itself_and_with_its_solution(grader: Math, rows: list[dict[str, str]]) -> None:
     assert len(rows) == 500
     forms = ["{}", "boxed", "solution"]
     wrong = []
@@ -50,7 +50,7 @@ def test_every_reference_agrees_with_itself_and_with_its_solution(grader: Grader
         for form, solution in zip(
             forms, (f"The answer is ${answer}$.", f"\\boxed{{{answer}}}", row["solution"]), strict=True
         ):
-            if not grader.grade(solution, answer).right:
+            if not grader.grade(solution, (answer,)).right:
                 wrong.append((row["id"], form, answer))
     assert wrong == []
 
@@ -66,10 +66,9 @@ def perturbed(answer: str) -> str:
     return f"-({answer})" if not answer.startswith("-") else answer[1:]
 
 
-def test_a_changed_reference_is_wrong(grader: Grader, rows: list[dict[str, str]]) -> None:
-    taken = [
-        row["answer"] for row in rows if grader.grade(f"\\boxed{{{perturbed(row['answer'])}}}", row["answer"]).right
-    ]
+def test_a_changed_reference_is_wrong(grader: Math, rows: list[dict[str, str]]) -> None:
+    answers = [row["answer"] for row in rows]
+    taken = [answer for answer in answers if grader.grade(f"\\boxed{{{perturbed(answer)}}}", (answer,)).right]
     assert taken == []
 
 
@@ -87,13 +86,13 @@ def test_a_changed_reference_is_wrong(grader: Grader, rows: list[dict[str, str]]
         ("0.333333", r"\frac{1}{3}", True),
     ],
 )
-def test_what_math_verify_lets_pass(grader: Grader, found: str, reference: str, right: bool) -> None:
-    assert grader.grade(f"It is $\\boxed{{{found}}}$.", reference).right is right
+def test_what_math_verify_lets_pass(grader: Math, found: str, reference: str, right: bool) -> None:
+    assert grader.grade(f"It is $\\boxed{{{found}}}$.", (reference,)).right is right
 
 
-def test_what_is_said_of_a_grade(grader: Grader) -> None:
-    assert grader.grade("I guess 7", "7") == (True, None, "the final answer is right")
-    wrong = grader.grade("The answer is 8.", "7")
+def test_the_verdict_says_what_was_found(grader: Math) -> None:
+    assert grader.grade("I guess 7", ("7",)) == (True, "7", None)
+    wrong = grader.grade("The answer is 8.", ("7",))
     assert (wrong.right, wrong.found) == (False, "8")
-    assert "wrong" in wrong.why
-    assert not grader.grade("", "7").right
+    assert "wrong" in str(wrong.fault)
+    assert not grader.grade("", ("7",)).right

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from tpo.engine.calls import Clock
-from tpo.engine.records import Called, Record, Sampled, Scored
+from tpo.engine.records import Called, Rated, Record, Sampled, Scored
 from tpo.engine.state import SearchState
 from tpo.errors import RewardError, RewardUnavailable
 from tpo.messages import Conversation, answered
@@ -106,6 +106,23 @@ class Scorer:
                 changed.append((sampled, scored))
         return changed
 
+    async def rate(self, texts: Sequence[str], turn: int, action: int) -> list[Rated]:
+        """Score texts that are no answers of the query, and write the scores down.
+
+        Raises:
+            RewardError: as for an answer, or there is no reward.
+        """
+        if self._reward is None:
+            raise RewardError("The method scores texts, which takes a reward.")
+        if not texts:
+            return []
+        rated = []
+        for index, (text, score) in enumerate(zip(texts, await self._call(texts, turn, action), strict=True)):
+            value, parts, error = _finite(score)
+            rated.append(Rated(turn, action, index, text, value, parts, score.feedback, error))
+            self._write(rated[-1])
+        return rated
+
     def _settle(self, sampled: Sampled, score: Score | None, error: str | None = None) -> Scored:
         scored = _scored(sampled, score, error)
         self._write(scored)
@@ -165,13 +182,19 @@ def _scored(sampled: Sampled, score: Score | None, error: str | None = None) -> 
     place = (sampled.turn, sampled.action, sampled.index, sampled.id)
     if score is None:
         return Scored(*place, reward=None, error=error)
+    value, parts, error = _finite(score)
+    fault = f"repeats words of the prompt: {sampled.leaked!r}" if sampled.leaked else None
+    return Scored(*place, value, parts, score.feedback, error, fault)
+
+
+def _finite(score: Score) -> tuple[float | None, dict[str, float], str | None]:
+    """The reward if it is a finite number, the parts that are, and what is wrong otherwise."""
     # JSON knows no NaN, in parts as little as in the reward.
     parts = {name: value for name, value in score.parts.items() if math.isfinite(value)}
-    if not math.isfinite(score.value):
-        found = f": {score.feedback}" if score.feedback else ""
-        error = f"the reward is {score.value}, which is no finite number{found}"
-        return Scored(*place, None, parts, score.feedback, error)
-    return Scored(*place, score.value, parts, score.feedback)
+    if math.isfinite(score.value):
+        return score.value, parts, None
+    found = f": {score.feedback}" if score.feedback else ""
+    return None, parts, f"the reward is {score.value}, which is no finite number{found}"
 
 
 def _empty(sampled: Sampled) -> str:

@@ -17,5 +17,5 @@ def best_of_n(query: Conversation, *, width: int, prompts: PromptSet) -> Search:
         prompts: the wording.
     """
     pool = Pool()
-    pool.add((yield Sample(prompts.answer(query), width)))
+    pool.add((yield Sample(prompts.render("answer", query), width)))
     return Outcome(pool.chosen, "depth")

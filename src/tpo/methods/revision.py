@@ -18,12 +18,13 @@ def revision(query: Conversation, *, width: int, depth: int, prompts: PromptSet)
         prompts: the wording.
     """
     pool = Pool()
-    pool.add((yield Sample(prompts.answer(query), width)))
+    pool.add((yield Sample(prompts.render("answer", query), width)))
     for _ in range(depth):
         chosen = pool.chosen
-        loss = yield Ask(prompts.revision_loss(query, chosen))
-        gradient = yield Ask(prompts.revision_gradient(query, chosen, loss))
-        fresh = pool.add((yield Sample(prompts.revision_update(query, chosen, loss, gradient), width)))
+        loss = yield Ask(prompts.render("revision_loss", query, chosen=chosen))
+        gradient = yield Ask(prompts.render("revision_gradient", query, chosen=chosen, loss=loss))
+        update = prompts.render("revision_update", query, chosen=chosen, loss=loss, gradient=gradient)
+        fresh = pool.add((yield Sample(update, width)))
         if not fresh:
             return Outcome(pool.chosen, "converged")
     return Outcome(pool.chosen, "depth")

@@ -18,12 +18,13 @@ def tpo(query: Conversation, *, width: int, depth: int, prompts: PromptSet) -> S
         prompts: the wording.
     """
     pool = Pool()
-    pool.add((yield Sample(prompts.answer(query), width)))
+    pool.add((yield Sample(prompts.render("answer", query), width)))
     for _ in range(depth):
         chosen, rejected = pool.chosen, pool.rejected
-        loss = yield Ask(prompts.loss(query, chosen, rejected))
-        gradient = yield Ask(prompts.gradient(query, chosen, rejected, loss))
-        fresh = pool.add((yield Sample(prompts.update(query, chosen, rejected, loss, gradient), width)))
+        loss = yield Ask(prompts.render("loss", query, chosen=chosen, rejected=rejected))
+        gradient = yield Ask(prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss))
+        update = prompts.render("update", query, chosen=chosen, rejected=rejected, loss=loss, gradient=gradient)
+        fresh = pool.add((yield Sample(update, width)))
         if not fresh:
             # Only known answers came back: the next step would ask the same again.
             return Outcome(pool.chosen, "converged")

@@ -21,11 +21,14 @@ def tpo_fused(query: Conversation, *, width: int, depth: int, prompts: PromptSet
         prompts: the wording.
     """
     pool = Pool()
-    pool.add((yield Sample(prompts.answer(query), width)))
+    pool.add((yield Sample(prompts.render("answer", query), width)))
     for _ in range(depth):
         chosen, rejected = pool.chosen, pool.rejected
-        critique = yield Ask(prompts.fused_loss(query, chosen, rejected))
-        fresh = pool.add((yield Sample(prompts.fused_update(query, chosen, rejected, critique), width)))
+        critique = yield Ask(prompts.render("fused_loss", query, chosen=chosen, rejected=rejected))
+        # A wording that stands by itself shows the gradient alone, hence the reply as both.
+        replies = {"loss": critique, "gradient": critique}
+        update = prompts.render("fused_update", query, chosen=chosen, rejected=rejected, **replies)
+        fresh = pool.add((yield Sample(update, width)))
         if not fresh:
             return Outcome(pool.chosen, "converged")
     return Outcome(pool.chosen, "depth")

@@ -20,8 +20,17 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     method: Annotated[
         Any,
-        Option(help="tpo, tpo-fused, revision, best-of-n or sample.", group=METHOD, metavar="NAME", in_requests=True),
+        Option(
+            help="tpo, best-of-n or another that `tpo methods` lists, or python:MODULE:NAME.",
+            group=METHOD,
+            metavar="NAME",
+            in_requests=True,
+        ),
     ] = "tpo"
+    settings: Annotated[
+        Sequence[str],
+        Option(help="A setting of the method's own (repeatable).", group=METHOD, metavar="NAME=VALUE", flag="set"),
+    ] = ()
     width: Annotated[
         int, Option(help="N: answers per step.", group=METHOD, least=1, most=MAX_WIDTH, in_requests=True)
     ] = 5

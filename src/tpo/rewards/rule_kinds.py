@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 import regex
 
 from tpo.rewards import text
-from tpo.rewards.languages import NAMES, RELATIVES, likelihoods
+from tpo.rewards.languages import NAMES, other_language
 
 # What is wrong with an answer, in words that follow "the answer"; None when nothing is.
 Check = Callable[[str], str | None]
@@ -132,11 +132,6 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not allowed in JSON")  # Python reads NaN and Infinity; nobody else does
 
 
-# Another language must be this much likelier before an answer counts as written in it. Short answers
-# ("Yes.") look like dozens of languages at once, so they pass.
-_CLEARLY = 4.0
-
-
 def _language(value: str) -> tuple[str, Check]:
     code = value.lower()
     if code not in NAMES:
@@ -144,16 +139,10 @@ def _language(value: str) -> tuple[str, Check]:
         near = difflib.get_close_matches(code, codes, n=1)
         hint = f": for {NAMES[codes[near[0]]]} write {codes[near[0]]}" if near else " such as en, de or zh"
         raise ValueError(f"{value!r} is no known ISO 639-1 code{hint}")
-    accepted = {code, *RELATIVES.get(code, ())}
 
     def check(answer: str) -> str | None:
-        likely = likelihoods("\n".join(text.outside_code(answer)))
-        if not likely:
-            return None
-        best = max(likely, key=lambda language: likely[language])
-        if best in accepted or likely[best] < _CLEARLY * sum(likely.get(one, 0.0) for one in accepted):
-            return None
-        return f"seems to be in {NAMES.get(best, 'another language')}"
+        other = other_language("\n".join(text.outside_code(answer)), code)
+        return f"seems to be in {other}" if other else None
 
     return f"written in {NAMES[code]}", check
 

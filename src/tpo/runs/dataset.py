@@ -141,8 +141,9 @@ class _Run:
         done: set[str] = set()
         if before is not None:
             known = recipe_without_backends(self._spec)
-            self._directory.expect({name: before.recipe.get(name) for name in known}, known)
-            done = await asyncio.to_thread(self._done, keys_of(before.recipe), progress)
+            decided = {name: value for name, value in before.recipe.items() if name not in ("models", "reward")}
+            self._directory.expect(decided, known)
+            done = await asyncio.to_thread(self._done, keys_of(before.recipe), tally)
             if len(done) == survey.total and before.asked == asked:
                 return self._report(survey, idle=True)  # no server is needed to see that
         async with AsyncExitStack() as stack:

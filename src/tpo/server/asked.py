@@ -10,7 +10,7 @@ import msgspec
 from tpo.engine.events import Event
 from tpo.errors import InputError
 from tpo.messages import Conversation, conversation, text_of
-from tpo.methods import find_method
+from tpo.methods import find_method, resolve_method
 from tpo.methods.presets import Preset
 from tpo.prompts import PromptSet
 from tpo.rewards.gate import gated
@@ -100,6 +100,9 @@ def asked_for(
     chosen = {**usual, **{name: value for name, value in named.items() if value is not None}}
     searching = ("method", "width", "depth", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
     chosen |= {name: wanted[name] for name in searching if name in wanted}
+    if chosen.get("method") != usual.get("method"):
+        find_method(str(chosen["method"]))  # a registered one: no client names code to import
+        chosen.pop("settings", None)  # those of the server's method
     sampling = {
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -144,7 +147,7 @@ def see_sizes(body: Mapping[str, Any], bounds: Bounds) -> None:
 
 
 def _bounded(chosen: dict[str, Any], n: int, bounds: Bounds) -> None:
-    method = find_method(chosen.get("method", "tpo"))
+    method = resolve_method(chosen.get("method", "tpo"))
     if n > 1 and not method.has_width:
         raise refused("n", f"is {n}, and {method.name} draws one answer: ask for best-of-n, or the plain model")
     # The n best are chosen among at least n.

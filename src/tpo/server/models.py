@@ -60,7 +60,7 @@ class Models:
             known = ", ".join(self.names)
             raise _missing(f"There is no model {name[:200]!r}: here is {known}, and the same with :tpo or :best-of-5.")
         try:
-            return Named(model, parse_preset(text))
+            return Named(model, parse_preset(text, python=False))
         except InputError as error:
             raise _missing(f"The model {name[:200]!r} cannot be had: {str(error)[:300]}") from error
 
@@ -80,7 +80,7 @@ class Models:
 
 def _readable(preset: str) -> bool:
     try:
-        parse_preset(preset)
+        parse_preset(preset, python=False)
     except InputError:
         return False
     return True

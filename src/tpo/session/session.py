@@ -265,9 +265,7 @@ class Session:
         conduct = Conduct(self._patience, stream, alone)
         driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct)
         try:
-            return await driver.run(
-                spec.method.start(plan.query, width=spec.width, depth=spec.depth, prompts=spec.prompts)
-            )
+            return await driver.run(spec.search(plan.query, getattr(reward, "maximum", None)))
         finally:
             for place in set(places.values()):
                 await place.aclose()

@@ -13,10 +13,11 @@ from tpo.engine.limits import Budget
 from tpo.engine.records import Plan, Settings
 from tpo.errors import InputError
 from tpo.messages import Conversation
-from tpo.methods import Method, find_method
+from tpo.methods import Method, MethodSource, resolve_method, wording
+from tpo.methods.actions import Search
 from tpo.models.protocol import Model
 from tpo.options import SearchOptions, options_from
-from tpo.prompts import PromptSet, Role, prompt_set
+from tpo.prompts import PromptSet, Role
 from tpo.rewards.protocol import PoolReward, Reward
 
 # Fields of a chat-completions request that tpo decides about.
@@ -44,6 +45,7 @@ class Spec(msgspec.Struct, frozen=True):
         method: the method.
         width: N.
         depth: D.
+        method_settings: the method's own settings, those that differ from its defaults.
         settings: how text is sampled.
         budget: what one query may cost.
         prompts: the wording.
@@ -58,6 +60,7 @@ class Spec(msgspec.Struct, frozen=True):
     method: Method
     width: int
     depth: int
+    method_settings: dict[str, Any]
     settings: Settings
     budget: Budget
     prompts: PromptSet
@@ -68,11 +71,29 @@ class Spec(msgspec.Struct, frozen=True):
     rewards: Mapping[str, NamedReward]
     score_cache: Path | None
 
+    def search(self, query: Conversation, maximum: float | None = None) -> Search:
+        """Begin the method's search for an answer.
+
+        Args:
+            query: the conversation to answer.
+            maximum: the largest reward that there is, where it is known.
+        """
+        return self.method.start(
+            query,
+            width=self.width,
+            depth=self.depth,
+            prompts=self.prompts,
+            settings=self.method_settings,
+            seed=self.settings.seed,
+            maximum=maximum,
+        )
+
 
 class Options(TypedDict, total=False):
     """The options that `tpo.align` and `tpo.run_dataset` share; `tpo.align` says what they mean."""
 
-    method: str
+    method: MethodSource
+    settings: Mapping[str, Any] | Sequence[str]
     width: int
     depth: int
     policy: str | Model
@@ -109,9 +130,9 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
-    given = {name: value for name, value in options.items() if name != "rewards"}
+    given = {name: value for name, value in options.items() if name not in ("rewards", "settings")}
     chosen = options_from(SearchOptions, given)
-    method = find_method(chosen.method)
+    method = resolve_method(chosen.method)
     width, depth = method.dials(chosen.width, chosen.depth)
     settings = Settings(
         chosen.temperature,
@@ -126,9 +147,10 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         method,
         width,
         depth,
+        method.chosen_settings(named_settings(options.get("settings") or ())),
         _checked(settings, width),
         Budget(chosen.budget_tokens, chosen.budget_seconds),
-        prompts or prompt_set(chosen.prompts),
+        prompts.for_method(method.templates) if prompts is not None else wording(method, chosen.prompts),
         {
             "policy": RoleSpec(chosen.policy, chosen.policy_model),
             "critic": RoleSpec(chosen.critic, chosen.critic_model),
@@ -140,6 +162,26 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         options.get("rewards") or {},
         Path(chosen.score_cache) if chosen.score_cache is not None else None,
     )
+
+
+def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    """The method's own settings by name.
+
+    Args:
+        given: a mapping, or texts such as "best=3".
+
+    Raises:
+        InputError: a text is no NAME=VALUE.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    settings = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise InputError(f"The setting {text!r} is no NAME=VALUE, such as best=3.")
+        settings[name.strip()] = value.strip()
+    return settings
 
 
 def _checked(settings: Settings, width: int) -> Settings:
@@ -163,5 +205,14 @@ def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward:
     """
     reward_name = reward.name if reward is not None else None
     return Plan(
-        query, spec.method.name, spec.width, spec.depth, spec.settings, spec.prompts.name, dict(models), reward_name
+        query,
+        spec.method.name,
+        spec.width,
+        spec.depth,
+        spec.settings,
+        spec.prompts.name,
+        dict(models),
+        reward_name,
+        spec.method_settings,
+        spec.method.code,
     )

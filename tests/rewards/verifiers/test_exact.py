@@ -24,7 +24,9 @@ NOISE = st.one_of(st.text(), st.text(alphabet="answer is:*\\boxed{}`~#$ \n.\ud80
         ("auto", "Final answer is: 7", "7"),
         ("auto", "", None),
         ("boxed", "\\boxed{1} then \\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
-        ("boxed", "\\boxed{1} then \\boxed{2", "1"),
+        ("boxed", "\\boxed{1} then \\boxed{2", None),
+        ("auto", "\\boxed{1} then \\boxed{2", None),
+        ("auto", "Answer: 1\nSo \\boxed{1", None),
         ("boxed", "\\boxed{}", None),
         ("boxed", "none", None),
         ("marker", "Answer: 1\nAnswer:\n\n2\n3", "2"),
@@ -42,6 +44,11 @@ def test_the_final_answer(take: str, text: str, found: str | None) -> None:
 def test_wrappings_and_case_do_not_count(same: str) -> None:
     assert normalised(same) == "paris"
     assert scored(Exact("Paris"), f"Let me see.\n{same}").value == 1.0
+
+
+@pytest.mark.parametrize(("text", "other"), [("10⁵", "105"), ("x₁", "x1"), ("3!", "3"), ("n!", "n"), ("5%", "5")])
+def test_signs_that_change_a_meaning_count(text: str, other: str) -> None:
+    assert normalised(text) != normalised(other)
 
 
 @pytest.mark.parametrize("other", ["Pari", "Paris, Texas", "not Paris", "-Paris", "P a r i s"])

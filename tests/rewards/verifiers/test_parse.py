@@ -144,7 +144,7 @@ def test_names_tell_references_and_options_apart_and_do_not_tell_the_answer() ->
     names = [reward.name for reward in rewards]
     assert len(set(names)) == 4
     assert names[0] == Exact("Paris").name
-    assert names[0].startswith("verifier:exact@1(take=auto, references=")
+    assert names[0].startswith("verifier:exact@2(take=auto, references=")
     assert not any("Paris" in name for name in names)
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tpo.evals.benchmarks.protocol import Benchmark, Column, Grade, Graders, Response, Row
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
-from tpo.evals.math500 import Grader
+from tpo.rewards.verifiers.maths import Math
 
 DATA = Published(
     "math500",
@@ -29,8 +29,8 @@ class Math500(Benchmark):
     columns = (Column("accuracy", "MATH-500", "%", "problems whose final answer is right (zero-shot, one try)"),)
 
     @cached_property
-    def _grader(self) -> Grader:
-        return Grader()
+    def _grader(self) -> Math:
+        return Math("0")  # `grade` gets the reference of each solution; this one is never used
 
     def rows(self, source: Source, limit: int | None = None, seed: int = 0) -> list[Row]:
         """See `Benchmark`."""
@@ -48,5 +48,6 @@ class Math500(Benchmark):
     async def grade(self, row: Row, response: Response, graders: Graders) -> Grade:
         """See `Benchmark`; no judge is asked."""
         # The comparison runs in a process of its own, for which this thread would wait.
-        found = await asyncio.to_thread(self._grader.grade, response.text, str(row.metadata["answer"]))
-        return Grade({"accuracy": float(found.right)}, {}, {"found": found.found, "why": found.why})
+        verdict = await asyncio.to_thread(self._grader.grade, response.text, (str(row.metadata["answer"]),))
+        why = verdict.fault or "the final answer is right"
+        return Grade({"accuracy": float(verdict.right)}, {}, {"found": verdict.found, "why": why})

@@ -4,14 +4,50 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import zip_longest
+from typing import NamedTuple
 
 TAKES = ("auto", "last-line", "marker", "boxed", "whole")
 
 # "Answer: 42", "**Final answer:** 42", "The answer is: 42"; what stands in front on the line does not count.
 _MARKER = re.compile(r"\banswer[ \t]?(?:is)?[ \t]?[*_]{0,3}[ \t]?[:：][ \t]?[*_]{0,3}(.*)", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{")
+# "The answer is 42.", "the final answer is $x = 3$"; up to the end of the sentence or line.
+_SENTENCE = re.compile(
+    r"\banswer[ \t]+(?:is|equals|=)[ \t]{0,9}:?[ \t]{0,9}(.{1,500}?)(?=[.!]?[ \t]{0,9}$|[.!][ \t]{1,9}[A-Z])",
+    re.I | re.M,
+)
+_END = 8000  # characters; a result stands at the end
+_LONGEST_BOX = 5000
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})(.*)")
 _WRAPPINGS = "*_`\"'“”‘’«»$"
+_LOUD = re.compile(rf"(?<=[^\W\d_]{{2}})[!.。{_WRAPPINGS} ]+$")
+
+
+class Marked(NamedTuple):
+    """The part of an answer that it marks as its result.
+
+    Attributes:
+        kind: "boxed", "marker" ("Answer: …"), "sentence" ("the answer is …"), "unfinished" (the answer ends inside
+            its last box) or "none".
+        text: the part; None for the last two kinds.
+    """
+
+    kind: str
+    text: str | None
+
+
+def marked(text: str) -> Marked:
+    r"""The result that an answer marks: by its last \boxed{}, else "Answer:", else "the answer is"."""
+    box = _last_box(text)
+    if box is not None:
+        return Marked("boxed", box.strip()) if box.strip() else Marked("none" if box else "unfinished", None)
+    if (found := after_marker(text)) is not None:
+        return Marked("marker", found)
+    sentences = _SENTENCE.findall(text[-_END:])
+    if sentences and sentences[-1].strip():
+        return Marked("sentence", sentences[-1].strip())
+    return Marked("none", None)
 
 
 def final_answer(text: str, take: str = "auto") -> str | None:
@@ -21,7 +57,8 @@ def final_answer(text: str, take: str = "auto") -> str | None:
         text: the whole answer.
         take: "boxed" is the content of the last \boxed{}; "marker" what follows the last "Answer:", on its line
             or the next one with text; "last-line" the last line with text; "whole" everything; "auto" the first
-            of boxed, marker and last-line that is there.
+            of boxed, marker and last-line that is there. An answer that ends inside its last box has neither "boxed"
+            nor "auto".
 
     Returns:
         The part, or None where there is none.
@@ -32,21 +69,30 @@ def final_answer(text: str, take: str = "auto") -> str | None:
         return boxed(text)
     if take == "marker":
         return after_marker(text)
-    if take == "last-line":
-        return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
-    return boxed(text) or after_marker(text) or final_answer(text, "last-line")
+    if take == "auto":
+        if _last_box(text) is not None:
+            return boxed(text)
+        if (found := after_marker(text)) is not None:
+            return found
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
 
 
 def boxed(text: str) -> str | None:
-    r"""The content of the last complete \boxed{} or \fbox{}; None without one."""
-    # From the last on: the first that closes is the last complete one.
-    for match in reversed(list(_BOX.finditer(text))[-20:]):
-        depth = 1
-        for position in range(match.end(), min(len(text), match.end() + 5000)):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if depth == 0:
-                return text[match.end() : position].strip() or None
-    return None
+    r"""The content of the last \boxed{} or \fbox{}; None without one, or where the last is empty or never closed."""
+    return (_last_box(text) or "").strip() or None
+
+
+def _last_box(text: str) -> str | None:
+    """As `boxed`, but empty where the last box is never closed."""
+    opened = list(_BOX.finditer(text))
+    if not opened:
+        return None
+    start, depth = opened[-1].end(), 1
+    for position in range(start, min(len(text), start + _LONGEST_BOX)):
+        depth += {"{": 1, "}": -1}.get(text[position], 0)
+        if depth == 0:
+            return text[start:position]
+    return ""
 
 
 def after_marker(text: str) -> str | None:
@@ -60,10 +106,18 @@ def after_marker(text: str) -> str | None:
     return None
 
 
+# Small raised and lowered digits: 10⁵ is not 105.
+_SMALL = re.compile("[⁰¹²³⁴-⁻ⁿ₀-₉]+")
+
+
 def normalised(text: str) -> str:
-    """For comparison: compatible characters alike, case, spaces, wrapping quotes or markup and a final stop gone."""
-    line = " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
-    return line.strip(_WRAPPINGS + " ").rstrip(".!。" + _WRAPPINGS + " ")
+    """For comparison: compatible characters alike (raised and lowered digits stay what they are), case, spaces,
+    wrapping quotes or markup and a final stop gone; an exclamation mark is a stop only behind a word."""
+    parts, kept = _SMALL.split(text), _SMALL.findall(text)
+    plain = [unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", part).casefold()) for part in parts]
+    line = " ".join("".join(map("".join, zip_longest(plain, kept, fillvalue=""))).split())
+    line = _LOUD.sub("", line.strip(_WRAPPINGS + " "))
+    return line.rstrip(".。" + _WRAPPINGS + " ")
 
 
 def unfenced(text: str) -> str:

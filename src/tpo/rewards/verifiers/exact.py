@@ -27,6 +27,8 @@ class Exact(Verifier[Accepted]):
         InputError: a reference is empty, or `take` is unknown.
     """
 
+    version = 2
+
     def __init__(
         self, reference: str | Sequence[str] | References[Accepted], take: str = "auto", *, reveal: bool = False
     ) -> None:

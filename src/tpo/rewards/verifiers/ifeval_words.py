@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from tpo.rewards import text
-from tpo.rewards.languages import NAMES, RELATIVES, likelihoods
+from tpo.rewards.languages import other_language
 from tpo.rewards.rule_kinds import Check
 from tpo.rewards.rules import parse_rule
 from tpo.rewards.verifiers import ifeval_text
@@ -104,21 +104,12 @@ def response_language(language: str) -> Asked:
     return _language(language)
 
 
-# Another language must be this much likelier, since short answers look like many. As in the rule `language`, but
-# that one leaves code out, which IFEval does not.
-_CLEARLY = 4.0
-
-
 def _language(code: str) -> Asked:
     wanted = parse_rule(f"language={code}").describe()
-    accepted = {code.lower(), *RELATIVES.get(code.lower(), ())}
 
     def check(answer: str) -> str | None:
-        likely = likelihoods(answer.lower())  # capitals alone mislead the identifier
-        best = max(likely, key=lambda language: likely[language], default=None)
-        if best is None or best in accepted or likely[best] < _CLEARLY * sum(likely.get(one, 0.0) for one in accepted):
-            return None
-        return f"seems to be in {NAMES.get(best, 'another language')}"
+        other = other_language(answer.lower(), code.lower())  # capitals alone mislead the identifier
+        return f"seems to be in {other}" if other else None
 
     return wanted, check
 

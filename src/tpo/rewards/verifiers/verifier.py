@@ -23,18 +23,23 @@ class Verifier(ABC, Generic[T]):
         references: what answers are held against.
         settings: options that change a verdict, for the name.
         threads: how many answers are checked at once.
+
+    Attributes:
+        version: rises when verdicts change.
     """
+
+    version = 1
 
     def __init__(self, kind: str, references: References[T], settings: Sequence[str] = (), threads: int = 1) -> None:
         self._references = references
         details = ", ".join([*settings, f"references={references.fingerprint}"])
-        self._name = f"verifier:{kind}@1({details})"
+        self._name = f"verifier:{kind}@{self.version}({details})"
         # Threads of its own: a check may wait for a process, and that must not fill the loop's shared pool.
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="tpo-verifier")
 
     @property
     def name(self) -> str:
-        """The kind, its options and a hash of the references; the number rises when verdicts change."""
+        """The kind, its options and a hash of the references; the number is the version."""
         return self._name
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
