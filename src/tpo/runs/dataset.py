@@ -143,7 +143,7 @@ class _Run:
             known = recipe_without_backends(self._spec)
             decided = {name: value for name, value in before.recipe.items() if name not in ("models", "reward")}
             self._directory.expect(decided, known)
-            done = await asyncio.to_thread(self._done, keys_of(before.recipe), tally)
+            done = await asyncio.to_thread(self._done, keys_of(before.recipe), progress)
             if len(done) == survey.total and before.asked == asked:
                 return self._report(survey, idle=True)  # no server is needed to see that
         async with AsyncExitStack() as stack:
