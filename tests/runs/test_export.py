@@ -171,8 +171,8 @@ def test_answers_that_call_tools_or_were_filtered_are_no_training_data(format: E
     [
         ({"format": ExportFormat.SFT, "min_gap": 1.0}, "for dpo and kto"),
         ({"format": ExportFormat.SFT, "pairs": PairRule.BEST_EACH}, "for dpo and kto"),
-        ({"format": ExportFormat.DPO, "min_gap": -1.0}, "0 or more"),
-        ({"format": ExportFormat.DPO, "min_gap": float("nan")}, "0 or more"),
+        ({"format": ExportFormat.DPO, "min_gap": -1.0}, "at least 0"),
+        ({"format": ExportFormat.DPO, "min_gap": float("nan")}, "at least 0"),
         ({"format": ExportFormat.DPO, "pairs": PairRule.BEST_EACH, "max_pairs": 0}, "at least 1"),
         ({"format": ExportFormat.DPO, "max_pairs": 3}, "best-each"),
     ],
