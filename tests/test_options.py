@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tpo.server.wire.chat import Alignment, ChatRequest
 
 import tpo
 from tpo.errors import InputError
@@ -28,7 +29,6 @@ from tpo.options import (
     table,
 )
 from tpo.runs.dataset import DatasetOptions
-from tpo.server.wire.chat import Alignment, ChatRequest
 from tpo.session.spec import Options
 
 KINDS: list[type[msgspec.Struct]] = [

@@ -60,6 +60,9 @@ def _checked(message: Any, position: int) -> Message:
         raise InputError(f"{where} ({role}) has no content.")
     if not isinstance(content, str | list | None):
         raise InputError(f"{where} ({role}) has content of type {type(content).__name__}; text is expected.")
+    calls = message.get("tool_calls")
+    if calls is not None and not (isinstance(calls, list) and all(_is_call(call) for call in calls)):
+        raise InputError(f"{where} ({role}) has tool_calls that are not a list of objects with a function.")
     checked: Message = without_nulls(message)
     if content is None and not message.get("tool_calls") and not message.get("function_call"):
         # A refusal, or reasoning alone. Chat templates write a null as the word None.
@@ -76,6 +79,10 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: without_nulls(one) for key, one in value.items() if one is not None or key == "content"}
     return [without_nulls(one) for one in value] if isinstance(value, list) else value
+
+
+def _is_call(call: Any) -> bool:
+    return isinstance(call, Mapping) and isinstance(call.get("function") or {}, Mapping)
 
 
 def text_of(message: Mapping[str, Any]) -> str:

@@ -40,11 +40,11 @@ def serve(
     are those of `tpo align`. Ctrl-C ends it when what is under way has been answered; a second one ends it at once.
     """
     from tpo.server.app import AppOptions
-    from tpo.server.asked import Bounds
     from tpo.server.keys import VARIABLE, Keys
+    from tpo.server.lifecycle import check_address
     from tpo.server.logs import configure
     from tpo.server.models import LISTED
-    from tpo.server.running import check_address
+    from tpo.server.request_options import Bounds
     from tpo.server.service import Setup
 
     serving = chosen(ServeOptions, flags)
@@ -80,7 +80,7 @@ def serve(
 
 async def _serve(setup: Setup, options: AppOptions, serving: ServeOptions, on_note: Callable[[str], None]) -> None:
     from tpo.server.assembly import assembled
-    from tpo.server.running import serve as run
+    from tpo.server.lifecycle import serve as run
 
     def started(url: str) -> None:
         on_note(f"serving at {url}/v1" + (f", the page at {url}/ui/" if serving.ui else ""))

@@ -64,9 +64,9 @@ def view(
 
 async def _serve(sources: Sources, options: Options | None, host: str, port: int, *, browse: bool, quiet: bool) -> None:
     from tpo.server.admission import Admission
+    from tpo.server.lifecycle import is_local, serve
     from tpo.server.page import page
-    from tpo.server.running import is_local, serve
-    from tpo.server.searches import Searches
+    from tpo.server.registry import SearchRegistry
     from tpo.server.service import Service, Setup
     from tpo.view import create_app
     from tpo.view.guard import LOOPBACK
@@ -85,5 +85,7 @@ async def _serve(sources: Sources, options: Options | None, host: str, port: int
         app = create_app(sources, hosts=hosts)
     else:
         about = f"{options['policy']}, steered by {getattr(options['reward'], 'name', options['reward'])}"
-        app = page(Searches(service, Admission(PLAYING, WAITING)), sources, answers=about, live=False, hosts=hosts)
+        app = page(
+            SearchRegistry(service, Admission(PLAYING, WAITING)), sources, answers=about, live=False, hosts=hosts
+        )
     await serve(app, service, host, port, grace=GRACE, on_start=started, connect=False)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from tpo.errors import InputError
 from tpo.methods.registry import PYTHON, find_method, is_method, resolve_method
 
-_BEST_OF = re.compile(r"best-of-(\d{1,4})")
-_DIALS = re.compile(r"(.+?)((?:-[dn]\d{1,4}){1,2})")
-_DIAL = re.compile(r"-([dn])(\d+)")
+_BEST_OF = re.compile(r"best-of-([1-9][0-9]{0,3})")
+_DIALS = re.compile(r"(.+?)((?:-d[0-9]{1,4}|-n[1-9][0-9]{0,3}){1,2})")
+_DIAL = re.compile(r"-([dn])([0-9]+)")
 
 
 class Preset(NamedTuple):

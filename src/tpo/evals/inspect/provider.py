@@ -28,11 +28,10 @@ from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
 from tpo.http.failures import ContextOverflow
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import SearchOptions, table
-from tpo.server.answered import Answered
-from tpo.server.asked import Asked, Bounds
+from tpo.server.protocols.chat import ChatRenderer, chat_request
+from tpo.server.request_options import Bounds, RequestOptions
+from tpo.server.response import SearchResult
 from tpo.server.service import Service, Setup
-from tpo.server.wire.answer import Head, completion
-from tpo.server.wire.chat import chat_request
 
 # Searches at once; what the model's server gets is found out by itself.
 CONNECTIONS = 64
@@ -100,19 +99,18 @@ class TpoAPI(ModelAPI):
         service = await self._service()
         body = await _body(input, tools, tool_choice, config)
         model = service.models.names[0]
-        asked = service.asked(chat_request({**body, "model": model}), body, self._preset)
-        head = Head(self.model_name)
+        options = service.options(chat_request({**body, "model": model}), self._preset)
+        renderer = ChatRenderer(self.model_name)
         try:
-            answered = await service.answer(asked, model, head.id, 0.0, lambda event: None, lambda tokens: None)
+            found = await service.answer(options, model, renderer.id, 0.0, lambda event: None, lambda tokens: None)
         except ContextOverflow as error:
             return ModelOutput.from_content(self.model_name, str(error), "model_length")
-        told = answered.told(None, trace=False)
-        said = completion(head, answered.best, answered.result, told)
-        _tell(answered)
-        output = await model_output_from_openai(said)
-        output.metadata = {**(output.metadata or {}), "tpo": told, "usage": said["usage"]["tpo"]}
-        output.time = answered.result.seconds
-        return output, ModelCall.create(_request(asked, body), said)
+        completion = renderer.whole([found.response()])
+        _write_steps(found)
+        output = await model_output_from_openai(completion)
+        output.metadata = {**(output.metadata or {}), "tpo": completion["tpo"], "usage": completion["usage"]["tpo"]}
+        output.time = found.result.seconds
+        return output, ModelCall.create(_request(options, body), completion)
 
     async def _service(self) -> Service:
         # Connections belong to a loop, and Inspect may run several one after another.
@@ -176,17 +174,17 @@ async def _body(
     return body | (config.extra_body or {})
 
 
-def _request(asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
+def _request(options: RequestOptions, body: dict[str, Any]) -> dict[str, Any]:
     """What is shown as the call: the request, and how it was searched."""
-    spec = asked.spec
+    spec = options.spec
     return {**body, "tpo": {"method": spec.method.name, "width": spec.width, "depth": spec.depth}}
 
 
-def _tell(answered: Answered) -> None:
+def _write_steps(found: SearchResult) -> None:
     """Put the steps into the transcript, for `inspect view`; one answer alone is no search."""
-    if len(answered.result.candidates) == 1:
+    if len(found.result.candidates) == 1:
         return
-    for text in told_steps(answered.result):
+    for text in told_steps(found.result):
         transcript().info(text, source="tpo")
 
 
