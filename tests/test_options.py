@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tpo.server.wire.chat import Alignment, ChatRequest
 
 import tpo
 from tpo.errors import InputError
@@ -29,6 +28,8 @@ from tpo.options import (
     table,
 )
 from tpo.runs.dataset import DatasetOptions
+from tpo.server.protocols.chat import ChatRequest
+from tpo.server.protocols.request import Alignment
 from tpo.session.spec import Options
 
 KINDS: list[type[msgspec.Struct]] = [

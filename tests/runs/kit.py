@@ -10,7 +10,7 @@ from typing import Any
 from fakes import FakeModel, FakeReward, numbered
 from tpo.models.protocol import Model
 from tpo.options import RunOptions
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.progress import RunProgress
 from tpo.runs.runner import Runner
@@ -55,7 +55,7 @@ async def make_run(
     folder: Path,
     rows: Iterable[str | Mapping[str, Any]],
     model: Model | None = None,
-    reward: Reward | PoolReward | Callable[..., Any] | None = None,
+    reward: Reward | Callable[..., Any] | None = None,
     watcher: Watcher | None = None,
     **options: Any,
 ) -> Path:
@@ -80,7 +80,7 @@ async def reported(
     folder: Path,
     rows: Iterable[str | Mapping[str, Any]],
     model: Model | None = None,
-    reward: Reward | PoolReward | Callable[..., Any] | None = None,
+    reward: Reward | Callable[..., Any] | None = None,
     watcher: Watcher | None = None,
     **options: Any,
 ) -> Report:

@@ -28,7 +28,7 @@ from tpo.errors import JournalError, ModelError, RewardError, TPOError
 from tpo.methods import Action, Ask, Outcome, Reply, Sample, Score, Search
 from tpo.models.protocol import Choice, Model
 from tpo.prompts.prompt import Role
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 
 # Seconds for scoring what had landed when a run was stopped before any answer had a reward.
 GRACE = 10.0
@@ -52,7 +52,7 @@ class Driver:
         self,
         plan: Plan,
         models: dict[Role, Model],
-        reward: Reward | PoolReward | None,
+        reward: Reward | None,
         journal: Journal,
         budget: Budget | None = None,
         stopper: Stopper | None = None,

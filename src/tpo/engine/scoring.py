@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from tpo.engine.calls import Clock
 from tpo.engine.records import Called, Rated, Record, Sampled, Scored
 from tpo.engine.state import SearchState
-from tpo.errors import RewardError, RewardUnavailable
+from tpo.errors import RewardError
 from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
-from tpo.rewards.asking import ask
-from tpo.rewards.protocol import PoolReward, Reward, Score, ranks
-from tpo.rewards.spending import accounted
-
-# Between two attempts at a reward that is down; its adapter has made several of its own by then.
-RETRY_SECONDS = 5.0
+from tpo.rewards import call
+from tpo.rewards.protocol import Reward, Score, is_relative
+from tpo.rewards.usage import accounted
 
 
 class Scorer:
@@ -35,7 +33,7 @@ class Scorer:
 
     def __init__(
         self,
-        reward: Reward | PoolReward | None,
+        reward: Reward | None,
         query: Conversation,
         state: SearchState,
         clock: Clock,
@@ -55,7 +53,7 @@ class Scorer:
     @property
     def ranks_pools(self) -> bool:
         """Whether answers get their rewards together, when a step is complete, instead of one by one."""
-        return ranks(self._reward)
+        return is_relative(self._reward)
 
     def remember(self, sampled: Sampled, scored: Scored) -> None:
         """Take over a score from an earlier process, for answers with the same text."""
@@ -144,34 +142,30 @@ class Scorer:
         return (await self._call([sampled.text], sampled.turn, sampled.action))[0]
 
     async def _call(self, texts: Sequence[str], turn: int, action: int) -> list[Score]:
-        failed_at: float | None = None
-        while True:
-            try:
-                return await self._one_call(texts, turn, action, retry=failed_at is not None)
-            except RewardUnavailable as error:
-                failed_at = self._clock() if failed_at is None else failed_at
-                if self._clock() - failed_at >= self._patience:
-                    raise
-                await asyncio.sleep(min(error.retry_after or RETRY_SECONDS, self._patience))
-
-    async def _one_call(self, texts: Sequence[str], turn: int, action: int, *, retry: bool) -> list[Score]:
         assert self._reward is not None
-        name = self._reward.name
+        return await call.score(
+            self._reward,
+            [answered(self._query, text) for text in texts],
+            patience=self._patience,
+            clock=self._clock,
+            attempt=lambda retry: self._attempt(turn, action, retry=retry),
+        )
+
+    @contextmanager
+    def _attempt(self, turn: int, action: int, *, retry: bool) -> Iterator[None]:
+        """Record one call of the reward."""
         began = self._clock()
         error: str | None = None
         usage = Usage()
         try:
             with accounted() as usage:
-                return await ask(self._reward, [answered(self._query, text) for text in texts])
+                yield
         except asyncio.CancelledError:
             error = "cut short"
             raise
         except RewardError as failure:
             error = str(failure)
             raise
-        except Exception as failure:
-            error = f"{type(failure).__name__}: {failure}"
-            raise RewardError(f"The reward {name} raised {error}.") from failure
         finally:
             seconds = round(self._clock() - began, 4)
             self._write(Called(turn, action, "reward", round(began, 4), seconds, usage, retry, error))

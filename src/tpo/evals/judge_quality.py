@@ -20,7 +20,7 @@ from tpo.evals.estimates import gap_of, wilson_of
 from tpo.evals.evaluation import Number, number_of
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 
 
 class Opinion(NamedTuple):
@@ -103,7 +103,7 @@ async def judged(judge: Judge, pairs: Sequence[Pair], wording: Wording, tokens: 
     return await together([one(pair) for pair in pairs])
 
 
-async def scored(reward: Reward | PoolReward, pairs: Sequence[Pair]) -> list[Opinion]:
+async def scored(reward: Reward, pairs: Sequence[Pair]) -> list[Opinion]:
     """Score all pairs.
 
     Raises:

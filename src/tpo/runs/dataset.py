@@ -16,7 +16,7 @@ from tpo.errors import InputError
 from tpo.models.openai import OpenAIModel
 from tpo.options import RunOptions, check
 from tpo.prompts import Role
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
 from tpo.runs.directory import RunDirectory, replace, unlocated
 from tpo.runs.parquet import write_parquet
@@ -275,7 +275,7 @@ def recipe_without_backends(spec: Spec) -> dict[str, Any]:
     return {name: value for name, value in recipe.items() if name not in ("models", "reward")}
 
 
-def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | PoolReward | None) -> dict[str, Any]:
+def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | None) -> dict[str, Any]:
     """Everything that decides the results, but for the queries."""
     plan = plan_of(spec, [], {role: fleet.name for role, fleet in fleets.items()}, reward)
     recipe: dict[str, Any] = msgspec.to_builtins(plan)

@@ -21,11 +21,12 @@ from tpo.engine.records import Record
 from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.http.failures import KeyRefused
 from tpo.prompts import Role
+from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.progress import RunProgress
 from tpo.runs.rows import BadRow, Row
 from tpo.scheduling.fleet import Fleet
-from tpo.session.backends import AnyReward, Note
+from tpo.session.backends import Note
 from tpo.session.session import Session
 from tpo.session.spec import plan_of
 
@@ -66,7 +67,7 @@ class Runner:
         session: Session,
         recipe: dict[str, Any],
         models: dict[Role, Fleet],
-        reward: AnyReward | None,
+        reward: Reward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
         progress: RunProgress,

@@ -5,7 +5,6 @@ Clients break on an answer of the wrong form, however good it is, so form ranks 
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
@@ -18,9 +17,9 @@ from tpo.engine.events import Event
 from tpo.engine.records import Sampled
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, called_in, text_of
-from tpo.rewards.asking import ask
+from tpo.rewards.call import score
 from tpo.rewards.gate import squash
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import Reward, Score
 from tpo.rewards.rules import Rule
 from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
 from tpo.server.protocols.refusal import refused
@@ -114,7 +113,7 @@ class Tools:
         base: the reward that decides between answers of the same side.
     """
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]], choice: Any, base: Reward | PoolReward) -> None:
+    def __init__(self, tools: Sequence[Mapping[str, Any]], choice: Any, base: Reward) -> None:
         functions = [tool.get("function") for tool in tools]
         self._names = {function.get("name") for function in functions if isinstance(function, Mapping)}
         self._called_for = choice == "required" or isinstance(choice, Mapping)
@@ -131,14 +130,12 @@ class Tools:
         if isinstance(event, Sampled) and event.step == 0 and event.error is None and event.text:
             self._first[bool(called_in(event.text))] += 1
 
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
-        """Score the answers of one pool: in (0, 1), whole thirds for the side."""
-        based = await ask(self._base, conversations)
-        return [self._scored(text_of(talk[-1]), base) for talk, base in zip(conversations, based, strict=True)]
+    relative = True
 
-    async def aclose(self) -> None:
-        """The reward inside is the server's to close."""
-        await asyncio.sleep(0)
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score the answers of one pool: in (0, 1), whole thirds for the side."""
+        based = await score(self._base, conversations)
+        return [self._scored(text_of(talk[-1]), base) for talk, base in zip(conversations, based, strict=True)]
 
     def _scored(self, answer: str, base: Score) -> Score:
         called = called_in(answer)

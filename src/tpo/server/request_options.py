@@ -14,7 +14,7 @@ from tpo.methods import find_method, resolve_method
 from tpo.methods.presets import Preset
 from tpo.prompts import PromptSet
 from tpo.rewards.gate import gated
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
 from tpo.server.output_format import Tools, format_rules
@@ -192,7 +192,7 @@ class Steering(msgspec.Struct, frozen=True):
         tools: the same object where it ranks by tool calls.
     """
 
-    reward: Reward | PoolReward | None
+    reward: Reward | None
     tools: Tools | None = None
 
     def listen(self, event: Event) -> None:
@@ -201,7 +201,7 @@ class Steering(msgspec.Struct, frozen=True):
             self.tools.listen(event)
 
 
-def steering(options: RequestOptions, base: Reward | PoolReward | None) -> Steering:
+def steering(options: RequestOptions, base: Reward | None) -> Steering:
     """Put the output format before a reward.
 
     Args:

@@ -20,6 +20,7 @@ from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.presets import Preset
 from tpo.models.resolve import served_models
 from tpo.prompts import Role
+from tpo.rewards.protocol import Reward
 from tpo.scheduling.fleet import Fleet, model_name
 from tpo.server.errors import UPSTREAM, ApiError, not_ready, stopping
 from tpo.server.live import LiveRequests
@@ -28,7 +29,6 @@ from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.request_options import Bounds, RequestOptions, request_options, steering
 from tpo.server.response import SearchResult, best_of
-from tpo.session.backends import AnyReward
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
 
@@ -168,7 +168,7 @@ class Service:
         """
         return await self._session.models(model if len(self.models.names) > 1 else None)
 
-    async def reward(self, name: str | None) -> AnyReward | None:
+    async def reward(self, name: str | None) -> Reward | None:
         """A reward by its name; the server's own without one.
 
         Raises:

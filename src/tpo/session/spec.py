@@ -18,7 +18,8 @@ from tpo.methods.actions import Search
 from tpo.models.protocol import Model
 from tpo.options import SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
+from tpo.rewards.resolve import ResolvedReward
 
 # Fields of a chat-completions request that tpo decides about.
 OURS = frozenset(
@@ -102,7 +103,7 @@ class Options(TypedDict, total=False):
     critic_model: str | None
     editor: str | Model | None
     editor_model: str | None
-    reward: str | Reward | PoolReward | Callable[..., Any] | None
+    reward: str | Reward | ResolvedReward | Callable[..., Any] | None
     require: Sequence[str]
     rewards: Mapping[str, NamedReward]
     score_cache: str | Path | None
@@ -194,7 +195,7 @@ def _checked(settings: Settings, width: int) -> Settings:
     return settings
 
 
-def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | PoolReward | None) -> Plan:
+def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | None) -> Plan:
     """Everything that decides the result of a query.
 
     Args:

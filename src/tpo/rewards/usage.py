@@ -1,6 +1,6 @@
-"""What a reward spends in tokens, told to whoever asked for the score.
+"""The tokens that a reward uses, counted for the caller of the score.
 
-Most rewards spend none. A judge does, and its calls may be made by tasks of their own: the account travels with the
+Most rewards use none. A judge does, and its calls may be made by tasks of their own: the account travels with the
 context, so that nothing in between has to pass it on. A batch that serves several queries is on the account of the
 query that began it.
 """
@@ -13,12 +13,12 @@ from contextvars import ContextVar
 
 from tpo.models.protocol import Usage
 
-_account: ContextVar[Usage | None] = ContextVar("tpo_reward_spending", default=None)
+_account: ContextVar[Usage | None] = ContextVar("tpo_reward_usage", default=None)
 
 
 @contextmanager
 def accounted() -> Iterator[Usage]:
-    """Collect what is spent inside."""
+    """Collect the tokens that are used inside."""
     usage = Usage()
     before = _account.set(usage)
     try:
@@ -28,7 +28,7 @@ def accounted() -> Iterator[Usage]:
 
 
 def spend(prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> None:
-    """Put tokens on the account of whoever asked."""
+    """Add tokens to the account of the caller, if there is one."""
     usage = _account.get()
     if usage is not None:
         usage.prompt_tokens += prompt_tokens
