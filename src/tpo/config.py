@@ -4,6 +4,10 @@ policy = "http://localhost:8000/v1"
 width = 8
 reward = "careful"
 
+[method]
+name = "fusion"
+merges = 2
+
 [rewards.helpful]
 use = "vllm:http://localhost:8001"
 
@@ -87,12 +91,20 @@ def load_config(path: Path | None) -> Config:
     tables = values.pop("rewards", {})
     if not isinstance(tables, Mapping):
         raise InputError(f"{path}: rewards is a table of tables, [rewards.NAME].")
+    if isinstance(method := values.get("method"), Mapping):
+        values |= {"set": [f"{name}={_as_text(value)}" for name, value in method.items() if name != "name"]}
+        del values["method"]
+        values |= {"method": method["name"]} if "name" in method else {}
     known = configurable()
     names = [name.replace("_", "-") for name in (*known, QUIET)]
     for key in values:
         _known(key.replace("_", "-"), names, f"{path}")
     options = {name: _value(known.get(name, []), value, path) for name, value in _underscored(values).items()}
     return Config(path, options, {name: _named(name, table, path) for name, table in tables.items()})
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _underscored(values: Mapping[str, Any]) -> dict[str, Any]:

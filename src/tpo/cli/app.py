@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tpo.cli import align, check, config, export, key, replay, report, run, runs, serve, show, view
+from tpo.cli import align, check, config, export, key, methods, replay, report, run, runs, serve, show, view
 from tpo.cli import eval as evaluation
 from tpo.cli.console import reporting, stderr
 from tpo.cli.flags import as_text
@@ -34,6 +34,7 @@ app.command("check", context_settings=FROM_ENVIRONMENT)(check.check)
 app.add_typer(evaluation.app, name="eval")
 app.command("show")(show.show)
 app.command("runs")(runs.runs)
+app.command("methods")(methods.methods)
 app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("replay")(replay.replay)

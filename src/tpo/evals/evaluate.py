@@ -45,6 +45,7 @@ from tpo.evals.evaluation import (
 )
 from tpo.evals.judging import Judging, open_judge
 from tpo.evals.scoring import Scoring, open_held_out
+from tpo.methods import resolve_method
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import RunOptions
 from tpo.rewards.protocol import Reward, is_relative
@@ -52,7 +53,7 @@ from tpo.rewards.resolve import opened
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory, replace
 from tpo.scheduling.limiter import Limiter
-from tpo.session.spec import Options, Spec, specified
+from tpo.session.spec import Options, Spec, named_settings, specified
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +149,12 @@ class _Evaluating:
     def _spec(self, preset: Preset) -> Spec:
         dials = {"width": preset.width, "depth": preset.depth}
         own: dict[str, Any] = {name: value for name, value in dials.items() if value is not None}
+        settings = named_settings(self._options.get("settings") or {})
+        takers = {one.method: resolve_method(one.method).settings for one in self._presets}
+        if all(any(name.replace("-", "_") in taken for taken in takers.values()) for name in settings):
+            # Each method gets those settings that it has.
+            taken = takers[preset.method]
+            own["settings"] = {name: value for name, value in settings.items() if name.replace("-", "_") in taken}
         spec = specified({**self._options, "method": preset.method, **own})  # type: ignore[typeddict-item]
         return msgspec.structs.replace(spec, check=False)  # the one reward of all is checked once
 

@@ -6,12 +6,17 @@ from tpo.candidate import Candidate
 from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, Score, Search
 from tpo.methods.best_of_n import best_of_n
 from tpo.methods.definition import Method, Setting, method, method_of
+from tpo.methods.feedback_descent import feedback_descent
+from tpo.methods.fusion import fusion
 from tpo.methods.pool import Pool
 from tpo.methods.registry import MethodSource, find_method, is_method, methods, register, resolve_method, wording
+from tpo.methods.restate import restate
 from tpo.methods.revision import revision
+from tpo.methods.rsa import rsa
 from tpo.methods.sample import sample
 from tpo.methods.tpo import tpo
 from tpo.methods.tpo_fused import tpo_fused
+from tpo.methods.words import words
 
 __all__ = [
     "Action",
@@ -42,5 +47,10 @@ for _name, _function in (
     ("revision", revision),
     ("best-of-n", best_of_n),
     ("sample", sample),
+    ("restate", restate),
+    ("words", words),
+    ("fusion", fusion),
+    ("rsa", rsa),
+    ("feedback-descent", feedback_descent),
 ):
     register(_name, _function)

@@ -34,6 +34,7 @@ _NOUN = r"(?:answer|response)"
 # none means the matched words.
 _TALK: tuple[tuple[re.Pattern[str], str | None], ...] = (
     (re.compile(r"\bAnswer [12]\b(?! of\b)"), None),
+    (re.compile(rf"\b(?:it|{_NOUN}) follow(?:s|ed) (?:all )?(?:of )?the instructions\W*$", re.I), None),
     (re.compile(rf"\b(?:the|your|this|my|an?) {_KIND} {_NOUN}\b", re.I), None),
     (
         re.compile(rf"\b(?:improved|revised|rewritten|updated|better) version of (?:the|your|this|my) {_NOUN}\b", re.I),
@@ -164,12 +165,24 @@ def clean(text: str, prompt: Prompt) -> Cleaned:
         prompt: what it was drawn by.
     """
     scaffold = prompt.scaffold
-    if scaffold is None or not text.strip():
+    if scaffold is None:
         return Cleaned(text)
+    cut: str | None = None
+    while text.strip():
+        cleaned = _cut(text, scaffold, whole=prompt.role == "editor")
+        if cleaned.text == text:
+            return cleaned
+        # What a cut lays bare may be ours as well.
+        cut, text = cut or cleaned.leaked, cleaned.text
+    return Cleaned(text, cut)
+
+
+def _cut(text: str, scaffold: Scaffold, *, whole: bool) -> Cleaned:
+    """One cut at both ends; `leaked` says what, or what is inside where there is nothing to cut."""
     pieces = list(_pieces(text))
     marks = [scaffold.ours(piece, text[:at]) for piece, at in pieces]
     if all(mark is None for mark in marks):
-        if prompt.role == "editor" and _READY.fullmatch(text):
+        if whole and _READY.fullmatch(text):
             return Cleaned("", text.strip()[:LONGEST])
         return Cleaned(text)
     found = next(piece for (piece, _), mark in zip(pieces, marks, strict=True) if mark is not None)
@@ -182,8 +195,9 @@ def clean(text: str, prompt: Prompt) -> Cleaned:
         end += mark  # a sentence that begins with words of the answer's own
     kept = text[pieces[first][1] : end]
     kept = _LOOSE_END.sub("", kept) if last < len(pieces) else kept
-    inside = [piece for (piece, _), mark in zip(pieces[first:last], marks[first:last], strict=True) if mark is not None]
-    return Cleaned(kept.strip(), inside[0].strip()[:LONGEST] if inside else None)
+    if first == 0 and last == len(pieces):
+        return Cleaned(text, found.strip()[:LONGEST])
+    return Cleaned(kept.strip(), found.strip()[:LONGEST])
 
 
 def _ends(pieces: Sequence[tuple[str, int]], marks: Sequence[int | None], scaffold: Scaffold) -> tuple[int, int]:

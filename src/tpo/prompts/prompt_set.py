@@ -344,8 +344,8 @@ def _has(names: Container[str], name: str) -> bool:
 
 def _scaffold(query: Conversation, messages: Conversation, values: Mapping[str, Any]) -> Scaffold:
     texts = [text for value in values.values() for text in _texts_in(value)]
-    shown = [text for text in texts if isinstance(text, Shown)]
-    return Scaffold(query, messages, [text for text in texts if not isinstance(text, Shown)], shown)
+    shown = [str(text) for text in texts if isinstance(text, Shown)]
+    return Scaffold(query, messages, [str(text) for text in texts if not isinstance(text, Shown)], shown)
 
 
 def _texts_in(value: Any) -> Iterator[str]:
