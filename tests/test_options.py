@@ -94,13 +94,19 @@ def test_any_value_is_taken_or_refused_by_its_name(entry: Entry, data: st.DataOb
     except InputError as error:
         assert str(error).startswith(f"{entry.shown} is ")
     else:
+<<<<<<< HEAD
         assert getattr(made, entry.name) is value
         taken: Any = value
+=======
+        taken = getattr(made, entry.name)
+        assert value is taken
+>>>>>>> main
         if entry.kind in (int, float) and value is not None:
             option = entry.option
-            assert option.least is None or taken >= option.least
-            assert option.most is None or taken <= option.most
-            assert option.above is None or taken > option.above
+            number: Any = taken
+            assert option.least is None or number >= option.least
+            assert option.most is None or number <= option.most
+            assert option.above is None or number > option.above
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_known_one() -> None:
