@@ -94,13 +94,8 @@ def test_any_value_is_taken_or_refused_by_its_name(entry: Entry, data: st.DataOb
     except InputError as error:
         assert str(error).startswith(f"{entry.shown} is ")
     else:
-<<<<<<< HEAD
-        assert getattr(made, entry.name) is value
-        taken: Any = value
-=======
         taken = getattr(made, entry.name)
         assert value is taken
->>>>>>> main
         if entry.kind in (int, float) and value is not None:
             option = entry.option
             number: Any = taken

@@ -130,9 +130,6 @@ class RunIndex:
         places = columns.at[columns.name == hash(id)]
         return next((answer for answer in self.answers(places) if answer.id == id), None)
 
-<<<<<<< HEAD:src/tpo/view/index.py
-    def story(self, id: str) -> QueryHistory:
-=======
     def id_of_row(self, row: int) -> str | None:
         """The id of the query in a row of the data; None where it has no answer (yet)."""
         columns = self.columns()
@@ -144,8 +141,7 @@ class RunIndex:
         answers = self.answers(columns.at[numbers].tolist())
         return next((number for number, answer in zip(numbers, answers, strict=True) if answer.id == id), None)
 
-    def story(self, id: str) -> Story:
->>>>>>> main:src/tpo/view/run_index.py
+    def story(self, id: str) -> QueryHistory:
         """The story of a query, finished or not.
 
         Raises:
@@ -154,13 +150,8 @@ class RunIndex:
         """
         answer = self.answer(id)
         if answer is None:
-<<<<<<< HEAD:src/tpo/view/index.py
             return query_history(self.path, id)
-        return history_of(self.directory, answer, self._spans.of(answer.key))
-=======
-            return story(self.path, id)
-        return story_of(self.directory, answer, self._journal.of(answer.key))
->>>>>>> main:src/tpo/view/run_index.py
+        return history_of(self.directory, answer, self._journal.of(answer.key))
 
     def questions(self, answers: Iterable[Answer]) -> list[str | None]:
         """What was asked; None for what the journal lacks.

@@ -13,13 +13,8 @@ from starlette.routing import Route
 
 from tpo.errors import InputError, TPOError
 from tpo.runs.answers import Answer
-<<<<<<< HEAD:src/tpo/view/runs.py
 from tpo.runs.status import outline
-from tpo.view.answering import number, one_of, said, text, whole
-=======
-from tpo.runs.listing import outline
 from tpo.view.charts import gain_and_length, gain_by_step, histogram, tokens_and_reward
->>>>>>> main:src/tpo/view/run_routes.py
 from tpo.view.columns import Columns, Integers
 from tpo.view.endpoint import json_response, number, one_of, text, whole
 from tpo.view.labels import reward_label

@@ -11,15 +11,9 @@ from pathlib import Path
 
 from tpo.errors import InputError
 from tpo.runs.directory import IDENTITY
-<<<<<<< HEAD
 from tpo.runs.status import run_directories
-from tpo.view.answering import NotHere
-from tpo.view.index import RunIndex
-=======
-from tpo.runs.listing import run_directories
 from tpo.view.endpoint import NotFound
 from tpo.view.run_index import RunIndex
->>>>>>> main
 
 # How a trace begins (`tpo.engine.records.Started`).
 TRACE = b'{"record":"started"'

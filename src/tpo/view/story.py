@@ -16,12 +16,8 @@ from tpo.engine.records import Called, Ended, Prompted, Record, Resumed, Sampled
 from tpo.engine.result import Result, Step, result_of
 from tpo.errors import JournalError
 from tpo.messages import Conversation, question, text_of
-<<<<<<< HEAD:src/tpo/view/telling.py
 from tpo.runs.history import QueryHistory
-=======
-from tpo.runs.stories import Story
 from tpo.view.labels import reward_label
->>>>>>> main:src/tpo/view/story.py
 
 # What the page shows of each call; a query of depth 20 and width 100 has thousands.
 CALLS = 2000
@@ -29,11 +25,7 @@ CALLS = 2000
 PREVIEW = 280
 
 
-<<<<<<< HEAD:src/tpo/view/telling.py
-def story_data(story: QueryHistory) -> dict[str, Any]:
-=======
-def story_json(story: Story) -> dict[str, Any]:
->>>>>>> main:src/tpo/view/story.py
+def story_json(story: QueryHistory) -> dict[str, Any]:
     """A query of a run."""
     return search_json(story.id, story.records, story.result, story.error)
 
