@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tpo.cli.console import note
+from tpo.cli.terminal import safe
 from tpo.engine.events import Event, Retrying, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Started
 
@@ -45,7 +46,7 @@ class Tally:
 
 def one_line(text: str, limit: int = PREVIEW) -> str:
     """The beginning of a text, on one line."""
-    flat = " ".join(text[: 4 * limit].split())
+    flat = " ".join(safe(text[: 4 * limit]).split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
 
 
@@ -181,11 +182,11 @@ class Live(Silence):
         name, text = self._writing
         if text:
             lines = text.strip().splitlines()[-CRITIQUE_LINES:]
-            parts.append(Panel(Text("\n".join(lines)), title=name.replace("_", " "), border_style="cyan"))
+            parts.append(Panel(Text(safe("\n".join(lines))), title=name.replace("_", " "), border_style="cyan"))
         parts.append(Text(f"best  {best}" if best else "", style="green"))
         parts.append(Text(f"step {self._step} · {self._tally.line()}", style="dim"))
         if self._note:
-            parts.append(Text(self._note, style="yellow"))
+            parts.append(Text(safe(self._note), style="yellow"))
         return Group(*parts)
 
     def _table(self) -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tpo.cli.console import note, print_json, reporting
+from tpo.cli.console import note, print_json, reporting, stdout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +26,6 @@ def runs(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """List the runs in directories, with what each is and how it stands."""
-    from rich.console import Console
 
     from tpo.runs.status import outline
 
@@ -35,7 +34,7 @@ def runs(
     if as_json:
         print_json([outline(one) for one in found])
     elif found:
-        Console(highlight=False).print(_table(found))
+        stdout().print(_table(found))
     else:
         note(f"there is no run in {', '.join(map(str, where))} or one level below")
 

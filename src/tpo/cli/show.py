@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tpo.cli.console import print_json, reporting
+from tpo.cli.console import print_json, reporting, stdout
 
 if TYPE_CHECKING:
     from tpo.runs.history import QueryHistory
@@ -40,7 +40,6 @@ def show(
 
 def _show_run(found: RunStatus, *, as_json: bool) -> None:
     import msgspec
-    from rich.console import Console
     from rich.text import Text
 
     from tpo.cli.summary import summary_table
@@ -50,7 +49,7 @@ def _show_run(found: RunStatus, *, as_json: bool) -> None:
         head = {"directory": str(found.directory), "state": str(found.state)}
         print_json(head | msgspec.to_builtins(found.summary) | counts)
     else:
-        console = Console(highlight=False)
+        console = stdout()
         console.print(summary_table(found.summary, found.directory))
         console.print(Text(_stands(found)))
 
@@ -70,11 +69,10 @@ def _show_story(told: QueryHistory, *, prompts: bool, as_json: bool) -> None:
     if as_json:
         print_json(_plain(told, prompts=prompts))
         return
-    from rich.console import Console
 
     from tpo.cli.story import story_parts
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout(soft_wrap=True)
     for part in story_parts(told, prompts=prompts):
         console.print(part)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,13 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tpo.candidate import Candidate
+from tpo.cli.terminal import safe
 from tpo.engine.records import Called, Prompted
 from tpo.engine.result import Result, Step
 from tpo.messages import Conversation, text_of
 from tpo.runs.history import QueryHistory
-
-# What a model says must not move the cursor.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def story_parts(story: QueryHistory, *, prompts: bool) -> Iterator[RenderableType]:
@@ -47,7 +44,7 @@ def story_parts(story: QueryHistory, *, prompts: bool) -> Iterator[RenderableTyp
 
 def _stands(story: QueryHistory) -> str:
     if story.error is not None:
-        return _CONTROL.sub("\ufffd", f"failed: {story.error}")
+        return safe(f"failed: {story.error}")
     if story.ended is None:
         return "open: it has not ended yet" if story.records else "nothing is written down about it"
     return f"ended: {story.ended.stop}, {story.ended.seconds:.1f} s"
@@ -134,4 +131,4 @@ def _number(value: float | None) -> str:
 
 
 def _text(text: str, style: str = "") -> Text:
-    return Text(_CONTROL.sub("\ufffd", text.replace("\r\n", "\n")), style=style)
+    return Text(safe(text), style=style)

@@ -9,7 +9,8 @@ from typing import Any
 from unicodedata import category
 
 from tpo.errors import InputError
-from tpo.runs.reading.query import QUERY_COLUMNS, SYSTEM, canonical, query_of
+from tpo.messages import QUERY_COLUMNS
+from tpo.runs.reading.query import SYSTEM, canonical, query_of
 from tpo.runs.reading.records import DataRecord, DataTable, Flaw, guarded, listed, readable
 from tpo.runs.rows import BadRow, Row
 

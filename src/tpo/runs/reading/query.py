@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tpo.errors import InputError
-from tpo.messages import Conversation, conversation
+from tpo.messages import QUERY_COLUMNS, Conversation, conversation
 from tpo.runs.reading.records import kind
 
-# The first of these that a row has holds its query.
-QUERY_COLUMNS = ("messages", "conversations", "prompt", "instruction", "question", "query", "input")
 CHATS = ("messages", "conversations")
 SYSTEM = "system"
 # Who speaks in ShareGPT's files and their descendants.
