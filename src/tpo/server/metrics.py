@@ -60,7 +60,7 @@ class Metrics:
         aligned: Admission | None = None,
         passed: Admission | None = None,
     ) -> None:
-        disable_created_metrics()  # a second series for each, which no dashboard reads
+        disable_created_metrics()  # a second series for each, which no dashboard reads  # type: ignore[no-untyped-call]
         self.registry = registry = registry or CollectorRegistry()
         self._names = _Names()
 
