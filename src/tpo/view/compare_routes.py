@@ -1,7 +1,7 @@
 """The endpoint that holds two runs against each other, query by query.
 
 Queries are paired by their rows' ids. Rewards are compared only where both runs were steered by the same reward: what
-another one says is on another scale.
+another reward returns is on another scale.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ function kind(name) {
 }
 
 function words(critic) {
-  return h("blockquote", { class: "said" }, h("header", {}, h("strong", {}, kind(critic.name))), critic.text ? plain(critic.text) : h("p", { class: "muted" }, "is being written…"));
+  return h("blockquote", { class: "criticism" }, h("header", {}, h("strong", {}, kind(critic.name))), critic.text ? plain(critic.text) : h("p", { class: "muted" }, "is being written…"));
 }
 
 function card(id, reward, text, best = false) {
