@@ -13,6 +13,7 @@ import msgspec
 from tpo.engine.log import Log
 from tpo.engine.records import Record
 from tpo.errors import InputError
+from tpo.http.redaction import without_passwords
 from tpo.models.openai import OpenAIModel
 from tpo.options import RunOptions, check
 from tpo.prompts import Role
@@ -271,7 +272,8 @@ def asked_of(spec: Spec) -> dict[str, Any]:
     }
     reward = spec.reward
     named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
-    return unlocated(asked | {"reward": named, "require": list(spec.require)})  # type: ignore[no-any-return]
+    asked = without_passwords(asked | {"reward": named, "require": list(spec.require)})
+    return unlocated(asked)  # type: ignore[no-any-return]
 
 
 def recipe_without_backends(spec: Spec) -> dict[str, Any]:

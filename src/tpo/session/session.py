@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
 
+import msgspec
+
 from tpo.engine.calls import Conduct
 from tpo.engine.driver import Driver
 from tpo.engine.events import Event, Listener
@@ -31,7 +33,7 @@ from tpo.session.backends import (
     open_reward,
     pace_for_many,
 )
-from tpo.session.spec import Options, RoleSpec, Spec, plan_of, specified
+from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
 
 # What may be secret in an address: user and password before the host, and whatever follows a question mark.
@@ -164,7 +166,7 @@ class Session:
                 if policy_model not in self._models:
                     roles = dict(self.spec.roles)
                     if policy_model is not None:
-                        roles["policy"] = RoleSpec(roles["policy"].where, policy_model)
+                        roles["policy"] = msgspec.structs.replace(roles["policy"], model=policy_model)
                     opened = await open_models(roles, self._stack, self._note, self._pace, self._limiters)
                     self._models[policy_model] = opened
         return self._models[policy_model]
