@@ -104,6 +104,9 @@ def test_two_runs_are_compared(client: TestClient) -> None:
     assert found["both"] == 4 and found["alike"] and any("method" in change for change in found["changes"])
     totals = found["compared"]
     assert totals["better"] + totals["same"] + totals["worse"] == totals["queries"]
+    edges, counts = found["difference"]["edges"], found["difference"]["counts"]
+    for low, high, count in zip(edges, edges[1:], counts, strict=False):
+        assert got(client, "compare", run="one", low=low, high=high, **{"with": "two"})["matched"] == count
     pair = got(client, "pair", run="one", id="q0", **{"with": "two"})
     assert pair["question"] == QUESTIONS[0] and len(pair["answers"]) == 2
 
