@@ -67,7 +67,7 @@ def test_a_search_finds_what_is_written_in_other_ways(client: TestClient) -> Non
     def found(words: str) -> list[str]:
         return [row["id"] for row in got(client, "queries", run="one", search=words)["rows"]]
 
-    assert found('onerror="document') == ["q1", *found('onerror="document')[1:]]  # escaped in the file
+    assert "q1" in found('onerror="document')  # escaped in the file
     assert found("<SCRIPT>") == found("<script>") != []
     assert found("plan a DAY in") == ["q3"] and found("no such words") == [] and found("“") == []
 
