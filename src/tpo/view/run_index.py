@@ -17,8 +17,8 @@ import numpy as np
 
 from tpo.errors import JournalError
 from tpo.runs.answers import Answer
-from tpo.runs.standing import Standing, standing
-from tpo.runs.stories import Story, open_run, story, story_of
+from tpo.runs.history import QueryHistory, history_of, open_run, query_history
+from tpo.runs.status import RunStatus, run_status
 from tpo.runs.summary import Count
 from tpo.view.answer_stats import AnswerStats
 from tpo.view.columns import ColumnBuilder, Columns, Integers
@@ -65,14 +65,14 @@ class RunIndex:
         """
         return self._current()[0]
 
-    def standing(self) -> Standing:
+    def standing(self) -> RunStatus:
         """How the run stands.
 
         Raises:
             InputError: it is no run any more.
             JournalError: its answers are damaged.
         """
-        return standing(self.path, lambda directory: self._current()[1])
+        return run_status(self.path, lambda directory: self._current()[1])
 
     def _current(self) -> tuple[Columns, Count]:
         with self._reading:
@@ -142,7 +142,7 @@ class RunIndex:
         answers = self.answers(columns.at[numbers].tolist())
         return next((number for number, answer in zip(numbers, answers, strict=True) if answer.id == id), None)
 
-    def story(self, id: str) -> Story:
+    def story(self, id: str) -> QueryHistory:
         """The story of a query, finished or not.
 
         Raises:
@@ -151,8 +151,8 @@ class RunIndex:
         """
         answer = self.answer(id)
         if answer is None:
-            return story(self.path, id)
-        return story_of(self.directory, answer, self._journal.of(answer.key))
+            return query_history(self.path, id)
+        return history_of(self.directory, answer, self._journal.of(answer.key))
 
     def questions(self, answers: Iterable[Answer]) -> list[str | None]:
         """The questions of some answers; None for one that the journal lacks.

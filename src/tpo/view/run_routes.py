@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from tpo.errors import InputError, TPOError
 from tpo.runs.answers import Answer
-from tpo.runs.listing import outline
+from tpo.runs.status import outline
 from tpo.view.charts import gain_and_length, gain_by_step, histogram, tokens_and_reward
 from tpo.view.columns import Columns, Integers
 from tpo.view.endpoint import json_response, number, one_of, text, whole

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tpo.errors import InputError
 from tpo.runs.directory import IDENTITY
-from tpo.runs.listing import run_directories
+from tpo.runs.status import run_directories
 from tpo.view.endpoint import NotFound
 from tpo.view.run_index import RunIndex
 

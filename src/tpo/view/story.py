@@ -16,7 +16,7 @@ from tpo.engine.records import Called, Ended, Prompted, Record, Resumed, Sampled
 from tpo.engine.result import Result, Step, result_of
 from tpo.errors import JournalError
 from tpo.messages import Conversation, question, text_of
-from tpo.runs.stories import Story
+from tpo.runs.history import QueryHistory
 from tpo.view.labels import reward_label
 
 # Calls that the page shows; a query of depth 20 and width 100 has thousands.
@@ -25,7 +25,7 @@ CALLS = 2000
 PREVIEW = 280
 
 
-def story_json(story: Story) -> dict[str, Any]:
+def story_json(story: QueryHistory) -> dict[str, Any]:
     """A query of a run."""
     return search_json(story.id, story.records, story.result, story.error)
 

@@ -10,7 +10,7 @@ import pytest
 from tpo.config import NamedReward
 from tpo.errors import InputError, JournalError, RewardUnavailable
 from tpo.runs.ray import Cluster
-from tpo.runs.ray.blueprint import blueprint, spec_of
+from tpo.runs.ray.job_spec import job_spec, spec_of
 from tpo.runs.ray.wire import failure_of
 from tpo.session.spec import specified
 
@@ -19,7 +19,7 @@ def test_a_prompts_folder_goes_along(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "answer.system.jinja").write_text("Be brief.")
-    made = pickle.loads(pickle.dumps(blueprint({"prompts": folder}, {})))
+    made = pickle.loads(pickle.dumps(job_spec({"prompts": folder}, {})))
     (folder / "answer.system.jinja").unlink()
     folder.rmdir()
     spec = spec_of(made)
@@ -29,7 +29,7 @@ def test_a_prompts_folder_goes_along(tmp_path: Path) -> None:
 
 def test_the_search_is_the_same_elsewhere() -> None:
     options = {"method": "best-of-n", "width": 4, "seed": 3, "policy": "http://a/v1", "budget_tokens": 100}
-    made = pickle.loads(pickle.dumps(blueprint(options, {})))
+    made = pickle.loads(pickle.dumps(job_spec(options, {})))
     here, there = specified(options), spec_of(made)  # type: ignore[arg-type]
     assert (here.method, here.width, here.settings, here.budget) == (
         there.method,
@@ -46,10 +46,10 @@ def test_the_module_of_a_python_reward_goes_along(tmp_path: Path, monkeypatch: p
     (tmp_path / "many" / "deep").mkdir(parents=True)
     (tmp_path / "many" / "__init__.py").write_text("")
     (tmp_path / "many" / "deep" / "er.py").write_text("b = 2")
-    assert blueprint({"reward": "python:one:a"}, {}).modules == {"one.py": b"a = 1"}
+    assert job_spec({"reward": "python:one:a"}, {}).modules == {"one.py": b"a = 1"}
     named = {"both": NamedReward(sum={"python:many.deep.er:b": 1.0, "surface": 1.0})}
-    assert blueprint({"reward": "both"}, named).modules == {"many/__init__.py": b"", "many/deep/er.py": b"b = 2"}
-    assert blueprint({"reward": "python:json:loads"}, {}).modules == {}
+    assert job_spec({"reward": "both"}, named).modules == {"many/__init__.py": b"", "many/deep/er.py": b"b = 2"}
+    assert job_spec({"reward": "python:json:loads"}, {}).modules == {}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_module_of_a_python_reward_goes_along(tmp_path: Path, monkeypatch: p
 )
 def test_rewards_of_a_process_are_held_by_actors(reward: str | None, shared: bool) -> None:
     named = {"mix": NamedReward(min=["inner", "vllm:http://a"]), "inner": NamedReward(use="hf:x")}
-    assert blueprint({"reward": reward}, named).shares_reward == shared
+    assert job_spec({"reward": reward}, named).shares_reward == shared
 
 
 @pytest.mark.parametrize("name", ["reward", "policy", "critic"])

@@ -1,4 +1,4 @@
-"""What a run has come to so far, for whoever watches it."""
+"""Counts of a run in progress, for the live view and the log."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tpo.engine.events import Event
 from tpo.engine.records import Called
 from tpo.runs.answers import Answer
 
-# The same trouble is told again after so many seconds.
+# The same trouble is reported again after so many seconds.
 _SILENCE = 30.0
 _REMEMBERED = 100
 
 
-class Tally:
-    """Counts.
+class RunProgress:
+    """Counts events and answers.
 
     Attributes:
         total: queries in the data.
@@ -34,10 +34,10 @@ class Tally:
         self._done_before = 0
         self._rewards = [0.0, 0.0]
         self._rewarded = 0
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
 
     def take(self, event: Event) -> None:
-        """Count what an event says."""
+        """Count an event."""
         if isinstance(event, Called):
             self.calls += 1
             self.retries += event.retry
@@ -66,14 +66,14 @@ class Tally:
             self._rewards[0] += answer.first.reward
             self._rewards[1] += answer.reward
 
-    def trouble(self, line: str, tell: Callable[[str], None]) -> None:
-        """Tell of trouble, but not over and over."""
+    def trouble(self, line: str, report: Callable[[str], None]) -> None:
+        """Report a trouble, the same one only now and then."""
         now = time.monotonic()
-        if now - self._told.get(line, -_SILENCE) >= _SILENCE:
-            if len(self._told) >= _REMEMBERED:
-                self._told.clear()
-            self._told[line] = now
-            tell(line)
+        if now - self._reported.get(line, -_SILENCE) >= _SILENCE:
+            if len(self._reported) >= _REMEMBERED:
+                self._reported.clear()
+            self._reported[line] = now
+            report(line)
 
     @property
     def rewards(self) -> tuple[float, float] | None:
@@ -89,6 +89,6 @@ class Tally:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the end, if it goes on like this."""
+        """Seconds until the end at the speed so far."""
         here = self.done - self._done_before
         return (self.total - self.done) * self.seconds / here if here else None

@@ -1,15 +1,17 @@
-"""The stories of a run's queries, read off its journal: for people who look at one, and for what is made of all.
+"""The history of each query of a run, read from its journal.
 
-Nothing here writes or locks anything, so that it may be done while `tpo run` is at work in the directory. A journal is
-read as a stream, whatever its size.
+Nothing here writes or locks anything, so it works while `tpo run` is writing to the directory. A journal is read as a
+stream, whatever its size.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from difflib import get_close_matches
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -19,21 +21,20 @@ from tpo.engine.result import Result, result_of
 from tpo.errors import InputError, JournalError
 from tpo.runs.answers import Answer, read_answers
 from tpo.runs.directory import IDENTITY, RunDirectory
-from tpo.runs.finding import Finding, near
 from tpo.runs.store import KEY, read_lines
 
 _ENDED = b'","record":{"record":"ended"'
 
 
-class Story(msgspec.Struct, frozen=True):
-    """All that is known of one query.
+class QueryHistory(msgspec.Struct, frozen=True):
+    """Everything recorded about one query.
 
     Attributes:
         id: the row's id.
-        key: what the journal knows it by.
+        key: its key in the journal.
         records: what happened, in that order.
-        result: what came of it, or has come so far; None where no answer has landed.
-        answer: its line in answers.jsonl; None where it has none (yet).
+        result: its result, or the best so far; None where no answer has landed.
+        answer: its line in answers.jsonl; None where it has none yet.
     """
 
     id: str
@@ -44,29 +45,29 @@ class Story(msgspec.Struct, frozen=True):
 
     @property
     def plan(self) -> Plan | None:
-        """What is done with the query; None where nothing was written down about it."""
+        """How the query is searched; None where the journal holds nothing about it."""
         first = self.records[0] if self.records else None
         return first.plan if isinstance(first, Started) else None
 
     @property
     def ended(self) -> Ended | None:
-        """How it ended; None while it is open, or is being tried again."""
+        """How the search ended; None while it is open, or is being retried."""
         last = next((r for r in reversed(self.records) if isinstance(r, Ended | Resumed)), None)
         return last if isinstance(last, Ended) else None
 
     @property
     def error(self) -> str | None:
-        """Why it failed."""
+        """Why the query failed; None where it did not."""
         if self.answer is not None:
             return self.answer.error
         return self.ended.error if self.ended is not None else None
 
 
 def open_run(path: Path) -> RunDirectory:
-    """The directory of a run that was begun.
+    """The directory of a run.
 
     Raises:
-        InputError: it is none.
+        InputError: the path is no run.
     """
     if not (path / IDENTITY).is_file():
         what = "has no " + IDENTITY if path.is_dir() else "is a file" if path.exists() else "is not there"
@@ -74,33 +75,33 @@ def open_run(path: Path) -> RunDirectory:
     return RunDirectory(path)
 
 
-def story(path: Path, id: str) -> Story:
-    """The story of one query, finished or not.
+def query_history(path: Path, id: str) -> QueryHistory:
+    """The history of one query, finished or not.
 
     Args:
         path: the run's directory.
         id: the row's id.
 
     Raises:
-        InputError: this is no run, or it has not begun a query with that id; the message names ids that are near.
+        InputError: this is no run, or it has not begun a query with that id; the message names similar ids.
         JournalError: the journal is damaged.
     """
     directory = open_run(path)
     ids = []
     for answer in read_answers(directory.answers):
         if answer.id == id:
-            return story_of(directory, answer)
+            return history_of(directory, answer)
         ids.append(answer.id)
-    finding = Finding(id)
+    finding = Lookup(id)
     for line in read_lines(directory.journal, finding.wanted):
         finding.take(line.key, line.id, line.record)
     if finding.key is None:
         raise InputError(f"{path} has begun no query {id!r}{near(id, [*ids, *finding.others])}.")
-    return _told(id, finding.key, finding.records, None)
+    return _history(id, finding.key, finding.records, None)
 
 
-def story_of(directory: RunDirectory, answer: Answer, span: tuple[int, int | None] = (0, None)) -> Story:
-    """The story of a query that is over.
+def history_of(directory: RunDirectory, answer: Answer, span: tuple[int, int | None] = (0, None)) -> QueryHistory:
+    """The history of a query that is over.
 
     Args:
         directory: the run's directory.
@@ -115,14 +116,14 @@ def story_of(directory: RunDirectory, answer: Answer, span: tuple[int, int | Non
         records.append(line.record)
         if isinstance(line.record, Ended) and (line.record.stop, line.record.seconds) == (answer.stop, answer.seconds):
             break  # nothing follows, and the rest of the file may be long
-    return _told(answer.id, answer.key, records, answer)
+    return _history(answer.id, answer.key, records, answer)
 
 
-def stories(path: Path) -> Iterator[Story]:
-    """The stories of all queries that are over, each once and in the order in which they ended.
+def histories(path: Path) -> Iterator[QueryHistory]:
+    """The histories of all queries that are over, each once, in the order in which they ended.
 
-    Only the records of queries that are open at the same place of the journal are kept, and those of failed ones that
-    were tried again.
+    Memory holds only the records of queries that are open at the same place of the journal, and of failed ones that
+    were retried.
 
     Args:
         path: the run's directory.
@@ -143,11 +144,11 @@ def stories(path: Path) -> Iterator[Story]:
                 left[line.key] -= 1
                 if not left[line.key]:
                     id, records = begun.pop(line.key)
-                    yield _told(id, line.key, records, answers.of(line.key))
+                    yield _history(id, line.key, records, answers.of(line.key))
 
 
-def _told(id: str, key: str, records: list[Record], answer: Answer | None) -> Story:
-    return Story(id, key, records, _result(records), answer)
+def _history(id: str, key: str, records: list[Record], answer: Answer | None) -> QueryHistory:
+    return QueryHistory(id, key, records, _result(records), answer)
 
 
 def _result(records: Sequence[Record]) -> Result | None:
@@ -158,7 +159,7 @@ def _result(records: Sequence[Record]) -> Result | None:
 
 
 def _count_ends(journal: Path) -> Counter[str]:
-    """How often each query ended: more than once where a finished one was gone on with."""
+    """How often each query ended: more than once where a finished search was continued."""
     ends: Counter[str] = Counter()
     if not journal.exists():
         return ends
@@ -177,7 +178,7 @@ class _Key(msgspec.Struct):
 
 
 class _Answers:
-    """The answers of a run by key; only their places are kept."""
+    """The answers of a run by key; memory holds only their offsets."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -203,3 +204,55 @@ class _Answers:
 
     def close(self) -> None:
         self._file.close()
+
+
+SHOWN = 5
+# Comparing with each of a million ids would take a minute.
+LOOKED_THROUGH = 20_000
+
+
+class Lookup:
+    """Finds a query that has no answer yet by its id, which stands in the first record of each query.
+
+    Args:
+        id: the row's id.
+
+    Attributes:
+        key: its key in the journal; None until it is found.
+        records: its records.
+        others: the ids of other queries.
+    """
+
+    def __init__(self, id: str) -> None:
+        self.key: str | None = None
+        self.records: list[Record] = []
+        self.others: list[str] = []
+        self._id = id
+        self._seen: set[str] = set()
+
+    def wanted(self, key: str) -> bool:
+        """Whether a line with this key is to be read."""
+        if key in self._seen:
+            return key == self.key
+        self._seen.add(key)
+        return True
+
+    def take(self, key: str, id: str | None, record: Record) -> None:
+        """Add a line of the journal."""
+        if id == self._id and key != self.key:
+            # A row whose query was changed before it had an answer has another key: the last one counts.
+            self.key, self.records = key, []
+        if key == self.key:
+            self.records.append(record)
+        elif id is not None:
+            self.others.append(id)
+
+
+def near(id: str, ids: Iterable[str]) -> str:
+    """The end of a sentence about an unknown id: the most similar ids that exist."""
+    known = list(dict.fromkeys(ids))
+    close = get_close_matches(id, known[:LOOKED_THROUGH], SHOWN)
+    close += islice((one for one in known if one.startswith(id) and one not in close), SHOWN)
+    if close:
+        return f"; near are {', '.join(close[:SHOWN])}"
+    return f"; its ids are like {', '.join(known[:SHOWN])}" if known else "; none at all, so far"

@@ -10,21 +10,23 @@ from tpo.engine.journal import Journal
 from tpo.engine.records import Record, Replied, Resumed
 from tpo.errors import ModelError
 from tpo.runs.answers import Answer
-from tpo.runs.ray.desk import Desk
-from tpo.runs.ray.wire import Begin, Failure, Post, Reply, decode_reply, encode
-from tpo.runs.tally import Tally
+from tpo.runs.progress import RunProgress
+from tpo.runs.ray.coordinator import Coordinator
+from tpo.runs.ray.wire import Begin, CoordinatorReply, Failure, Post, decode_reply, encode
 
 
 class Books:
-    """A desk, and what was written at it."""
+    """A coordinator, and what was written at it."""
 
     def __init__(self, *keys: str) -> None:
         self.journals: dict[str, Journal] = {}
         self.answers: list[str] = []
         self.notes: list[str] = []
         self.commits = 0
-        self.desk = Desk(self, lambda answer: self.answers.append(answer.key), Tally(2), self.notes.append, [])
-        self.desk.left = set(keys)
+        self.coordinator = Coordinator(
+            self, lambda answer: self.answers.append(answer.key), RunProgress(2), self.notes.append, []
+        )
+        self.coordinator.left = set(keys)
 
     def of(self, key: str, id: str, records: list[Record]) -> Journal:
         assert key not in self.journals
@@ -35,8 +37,8 @@ class Books:
         assert not self.answers, "an answer was given out before it was durable"
         self.commits += 1
 
-    async def say(self, message: Any) -> Reply:
-        ((ticket, reply),) = await self.desk.take([(7, encode(message))])
+    async def say(self, message: Any) -> CoordinatorReply:
+        ((ticket, reply),) = await self.coordinator.take([(7, encode(message))])
         assert ticket == 7
         return decode_reply(reply)
 
@@ -47,7 +49,7 @@ def replied(turn: int) -> Replied:
 
 async def test_who_takes_a_query_over_hears_what_was_done() -> None:
     books = Books("a", "b")
-    books.desk.past = {"a": [replied(0)]}
+    books.coordinator.past = {"a": [replied(0)]}
     assert (await books.say(Begin("one", [("a", "q0"), ("b", "q1")]))).past == {"a": [replied(0)], "b": []}
     await books.say(Post("one", 1, records=[("a", replied(1)), ("b", replied(0))]))
     assert (await books.say(Begin("two", [("a", "q0")]))).past == {"a": [replied(0), replied(1)]}
@@ -94,5 +96,5 @@ async def test_workers_hear_their_place_and_when_to_stop() -> None:
     books = Books()
     assert (await books.say(Post("one", 1))).place == (0, 1)
     assert (await books.say(Post("two", 1))).place == (1, 2)
-    books.desk.stopping = True
+    books.coordinator.stopping = True
     assert (await books.say(Post("one", 2))).stop

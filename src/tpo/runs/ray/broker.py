@@ -1,7 +1,7 @@
-"""The one actor of a run that everybody knows: it spreads the queries by Ray Data, and passes messages on.
+"""The broker: an actor that spreads a run's queries with Ray Data, and passes messages between workers and coordinator.
 
-It lives on the cluster's head node, for without that there is no cluster. Nothing is kept in it that would be missed:
-workers' messages wait here until the process that holds the run's directory takes them, wherever that runs.
+It lives on the cluster's head node, without which there is no cluster. It keeps no state that must survive: workers'
+messages wait here until the process with the run's directory fetches them.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from tpo.runs.ray.blueprint import Blueprint
+from tpo.runs.ray.job_spec import JobSpec
 from tpo.runs.ray.rewards import RewardActor
 from tpo.runs.ray.wire import Failure, failure_of
 from tpo.runs.ray.worker import COLUMN, AlignWorker
 
-# A worker waits for servers nearly all the time. What matters more: when a node dies there must be room for its worker
-# on the nodes that are left.
+# A worker waits for servers nearly all the time, and when a node dies the other nodes need room for its worker.
 CPUS = 0.1
 # Blocks that a worker has at a time; how many of their queries are open is decided by the servers' limits.
 BLOCKS = 32
 MOST_ROWS = 16
 
 
-class Office:
+class Broker:
     """Made into an actor by `tpo.runs.ray.joining`.
 
     Args:
@@ -39,7 +38,7 @@ class Office:
         rewards: how many actors hold the reward; None for one for each GPU of the cluster.
     """
 
-    def __init__(self, made: Blueprint, rewards: int | None) -> None:
+    def __init__(self, made: JobSpec, rewards: int | None) -> None:
         self._made = made
         self._rewards = rewards
         self._actors: list[Any] = []
@@ -65,17 +64,17 @@ class Office:
         place = {"num_gpus": 1} if gpus else {"num_cpus": CPUS}
         actor = ray.remote(max_restarts=-1, max_task_retries=-1, max_concurrency=1000, **place)(RewardActor)
         self._actors = [actor.options(scheduling_strategy="SPREAD").remote(self._made) for _ in range(count)]
-        said = await asyncio.gather(*[one.opened.remote() for one in self._actors])
-        for one in said:
+        opened = await asyncio.gather(*[one.opened.remote() for one in self._actors])
+        for one in opened:
             if isinstance(one, Failure):
                 return one
-        for one in said[1:]:
-            if one != said[0]:
-                return Failure("RewardError", f"The reward is not the same on all nodes: {said[0][0]} and {one[0]}.")
-        return said[0]  # type: ignore[no-any-return]
+        for one in opened[1:]:
+            if one != opened[0]:
+                return Failure("RewardError", f"The reward is not the same on all nodes: {opened[0][0]} and {one[0]}.")
+        return opened[0]  # type: ignore[no-any-return]
 
-    async def plan(self) -> tuple[Blueprint, dict[str, Any], list[Any], tuple[str, bool] | None]:
-        """What a worker needs: blueprint, recipe, the reward's actors, and what they say of it."""
+    async def plan(self) -> tuple[JobSpec, dict[str, Any], list[Any], tuple[str, bool] | None]:
+        """What a worker needs: job spec, recipe, the reward's actors, and the reward's name and kind."""
         known = await self._actors[0].opened.remote() if self._actors else None
         return self._made, self._recipe, self._actors, known
 
@@ -89,7 +88,7 @@ class Office:
         return reply
 
     async def exchange(self, replies: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-        """Take replies, and return what workers say next."""
+        """Deliver replies, and return the workers' next messages."""
         for ticket, reply in replies:
             future = self._waiting.pop(ticket, None)
             if future is not None and not future.done():
@@ -110,14 +109,14 @@ class Office:
         return sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in alive)
 
     async def spread(self, recipe: dict[str, Any], workers: int) -> Failure | None:
-        """Have the queries aligned, all that were added.
+        """Align all queries that were added.
 
         Args:
             recipe: what decides the results.
             workers: how many workers.
 
         Returns:
-            why that failed, if it did; what befalls a query, or a worker that can tell, comes as a message.
+            why that failed, if it did; the failure of a query, or of a worker that still runs, comes as a message.
         """
         self._recipe = recipe
         try:

@@ -1,4 +1,4 @@
-"""The books of a run on a cluster: which worker has which query, what of it is written down, what is in flight."""
+"""The coordinator of a run on a cluster: which worker has which query, which records are written, what is in flight."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from collections.abc import Callable, Sequence
 from tpo.engine.journal import Journal
 from tpo.engine.records import Called, Record, Resumed, Started
 from tpo.runs.answers import Answer
-from tpo.runs.ray.wire import Begin, Post, Reply, decode_message, encode
+from tpo.runs.progress import RunProgress
+from tpo.runs.ray.wire import Begin, CoordinatorReply, Post, decode_message, encode
 from tpo.runs.runner import Journals
-from tpo.runs.tally import Tally
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import FixedPace
 from tpo.session.backends import Note
 
-# A worker that has said nothing for so long does not count any more where servers are shared out.
+# A worker that is silent for so long loses its share of the servers.
 SILENCE = 10.0
 
 
-class Desk:
-    """Takes what workers say, and writes it down.
+class Coordinator:
+    """Writes down what workers send.
 
     Args:
         journal: where records go.
-        on_answer: takes each answer once, when all that it stands on is durable.
-        tally: counts what happens.
-        on_note: told in a sentence of what a user should know.
-        limiters: made to look as if they had in flight what all workers have.
+        on_answer: called once with each answer, after all its records are durable.
+        progress: counts what happens.
+        on_note: called with each sentence that a user should read.
+        limiters: set to what all workers together have in flight, for the live view.
 
     Attributes:
         left: keys of the queries that have no answer yet.
         past: what earlier processes did for these; emptied.
-        stopping: workers are told to break off.
+        stopping: workers have to stop.
     """
 
     def __init__(
         self,
         journal: Journals,
         on_answer: Callable[[Answer], None],
-        tally: Tally,
+        progress: RunProgress,
         on_note: Note,
         limiters: Sequence[Limiter],
     ) -> None:
         self._journal = journal
         self._on_answer = on_answer
-        self._tally = tally
+        self._progress = progress
         self._note = on_note
         self._limiters = limiters
         self.left: set[str] = set()
@@ -59,7 +59,7 @@ class Desk:
         self._loads: dict[str, list[tuple[int, int]]] = {}
 
     async def take(self, messages: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-        """Do what workers ask for.
+        """Handle messages of workers.
 
         Args:
             messages: messages, each with the ticket of its reply.
@@ -68,7 +68,7 @@ class Desk:
             the replies, when everything is durable.
 
         Raises:
-            TPOError: a worker says that the run cannot go on, or the disk does.
+            TPOError: a worker reports that the run cannot go on, or the disk is full.
         """
         replies: list[tuple[int, bytes]] = []
         answers: list[Answer] = []
@@ -116,11 +116,11 @@ class Desk:
         for key, record in post.records:
             self._journals[key].append(record)
             if isinstance(record, Called):
-                self._tally.take(record)
+                self._progress.take(record)
             elif isinstance(record, Started | Resumed):
                 self._begun.add(key)
         for line in post.notes:
-            self._tally.trouble(line, self._note)
+            self._progress.trouble(line, self._note)
         if post.failure is not None:
             raise post.failure.error()
         self._loads[post.worker] = post.load
@@ -134,12 +134,12 @@ class Desk:
         self._journals.pop(answer.key, None)
         self._begun.discard(answer.key)
         self._on_answer(answer)
-        self._tally.answered(answer)
+        self._progress.answered(answer)
 
     def _reply(self, worker: str, past: dict[str, list[Record]] | None = None, *, dismissed: bool = False) -> bytes:
         alive = sorted(self._alive())
         place = (alive.index(worker), len(alive))
-        return encode(Reply(past or {}, place, self.stopping, dismissed))
+        return encode(CoordinatorReply(past or {}, place, self.stopping, dismissed))
 
     def _alive(self) -> list[str]:
         since = time.monotonic() - SILENCE
@@ -147,7 +147,7 @@ class Desk:
 
     def _show(self) -> None:
         """Have the fleets here look as if they had in flight what the workers have."""
-        self._tally.open = len(self._begun)
+        self._progress.open = len(self._begun)
         loads = [self._loads[worker] for worker in self._alive() if worker in self._loads]
         for number, limiter in enumerate(self._limiters):
             here = [load[number] for load in loads if number < len(load)]

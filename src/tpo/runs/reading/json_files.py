@@ -1,17 +1,78 @@
-"""One JSON list of objects, read entry by entry, so that its size does not matter."""
+"""JSON: an object a line, or one list of objects."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tpo.errors import InputError
-from tpo.runs.reading.jsonl import JsonLines, as_object, columns_of, parsed
-from tpo.runs.reading.opening import lines, opened, start, text
-from tpo.runs.reading.records import Flaw, Record, Table
+from tpo.runs.reading.records import DataRecord, DataTable, Flaw, kind
+from tpo.runs.reading.text import lines, opened, start, text
+
+# So many rows are searched for column names: rows of JSON may differ, and the first ones may be broken.
+_LOOKED_AT = 20
+
+
+class JsonLines:
+    """A file of JSON lines; blank lines are passed over."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self._path = path
+        self._label = Path(name).name
+
+    def columns(self) -> list[str]:
+        return columns_of(self.records(()))
+
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
+        for number, line in lines(self._path):
+            where = f"{self._label}, line {number}"
+            try:
+                yield DataRecord(where, parsed(text(line)))
+            except InputError as error:
+                yield Flaw(where, str(error))
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """The object that a line holds.
+
+    Raises:
+        InputError: it holds none.
+    """
+    # The standard parser, since Python's own writer leaves NaN in columns that nobody asks for.
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"The line is no JSON ({error.msg}, character {error.pos + 1}): an object is expected."
+        ) from error
+    except RecursionError as error:
+        raise InputError("The JSON is nested too deeply to be read.") from error
+    except ValueError as error:  # a number with thousands of digits
+        raise InputError(f"The JSON cannot be read: {error}.") from error
+    return as_object(value)
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """A JSON value that must be an object.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(value, dict):
+        raise InputError(f'The JSON is {kind(value)}, not an object such as {{"prompt": "…"}}.')
+    return value
+
+
+def columns_of(records: Iterator[DataRecord | Flaw]) -> list[str]:
+    """The columns that the first rows have, in the order in which they come up."""
+    rows = (record for record in islice(records, _LOOKED_AT) if isinstance(record, DataRecord))
+    return list(dict.fromkeys(name for row in rows for name in row.fields))
+
 
 _CHUNK = 1 << 16
 _LONGEST = 1 << 26
@@ -19,7 +80,7 @@ _BLANK = " \t\r\n"
 _DECODER = json.JSONDecoder()
 
 
-def json_file(path: Path, name: str) -> Table:
+def json_file(path: Path, name: str) -> DataTable:
     """A `.json` file: a list, or lines, which often carry that name too.
 
     Raises:
@@ -49,14 +110,14 @@ class JsonList:
     def columns(self) -> list[str]:
         return columns_of(self.records(()))
 
-    def records(self, wanted: Collection[str]) -> Iterator[Record | Flaw]:
+    def records(self, wanted: Collection[str]) -> Iterator[DataRecord | Flaw]:
         with opened(self._path) as file:
             # A byte that is no UTF-8 becomes a lone surrogate, and only the entry that holds it is bad.
             entries = _Entries(io.TextIOWrapper(file, "utf-8", errors="surrogateescape"), self.name)
             for number, value in enumerate(entries, start=1):
                 where = f"{self._label}, entry {number}"
                 try:
-                    yield Record(where, as_object(value))
+                    yield DataRecord(where, as_object(value))
                 except InputError as error:
                     yield Flaw(where, str(error))
 

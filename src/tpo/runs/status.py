@@ -1,25 +1,26 @@
-"""How a run stands, for whoever looks at its directory."""
+"""The status of a run, read from its directory, and the runs in some directories."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from filelock import FileLock, Timeout
 
 from tpo.errors import InputError
 from tpo.runs.answers import read_answers
-from tpo.runs.directory import LOCK, Identity, RunDirectory
-from tpo.runs.stories import open_run
+from tpo.runs.directory import IDENTITY, LOCK, Identity, RunDirectory
+from tpo.runs.history import open_run
 from tpo.runs.summary import Count, Summary, summary_of
 
 
 class State(StrEnum):
-    """How a run stands."""
+    """Whether a run goes on."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -27,16 +28,16 @@ class State(StrEnum):
     UNFINISHED = "unfinished"
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """A run, as it is now.
+class RunStatus(msgspec.Struct, frozen=True):
+    """A run as it is now.
 
     Attributes:
         directory: where it is.
         identity: what it is.
-        summary: what it has come to.
-        counted: whether the number of its queries is known: it is written down when a process of the run ends. Where
-            it is not, `summary` has as many queries as are over.
-        state: running: a process is at work in it; finished; failed: nothing is left to do, but some queries failed;
+        summary: its results so far.
+        counted: whether the number of its queries is known; it is written when a process of the run begins or ends.
+            Where it is unknown, `summary` counts the queries that are over.
+        state: running: a process writes to it; finished; failed: nothing is left to do, but some queries failed;
             unfinished: the same command goes on.
     """
 
@@ -47,7 +48,7 @@ class Standing(msgspec.Struct, frozen=True):
     state: State
 
 
-def counted(directory: RunDirectory) -> Count:
+def count_answers(directory: RunDirectory) -> Count:
     """Count the answers of a run, which reads all of them.
 
     Raises:
@@ -59,12 +60,12 @@ def counted(directory: RunDirectory) -> Count:
     return count
 
 
-def standing(path: Path, count: Callable[[RunDirectory], Count] = counted) -> Standing:
-    """See how a run stands.
+def run_status(path: Path, count: Callable[[RunDirectory], Count] = count_answers) -> RunStatus:
+    """Read the status of a run.
 
     Args:
         path: the run's directory.
-        count: counts its answers, where no current summary is written down; whoever keeps count need not read them.
+        count: counts its answers, where no current summary is written; a caller that has counted them passes its count.
 
     Raises:
         InputError: this is no run.
@@ -74,7 +75,7 @@ def standing(path: Path, count: Callable[[RunDirectory], Count] = counted) -> St
     identity = directory.identity()
     if identity is None:
         raise InputError(f"{path} is no directory of a run any more.")
-    running = at_work(path)  # before the answers are counted: a run that ends meanwhile is only told as running
+    running = at_work(path)  # before the answers are counted: a run that ends meanwhile is shown as running
     summary, known = _summary(directory, count)
     if running:
         state = State.RUNNING
@@ -82,11 +83,11 @@ def standing(path: Path, count: Callable[[RunDirectory], Count] = counted) -> St
         state = State.UNFINISHED
     else:
         state = State.FAILED if summary.failed else State.FINISHED
-    return Standing(path, identity, summary, known, state)
+    return RunStatus(path, identity, summary, known, state)
 
 
 def _summary(directory: RunDirectory, count: Callable[[RunDirectory], Count]) -> tuple[Summary, bool]:
-    """What a run has come to, and whether all its queries are counted."""
+    """The summary of a run, and whether the number of its queries is known."""
     written, current = _written(directory)
     if written is not None and current:
         return written, True
@@ -98,7 +99,7 @@ def _summary(directory: RunDirectory, count: Callable[[RunDirectory], Count]) ->
 
 
 def _written(directory: RunDirectory) -> tuple[Summary | None, bool]:
-    """The summary that was written down, and whether no answer came later."""
+    """The summary in its file, and whether no answer came later."""
     try:
         written = msgspec.json.decode(directory.summary.read_bytes(), type=Summary)
         at = directory.summary.stat().st_mtime_ns
@@ -111,7 +112,7 @@ def _written(directory: RunDirectory) -> tuple[Summary | None, bool]:
 
 
 def at_work(path: Path) -> bool:
-    """Whether a process is at work in a directory; whoever wants to begin is not disturbed by the question."""
+    """Whether a process writes to a run's directory; looking does not keep one from beginning."""
     lock = path / LOCK
     try:
         if sys.platform == "win32":
@@ -131,3 +132,42 @@ def at_work(path: Path) -> bool:
     except OSError:  # no lock was ever taken here, or the file system has none
         return False
     return False
+
+
+def run_directories(directories: Iterable[Path]) -> Iterator[Path]:
+    """The directories of runs among these and one level below, each once.
+
+    Raises:
+        InputError: a directory cannot be read.
+    """
+    seen = set()
+    for directory in directories:
+        try:
+            below = sorted(one for one in directory.iterdir() if one.is_dir())
+        except OSError as error:
+            raise InputError(f"{directory} cannot be read: {error.strerror}.") from error
+        for path in (directory, *below):
+            if path.resolve() not in seen and (path / IDENTITY).is_file():
+                seen.add(path.resolve())
+                yield path
+
+
+def outline(one: RunStatus) -> dict[str, Any]:
+    """A run in one flat object, for a list of them."""
+    recipe, summary = one.identity.recipe, one.summary
+    return {
+        "directory": str(one.directory),
+        "data": one.identity.data,
+        "method": recipe.get("method"),
+        "width": recipe.get("width"),
+        "depth": recipe.get("depth"),
+        "policy": (recipe.get("models") or {}).get("policy"),
+        "reward": recipe.get("reward"),
+        "done": summary.done + summary.failed,
+        "total": summary.total if one.counted else None,
+        "failed": summary.failed,
+        "first_reward": summary.first.value if summary.first else None,
+        "answer_reward": summary.reward.value if summary.reward else None,
+        "began": one.identity.began,
+        "state": str(one.state),
+    }

@@ -16,8 +16,8 @@ from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
 
 
-class Paces:
-    """The paces of one worker.
+class SharedLimits:
+    """The limits of one worker.
 
     Args:
         concurrency: sequences in flight at each server, all workers together; None finds out.
@@ -45,18 +45,18 @@ class SharedPace(FixedPace):
     """This worker's part of a number of sequences.
 
     Args:
-        paces: knows the worker's place.
+        limits: knows the worker's place.
         total: sequences of all workers together.
     """
 
-    def __init__(self, paces: Paces, total: int) -> None:
-        self._paces = paces
+    def __init__(self, limits: SharedLimits, total: int) -> None:
+        self._limits = limits
         self._total = total
 
     @property
     def limit(self) -> int:  # type: ignore[override]
         """Sequences that may be in flight now: at least one, so that every worker gets on."""
-        place, workers = self._paces.place
+        place, workers = self._limits.place
         return max(1, self._total // workers + (place < self._total % workers))
 
 

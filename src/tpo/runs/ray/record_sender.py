@@ -1,9 +1,7 @@
-"""A worker's line to the run's directory: records are sent as they happen, and are durable before anything is built
-on them.
+"""Sends a worker's records to the coordinator as they happen, and waits until they are durable before they are used.
 
-A record leaves at once, together with whatever else has gathered while the last post was under way; `commit` waits for
-the reply, which comes when the records are on the disk of the machine that holds the run. A worker that dies loses only
-what had not arrived yet.
+A record leaves at once, together with those that gathered while the last post was under way. `commit` waits for the
+reply, which comes when the records are on the coordinator's disk. A worker that dies loses only what had not arrived.
 """
 
 from __future__ import annotations
@@ -18,26 +16,26 @@ from tpo.engine.journal import Journal
 from tpo.engine.records import Record
 from tpo.errors import JournalError
 from tpo.runs.answers import Answer
-from tpo.runs.ray.wire import Begin, Failure, Post, Reply, decode_reply, encode
+from tpo.runs.ray.wire import Begin, CoordinatorReply, Failure, Post, decode_reply, encode
 
-# Seconds between two posts of a worker that has nothing to say.
+# Seconds between two posts of a worker that has nothing to send.
 HEARTBEAT = 1.0
 
 
-class Outbox:
+class RecordSender:
     """Sends posts, one at a time and in order.
 
     Args:
         call: sends a message and waits for the reply.
         load: what is in flight at each server, and how much may be.
-        on_reply: told of every reply.
+        on_reply: called with each reply.
     """
 
     def __init__(
         self,
         call: Callable[[bytes], Awaitable[bytes]],
         load: Callable[[], list[tuple[int, int]]],
-        on_reply: Callable[[Reply], None],
+        on_reply: Callable[[CoordinatorReply], None],
     ) -> None:
         self.worker = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._call = call
@@ -59,12 +57,12 @@ class Outbox:
         self._queued()
 
     def answer(self, answer: Answer) -> None:
-        """Send what came of a query."""
+        """Send the answer to a query."""
         self._answers.append(answer)
         self._queued()
 
     def note(self, line: str) -> None:
-        """Send what a user should know."""
+        """Send a sentence that a user should read."""
         self._notes.append(line)
         self._queued()
 
@@ -107,7 +105,7 @@ class Outbox:
         self._put += 1
         self._something.set()
 
-    def _take(self, reply: Reply) -> None:
+    def _take(self, reply: CoordinatorReply) -> None:
         if reply.dismissed:
             # Another process does this work already: everything that this one did from now on would be done twice.
             os._exit(1)
@@ -124,7 +122,7 @@ class Outbox:
                 await self._send()
         except Exception as error:
             self._broken = f"The process that holds the run cannot be reached any more ({type(error).__name__})."
-            self._tell()
+            self._wake_waiting()
 
     async def _send(self) -> None:
         self._something.clear()
@@ -134,10 +132,10 @@ class Outbox:
         self._records, self._answers, self._notes = [], [], []
         reply = decode_reply(await self._call(encode(post)))
         self._sent = target
-        self._tell()
+        self._wake_waiting()
         self._take(reply)
 
-    def _tell(self) -> None:
+    def _wake_waiting(self) -> None:
         arrived, self._arrived = self._arrived, asyncio.Event()
         arrived.set()
 
@@ -146,33 +144,33 @@ class SentJournals:
     """The journals of all queries, kept where the run's directory is (`tpo.runs.runner.Journals`).
 
     Args:
-        outbox: the line to there.
+        sender: the line to there.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, sender: RecordSender) -> None:
+        self._sender = sender
 
     def of(self, key: str, id: str, records: list[Record]) -> Journal:
         """The journal of one query, with what it holds already."""
-        return Journal(_Part(self._outbox, key), records)
+        return Journal(_Part(self._sender, key), records)
 
     async def commit(self) -> None:
         """Wait until everything is on the disk."""
-        await self._outbox.commit()
+        await self._sender.commit()
 
 
 class _Part:
     """The records of one query."""
 
-    def __init__(self, outbox: Outbox, key: str) -> None:
-        self._outbox = outbox
+    def __init__(self, sender: RecordSender, key: str) -> None:
+        self._sender = sender
         self._key = key
 
     def append(self, record: Record) -> None:
-        self._outbox.record(self._key, record)
+        self._sender.record(self._key, record)
 
     async def commit(self) -> None:
-        await self._outbox.commit()
+        await self._sender.commit()
 
     def close(self) -> None:
         """The line belongs to the worker."""

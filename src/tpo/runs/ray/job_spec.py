@@ -1,8 +1,8 @@
-"""What another process needs to work as this one would: plain data, and nothing that is open.
+"""The job of a worker as plain data, with nothing open, to be sent to other machines.
 
-What a user names stays as it was written (`hf:…`, a URL, a folder) and is opened where it is used. Files that this
-machine alone may have go along by their contents: the prompts folder, and the module of a `python:` reward. Everything
-else that is named by a path has to be there, at the same path.
+Names stay as the user wrote them (`hf:…`, a URL, a folder) and are opened where they are used. The contents of files
+that only this machine may have are sent: the prompts folder, and the module of a `python:` reward. Everything else that
+is named by a path has to exist at the same path on each node.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tpo.errors import InputError
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.spec import Spec, specified
 
-# Kinds of reward that live in the process which asks them; one actor of the cluster holds such a reward for all.
+# Kinds of reward that live in a process; one actor of the cluster holds such a reward for all workers.
 IN_PROCESS = ("hf", "python")
 KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "OMP_NUM_THREADS")
 MOST_BYTES = 32 << 20
@@ -34,7 +34,7 @@ ROLES = ("policy", "critic", "editor")
 _APART = ("prompts", "require", "rewards", "score_cache")
 
 
-class Blueprint(msgspec.Struct, frozen=True):
+class JobSpec(msgspec.Struct, frozen=True):
     """How to do one run, for processes on other machines.
 
     Attributes:
@@ -77,7 +77,7 @@ class Blueprint(msgspec.Struct, frozen=True):
         return {term.partition(":")[0] for term in _terms(self.reward, self.named)}
 
 
-def blueprint(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Blueprint:
+def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> JobSpec:
     """Write down what is needed to do the same elsewhere.
 
     Args:
@@ -101,7 +101,7 @@ def blueprint(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> B
                 f"{'python:MODULE:FUNCTION' if name == 'reward' else 'http://HOST:PORT/v1'}."
             )
     prompts = Path(options["prompts"]) if options.get("prompts") is not None else None
-    made = Blueprint(
+    made = JobSpec(
         plain,
         dict(named),
         _contents(prompts) if prompts is not None else None,
@@ -114,8 +114,8 @@ def blueprint(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> B
     return msgspec.structs.replace(made, modules=_modules(made))
 
 
-def settled(made: Blueprint) -> None:
-    """Prepare this process for a blueprint: keys, code, and the working directory where it exists.
+def settled(made: JobSpec) -> None:
+    """Prepare this process for a job_spec: keys, code, and the working directory where it exists.
 
     Raises:
         InputError: another version of tpo is installed here.
@@ -131,7 +131,7 @@ def settled(made: Blueprint) -> None:
         sys.path.insert(0, str(_unpacked(made.modules)))
 
 
-def spec_of(made: Blueprint) -> Spec:
+def spec_of(made: JobSpec) -> Spec:
     """What to do with a query, the reward still as text.
 
     Raises:
@@ -142,7 +142,7 @@ def spec_of(made: Blueprint) -> Spec:
     return specified({**made.options, "prompts": prompts, "rewards": made.named})  # type: ignore[typeddict-item]
 
 
-def with_reward(made: Blueprint, spec: Spec) -> Spec:
+def with_reward(made: JobSpec, spec: Spec) -> Spec:
     """The same with the reward found.
 
     Raises:
@@ -164,7 +164,7 @@ def _terms(spec: str, named: Mapping[str, NamedReward], above: frozenset[str] = 
     return {term for part in parts for term in _terms(part, named, above | {spec})}
 
 
-def _modules(made: Blueprint) -> dict[str, bytes]:
+def _modules(made: JobSpec) -> dict[str, bytes]:
     """The source of the modules that `python:` rewards name, where it lies in the working directory."""
     found: dict[str, bytes] = {}
     for term in _terms(made.reward, made.named):
