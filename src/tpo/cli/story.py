@@ -104,6 +104,8 @@ def _candidate(candidate: Candidate, played: list[str]) -> Iterator[Text]:
         yield _text(f"parts: {parts}", style="dim")
     if candidate.feedback:
         yield _text(f"feedback: {candidate.feedback}", style="dim")
+    if candidate.leaked:
+        yield _text(f"repeats words of the prompt, so it ranks below the others: {candidate.leaked}", style="red")
     if candidate.error:
         yield _text(f"error: {candidate.error}", style="red")
     yield _text(candidate.text)
