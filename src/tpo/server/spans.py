@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tpo.engine.events import Event, Retrying, TextGrew
-from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Settings, Started
+from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, SamplingSettings, Scored, Started
 from tpo.messages import Conversation, text_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Spans:
         self._began = 0
         self._latest = 0
         self._models: dict[str, str] = {}
-        self._settings = Settings()
+        self._settings = SamplingSettings()
         self._prompts: dict[_Place, Prompted] = {}
         self._landed: dict[_Place, list[Sampled]] = {}
         self._held: dict[_Place, tuple[Span, int]] = {}
