@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tpo.runs.directory import differences
-from tpo.runs.summary import Sample
+from tpo.stats import Running
 from tpo.view.answering import one_of, said, text, whole
 from tpo.view.columns import Floats
 from tpo.view.figures import histogram
@@ -97,7 +97,7 @@ def _totals(difference: Floats, longer: Floats) -> dict[str, Any] | None:
     known = difference[np.isfinite(difference)]
     if not len(known):
         return None
-    mean, wins = Sample(), Sample()
+    mean, wins = Running(), Running()
     for value in known.tolist():
         mean.add(value)
         wins.add(0.5 if value == 0 else float(value > 0))
@@ -106,7 +106,7 @@ def _totals(difference: Floats, longer: Floats) -> dict[str, Any] | None:
         "better": int((known > 0).sum()),
         "same": int((known == 0).sum()),
         "worse": int((known < 0).sum()),
-        "mean": mean.estimate(),
+        "mean": mean.mean(),
         "wins": wins.share(),
         "longer": round(float(longer.mean()), 1),
     }

@@ -183,7 +183,9 @@ def number_in(text: str, *, only: bool = False) -> str | None:
             return numbers[0] if plain else None
         if not re.search(r"[A-Za-z]{2}", re.sub(r"\\[A-Za-z]+", "", line)) and read(line).latex is not None:
             return line
-        formulas: list[str] = [formula for formula in re.findall(r"\$([^$]+)\$", line) if read(formula).latex is not None]
+        formulas: list[str] = [
+            formula for formula in re.findall(r"\$([^$]+)\$", line) if read(formula).latex is not None
+        ]
         if formulas:
             return formulas[-1]
         if numbers:
