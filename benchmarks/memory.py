@@ -23,7 +23,8 @@ from pathlib import Path
 from tpo.messages import Conversation, text_of
 from tpo.models.profiles import GENERIC, Profile
 from tpo.models.protocol import Choice, Receiver, Request
-from tpo.runs.dataset import RunOptions, Watcher, run_spec
+from tpo.options import RunOptions
+from tpo.runs.dataset import Watcher, run_spec
 from tpo.session.spec import specified
 
 WORDS = "what a good answer to this question has to say about the matter, and how "

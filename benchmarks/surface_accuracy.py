@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tpo.checks.pairs import agreement, agreement_of_length, difference, share
 from tpo.checks.preferences import Pair, read_pairs
-from tpo.rewards.resolve import AnyReward, resolve_reward
+from tpo.rewards.protocol import Reward
+from tpo.rewards.resolve import resolve
 
 FILES = {
     "PandaLM": "pandalm/testset-v1.json",
@@ -38,7 +39,7 @@ async def main(arguments: Sequence[str]) -> int:
     if not 1 <= len(arguments) <= 2:
         print(__doc__, file=sys.stderr)
         return 2
-    reward = resolve_reward(arguments[1] if len(arguments) == 2 else None)
+    reward = resolve(arguments[1] if len(arguments) == 2 else None).reward
     assert reward is not None
     sets = {name: read_pairs(Path(arguments[0]) / file) for name, file in FILES.items()}
     print(f"| pairs | weights set on them | n | {reward.name.partition('@')[0]} | length alone | difference |")
@@ -56,7 +57,7 @@ async def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-async def row(reward: AnyReward, name: str, weighed: str, pairs: Sequence[Pair]) -> None:
+async def row(reward: Reward, name: str, weighed: str, pairs: Sequence[Pair]) -> None:
     """Print one line: accuracies in percent with 95 % intervals, and their paired difference."""
     ours, length = await agreement(reward, pairs), agreement_of_length(pairs)
     cells = [name, weighed, str(len(pairs)), share(ours), share(length), difference(ours, length)]

@@ -21,8 +21,9 @@ import yaml
 from server.conftest import length
 from server.kit import running
 from server.policy import policy, saying
-from tpo.cli.app import app, configurable
+from tpo.cli.app import app
 from tpo.config import load_config
+from tpo.options import configurable
 from tpo.server.service import Setup
 from tpo.session.spec import specified
 
@@ -146,7 +147,7 @@ def test_compose_names_what_is_there() -> None:
 
 
 def test_the_example_configuration_is_one_and_fits_compose() -> None:
-    config = load_config(PACKAGING / "etc" / "tpo.toml", configurable())
+    config = load_config(PACKAGING / "etc" / "tpo.toml")
     services = compose()["services"]
     for url in (config.options["policy"], config.options["reward"].partition(":")[2]):
         parsed = httpx.URL(url)

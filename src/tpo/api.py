@@ -6,17 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from tpo.config import NamedReward
 from tpo.engine.events import Listener
 from tpo.engine.journal import read_journal
 from tpo.engine.limits import Stopper
 from tpo.engine.result import Result, result_of
 from tpo.messages import conversation
-from tpo.models.protocol import Model
-from tpo.models.resolve import EMBEDDED
-from tpo.rewards.protocol import PoolReward, Reward
-from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
-from tpo.runs.summary import parse_prices
+from tpo.options import RunOptions, options_from, table
+from tpo.runs.dataset import DatasetOptions, Report, Watcher, run_spec
 from tpo.session.backends import pace_for_one
 from tpo.session.session import Session
 from tpo.session.spec import Options, specified
@@ -30,40 +26,18 @@ def _quiet(_: Any) -> None:
 async def align(
     query: str | Sequence[Mapping[str, Any]],
     *,
-    method: str = "tpo",
-    width: int = 5,
-    depth: int = 2,
-    policy: str | Model = EMBEDDED,
-    policy_model: str | None = None,
-    critic: str | Model | None = None,
-    critic_model: str | None = None,
-    editor: str | Model | None = None,
-    editor_model: str | None = None,
-    reward: str | Reward | PoolReward | Callable[..., Any] | None = None,
-    require: Sequence[str] = (),
-    rewards: Mapping[str, NamedReward] | None = None,
-    score_cache: str | Path | None = None,
-    check: bool = True,
-    prompts: str | Path | None = None,
-    temperature: float = 0.7,
-    top_p: float = 0.95,
-    seed: int | None = None,
-    max_tokens: int = 1024,
-    critic_max_tokens: int | None = None,
-    quorum: int | None = None,
-    budget_tokens: int | None = None,
-    budget_seconds: float | None = None,
-    extra: Mapping[str, Any] | None = None,
     trace: str | Path | None = None,
     stopper: Stopper | None = None,
     on_event: Listener = _quiet,
     on_note: Callable[[str], None] = _quiet,
+    **options: Unpack[Options],
 ) -> Result:
     """Answer a query, aligned with a reward (Test-Time Preference Optimization, arXiv 2501.12895).
 
     Args:
         query: a question, or chat messages with system message and history.
-        method: tpo, tpo-fused, revision, best-of-n or sample.
+        method: a method's name (`tpo methods` lists them), `python:MODULE:NAME`, or the generator function itself.
+        settings: the method's own settings, by name.
         width: N, answers per step.
         depth: D, update steps.
         policy: who answers: `embedded`, `gguf:PATH`, the URL of an OpenAI-compatible server, or a `Model`.
@@ -105,32 +79,6 @@ async def align(
         CheckError: a reward model failed the check.
         JournalError: the trace cannot be written.
     """
-    options: Options = {
-        "method": method,
-        "width": width,
-        "depth": depth,
-        "policy": policy,
-        "policy_model": policy_model,
-        "critic": critic,
-        "critic_model": critic_model,
-        "editor": editor,
-        "editor_model": editor_model,
-        "reward": reward,
-        "require": require,
-        "rewards": rewards or {},
-        "score_cache": score_cache,
-        "check": check,
-        "prompts": prompts,
-        "temperature": temperature,
-        "top_p": top_p,
-        "seed": seed,
-        "max_tokens": max_tokens,
-        "critic_max_tokens": critic_max_tokens,
-        "quorum": quorum,
-        "budget_tokens": budget_tokens,
-        "budget_seconds": budget_seconds,
-        "extra": extra or {},
-    }
     conversation(query)  # a query that cannot be used is refused before anything is opened
     async with Session(pace=pace_for_one, on_note=on_note, **options) as session:
         return await session.align(query, trace=trace, stopper=stopper, on_event=on_event, alone=True)
@@ -140,19 +88,9 @@ async def run_dataset(
     data: str | Path,
     out: str | Path,
     *,
-    column: str | None = None,
-    split: str | None = None,
-    skip_bad_rows: bool = False,
-    concurrency: int | None = None,
-    patience: float = 1800.0,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    input_order: bool = False,
-    parquet: bool = False,
-    prices: Sequence[str] = (),
     ray: str | None = None,
     on_note: Callable[[str], None] = _quiet,
-    **options: Unpack[Options],
+    **options: Unpack[DatasetOptions],
 ) -> Report:
     """Answer every query of a dataset, aligned, at the full speed of the server; nothing that was paid for is lost.
 
@@ -183,25 +121,15 @@ async def run_dataset(
         InputError: what was given cannot be used, or the directory holds another run.
         TPOError: as `align`; a query's own error is recorded with it and raises nothing.
     """
-    chosen = RunOptions(
-        column=column,
-        split=split,
-        skip_bad_rows=skip_bad_rows,
-        concurrency=concurrency,
-        patience=patience,
-        fresh=fresh,
-        retry_failed=retry_failed,
-        input_order=input_order,
-        parquet=parquet,
-        prices=parse_prices(prices),
-    )
+    running = options_from(RunOptions, {name: value for name, value in options.items() if name in table(RunOptions)})
+    search: Any = {name: value for name, value in options.items() if name not in table(RunOptions)}
     cluster = None
     if ray is not None:
         from tpo.runs.ray import Cluster
 
-        cluster = Cluster(ray, options)
-    spec = specified(options) if cluster is None else cluster.spec
-    return await run_spec(str(data), Path(out), spec, chosen, Watcher(on_note), cluster)
+        cluster = Cluster(ray, search)
+    spec = specified(search) if cluster is None else cluster.spec
+    return await run_spec(str(data), Path(out), spec, running, Watcher(on_note), cluster)
 
 
 def run_dataset_sync(data: str | Path, out: str | Path, **options: Any) -> Report:

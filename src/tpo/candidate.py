@@ -23,6 +23,7 @@ class Candidate(msgspec.Struct, frozen=True):
         error: why the candidate has no reward, if it should have one.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
         logprobs: as the server sent them, where they were asked for.
+        leaked: words of our prompt that the answer repeats; such a candidate ranks below all others with a reward.
     """
 
     id: str
@@ -36,3 +37,4 @@ class Candidate(msgspec.Struct, frozen=True):
     error: str | None = None
     message: dict[str, Any] | None = None
     logprobs: dict[str, Any] | None = None
+    leaked: str | None = None

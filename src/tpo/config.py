@@ -4,6 +4,10 @@ policy = "http://localhost:8000/v1"
 width = 8
 reward = "careful"
 
+[method]
+name = "fusion"
+merges = 2
+
 [rewards.helpful]
 use = "vllm:http://localhost:8001"
 
@@ -16,7 +20,7 @@ length-price = 0.2
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -24,8 +28,11 @@ from typing import Any
 import msgspec
 
 from tpo.errors import InputError
+from tpo.options import Entry, check_value, configurable
 
 FILE = "tpo.toml"
+# The only setting of the command line itself.
+QUIET = "quiet"
 
 
 class NamedReward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -49,11 +56,11 @@ class NamedReward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What a configuration file says.
+    """The contents of a configuration file.
 
     Attributes:
         path: the file; None where there is none.
-        options: values of flags by their names, with underscores.
+        options: values of flags by their names, with underscores; `extra` as a mapping.
         rewards: the named rewards.
     """
 
@@ -62,15 +69,14 @@ class Config(msgspec.Struct, frozen=True):
     rewards: dict[str, NamedReward] = {}
 
 
-def load_config(path: Path | None, known: Iterable[str]) -> Config:
+def load_config(path: Path | None) -> Config:
     """Read a configuration file.
 
     Args:
         path: the file; None looks for `tpo.toml` in the current directory, which need not be there.
-        known: names of the flags, with underscores.
 
     Raises:
-        InputError: the file is missing or no TOML, or sets something that is not known.
+        InputError: the file is missing or no TOML, sets something that is not known, or sets it to a wrong value.
     """
     if path is None:
         path = Path(FILE)
@@ -85,10 +91,45 @@ def load_config(path: Path | None, known: Iterable[str]) -> Config:
     tables = values.pop("rewards", {})
     if not isinstance(tables, Mapping):
         raise InputError(f"{path}: rewards is a table of tables, [rewards.NAME].")
-    options = {key.replace("-", "_"): value for key, value in values.items()}
-    for key in options:
-        _known(key.replace("_", "-"), [name.replace("_", "-") for name in known], f"{path}")
+    if isinstance(method := values.get("method"), Mapping):
+        values |= {"set": [f"{name}={_as_text(value)}" for name, value in method.items() if name != "name"]}
+        del values["method"]
+        values |= {"method": method["name"]} if "name" in method else {}
+    known = configurable()
+    names = [name.replace("_", "-") for name in (*known, QUIET)]
+    for key in values:
+        _known(key.replace("_", "-"), names, f"{path}")
+    options = {name: _value(known.get(name, []), value, path) for name, value in _underscored(values).items()}
     return Config(path, options, {name: _named(name, table, path) for name, table in tables.items()})
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _underscored(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def _value(entries: Sequence[Entry], value: Any, path: Path) -> Any:
+    """A value of the file, held against the options that it sets."""
+    for entry in entries:
+        if entry.option.words is not None:
+            if value not in entry.option.words:
+                raise InputError(f"{path}: {entry.shown} is {value!r}; it is {' or '.join(entry.option.words)}.")
+            continue
+        if entry.kind is Mapping and isinstance(value, str):
+            value = _table(entry, value, path)
+        check_value(entry, value, f"{path}: ")
+    return value
+
+
+def _table(entry: Entry, text: str, path: Path) -> Any:
+    """A table that is written as JSON, as its flag takes it."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path}: {entry.shown} is no JSON ({error}): {text[:80]!r}") from None
 
 
 def _named(name: str, table: Any, path: Path) -> NamedReward:

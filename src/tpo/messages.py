@@ -60,7 +60,14 @@ def _checked(message: Any, position: int) -> Message:
         raise InputError(f"{where} ({role}) has no content.")
     if not isinstance(content, str | list | None):
         raise InputError(f"{where} ({role}) has content of type {type(content).__name__}; text is expected.")
+    calls = message.get("tool_calls")
+    if calls is not None and not (isinstance(calls, list) and all(_is_call(call) for call in calls)):
+        raise InputError(f"{where} ({role}) has tool_calls that are not a list of objects with a function.")
     return dict(message)
+
+
+def _is_call(call: Any) -> bool:
+    return isinstance(call, Mapping) and isinstance(call.get("function") or {}, Mapping)
 
 
 def text_of(message: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
+from jinja2 import ChainableUndefined, StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tpo.errors import PromptError
@@ -18,33 +18,43 @@ from tpo.messages import Conversation, question, readable, text_of
 
 PARTS = ("system", "user")
 
+# A trial value for a variable of any type: an empty text, an empty list, and its own attributes.
+ANYTHING = ChainableUndefined()
+
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def files_in(folder: Path, names: Iterable[str], other: str, users: str) -> dict[str, Path]:
+def files_in(folder: Path, names: Iterable[str] | None, other: str, users: str) -> dict[str, Path]:
     """The template files of a folder, by file name.
 
     Args:
         folder: where they are.
-        names: what may be templated.
+        names: what may be templated; None for anything.
         other: the one file that may stand beside the templates.
         users: who uses templates, for errors: "method" or "judge".
 
     Raises:
         PromptError: there is no such folder, it holds no template, or a file that nobody uses.
     """
-    names = list(names)
+    allowed = None if names is None else list(names)
+    such = f"{allowed[1] if allowed else 'NAME'}.user.jinja"
     if not folder.is_dir():
-        raise PromptError(f"There is no template folder {folder}: give one with files such as {names[1]}.user.jinja.")
-    known = {f"{name}.{part}.jinja" for name in names for part in PARTS} | {other}
+        raise PromptError(f"There is no template folder {folder}: give one with files such as {such}.")
     files = {path.name: path for path in folder.iterdir() if path.suffix in (".jinja", Path(other).suffix)}
-    if unknown := sorted(files.keys() - known):
+    if allowed is None:
+        files = {name: path for name, path in files.items() if path.suffix == ".jinja"}
+        unknown = sorted(name for name in files if name.split(".")[1:-1] not in [[part] for part in PARTS])
+    else:
+        known = {f"{name}.{part}.jinja" for name in allowed for part in PARTS} | {other}
+        unknown = sorted(files.keys() - known)
+    if unknown:
+        one_of = "" if allowed is None else f" one of {', '.join(allowed)}"
         raise PromptError(
             f"The template folder {folder} holds {unknown[0]}, which no {users} uses; files are {other} and "
-            f"NAME.PART.jinja, NAME one of {', '.join(names)}, PART one of {', '.join(PARTS)}."
+            f"NAME.PART.jinja, NAME{one_of or ' any name'}, PART one of {', '.join(PARTS)}."
         )
     if not files:
-        raise PromptError(f"The template folder {folder} holds no template, such as {names[1]}.user.jinja.")
+        raise PromptError(f"The template folder {folder} holds no template, such as {such}.")
     return files
 
 
@@ -82,7 +92,7 @@ def compiled(source: str, path: Path, trial: Mapping[str, Any]) -> Template:
         unknown = meta.find_undeclared_variables(_environment.parse(source)) - trial.keys()
         if unknown:
             raise PromptError(
-                f"The template {path} names {', '.join(sorted(unknown))}, which nobody gives it; "
+                f"The template {path} names {', '.join(sorted(unknown))}, which is no variable; "
                 f"it may use {', '.join(trial)}."
             )
         template = _environment.from_string(source)
@@ -93,6 +103,18 @@ def compiled(source: str, path: Path, trial: Mapping[str, Any]) -> Template:
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise PromptError(f"The template {path} does not render: {error}") from error
     return template
+
+
+def variables_of(path: Path) -> frozenset[str]:
+    """The variables that a template names.
+
+    Raises:
+        PromptError: it cannot be read, or does not parse.
+    """
+    try:
+        return frozenset(meta.find_undeclared_variables(_environment.parse(read(path))))
+    except TemplateSyntaxError as error:
+        raise PromptError(f"The template {path} does not parse: line {error.lineno}: {error.message}.") from error
 
 
 def rendered(name: str, template: Template, values: Mapping[str, Any]) -> str:

@@ -93,6 +93,34 @@ async def test_each_trap_is_caught_and_named(scores: Callable[[list[str]], list[
     assert said in failures[0].said
 
 
+def grade(text: str) -> float:
+    return float(min(max(round(logit(text) / 4) + 3, 1), 5))
+
+
+async def test_a_tie_of_long_answers_on_a_coarse_scale_is_no_failure() -> None:
+    def level(text: str) -> float:
+        return 3.0 if len(text) > 5000 else grade(text)
+
+    report = await check_reward(Fake(each(level)))
+    assert "long answers" not in [finding.what for finding in report.failures]
+    assert "tie" in next(finding.said for finding in report.findings if finding.what == "long answers")
+
+
+async def test_a_function_of_zeros_and_ones_is_described_as_that() -> None:
+    scores = each(lambda t: float(logit(t) > 0))
+    report = await check_reward(Fake(scores, "python:mine:passes@1"))
+    scale = next(finding for finding in report.findings if finding.what == "scale")
+    assert scale.state == "ok"
+    assert scale.said.startswith("every score is 0 or 1")
+
+
+async def test_an_abstaining_function_and_a_huge_number_are_findings() -> None:
+    for value, said in ((math.nan, "a score is nan"), (10**400, "a score is inf")):
+        report = await check_reward(Fake(each(lambda t, value=value: value), "python:mine:odd@1"))  # type: ignore[misc]
+        assert report.failures == []
+        assert said in report.findings[0].said
+
+
 async def test_a_reward_that_refuses_fails_with_its_own_words() -> None:
     class Down(Fake):
         async def score(self, conversations: Sequence[Conversation]) -> list[Score | float]:

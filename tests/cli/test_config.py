@@ -9,6 +9,7 @@ import pytest
 
 from cli.test_align import answering, tpo
 from models.server import serving
+from tpo.config import load_config
 
 
 async def test_a_flag_goes_over_the_environment_over_the_file_over_the_default(tmp_path: Path) -> None:
@@ -65,7 +66,12 @@ async def test_rewards_have_names_and_are_combined(tmp_path: Path) -> None:
         ('reward = "a"\n[rewards.a]\nsum = { b = 1 }\n[rewards.b]\nuse = "a"\n', "made of itself: a -> b -> a"),
         ('reward = "a"\n[rewards.a]\nsum = { none = 1 }\n', "which scores nothing"),
         ('reward = "carful"\n[rewards.careful]\nuse = "surface"\n', "'carful' is unknown. Did you mean careful?"),
-        ('width = "many"\n', "--width"),
+        ('width = "many"\n', "tpo.toml: width is 'many'; it is a whole number."),
+        ("width = true\n", "tpo.toml: width is True; it is a whole number."),
+        ("top-p = nan\n", "tpo.toml: top-p is nan; it is above 0 and at most 1."),
+        ("patience = nan\n", "tpo.toml: patience is nan; it is at least 0."),
+        ('on-bad-row = "leave"\n', "tpo.toml: on-bad-row is 'leave'; it is stop or skip."),
+        ('require = "max-words=3"\n', "tpo.toml: require is 'max-words=3'; it is a list of texts."),
     ],
 )
 async def test_a_mistake_in_the_file_is_one_clear_line(tmp_path: Path, text: str, complaint: str) -> None:
@@ -81,13 +87,27 @@ async def test_config_shows_what_is_in_force_and_hides_keys(tmp_path: Path) -> N
     ran = await tpo("config", "--json", cwd=tmp_path, TPO_DEPTH="9", TPO_API_KEY="sk-secret")
     shown = json.loads(ran.out)
     assert shown["options"]["width"] == {"value": 4, "from": "tpo.toml"}
-    assert shown["options"]["depth"] == {"value": "9", "from": "TPO_DEPTH"}
+    assert shown["options"]["depth"] == {"value": 9, "from": "TPO_DEPTH"}
     assert shown["options"]["method"] == {"value": "tpo", "from": "default"}
     assert shown["rewards"] == {"a": {"use": "surface"}}
     plain = await tpo("config", cwd=tmp_path, TPO_API_KEY="sk-secret")
     assert "width = 4  # tpo.toml" in plain.out
     assert "sk-secret" not in ran.out + plain.out
     assert (await tpo("--config", "nowhere.toml", "config", cwd=tmp_path)).code == 2
+
+
+async def test_config_prints_toml_that_gives_the_same_configuration(tmp_path: Path) -> None:
+    (tmp_path / "tpo.toml").write_text(
+        'policy = "http://a/v1"\nwidth = 4\ntop-p = 0.5\nparquet = true\nrequire = ["max-words=3", "a \\"b\\""]\n'
+        'extra = { stop = ["\\u007f\\n"], top_k = 3 }\n'
+        '[rewards."a b"]\nsum = { "judge:http://a/v1?x=1" = 1.0, surface = 0.5 }\nlength-price = 0.25\n'
+        '[rewards.worst]\nmin = ["a b", "surface"]\nrequire = ["max-words=3"]\n'
+    )
+    printed = await tpo("config", cwd=tmp_path, TPO_SEED="7", TPO_API_KEY="sk-secret")
+    (tmp_path / "again.toml").write_text(printed.out)
+    before, after = load_config(tmp_path / "tpo.toml"), load_config(tmp_path / "again.toml")
+    assert after.options == {**before.options, "seed": 7}
+    assert after.rewards == before.rewards
 
 
 async def test_the_score_cache_saves_calls(tmp_path: Path) -> None:

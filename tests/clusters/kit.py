@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from clusters.pretended import gpu_engine, gpu_server
-from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
+from tpo.options import RunOptions
+from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.ray import Cluster
 from tpo.session.spec import specified
 

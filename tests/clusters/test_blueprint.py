@@ -24,7 +24,7 @@ def test_a_prompts_folder_goes_along(tmp_path: Path) -> None:
     folder.rmdir()
     spec = spec_of(made)
     assert spec.prompts.name.startswith("mine@")
-    assert spec.prompts.answer([{"role": "user", "content": "Hi"}]).messages[0]["content"] == "Be brief."
+    assert spec.prompts.render("answer", [{"role": "user", "content": "Hi"}]).messages[0]["content"] == "Be brief."
 
 
 def test_the_search_is_the_same_elsewhere() -> None:

@@ -16,7 +16,7 @@ from tpo.messages import Conversation, conversation
 from tpo.methods import find_method
 from tpo.models.protocol import Model
 from tpo.prompts import PromptSet
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 
 LENGTH = FakeReward(lambda text: float(len(text)))
 PROMPTS = PromptSet()
@@ -24,7 +24,7 @@ PROMPTS = PromptSet()
 
 async def drive(
     policy: Model,
-    reward: Reward | PoolReward | None = None,
+    reward: Reward | None = None,
     *,
     query: str | Conversation = "How?",
     method: str = "tpo",

@@ -22,7 +22,7 @@ from tpo.messages import Conversation, text_of
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Receiver, Request
 from tpo.rewards.protocol import Score
-from tpo.rewards.spending import spend
+from tpo.rewards.usage import spend
 
 ALL_IN_ONE = Profile("test", choices="n", max_choices=4)
 
@@ -173,7 +173,7 @@ async def test_a_reward_that_raises_ends_the_run_at_once(value: Exception, compl
         await asyncio.wait_for(drive(Endless(numbered()), FakeReward(lambda t: value), width=2), 30)
 
 
-@pytest.mark.parametrize("scores", [[], [1.0, 2.0], None, ["good"], [None], [True], 1.0])
+@pytest.mark.parametrize("scores", [[], [1.0, 2.0], None, ["good"], [True], 1.0])
 async def test_a_reward_of_the_wrong_shape_is_told(scores: object) -> None:
     class Wrong:
         name = "wrong"
@@ -193,7 +193,9 @@ class Tournament:
     def __init__(self) -> None:
         self.pools: list[list[str]] = []
 
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+    relative = True
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         texts = [text_of(conversation[-1]) for conversation in conversations]
         self.pools.append(texts)
         order = sorted(texts, key=len)

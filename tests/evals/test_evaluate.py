@@ -25,7 +25,7 @@ from tpo.evals.evaluation import Evaluation, read_evaluation, read_graded
 from tpo.evals.formats import comma_separated, latex, markdown, web
 from tpo.evals.table import table_of
 from tpo.methods.presets import Preset, parse_preset
-from tpo.runs.dataset import RunOptions
+from tpo.options import RunOptions
 from tpo.session.spec import Options
 from tpo.stats import difference_of, share_of
 

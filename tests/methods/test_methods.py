@@ -7,7 +7,7 @@ import pytest
 from tpo.candidate import Candidate
 from tpo.errors import InputError
 from tpo.messages import conversation
-from tpo.methods import METHODS, Ask, Outcome, Sample, find_method
+from tpo.methods import Ask, Outcome, Sample, find_method
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How do I clean a table?")
@@ -184,4 +184,4 @@ def test_an_unknown_method_is_named_with_its_nearest_neighbour() -> None:
 @pytest.mark.parametrize(("width", "depth"), [(0, 2), (-1, 2), (10**9, 2), (5, -1), (5, 10**9)])
 def test_dials_out_of_range_are_refused(width: int, depth: int) -> None:
     with pytest.raises(InputError, match="it goes from"):
-        METHODS["tpo"].dials(width, depth)
+        find_method("tpo").dials(width, depth)

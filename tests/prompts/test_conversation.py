@@ -67,9 +67,9 @@ def iteration(
 ) -> list[Conversation]:
     """The messages of an iteration's prompts, in their order."""
     return [
-        prompts.loss(query, chosen, rejected).messages,
-        prompts.gradient(query, chosen, rejected, loss).messages,
-        prompts.update(query, chosen, rejected, loss, gradient).messages,
+        prompts.render("loss", query, chosen=chosen, rejected=rejected).messages,
+        prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss).messages,
+        prompts.render("update", query, chosen=chosen, rejected=rejected, loss=loss, gradient=gradient).messages,
     ]
 
 
@@ -114,7 +114,9 @@ def kept(chat: ChatTemplate, earlier: Conversation, reply: str, later: Conversat
 def test_the_next_iteration_shares_all_that_stands_before_its_new_answers(name: str) -> None:
     better, worse = Candidate("1.0", 1, "Dust it first.", 2.0), Candidate("1.1", 1, "No.", -1.0)
     first, both_new, one_new = (
-        template(name).text(PromptSet().loss(CHAT, *answers).messages, bos=True, answer_due=True)
+        template(name).text(
+            PromptSet().render("loss", CHAT, chosen=answers[0], rejected=answers[1]).messages, bos=True, answer_due=True
+        )
         for answers in ((GOOD, BAD), (better, worse), (better, BAD))
     )
     before = first[: first.index(BAD.text.strip())]
@@ -166,19 +168,23 @@ def test_each_later_prompt_begins_with_the_messages_of_the_one_before(
 
 def test_methods_that_revise_grow_a_conversation_too() -> None:
     prompts = PromptSet()
-    loss = prompts.revision_loss(QUERY, GOOD).messages
-    gradient = prompts.revision_gradient(QUERY, GOOD, LOSS).messages
-    update = prompts.revision_update(QUERY, GOOD, LOSS, GRADIENT)
+    loss = prompts.render("revision_loss", QUERY, chosen=GOOD).messages
+    gradient = prompts.render("revision_gradient", QUERY, chosen=GOOD, loss=LOSS).messages
+    update = prompts.render("revision_update", QUERY, chosen=GOOD, loss=LOSS, gradient=GRADIENT)
     assert begins(gradient, loss)
     assert begins(update.messages, gradient)
     assert update.read("<improved_answer>Cloth.</improved_answer>") == "Cloth."
-    assert prompts.gradient(QUERY, GOOD, None, LOSS).messages == gradient
+    assert prompts.render("gradient", QUERY, chosen=GOOD, rejected=None, loss=LOSS).messages == gradient
 
 
 def test_a_reply_without_text_never_becomes_an_empty_message(tmp_path: Path) -> None:
-    update = PromptSet().update(QUERY, GOOD, BAD, "", " \n").messages
+    update = PromptSet().render("update", QUERY, chosen=GOOD, rejected=BAD, loss="", gradient=" \n").messages
     assert all(message["content"].strip() for message in update)
-    quiet = own(tmp_path, set__toml='no_reply = "Nothing."').update(QUERY, GOOD, BAD, "", " \n").messages
+    quiet = (
+        own(tmp_path, set__toml='no_reply = "Nothing."')
+        .render("update", QUERY, chosen=GOOD, rejected=BAD, loss="", gradient=" \n")
+        .messages
+    )
     assert [message["content"] for message in quiet if message["role"] == "assistant"] == ["Nothing.", "Nothing."]
 
 
@@ -189,7 +195,7 @@ def test_a_wording_of_ones_own_stands_by_itself_unless_it_says_otherwise(tmp_pat
     # What the folder leaves alone is worded for prompts that stand by themselves, too.
     roles = [[message["role"] for message in one] for one in iteration(alone)]
     assert roles == [["user"], ["system", "user"], ["system", "user"]]
-    assert LOSS in alone.gradient(QUERY, GOOD, BAD, LOSS).messages[-1]["content"]
+    assert LOSS in alone.render("gradient", QUERY, chosen=GOOD, rejected=BAD, loss=LOSS).messages[-1]["content"]
 
     grown = own(tmp_path, set__toml="conversation = true", loss__system__jinja="Be strict.")
     told = iteration(grown)
@@ -198,7 +204,7 @@ def test_a_wording_of_ones_own_stands_by_itself_unless_it_says_otherwise(tmp_pat
         {"role": "user", "content": "Better than Burn it.\n\n: Wipe it.?"},
     ]
     assert begins(told[1], told[0])
-    assert told[1][-1] == PromptSet().gradient(QUERY, GOOD, BAD, LOSS).messages[-1]
+    assert told[1][-1] == PromptSet().render("gradient", QUERY, chosen=GOOD, rejected=BAD, loss=LOSS).messages[-1]
     assert begins(told[2], told[1])
     assert alone.name != grown.name
 

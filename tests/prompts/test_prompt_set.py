@@ -34,16 +34,16 @@ def text_of_all(prompt: Prompt) -> str:
 
 
 def test_the_policy_gets_the_conversation_unchanged() -> None:
-    assert PromptSet().answer(conversation(CHAT)).messages == CHAT
+    assert PromptSet().render("answer", conversation(CHAT)).messages == CHAT
 
 
 @given(st.text().filter(str.strip))
 def test_a_question_of_any_text_reaches_the_policy_unchanged(text: str) -> None:
-    assert PromptSet().answer(conversation(text)).messages == [{"role": "user", "content": text}]
+    assert PromptSet().render("answer", conversation(text)).messages == [{"role": "user", "content": text}]
 
 
 def test_the_critic_reads_system_message_and_history() -> None:
-    shown = PromptSet().loss(conversation(CHAT), GOOD, BAD).messages[-1]["content"]
+    shown = PromptSet().render("loss", conversation(CHAT), chosen=GOOD, rejected=BAD).messages[-1]["content"]
     for part in ("System: You are a carpenter.", "Assistant: Good day.", "User: How do I clean a table?"):
         assert part in shown
 
@@ -51,20 +51,22 @@ def test_the_critic_reads_system_message_and_history() -> None:
 def test_feedback_of_a_reward_reaches_loss_gradient_and_update() -> None:
     prompts, query = PromptSet(), conversation("How?")
     for prompt in (
-        prompts.loss(query, GOOD, BAD),
-        prompts.gradient(query, GOOD, BAD, "loss"),
-        prompts.update(query, GOOD, BAD, "loss", "gradient"),
-        prompts.revision_loss(query, GOOD),
+        prompts.render("loss", query, chosen=GOOD, rejected=BAD),
+        prompts.render("gradient", query, chosen=GOOD, rejected=BAD, loss="loss"),
+        prompts.render("update", query, chosen=GOOD, rejected=BAD, loss="loss", gradient="gradient"),
+        prompts.render("revision_loss", query, chosen=GOOD),
     ):
         assert "kept 1 of 2 requirements" in text_of_all(prompt)
-    silent = PromptSet().loss(query, BAD, None)
+    silent = PromptSet().render("loss", query, chosen=BAD, rejected=None)
     assert "check" not in silent.messages[-1]["content"]
 
 
 @given(st.text(), st.text())
 def test_texts_go_into_templates_as_they_are(answer: str, advice: str) -> None:
     chosen = Candidate("0.0", 0, answer, 1.0)
-    content = text_of_all(PromptSet().update(conversation("How?"), chosen, None, "", advice))
+    content = text_of_all(
+        PromptSet().render("update", conversation("How?"), chosen=chosen, rejected=None, loss="", gradient=advice)
+    )
     assert answer in content
     assert advice in content or not advice.strip()
 
@@ -79,36 +81,41 @@ def test_wording_of_the_papers_code_can_be_dropped_in(tmp_path: Path) -> None:
         )
     )
     query = conversation("How?")
-    assert own.loss(query, GOOD, BAD).messages == [
+    assert own.render("loss", query, chosen=GOOD, rejected=BAD).messages == [
         {"role": "system", "content": "Query: How? Rejected: Burn it."},
         {"role": "user", "content": "Wipe it."},
     ]
-    update = own.update(query, GOOD, BAD, "loss", "gradient")
+    update = own.render("update", query, chosen=GOOD, rejected=BAD, loss="loss", gradient="gradient")
     # Replacing a prompt replaces all of it: the default's system message is gone.
     assert [message["role"] for message in update.messages] == ["user"]
     assert update.read("<IMPROVED_VARIABLE>Cloth.</IMPROVED_VARIABLE>") == "Cloth."
     # What the folder leaves alone is worded for prompts that stand by themselves, as those are.
-    system, user = own.gradient(query, GOOD, BAD, "loss").messages
+    system, user = own.render("gradient", query, chosen=GOOD, rejected=BAD, loss="loss").messages
     assert (system["role"], user["role"]) == ("system", "user")
     for part in ("How?", "Wipe it.", "loss"):
         assert part in user["content"]
     # The revision twin of a prompt follows it unless it has a wording of its own.
-    assert own.revision_update(query, GOOD, "loss", "gradient").messages == update.messages
+    assert (
+        own.render("revision_update", query, chosen=GOOD, loss="loss", gradient="gradient").messages == update.messages
+    )
 
 
 def test_an_answer_template_may_reword_the_question_and_add_a_system_message(tmp_path: Path) -> None:
     own = PromptSet(folder(tmp_path, answer__system__jinja="Be brief.", answer__user__jinja="Q: {{ question }}"))
-    assert own.answer(conversation("How?")).messages == [
+    assert own.render("answer", conversation("How?")).messages == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Q: How?"},
     ]
     # A user's own system message is not talked over.
-    assert own.answer(conversation(CHAT)).messages == [*CHAT[:3], {**CHAT[3], "content": "Q: How do I clean a table?"}]
+    assert own.render("answer", conversation(CHAT)).messages == [
+        *CHAT[:3],
+        {**CHAT[3], "content": "Q: How do I clean a table?"},
+    ]
 
 
 def test_a_set_may_name_its_own_tags(tmp_path: Path) -> None:
     own = PromptSet(folder(tmp_path, set__toml='tags = ["final"]'))
-    prompt = own.update(conversation("How?"), GOOD, BAD, "", "")
+    prompt = own.render("update", conversation("How?"), chosen=GOOD, rejected=BAD, loss="", gradient="")
     assert "<final>" in prompt.messages[-1]["content"]
     assert prompt.read("<final>Cloth.</final>") == "Cloth."
 

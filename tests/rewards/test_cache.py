@@ -11,41 +11,46 @@ import pytest
 from fakes import FakeReward
 from tpo.errors import RewardError
 from tpo.messages import answered, conversation
-from tpo.rewards.cache import Cached
-from tpo.rewards.protocol import Score
+from tpo.rewards.batching import Batched
+from tpo.rewards.cache import ScoreFile
+from tpo.rewards.protocol import Reward, Score
+
+
+def cached(reward: Reward, path: Path) -> Batched:
+    return Batched(reward, file=ScoreFile(path))
 
 
 async def test_what_was_scored_once_costs_nothing_later(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "scores.sqlite"
     given = [answered(conversation("How?"), text) for text in ("a", "bb", "a")]
     first = FakeReward(lambda t: Score(float(len(t)), {"part": 0.5}, f"saw {t}"))
-    scores = await Cached(first, path).score(given)
+    scores = await cached(first, path).score(given)
     assert first.scored == ["a", "bb"]
     second = FakeReward(lambda t: 99.0)
-    assert await Cached(second, path).score(given) == scores
+    assert await cached(second, path).score(given) == scores
     assert second.scored == []
     assert scores[1] == Score(2.0, {"part": 0.5}, "saw bb")
 
 
 async def test_another_reward_or_query_has_scores_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "scores.sqlite"
-    await Cached(FakeReward(lambda t: 1.0), path).score([answered(conversation("How?"), "a")])
+    await cached(FakeReward(lambda t: 1.0), path).score([answered(conversation("How?"), "a")])
     renamed, asked = FakeReward(lambda t: 2.0, name="other"), FakeReward(lambda t: 3.0)
-    assert (await Cached(renamed, path).score([answered(conversation("How?"), "a")]))[0].value == 2.0
-    assert (await Cached(asked, path).score([answered(conversation("Why?"), "a")]))[0].value == 3.0
+    assert (await cached(renamed, path).score([answered(conversation("How?"), "a")]))[0].value == 2.0
+    assert (await cached(asked, path).score([answered(conversation("Why?"), "a")]))[0].value == 3.0
 
 
 async def test_a_score_that_is_no_number_is_asked_for_again(tmp_path: Path) -> None:
     path = tmp_path / "scores.sqlite"
     given = [answered(conversation("How?"), "a")]
-    assert math.isnan((await Cached(FakeReward(lambda t: math.nan), path).score(given))[0].value)
-    assert (await Cached(FakeReward(lambda t: 1.0), path).score(given))[0].value == 1.0
+    assert math.isnan((await cached(FakeReward(lambda t: math.nan), path).score(given))[0].value)
+    assert (await cached(FakeReward(lambda t: 1.0), path).score(given))[0].value == 1.0
 
 
 async def test_many_at_once(tmp_path: Path) -> None:
-    cached = Cached(FakeReward(lambda t: float(len(t))), tmp_path / "scores.sqlite")
+    reward = cached(FakeReward(lambda t: float(len(t))), tmp_path / "scores.sqlite")
     results = await asyncio.gather(
-        *[cached.score([answered(conversation("How?"), "x" * n)]) for n in range(1, 30) for _ in range(3)]
+        *[reward.score([answered(conversation("How?"), "x" * n)]) for n in range(1, 30) for _ in range(3)]
     )
     assert [result[0].value for result in results] == [float(n) for n in range(1, 30) for _ in range(3)]
 
@@ -53,6 +58,6 @@ async def test_many_at_once(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_cache_is_told(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello " * 1000)
     with pytest.raises(RewardError, match="cannot be used"):
-        Cached(FakeReward(lambda t: 1.0), tmp_path / "text")
+        ScoreFile(tmp_path / "text")
     with pytest.raises(RewardError, match="cannot be used"):
-        Cached(FakeReward(lambda t: 1.0), tmp_path)
+        ScoreFile(tmp_path)

@@ -13,8 +13,8 @@ from fakes import FakeReward
 from tpo.errors import InputError
 from tpo.messages import answered, conversation
 from tpo.rewards.combine import Combined, asked_words, normalised
-from tpo.rewards.gate import Gate, PoolGate
-from tpo.rewards.protocol import PoolReward, Score
+from tpo.rewards.gate import Gate
+from tpo.rewards.protocol import Score, is_relative
 from tpo.rewards.require import Requirements
 
 
@@ -29,9 +29,9 @@ def table(**scores: float | Score) -> FakeReward:
 async def test_terms_of_different_units_weigh_the_same() -> None:
     logits = table(a=-30.0, b=0.0, c=30.0)
     grades = table(a=0.9, b=0.5, c=0.1)
-    even = await Combined({"rm": logits, "judge": grades}).rank(pool("a", "b", "c"))
+    even = await Combined({"rm": logits, "judge": grades}).score(pool("a", "b", "c"))
     assert [round(score.value, 9) for score in even] == [0.0, 0.0, 0.0]
-    tilted = await Combined({"rm": logits, "judge": grades}, {"judge": 2.0}).rank(pool("a", "b", "c"))
+    tilted = await Combined({"rm": logits, "judge": grades}, {"judge": 2.0}).score(pool("a", "b", "c"))
     assert tilted[0].value > tilted[1].value > tilted[2].value
     assert tilted[0].parts == {
         "rm": -30.0,
@@ -43,14 +43,14 @@ async def test_terms_of_different_units_weigh_the_same() -> None:
 
 async def test_the_minimum_is_as_good_as_the_worst_term() -> None:
     rm, safety = table(a=9.0, b=5.0, c=1.0), table(a=-9.0, b=1.0, c=1.0)
-    scores = await Combined({"rm": rm, "safety": safety}, how="min").rank(pool("a", "b", "c"))
+    scores = await Combined({"rm": rm, "safety": safety}, how="min").score(pool("a", "b", "c"))
     assert max(scores, key=lambda score: score.value) == scores[1]
 
 
 async def test_length_beyond_the_median_costs_and_brevity_earns_nothing() -> None:
     same = table(a=1.0, b=1.0, c=1.0)
     given = pool("a" + " word" * 9, "b" + " word" * 19, "c" + " word" * 4)
-    scores = await Combined({"rm": same}, length_price=0.5).rank(given)
+    scores = await Combined({"rm": same}, length_price=0.5).score(given)
     assert [score.value for score in scores] == [0.0, -0.5, 0.0]
     assert scores[1].parts["length"] == -0.5
 
@@ -60,7 +60,7 @@ async def test_length_is_held_against_what_the_query_asks_where_it_asks() -> Non
     given = [
         answered(conversation("Explain it in 10 words."), text) for text in ("a" + " word" * 9, "b" + " word" * 14)
     ]
-    scores = await Combined({"rm": same}, length_price=1.0).rank(given)
+    scores = await Combined({"rm": same}, length_price=1.0).score(given)
     assert [score.value for score in scores] == [0.0, -0.5]
 
 
@@ -84,7 +84,7 @@ async def test_a_term_without_a_score_leaves_the_answer_without_one() -> None:
     odd = table(a=math.nan, b=1.0, c=2.0)
     for how in ("sum", "min"):
         combined = Combined({"odd": odd, "rm": table(a=1.0, b=2.0, c=3.0)}, how=_how(how))
-        scores = await combined.rank(pool("a", "b", "c"))
+        scores = await combined.score(pool("a", "b", "c"))
         assert math.isnan(scores[0].value)
         assert scores[2].value > scores[1].value
 
@@ -96,7 +96,7 @@ def _how(how: str) -> Literal["sum", "min"]:
 async def test_an_answer_below_a_gate_ranks_below_all_others() -> None:
     rm, safety = table(a=9.0, b=1.0, c=2.0), table(a=0.2, b=0.9, c=0.5)
     combined = Combined({"rm": rm, "safety": safety}, {"safety": 0.0}, gates={"safety": 0.5})
-    scores = await combined.rank(pool("a", "b", "c"))
+    scores = await combined.score(pool("a", "b", "c"))
     assert scores[2].value > scores[1].value > scores[0].value
     assert scores[0].parts["safety"] == 0.2
 
@@ -104,19 +104,19 @@ async def test_an_answer_below_a_gate_ranks_below_all_others() -> None:
 async def test_parts_and_feedback_of_all_terms_are_kept() -> None:
     told = table(a=Score(1.0, {"x": 2.0}, "it is short"), b=0.0)
     combined = Combined({"told": told, "rm": table(a=1.0, b=0.0)})
-    score = (await combined.rank(pool("a", "b")))[0]
+    score = (await combined.score(pool("a", "b")))[0]
     assert score.parts["told.x"] == 2.0
     assert score.feedback == "it is short"
-    assert isinstance(combined, PoolReward)
+    assert is_relative(combined)
 
 
 async def test_a_gate_before_a_combination_looks_at_the_pool_too() -> None:
     combined = Combined({"rm": table(a=5.0, b=1.0)})
-    gate = PoolGate(Requirements(["max-words=2"]), combined)
-    scores = await gate.rank(pool("a and many words", "b"))
+    gate = Gate(Requirements(["max-words=2"]), combined)
+    scores = await gate.score(pool("a and many words", "b"))
     assert scores[1].value > 0.5 > scores[0].value
-    assert isinstance(gate, PoolReward)
-    assert not isinstance(Gate(Requirements(["json"]), table()), PoolReward)
+    assert is_relative(gate)
+    assert not is_relative(Gate(Requirements(["json"]), table()))
 
 
 def test_the_name_tells_terms_and_weights_apart() -> None:

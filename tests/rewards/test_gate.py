@@ -110,4 +110,4 @@ async def test_a_base_that_miscounts_is_named() -> None:
 
 
 def test_the_name_holds_both() -> None:
-    assert Gate(Requirements(["json"]), Surface()).name == "gate@1(require@1(json), surface@1)"
+    assert Gate(Requirements(["json"]), Surface()).name == "gate@1(require@1(json), surface@2)"

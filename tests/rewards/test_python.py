@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ import pytest
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.protocol import Score
+from tpo.rewards import call
+from tpo.rewards.protocol import Score, is_relative
 from tpo.rewards.python import PythonReward
 
 TALKS = [answered(conversation("Where?"), answer) for answer in ("Here.", "Over there.")]
@@ -136,7 +138,7 @@ def test_a_module_that_fails_to_import_says_why(module: Path, source: str, words
 
 
 def test_a_class_that_needs_arguments_is_named(module: Path) -> None:
-    with pytest.raises(RewardError, match="python:my_rewards:Costly: the class cannot be made without arguments"):
+    with pytest.raises(RewardError, match="python:my_rewards:Costly: the class cannot be made without options"):
         PythonReward.load("my_rewards:Costly")
 
 
@@ -209,14 +211,12 @@ async def _coroutine() -> list[float]:
         (lambda: np.ones(()), "returned ndarray of shape ()"),
         (lambda: np.ones((2, 1)), "returned ndarray of shape (2, 1)"),
         (lambda: [1.0], "returned 1 scores for 2 conversations"),
-        (lambda: [1.0, None], "entry 1 is None"),
         (lambda: ["0.5", 1.0], "entry 0 is str '0.5'"),
         (lambda: [[0.5], 1.0], "entry 0 is list [0.5]"),
         (lambda: [np.ones(1), 1.0], "entry 0 is ndarray of shape (1,)"),
         (lambda: [1j, 1.0], "entry 0 is complex"),
         (lambda: [Score("high"), 1.0], "entry 0 is Score("),  # type: ignore[arg-type]
         (_coroutine, "a coroutine that nobody awaits"),
-        (lambda: [10**400, 1.0], "raised OverflowError"),
     ],
 )
 async def test_anything_else_is_refused_by_name(make: Callable[[], Any], words: str) -> None:
@@ -305,3 +305,78 @@ def test_functions_that_score_differently_differ_in_name() -> None:
     targets += [Judge(1.0), Judge(2.0), Judge(3.0).score, one, two, len]
     assert len({PythonReward(target).name for target in targets}) == len(targets)
     assert PythonReward(at_least(1)).name == PythonReward(at_least(1)).name
+
+
+async def test_none_is_no_score_and_a_huge_number_is_infinite() -> None:
+    def abstaining(conversations: list[Conversation]) -> list[float | None]:
+        return [None, 10**5000, -(10**400)]
+
+    talk = answered(conversation("How?"), "So.")
+    scores = await call.score(PythonReward(abstaining), [talk, talk, talk])
+    assert math.isnan(scores[0].value)
+    assert scores[0].feedback == "the reward abstained"
+    assert [one.value for one in scores[1:]] == [math.inf, -math.inf]
+
+
+PARAMETERS = """
+class Long:
+    def __init__(self, threshold: float, unit="words", *, strict: bool = False, extra=None):
+        self.settings = (threshold, unit, strict, extra)
+        self.threshold = threshold
+
+    def score(self, conversations):
+        return [float(len(talk[-1]["content"].split()) >= self.threshold) for talk in conversations]
+
+
+def least(conversations, *, words: int = 1):
+    return [float(len(talk[-1]["content"].split()) >= words) for talk in conversations]
+"""
+
+
+@pytest.fixture
+def parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "parameters_of_rewards.py").write_text(PARAMETERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+async def test_a_class_takes_options_of_its_types(parameters: None) -> None:
+    reward = PythonReward.load("parameters_of_rewards:Long?threshold=2.5&strict=true&extra=7&unit=a%26b")
+    assert reward._object.settings == (2.5, "a&b", True, 7)
+    talk = answered(conversation("How?"), "Just three words")
+    assert await reward.score([talk]) == [1.0]
+    stricter = PythonReward.load("parameters_of_rewards:Long?threshold=4")
+    assert await stricter.score([talk]) == [0.0]
+    assert reward.name != stricter.name
+
+
+async def test_a_function_takes_options_too(parameters: None) -> None:
+    talk = answered(conversation("How?"), "Just three words")
+    assert await PythonReward.load("parameters_of_rewards:least?words=4").score([talk]) == [0.0]
+    assert await PythonReward.load("parameters_of_rewards:least").score([talk]) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("treshold=1", "Did you mean threshold?"),
+        ("threshold=high", "threshold=high cannot be used"),
+        ("threshold=1&threshold=2", "given twice"),
+        ("conversations=1", "has no option 'conversations'"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(parameters: None, options: str, words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        PythonReward.load(f"parameters_of_rewards:Long?{options}")
+    assert words in str(raised.value)
+
+
+def test_an_object_that_scores_a_pool_stays_relative() -> None:
+    class Pool:
+        relative = True
+
+        def score(self, conversations: list[Conversation]) -> list[float]:
+            return [0.0 for _ in conversations]
+
+    assert is_relative(PythonReward(Pool))
+    assert not is_relative(PythonReward(lambda conversations: [0.0]))

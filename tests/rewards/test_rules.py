@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tpo.errors import InputError
 from tpo.messages import answered, conversation
 from tpo.rewards.languages import NAMES
+from tpo.rewards.pattern import size_of
 from tpo.rewards.require import Requirements
 from tpo.rewards.rule_kinds import KINDS
 from tpo.rewards.rules import parse_rule
@@ -180,3 +181,22 @@ def test_requirements_are_told_apart_by_their_rules() -> None:
 def test_no_rules_is_an_error(rules: list[str] | str) -> None:
     with pytest.raises(InputError, match="requirement"):
         Requirements(rules)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{10000000}", "(?:(?:a{100}){100}){10}", "(a|b){4000}", "x" * 6000, "a{99999999999}"]
+)
+def test_a_pattern_that_is_too_large_is_refused_before_it_is_compiled(
+    pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regex.compile", lambda pattern: pytest.fail("compiled"))
+    with pytest.raises(InputError, match="too large"):
+        parse_rule(f"regex={pattern}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [("abc", 3), ("a{3}", 4), ("(ab){10}", 30), (r"[a{9}]{2}", 9), (r"a\{9}", 5), ("a{0,9999}", 9), ("(?:ab{2})c", 10)],
+)
+def test_the_size_of_a_pattern(pattern: str, size: int) -> None:
+    assert size_of(pattern) == size

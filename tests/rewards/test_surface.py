@@ -54,7 +54,7 @@ async def test_scores_come_in_order_for_the_last_question() -> None:
 
 def test_scores_are_those_of_this_version() -> None:
     # A change here changes what journals mean: raise the number in Surface.name with it.
-    assert Surface().name == "surface@1"
+    assert Surface().name == "surface@2"
     assert surface(ASKED, GOOD).value == pytest.approx(SCORE_OF_GOOD, abs=1e-6)
     assert surface(ASKED, "Because.").value == pytest.approx(SCORE_OF_BECAUSE, abs=1e-6)
 
@@ -205,3 +205,20 @@ def test_a_refusal_costs_little_and_earns_no_advice() -> None:
     assert refusal.parts["directness"] == 0.25
     assert refusal.feedback is None
     assert surface(ASKED, GOOD) == Score(surface(ASKED, GOOD).value, surface(ASKED, GOOD).parts, None)
+
+
+@pytest.mark.parametrize(
+    "empty", ["I'm ready to help you with that!", "Your answer is better than the original answer."]
+)
+def test_an_answer_that_shares_nothing_with_the_question_scores_low(empty: str) -> None:
+    query = "Explain how vaccines train the immune system, in two sentences."
+    real = "Vaccines show the immune system a harmless piece of a germ. When the real germ comes, memory cells answer."
+    assert surface(query, empty).value < 0.3
+    assert surface(query, real).value > 2 * surface(query, empty).value
+
+
+def test_a_long_answer_in_other_words_loses_little() -> None:
+    query = "Explain vaccines."
+    other = " ".join(f"word{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(400)) + "."
+    assert surface(query, other).parts["relevance"] == 0.0
+    assert surface(query, other).value > 0.6

@@ -9,8 +9,9 @@ from typing import Any
 
 from fakes import FakeModel, FakeReward, numbered
 from tpo.models.protocol import Model
-from tpo.rewards.protocol import PoolReward, Reward
-from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
+from tpo.options import RunOptions
+from tpo.rewards.protocol import Reward
+from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.runner import Runner
 from tpo.runs.tally import Tally
 from tpo.session.spec import Options, specified
@@ -54,7 +55,7 @@ async def make_run(
     folder: Path,
     rows: Iterable[str | Mapping[str, Any]],
     model: Model | None = None,
-    reward: Reward | PoolReward | Callable[..., Any] | None = None,
+    reward: Reward | Callable[..., Any] | None = None,
     watcher: Watcher | None = None,
     **options: Any,
 ) -> Path:
@@ -79,7 +80,7 @@ async def reported(
     folder: Path,
     rows: Iterable[str | Mapping[str, Any]],
     model: Model | None = None,
-    reward: Reward | PoolReward | Callable[..., Any] | None = None,
+    reward: Reward | Callable[..., Any] | None = None,
     watcher: Watcher | None = None,
     **options: Any,
 ) -> Report:

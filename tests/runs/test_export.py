@@ -13,9 +13,9 @@ from tpo.engine.records import Plan, Settings, Started
 from tpo.engine.result import Result, Step
 from tpo.errors import InputError
 from tpo.messages import Conversation
+from tpo.options import ExportFormat, ExportOptions, PairRule
 from tpo.runs.answers import Answer
 from tpo.runs.export import Export
-from tpo.runs.export_options import ExportOptions, Format, Pairs
 from tpo.runs.stories import Story
 
 QUERY: Conversation = [{"role": "user", "content": "Why?"}]
@@ -36,12 +36,12 @@ def pool(*rewards: float | None, **more: Any) -> list[Candidate]:
     return [Candidate(f"0.{place}", 0, f"a{place}", reward, **more) for place, reward in enumerate(rewards)]
 
 
-def exported(story: Story, format: Format = Format.DPO, **options: Any) -> list[dict[str, Any]]:
+def exported(story: Story, format: ExportFormat = ExportFormat.DPO, **options: Any) -> list[dict[str, Any]]:
     """The rows of one story, in plain text."""
     return list(Export(ExportOptions(format=format, **{"plain": True} | options)).of([story]))
 
 
-def why(story: Story, format: Format = Format.DPO, **options: Any) -> str:
+def why(story: Story, format: ExportFormat = ExportFormat.DPO, **options: Any) -> str:
     """Why there are no rows."""
     export = Export(ExportOptions(format=format, **options))
     assert list(export.of([story])) == []
@@ -74,10 +74,10 @@ def test_chat_messages_are_the_default() -> None:
 
 def test_each_worse_answer_from_the_worst_on() -> None:
     story = told(*pool(1.0, 4.0, 2.0, 4.0, 3.0), Candidate("0.9", 0, " a2\n", 2.5))
-    rows = exported(story, pairs=Pairs.BEST_EACH)
+    rows = exported(story, pairs=PairRule.BEST_EACH)
     assert [(row["chosen"], row["rejected"]) for row in rows] == [("a1", "a0"), ("a1", "a2"), ("a1", "a4")]
-    assert [row["rejected"] for row in exported(story, pairs=Pairs.BEST_EACH, max_pairs=2)] == ["a0", "a2"]
-    assert [row["rejected"] for row in exported(story, pairs=Pairs.BEST_EACH, min_gap=2.0)] == ["a0", "a2"]
+    assert [row["rejected"] for row in exported(story, pairs=PairRule.BEST_EACH, max_pairs=2)] == ["a0", "a2"]
+    assert [row["rejected"] for row in exported(story, pairs=PairRule.BEST_EACH, min_gap=2.0)] == ["a0", "a2"]
 
 
 def test_equal_texts_and_equal_rewards_make_no_pair() -> None:
@@ -105,25 +105,25 @@ def test_an_answer_that_was_cut_off_is_chosen_only_on_request(finish: str) -> No
 
 
 def test_sft_takes_the_best_answer() -> None:
-    (row,) = exported(told(*pool(2.0, 5.0, 1.0)), Format.SFT)
+    (row,) = exported(told(*pool(2.0, 5.0, 1.0)), ExportFormat.SFT)
     assert row == {"id": "q", "prompt": "Why?", "completion": "a1", "score": 5.0}
-    assert exported(told(*pool(2.0)), Format.SFT, min_reward=2.0)
-    assert why(told(*pool(2.0)), Format.SFT, min_reward=2.5) == "with no answer of reward 2.5 or more"
-    assert exported(told(*pool(2.0, 3.0)), Format.SFT, improved_only=True)
-    assert "no better than the first" in why(told(*pool(3.0, 3.0)), Format.SFT, improved_only=True)
-    assert "no better than the first" in why(told(*pool(None, 3.0)), Format.SFT, improved_only=True)
+    assert exported(told(*pool(2.0)), ExportFormat.SFT, min_reward=2.0)
+    assert why(told(*pool(2.0)), ExportFormat.SFT, min_reward=2.5) == "with no answer of reward 2.5 or more"
+    assert exported(told(*pool(2.0, 3.0)), ExportFormat.SFT, improved_only=True)
+    assert "no better than the first" in why(told(*pool(3.0, 3.0)), ExportFormat.SFT, improved_only=True)
+    assert "no better than the first" in why(told(*pool(None, 3.0)), ExportFormat.SFT, improved_only=True)
 
 
 def test_sft_of_a_run_without_a_reward_takes_the_answer() -> None:
-    (row,) = exported(told(*pool(None), reward=None), Format.SFT)
+    (row,) = exported(told(*pool(None), reward=None), ExportFormat.SFT)
     assert (row["completion"], row["score"]) == ("a0", None)
     assert why(told(*pool(None), reward=None)) == "without a worse answer"
 
 
 def test_kto_labels_the_best_and_the_rejected() -> None:
-    rows = exported(told(*pool(2.0, 5.0, 1.0)), Format.KTO)
+    rows = exported(told(*pool(2.0, 5.0, 1.0)), ExportFormat.KTO)
     assert [(row["completion"], row["label"], row["score"]) for row in rows] == [("a1", True, 5.0), ("a2", False, 1.0)]
-    rows = exported(told(*pool(2.0, 5.0, 1.0)), Format.KTO, pairs=Pairs.BEST_EACH)
+    rows = exported(told(*pool(2.0, 5.0, 1.0)), ExportFormat.KTO, pairs=PairRule.BEST_EACH)
     assert [row["label"] for row in rows] == [True, False, False]
 
 
@@ -149,12 +149,12 @@ def test_a_chat_is_no_plain_text() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"format": Format.SFT, "min_gap": 1.0}, "for dpo and kto"),
-        ({"format": Format.SFT, "pairs": Pairs.BEST_EACH}, "for dpo and kto"),
-        ({"format": Format.DPO, "min_gap": -1.0}, "0 or more"),
-        ({"format": Format.DPO, "min_gap": float("nan")}, "0 or more"),
-        ({"format": Format.DPO, "pairs": Pairs.BEST_EACH, "max_pairs": 0}, "at least 1"),
-        ({"format": Format.DPO, "max_pairs": 3}, "best-each"),
+        ({"format": ExportFormat.SFT, "min_gap": 1.0}, "for dpo and kto"),
+        ({"format": ExportFormat.SFT, "pairs": PairRule.BEST_EACH}, "for dpo and kto"),
+        ({"format": ExportFormat.DPO, "min_gap": -1.0}, "0 or more"),
+        ({"format": ExportFormat.DPO, "min_gap": float("nan")}, "0 or more"),
+        ({"format": ExportFormat.DPO, "pairs": PairRule.BEST_EACH, "max_pairs": 0}, "at least 1"),
+        ({"format": ExportFormat.DPO, "max_pairs": 3}, "best-each"),
     ],
 )
 def test_options_that_contradict_each_other(options: dict[str, Any], complaint: str) -> None:
@@ -173,8 +173,8 @@ CANDIDATES = st.builds(
 )
 
 
-@given(st.lists(CANDIDATES, min_size=1, max_size=8), st.sampled_from(Pairs), st.floats(0, 3), st.booleans())
-def test_whatever_the_pool_a_pair_is_a_pair(pool: list[Candidate], pairs: Pairs, gap: float, keep: bool) -> None:
+@given(st.lists(CANDIDATES, min_size=1, max_size=8), st.sampled_from(PairRule), st.floats(0, 3), st.booleans())
+def test_whatever_the_pool_a_pair_is_a_pair(pool: list[Candidate], pairs: PairRule, gap: float, keep: bool) -> None:
     rows = exported(told(*pool), pairs=pairs, min_gap=gap, keep_cut=keep)
     by_text = {(c.text, c.reward): c for c in pool if c.error is None and (keep or c.finish_reason != "length")}
     assert len({row["rejected"].strip() for row in rows}) == len(rows)

@@ -15,15 +15,16 @@ from fakes import FakeModel, FakeReward, numbered
 from runs.kit import make_run
 from runs.test_stories import failing
 from tpo.errors import InputError
+from tpo.options import ExportFormat, ExportOptions, PairRule
 from tpo.runs.export import Export
+from tpo.runs.export_columns import columns
 from tpo.runs.export_files import write_file
-from tpo.runs.export_options import ExportOptions, Format, Pairs, columns
 from tpo.runs.stories import stories
 
 
 async def test_a_run_gives_what_is_there(tmp_path: Path) -> None:
     run = await make_run(tmp_path, ["Apples?", "Zebras?", "Cherries?"], failing("Zebras", after=2))
-    export = Export(ExportOptions(format=Format.DPO, plain=True))
+    export = Export(ExportOptions(format=ExportFormat.DPO, plain=True))
     rows = list(export.of(stories(run)))
     assert sorted((row["id"], row["prompt"]) for row in rows) == [("q0", "Apples?"), ("q2", "Cherries?")]
     assert all(row["score_chosen"] - row["score_rejected"] > 2 for row in rows)
@@ -42,7 +43,7 @@ async def test_nan_rewards_and_tagged_replies(tmp_path: Path) -> None:
         return text if "<improved_answer>" in str(request.messages[-1]) else text.removeprefix("<improved_answer>")
 
     run = await make_run(tmp_path, ["one?"], FakeModel(tagged), FakeReward(reward), width=6)
-    rows = list(Export(ExportOptions(format=Format.DPO, pairs=Pairs.BEST_EACH)).of(stories(run)))
+    rows = list(Export(ExportOptions(format=ExportFormat.DPO, pairs=PairRule.BEST_EACH)).of(stories(run)))
     assert rows
     said = [row[part][0]["content"] for row in rows for part in ("chosen", "rejected")]
     assert all(text.startswith("better ") and int(text.split()[-1]) % 2 == 0 for text in said)
@@ -53,16 +54,16 @@ def leftovers(folder: Path) -> list[Path]:
     return list(folder.glob("*.new"))
 
 
-@pytest.mark.parametrize("format", list(Format))
+@pytest.mark.parametrize("format", list(ExportFormat))
 @pytest.mark.parametrize("plain", [False, True])
-async def test_files_hold_the_columns_that_are_promised(tmp_path: Path, format: Format, plain: bool) -> None:
+async def test_files_hold_the_columns_that_are_promised(tmp_path: Path, format: ExportFormat, plain: bool) -> None:
     pyarrow = pytest.importorskip("pyarrow.parquet")
     run = await make_run(tmp_path, ["one?", "two?"])
     options = ExportOptions(format=format, plain=plain)
     for name in ("rows.jsonl", "rows.parquet"):
         write_file(Export(options).of(stories(run)), tmp_path / name, options, run)
     lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert len(lines) == (4 if format is Format.KTO else 2)
+    assert len(lines) == (4 if format is ExportFormat.KTO else 2)
     assert {tuple(line) for line in lines} == {tuple(column.name for column in columns(options))}
     assert pyarrow.read_table(tmp_path / "rows.parquet").to_pylist() == lines
     assert not leftovers(tmp_path)
@@ -71,7 +72,7 @@ async def test_files_hold_the_columns_that_are_promised(tmp_path: Path, format: 
 async def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     chat = {"id": "c", "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]}
     run = await make_run(tmp_path, ["one?", chat], concurrency=1)
-    options = ExportOptions(format=Format.SFT, plain=True)
+    options = ExportOptions(format=ExportFormat.SFT, plain=True)
     for name in ("rows.jsonl", "rows.parquet"):
         (tmp_path / name).write_text("old")
         with pytest.raises(InputError, match="'c' is a chat"):
@@ -94,7 +95,7 @@ def test_any_text_is_exported_as_it_was_said(tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("text")
     model = FakeModel(lambda request, index: text)
     run = asyncio.run(make_run(folder, ["one?"], model, FakeReward(len), depth=0))
-    options = ExportOptions(format=Format.SFT)
+    options = ExportOptions(format=ExportFormat.SFT)
     write_file(Export(options).of(stories(run)), folder / "rows.jsonl", options, run)
     (story,) = stories(run)
     assert story.result is not None

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from tpo.engine.result import RoleUsage
+from tpo.options import ExportFormat, ExportOptions
 from tpo.runs.answers import Answer, First, StepRewards
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
-from tpo.runs.export_options import ExportOptions, Format, columns
+from tpo.runs.export_columns import columns
 from tpo.runs.standing import State
-from tpo.runs.summary import Estimate, StepSummary, Summary
+from tpo.runs.summary import StepSummary, Summary
+from tpo.stats import Estimate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
 
@@ -28,4 +30,4 @@ def test_each_file_state_and_column_is_named() -> None:
     named = set(re.findall(r"`([\w.]+)`", PAGE))
     assert {ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY} <= named
     assert {str(state) for state in State} <= named
-    assert {column.name for format in Format for column in columns(ExportOptions(format=format))} <= named
+    assert {column.name for format in ExportFormat for column in columns(ExportOptions(format=format))} <= named

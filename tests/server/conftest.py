@@ -13,7 +13,7 @@ import pytest
 from server.kit import running
 from server.policy import Answer, Policy, policy
 from tpo.server.app import AppOptions
-from tpo.server.asked import Bounds
+from tpo.server.request_options import Bounds
 from tpo.server.service import Setup
 
 HI = [{"role": "user", "content": "Hi"}]

@@ -9,7 +9,7 @@ from typing import Any
 
 from tpo.server.app import AppOptions
 from tpo.server.assembly import assembled
-from tpo.server.running import serve
+from tpo.server.lifecycle import serve
 from tpo.server.service import Setup
 
 

@@ -21,9 +21,9 @@ class Guests:
         self._gone: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def come(self, name: str) -> None:
+    async def come(self, name: str, key: str | None = None, weight: float = 1.0) -> None:
         self._gone[name] = asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._visit(name))
+        self._tasks[name] = asyncio.create_task(self._visit(name, key, weight))
         await settle()
 
     async def go(self, name: str) -> None:
@@ -38,8 +38,8 @@ class Guests:
         (outcome,) = await asyncio.gather(self._tasks[name], return_exceptions=True)
         return outcome
 
-    async def _visit(self, name: str) -> None:
-        async with self.gate.admitted():
+    async def _visit(self, name: str, key: str | None, weight: float) -> None:
+        async with self.gate.admitted(key, weight):
             self.inside.append(name)
             self.most = max(self.most, len(self.inside))
             try:
@@ -150,7 +150,7 @@ async def test_how_long_to_wait_is_estimated_within_bounds() -> None:
     assert gate.retry_after == SOONEST
     gate._seconds = 30.0
     assert gate.retry_after == 15
-    gate._waiting.extend(asyncio.get_running_loop().create_future() for _ in range(99))
+    gate.waiting = 99
     assert gate.retry_after == LATEST
 
 
@@ -158,3 +158,48 @@ async def test_how_long_to_wait_is_estimated_within_bounds() -> None:
 def test_a_gate_that_lets_nobody_in_is_a_mistake(concurrency: int, queue: int) -> None:
     with pytest.raises(InputError, match="1 or more"):
         Admission(concurrency, queue)
+
+
+async def drained(guests: Guests, left: int) -> list[str]:
+    """The order in which guests had their turns, one after the other."""
+    order: list[str] = []
+    while len(order) < left:
+        (name,) = guests.inside
+        order.append(name)
+        await guests.go(name)
+    return order
+
+
+async def test_keys_take_turns() -> None:
+    gate = Admission(1, 100)
+    guests = Guests(gate)
+    for number in range(6):
+        await guests.come(f"greedy-{number}", "greedy")
+    await guests.come("modest-0", "modest")
+    await guests.come("modest-1", "modest")
+    order = await drained(guests, 8)
+    assert order[:5] == ["greedy-0", "greedy-1", "modest-0", "greedy-2", "modest-1"]
+    assert (gate.live, gate.waiting) == (0, 0)
+
+
+async def test_a_key_of_twice_the_weight_has_twice_the_turns() -> None:
+    guests = Guests(Admission(1, 100))
+    await guests.come("first")
+    for number in range(12):
+        await guests.come(f"heavy-{number}", "heavy", 2.0)
+        await guests.come(f"light-{number}", "light", 1.0)
+    turns = (await drained(guests, 13))[1:]
+    assert sum(name.startswith("heavy") for name in turns) == 8
+
+
+async def test_a_full_queue_gives_a_place_to_a_key_that_waits_less() -> None:
+    gate = Admission(1, 3)
+    guests = Guests(gate)
+    for number in range(4):
+        await guests.come(f"greedy-{number}", "greedy")
+    await guests.come("modest-0", "modest")
+    assert isinstance(await guests.outcome("greedy-3"), Busy)
+    assert gate.waiting == 3
+    await guests.come("greedy-4", "greedy")  # its own requests push out no other key's
+    assert isinstance(await guests.outcome("greedy-4"), Busy)
+    assert await drained(guests, 4) == ["greedy-0", "greedy-1", "modest-0", "greedy-2"]

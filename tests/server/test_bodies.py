@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.raw import HOST, Address, Echo, listening, request, statuses, until
+from tpo.server import bodies
 from tpo.server.asgi import Message, Receive, Scope, Send
-from tpo.server.bodies import BYTES, DEPTH, Bodies, deeper
+from tpo.server.bodies import BYTES, CONTAINERS, DEPTH, PART, Bodies, shape_of
 
 CLOSE = b"Connection: close"
 CHUNKED = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"\r\n\r\n"
@@ -38,16 +39,35 @@ def nested(value: object) -> int:
     return 1 + max(map(nested, value), default=0) if isinstance(value, list) else 0
 
 
-@given(values, st.integers(0, 6), st.booleans())
-def test_depth_is_that_of_the_json(value: object, depth: int, ascii: bool) -> None:
-    assert deeper(json.dumps(value, ensure_ascii=ascii).encode(), depth) == (nested(value) > depth)
+def containers(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + sum(map(containers, inner))
 
 
-@given(st.binary() | st.text('[]{}"\\a', max_size=60).map(str.encode), st.integers(0, 64))
-def test_anything_has_a_depth(body: bytes, depth: int) -> None:
-    assert deeper(body, depth) in (True, False)
-    if body.count(b"[") + body.count(b"{") <= depth:
-        assert not deeper(body, depth)
+@given(values, st.booleans(), st.sampled_from([1, 2, 3, 7, PART]))
+def test_the_shape_is_that_of_the_json(value: object, ascii: bool, part: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bodies, "PART", part)
+        shape = shape_of(json.dumps(value, ensure_ascii=ascii).encode())
+    assert (shape.depth, shape.containers) == (nested(value), containers(value))
+
+
+@given(st.binary() | st.text('[]{}"\\a', max_size=60).map(str.encode))
+def test_anything_has_a_shape(body: bytes) -> None:
+    shape = shape_of(body)
+    assert shape.depth <= shape.containers <= body.count(b"[") + body.count(b"{")
+    assert shape.entries <= body.count(b",")
+
+
+async def test_a_body_of_too_many_values_is_refused() -> None:
+    echo = Echo()
+    async with listening(Bodies(echo)) as at:
+        tiny = b"[" + b'{"role":"user"},' * (CONTAINERS + 1) + b"{}]"
+        status, why = await ask(at, tiny)
+        assert status == 400 and "lists and objects" in why
+        status, why = await ask(at, b"[" + b"1," * 600_000 + b"1]")
+        assert status == 400 and "entries" in why
+        assert await ask(at, b"[" + b'{"role":"user"},' * 1000 + b"{}]") == (200, "")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +86,7 @@ def test_anything_has_a_depth(body: bytes, depth: int) -> None:
 )
 def test_no_body_takes_long_to_look_at(body: bytes) -> None:
     """It would hang here, for hours, if the time grew with the square of the length."""
-    assert deeper(body, DEPTH) in (True, False)
+    assert shape_of(body).depth >= 0
 
 
 async def test_a_body_is_handed_over_whole() -> None:
@@ -152,7 +172,7 @@ async def test_senders_that_leave() -> None:
 )
 async def test_bodies_that_are_no_text(body: bytes, at_byte: int) -> None:
     async with listening(Bodies(Echo())) as at:
-        assert await ask(at, body) == (400, f"The body is no UTF-8, at byte {at_byte}.")
+        assert await ask(at, body) == (400, f"The body is not UTF-8, at byte {at_byte}.")
 
 
 async def test_bodies_that_are_too_deep() -> None:

@@ -11,7 +11,7 @@ import pytest
 from server.conftest import HI, Serve
 from server.policy import call, critic, drawing, saying
 from tpo.config import NamedReward
-from tpo.server.asked import Bounds
+from tpo.server.request_options import Bounds
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 
@@ -105,11 +105,11 @@ async def test_the_body_or_headers_say_how(serve: Serve) -> None:
         ({"tpo": {"width": "two"}}, "tpo.width", "expected `int"),
         ({"tpo": {"width": 99}}, "tpo.width", "up to 32"),
         ({"tpo": {"depth": 9}}, "tpo.depth", "up to 8"),
-        ({"tpo": {"reward": "python:os:system"}}, "tpo.reward", "no reward of this server"),
+        ({"tpo": {"reward": "python:os:system"}}, "tpo.reward", "not a reward of this server"),
         ({"tpo": {"method": "magic"}}, None, "no method"),
         ({"tpo": {"require": ["max-wrods=3"]}}, None, "max-words"),
-        ({"tpo": []}, "tpo", "no object"),
-        ({"tpo": "x"}, "tpo", "no object"),
+        ({"tpo": []}, "tpo", "not an object"),
+        ({"tpo": "x"}, "tpo", "not an object"),
         ({"functions": [{}]}, "functions", "tools"),
         ({"modalities": ["text", "audio"]}, "modalities", "plain model"),
         ({"max_tokens": 3, "max_completion_tokens": 4}, "max_tokens", "differ"),

@@ -14,9 +14,9 @@ from server.kit import running
 from server.policy import Said, critic, drawing, policy, saying
 from tpo.errors import InputError
 from tpo.server.app import AppOptions
-from tpo.server.asked import Bounds
 from tpo.server.keys import Keys, hashed
-from tpo.server.running import check_address
+from tpo.server.lifecycle import check_address
+from tpo.server.request_options import Bounds
 from tpo.server.service import Service, Setup, open_patiently
 
 

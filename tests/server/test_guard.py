@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.raw import HOST, Echo, listening, request, statuses
-from tpo.server.asgi import BrokenOff, Message, Receive, Scope, Send, about
+from tpo.server.asgi import BrokenOff, Message, Receive, Scope, Send, request_info
 from tpo.server.guard import Guard
 
 CLOSE = b"Connection: close"
@@ -218,7 +218,7 @@ async def test_what_is_known_of_a_request_is_known_inside() -> None:
     known: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        known.append(about(scope).id)
+        known.append(request_info(scope).id)
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 

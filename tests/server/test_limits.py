@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from server.raw import Address, Echo, listening, request, statuses, until
 from server.test_keys import Clock
-from tpo.server.asgi import App, Receive, Scope, Send, about, introduce
+from tpo.server.asgi import App, Receive, Scope, Send, begin_request, request_info
 from tpo.server.limits import MINUTE, Account, Bucket, Limited, Limits
 
 CLOSE = b"Connection: close"
@@ -116,7 +116,7 @@ def named(app: App, name: str = "alice") -> App:
     """As if a key had been known."""
 
     async def known(scope: Scope, receive: Receive, send: Send) -> None:
-        introduce(scope, "req").client = name
+        begin_request(scope, "req").client = name
         await app(scope, receive, send)
 
     return known
@@ -155,7 +155,7 @@ async def test_tokens_on_the_wire() -> None:
     account = Account(Limits(tokens_per_minute=100), Clock())
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        about(scope).spend(250)
+        request_info(scope).spend(250)
         await Echo()(scope, receive, send)
 
     async with listening(named(Limited(app, only(account)))) as at:

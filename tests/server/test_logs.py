@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from server.raw import Echo, listening, request, until
 from tpo.server import logs
-from tpo.server.asgi import Receive, Scope, Send, about
+from tpo.server.asgi import Receive, Scope, Send, request_info
 from tpo.server.guard import Guard
 from tpo.server.logs import Logged, configure, log_contents
 
@@ -45,7 +45,7 @@ async def test_a_request_is_a_line(lines: Lines) -> None:
     configure("json")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        known = about(scope)
+        known = request_info(scope)
         known.client, known.model, known.kind = "alice", "small:tpo", "aligned"
         known.spend(42)
         await Echo()(scope, receive, send)

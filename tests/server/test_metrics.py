@@ -21,7 +21,7 @@ from tpo.engine.records import Called, Scored
 from tpo.errors import ModelError
 from tpo.models.protocol import Request, Usage
 from tpo.server.admission import Admission
-from tpo.server.asgi import Receive, Scope, Send, about, refuse
+from tpo.server.asgi import Receive, Scope, Send, refuse, request_info
 from tpo.server.metrics import MOST_NAMES, Counted, Metrics, metrics_route
 from tpo.server.service import Setup
 
@@ -198,7 +198,7 @@ async def test_counted_knows_what_became_of_a_request(metrics: Metrics) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         open_then.append(Read(metrics)("tpo_requests_open"))
-        known = about(scope)
+        known = request_info(scope)
         if scope["path"] == "/bug":
             raise RuntimeError("a bug")
         if scope["path"] == "/v1/chat/completions":

@@ -10,7 +10,7 @@ import pytest
 
 from server.conftest import HI, Serve
 from server.policy import Said, call, critic, drawing, saying
-from tpo.server import streaming
+from tpo.server import stream as streaming
 
 
 def content(chunks: list[dict[str, Any]], kind: str = "content") -> str:

@@ -7,30 +7,30 @@ from collections.abc import Sequence
 
 from tpo.checks.preferences import Pair
 from tpo.messages import Conversation, answered
-from tpo.rewards.asking import ask
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.call import score
+from tpo.rewards.protocol import Reward, is_relative
 
 BATCH = 32
 
 
-async def score_gaps(reward: Reward | PoolReward, pairs: Sequence[Pair]) -> list[float]:
+async def score_gaps(reward: Reward, pairs: Sequence[Pair]) -> list[float]:
     """How much higher a reward scores the first answer of each pair; NaN where an answer gets no score.
 
     Raises:
         RewardError: the reward failed.
     """
-    if isinstance(reward, PoolReward):
-        scores = [await ask(reward, _both(pair)) for pair in pairs]
+    if is_relative(reward):
+        scores = [await score(reward, _both(pair)) for pair in pairs]
         return [one.value - two.value for one, two in scores]
     gaps: list[float] = []
     for start in range(0, len(pairs), BATCH):
         some = pairs[start : start + BATCH]
-        flat = await ask(reward, [one for pair in some for one in _both(pair)])
+        flat = await score(reward, [one for pair in some for one in _both(pair)])
         gaps += [one.value - two.value for one, two in zip(flat[::2], flat[1::2], strict=True)]
     return gaps
 
 
-async def agreement(reward: Reward | PoolReward, pairs: Sequence[Pair]) -> list[float]:
+async def agreement(reward: Reward, pairs: Sequence[Pair]) -> list[float]:
     """1 where the reward prefers the same answer as people, 0 where the other, one half where neither.
 
     A pair whose answers get no finite score counts one half: the reward does not know.

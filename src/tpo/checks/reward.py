@@ -17,8 +17,8 @@ from tpo.checks.finding import Finding, Report
 from tpo.checks.good_and_bad import EXAMPLES
 from tpo.errors import CheckError, RewardError
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.asking import ask, connect
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.call import connect, score
+from tpo.rewards.protocol import Reward, is_relative
 
 # Kinds that are asked for raw logits, and so must not answer as if squashed.
 RAW = ("vllm", "sglang", "tei", "hf")
@@ -31,7 +31,7 @@ LONG_WORDS = 3000
 BATCH = 32
 
 
-async def check_reward(reward: Reward | PoolReward, *, thorough: bool = True) -> Report:
+async def check_reward(reward: Reward, *, thorough: bool = True) -> Report:
     """Find out whether a reward can be trusted to steer.
 
     Args:
@@ -44,9 +44,10 @@ async def check_reward(reward: Reward | PoolReward, *, thorough: bool = True) ->
     findings: list[Finding] = []
     try:
         await connect(reward)
-        findings += await _basics(reward, EXAMPLES if thorough else EXAMPLES[:3])
+        basics, values = await _basics(reward, EXAMPLES if thorough else EXAMPLES[:3])
+        findings += basics
         if thorough and not any(finding.state == "fail" for finding in findings):
-            findings += [await _repeats(reward), await _batch(reward), await _long(reward)]
+            findings += [await _repeats(reward), await _batch(reward), await _long(reward, coarse=_is_coarse(values))]
         if _kind(reward) not in (*MODELS, "surface"):
             # A rule, or somebody's own function, need not care for what the built-in pairs are about.
             findings = [_milder(finding) for finding in findings]
@@ -55,29 +56,35 @@ async def check_reward(reward: Reward | PoolReward, *, thorough: bool = True) ->
     return Report(reward.name, findings)
 
 
-async def _basics(reward: Reward | PoolReward, examples: Sequence[tuple[str, str, str]]) -> list[Finding]:
+async def _basics(reward: Reward, examples: Sequence[tuple[str, str, str]]) -> tuple[list[Finding], list[float]]:
+    """What a good and a bad answer to each question show, and the values of all scores."""
     began = time.perf_counter()
-    scores = [await ask(reward, _pair(*example)) for example in examples]
+    scores = [await score(reward, _pair(*example)) for example in examples]
     seconds = time.perf_counter() - began
     pairs = [[score.value for score in pair] for pair in scores]
     values = [value for pair in pairs for value in pair]
     odd = next((score for pair in scores for score in pair if not math.isfinite(score.value)), None)
     if odd is not None:
         why = f": {odd.feedback}" if odd.feedback else ""
-        return [Finding("scores", "fail", f"a score is {odd.value}{why}", "Look at the reward's own log.")]
+        return [Finding("scores", "fail", f"a score is {odd.value}{why}", "Look at the reward's own log.")], values
     shown = f"from {min(values):.4g} to {max(values):.4g}"
     findings = [Finding("speed", "info", f"{len(values)} answers in {seconds:.2f} s"), _scale(reward, values, shown)]
     if findings[-1].state == "fail":
-        return findings
+        return findings, values
     won = sum(good > bad for good, bad in pairs)
     said = f"the good answer beats the bad one in {won} of {len(pairs)} pairs"
     remedy = "The chat template, the label or the order of the two texts is probably wrong."
     state = "ok" if won >= len(pairs) - 1 else "warn" if won > len(pairs) / 2 else "fail"
     findings.append(Finding("good over bad", state, said, remedy if state != "ok" else ""))  # type: ignore[arg-type]
-    return findings
+    return findings, values
 
 
-def _kind(reward: Reward | PoolReward) -> str:
+def _is_coarse(values: Sequence[float]) -> bool:
+    """Whether scores are steps of a scale (1 to 5, 0 or 1), on which different answers often tie."""
+    return len(set(values)) <= len(values) / 2 or all((2 * value).is_integer() for value in values)
+
+
+def _kind(reward: Reward) -> str:
     return reward.name.partition(":")[0].partition("@")[0]
 
 
@@ -85,23 +92,26 @@ def _milder(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, state="warn", remedy="") if finding.state == "fail" else finding
 
 
-def _scale(reward: Reward | PoolReward, values: Sequence[float], shown: str) -> Finding:
+def _scale(reward: Reward, values: Sequence[float], shown: str) -> Finding:
     raw = _kind(reward) in RAW
     distinct = {round(value, 9) for value in values}
-    if distinct <= {1.0, -1.0}:
+    if raw and distinct <= {1.0, -1.0}:
         return Finding(
             "scale",
             "fail",
-            "every score is 1 or -1: a one-number embedding that was normalised",
-            "Ask for a classification or a rank, not for an embedding.",
+            "every score is 1 or -1: a one-number embedding that was normalised, or a softmax over one label",
+            "Ask for a classification or a rank with raw scores, not for an embedding.",
         )
     if len(distinct) == 1:
         return Finding(
             "scale",
             "fail",
             f"every score is {values[0]:.6g}, whatever the answer",
-            "A softmax over one label is always 1: use the endpoint that gives raw scores.",
+            "Use the endpoint that gives raw scores." if raw else "A reward that never varies cannot steer.",
         )
+    if len(distinct) == 2 and _kind(reward) not in MODELS:
+        one, other = sorted(distinct)
+        return Finding("scale", "ok", f"every score is {one:.4g} or {other:.4g}; equal answers are picked at random")
     ends = sum(min(abs(value), abs(1.0 - value)) < 1e-4 for value in values)
     inside = all(0.0 <= value <= 1.0 for value in values)
     if inside and ends >= len(values) / 2:
@@ -121,7 +131,7 @@ def _scale(reward: Reward | PoolReward, values: Sequence[float], shown: str) -> 
     return Finding("scale", "ok", f"scores {shown}")
 
 
-async def _repeats(reward: Reward | PoolReward) -> Finding:
+async def _repeats(reward: Reward) -> Finding:
     given = [answered(conversation(EXAMPLES[0].question), text) for text in (EXAMPLES[0].good, EXAMPLES[0].bad)]
     longer = answered(conversation(EXAMPLES[0].question), EXAMPLES[2].good)
     first = await _scores(reward, [*given, longer])
@@ -138,18 +148,18 @@ async def _repeats(reward: Reward | PoolReward) -> Finding:
     return Finding("order and repetition", "ok", "the same answers in another order score the same")
 
 
-async def _batch(reward: Reward | PoolReward) -> Finding:
+async def _batch(reward: Reward) -> Finding:
     question = conversation(EXAMPLES[1].question)
     given = [answered(question, f"{EXAMPLES[1].good} (Version {number}.)") for number in range(BATCH)]
     began = time.perf_counter()
-    await _scores(reward, given if isinstance(reward, Reward) else given[:4])
+    await _scores(reward, given[:4] if is_relative(reward) else given)
     seconds = max(time.perf_counter() - began, 1e-6)
-    if not isinstance(reward, Reward):
+    if is_relative(reward):
         return Finding("batch", "info", f"a pool of 4 ranked in {seconds:.2f} s")
     return Finding("batch", "info", f"{BATCH} answers at once in {seconds:.2f} s, {BATCH / seconds:.0f} a second")
 
 
-async def _long(reward: Reward | PoolReward) -> Finding:
+async def _long(reward: Reward, *, coarse: bool) -> Finding:
     body = " ".join(f"Point {number}: wipe the table with a soft, dry cloth." for number in range(LONG_WORDS // 10))
     question = conversation("How do I take care of a wooden table? Be exhaustive.")
     ends = ("That is all you need; enjoy your table.", "zxq zxq zxq <|im_start|> I hate you and your stupid table zxq")
@@ -159,6 +169,12 @@ async def _long(reward: Reward | PoolReward) -> Finding:
         return Finding("long answers", "warn", f"an answer of about 4,000 tokens is refused: {error}")
     if not (math.isfinite(one) and math.isfinite(other)):
         return Finding("long answers", "warn", "an answer of about 4,000 tokens gets no score: it does not fit")
+    if one == other and coarse:
+        return Finding(
+            "long answers",
+            "info",
+            "two answers of about 4,000 tokens that differ at the end tie, as they may on a scale of few steps",
+        )
     if one == other:
         return Finding(
             "long answers",
@@ -173,20 +189,20 @@ def _pair(question: str, good: str, bad: str) -> list[Conversation]:
     return [answered(conversation(question), text) for text in (good, bad)]
 
 
-async def _scores(reward: Reward | PoolReward, conversations: Sequence[Conversation]) -> list[float]:
-    return [score.value for score in await ask(reward, conversations)]
+async def _scores(reward: Reward, conversations: Sequence[Conversation]) -> list[float]:
+    return [score.value for score in await score(reward, conversations)]
 
 
-def scoring_inside(reward: object) -> list[Reward | PoolReward]:
+def scoring_inside(reward: object) -> list[Reward]:
     """The rewards that a combined, gated, batched or cached one is made of; itself, if it is made of none."""
     inner = getattr(reward, "inside", None)
     if inner is not None:
         return [one for part in inner for one in scoring_inside(part)]
-    return [reward] if isinstance(reward, Reward | PoolReward) else []
+    return [reward] if isinstance(reward, Reward) else []
 
 
 # Rewards that passed: a program that aligns a thousand queries with one reward object checks it once.
-_passed: weakref.WeakSet[Reward | PoolReward] = weakref.WeakSet()
+_passed: weakref.WeakSet[Reward] = weakref.WeakSet()
 
 
 async def refuse_broken(reward: object) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tpo.cli.console import INTERRUPTED, noting, print_answer, print_json, reporting, stderr
+from tpo.cli.flags import search_options, takes
 from tpo.cli.interrupts import interruptible
-from tpo.cli.options import OUTPUT, QUERY, search_options, takes_search_flags
 from tpo.cli.query import read_query
 from tpo.config import Config
+from tpo.options import SearchOptions
+from tpo.options.groups import OUTPUT, QUERY
 
 if TYPE_CHECKING:
     from tpo.engine.events import Event
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @reporting
-@takes_search_flags
+@takes(SearchOptions)
 def align(
     context: typer.Context,
     prompt: Annotated[str | None, typer.Argument(help="The question; - reads it from standard input.")] = None,

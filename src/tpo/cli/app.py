@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tpo.cli import align, check, config, export, key, replay, report, run, runs, serve, show, view
+from tpo.cli import align, check, config, export, key, methods, replay, report, run, runs, serve, show, view
 from tpo.cli import eval as evaluation
 from tpo.cli.console import reporting, stderr
+from tpo.cli.flags import as_text
 from tpo.config import load_config
+from tpo.options import configurable
 
 # Each flag of `align`, `run`, `eval` and `serve` may also stand in the environment (`TPO_WIDTH`) and in tpo.toml.
 FROM_ENVIRONMENT = {"auto_envvar_prefix": "TPO"}
-# What a configuration has no say in: the query itself, and what only makes sense for one call.
-NOT_CONFIGURED = frozenset(
-    {"context", "prompt", "file", "messages", "as_json", "trace", "debug"}
-    | {"data", "out", "column", "split", "fresh", "retry_failed", "task"}
-)
 
 app = typer.Typer(
     name="tpo",
@@ -38,19 +34,11 @@ app.command("check", context_settings=FROM_ENVIRONMENT)(check.check)
 app.add_typer(evaluation.app, name="eval")
 app.command("show")(show.show)
 app.command("runs")(runs.runs)
+app.command("methods")(methods.methods)
 app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("replay")(replay.replay)
 app.command("config")(config.config)
-
-
-def configurable() -> dict[str, Any]:
-    """The flags of `align`, `run`, `eval` and `serve` that a configuration may set, with their defaults."""
-    # What `eval` takes several of (methods) is one for the others, and set for them.
-    commands = (evaluation.tasks, align.align, run.run, serve.serve)
-    parameters = [p for command in commands for p in inspect.signature(command).parameters.values()]
-    # A choice among words is its word.
-    return {p.name: getattr(p.default, "value", p.default) for p in parameters if p.name not in NOT_CONFIGURED}
 
 
 def _version(wanted: bool) -> None:
@@ -72,16 +60,17 @@ def _tpo(
     ] = False,
 ) -> None:
     """Align a language model's answers with a reward while it answers (test-time preference optimization)."""
-    loaded = load_config(config_file, configurable())
+    loaded = load_config(config_file)
     context.obj = loaded
-    checked = inspect.signature(check.check).parameters
+    known = configurable()
+    values = {name: as_text(next(iter(known.get(name, ())), None), value) for name, value in loaded.options.items()}
     context.default_map = {
-        "align": loaded.options,
-        "run": loaded.options,
-        "serve": loaded.options,
-        "view": {name: value for name, value in loaded.options.items() if name not in ("host", "port")},
-        "eval": {evaluation.TASKS: {name: value for name, value in loaded.options.items() if name != "method"}},
-        "check": {name: value for name, value in loaded.options.items() if name in checked},
+        "align": values,
+        "run": values,
+        "serve": values,
+        "view": {name: value for name, value in values.items() if name not in ("host", "port")},
+        "eval": {evaluation.TASKS: {name: value for name, value in values.items() if name != "method"}},
+        "check": values,
     }
 
 

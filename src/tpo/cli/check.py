@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from tpo.checks.finding import Report
 from tpo.cli.console import USER_ERROR, note, print_json, reporting
 from tpo.config import Config
 from tpo.errors import ModelError, TPOError
-from tpo.rewards.resolve import AnyReward, resolve_reward
+from tpo.rewards.resolve import ResolvedReward, resolve
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "dim"}
 
@@ -43,7 +44,7 @@ def check(
     The exit code is 0 if nothing failed, and 2 otherwise.
     """
     configured: Config = context.obj
-    found = resolve_reward(reward, named=configured.rewards)
+    found = resolve(reward, named=configured.rewards)
     if pairs:
         asyncio.run(_accuracy(found, pairs, as_json))
         return
@@ -57,7 +58,7 @@ def check(
         raise typer.Exit(USER_ERROR)
 
 
-async def _all(roles: list[tuple[str, str | None, str | None]], reward: AnyReward | None) -> list[Report]:
+async def _all(roles: list[tuple[str, str | None, str | None]], found: ResolvedReward) -> list[Report]:
     from tpo.checks.finding import Finding
     from tpo.checks.model import check_model
     from tpo.checks.reward import check_reward, scoring_inside
@@ -79,26 +80,29 @@ async def _all(roles: list[tuple[str, str | None, str | None]], reward: AnyRewar
         report = await check_model(model)
         reports.append(Report(f"{role}: {report.subject}", report.findings))
         await model.aclose()
-    for one in scoring_inside(reward):
-        report = await check_reward(one)
-        reports.append(Report(f"reward: {report.subject}", report.findings))
+    try:
+        for one in scoring_inside(found.reward):
+            report = await check_reward(one)
+            reports.append(Report(f"reward: {report.subject}", report.findings))
+    finally:
+        await found.aclose()
     return reports
 
 
-async def _accuracy(reward: AnyReward | None, files: list[Path], as_json: bool) -> None:
+async def _accuracy(found: ResolvedReward, files: list[Path], as_json: bool) -> None:
     from tpo.checks.pairs import agreement, agreement_of_length, difference, share
     from tpo.checks.preferences import read_pairs
-    from tpo.rewards.asking import close, connect
+    from tpo.rewards.resolve import opened
 
-    if reward is None:
-        return
-    await connect(reward)
     rows = []
-    for file in files:
-        pairs = read_pairs(file)
-        ours, length = await agreement(reward, pairs), agreement_of_length(pairs)
-        rows.append((file.name, len(pairs), share(ours), share(length), difference(ours, length)))
-    await close(reward)
+    async with AsyncExitStack() as stack:
+        reward = await opened(found, stack)
+        if reward is None:
+            return
+        for file in files:
+            pairs = read_pairs(file)
+            ours, length = await agreement(reward, pairs), agreement_of_length(pairs)
+            rows.append((file.name, len(pairs), share(ours), share(length), difference(ours, length)))
     headings = ("pairs", "n", "reward", "length alone", "difference")
     if as_json:
         print_json({"reward": reward.name, "rows": [dict(zip(headings, row, strict=True)) for row in rows]})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,29 +11,22 @@ from typer.core import TyperGroup
 
 from tpo.cli import judge
 from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_answer, print_json, reporting, stderr
+from tpo.cli.flags import chosen, search_options, takes
 from tpo.cli.interrupts import interruptible
-from tpo.cli.options import METHOD, OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
+from tpo.options import EvalOptions, RunOptions, SearchOptions
+from tpo.options.groups import DATA, METHOD, OUTPUT
 
 if TYPE_CHECKING:
     from tpo.evals.evaluate import Wanted
     from tpo.evals.evaluation import Evaluation
-    from tpo.runs.dataset import RunOptions
     from tpo.session.spec import Options
 
-DATA, MEASURING, SPEED = "Benchmarks", "Measuring", "Speed"
+# Options of a run that have no meaning for benchmarks.
+OF_DATASETS = ("column", "split", "skip_bad_rows", "fresh", "input_order", "parquet", "prices")
 # What a benchmark is run by when no command is named.
 TASKS = "tasks"
 FROM_ENVIRONMENT = {"auto_envvar_prefix": "TPO"}
-
-
-class Format(StrEnum):
-    """How the table is printed."""
-
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    LATEX = "latex"
-    HTML = "html"
 
 
 class _TasksUnlessNamed(TyperGroup):
@@ -56,7 +48,7 @@ app = typer.Typer(
 
 
 @reporting
-@takes_search_flags
+@takes(SearchOptions, EvalOptions, RunOptions, without=OF_DATASETS)
 def tasks(
     context: typer.Context,
     task: Annotated[
@@ -84,59 +76,6 @@ def tasks(
             rich_help_panel=DATA,
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Most queries of each benchmark, drawn at random.", rich_help_panel=DATA)
-    ] = None,
-    subset_seed: Annotated[int, typer.Option(help="Seed of that selection.", rich_help_panel=DATA)] = 0,
-    judge: Annotated[
-        str | None,
-        typer.Option(help="Who judges: http://HOST:PORT/v1, embedded, gguf:PATH.", rich_help_panel=MEASURING),
-    ] = None,
-    judge_model: Annotated[
-        str | None, typer.Option(help="The judge's model, where several are served.", rich_help_panel=MEASURING)
-    ] = None,
-    judge_max_tokens: Annotated[
-        int | None,
-        typer.Option(help="Most tokens of its reply; each benchmark has its own limit.", rich_help_panel=MEASURING),
-    ] = None,
-    held_out: Annotated[
-        str | None,
-        typer.Option(metavar="REWARD", help="A reward that only measures, as for --reward.", rich_help_panel=MEASURING),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="METHOD",
-            help="Hold answers against those of this method where a benchmark has a published baseline.",
-            rich_help_panel=MEASURING,
-        ),
-    ] = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=COUNT",
-            help="Parameters of a model (repeatable), such as policy=70B, where its name does not tell.",
-            rich_help_panel=MEASURING,
-        ),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            help="Sequences in flight at each server; what it takes is found out unless given.", rich_help_panel=SPEED
-        ),
-    ] = None,
-    patience: Annotated[
-        float, typer.Option(help="Seconds for which a server that is down is tried again.", rich_help_panel=SPEED)
-    ] = 1800.0,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try the failed queries again.", rich_help_panel=SPEED)
-    ] = False,
-    format: Annotated[
-        Format, typer.Option(help="How the table is printed; OUT has it in all formats.", rich_help_panel=OUTPUT)
-    ] = Format.MARKDOWN,
-    details: Annotated[
-        bool, typer.Option("--details", help="Show all numbers of each benchmark.", rich_help_panel=OUTPUT)
-    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything as one JSON object.", rich_help_panel=OUTPUT)
     ] = False,
@@ -158,39 +97,39 @@ def tasks(
     from tpo.evals.formats import FORMATS, write_tables
     from tpo.evals.table import table_of
     from tpo.methods.presets import parse_preset
-    from tpo.rewards.resolve import resolve_reward
-    from tpo.runs.dataset import RunOptions
+    from tpo.rewards.resolve import resolve
 
     configured: Config = context.obj
     methods = method or ["sample", "best-of-n", "tpo"]
     steering = next((name for one in methods if (name := parse_preset(one).method) != "sample"), "tpo")
     options = search_options({**flags, "method": steering}, configured, noting(quiet=quiet))
+    measured = chosen(EvalOptions, flags)
     wanted = Wanted(
         tasks=task,
         methods=methods,
         out=out,
         data=data or [],
-        limit=limit,
-        subset_seed=subset_seed,
-        judge=judge,
-        judge_model=judge_model,
-        judge_max_tokens=judge_max_tokens,
-        held_out=resolve_reward(held_out, named=configured.rewards) if held_out is not None else None,
-        against=against,
-        parameters=parse_parameters(parameters or ()),
+        limit=measured.limit,
+        subset_seed=measured.subset_seed,
+        judge=measured.judge,
+        judge_model=measured.judge_model,
+        judge_max_tokens=measured.judge_max_tokens,
+        held_out=resolve(measured.held_out, named=configured.rewards) if measured.held_out is not None else None,
+        against=measured.against,
+        parameters=parse_parameters(measured.parameters),
     )
-    running = RunOptions(concurrency=concurrency, patience=patience, retry_failed=retry_failed)
+    running = chosen(RunOptions, flags)
     try:
         evaluation = asyncio.run(_evaluate(wanted, options, running, quiet))
     except KeyboardInterrupt:
         if not quiet:
             note("interrupted: the same command goes on.")
         raise typer.Exit(INTERRUPTED) from None
-    write_tables(evaluation, out, details=details)
+    write_tables(evaluation, out, details=measured.details)
     if as_json:
         print_json(msgspec.to_builtins(evaluation))
     else:
-        print_answer(FORMATS[format.value][1](evaluation, table_of(evaluation, details=details)))
+        print_answer(FORMATS[measured.format.value][1](evaluation, table_of(evaluation, details=measured.details)))
     if any(cell.failed for cell in evaluation.cells):
         raise typer.Exit(PARTLY_FAILED)
 

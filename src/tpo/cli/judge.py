@@ -139,17 +139,13 @@ async def _reward(
 ) -> tuple[str, dict[str, list[Opinion]]]:
     from tpo.errors import InputError
     from tpo.evals.judge_quality import scored
-    from tpo.rewards.asking import close, connect
-    from tpo.rewards.resolve import resolve_reward
+    from tpo.rewards.resolve import opened
 
-    reward = resolve_reward(spec, named=configured.rewards)
-    if reward is None:
-        raise InputError("The reward 'none' scores nothing, so there is nothing to measure.")
-    await connect(reward)
-    try:
+    async with AsyncExitStack() as stack:
+        reward = await opened(spec, stack, named=configured.rewards)
+        if reward is None:
+            raise InputError("The reward 'none' scores nothing, so there is nothing to measure.")
         return reward.name, {name: await scored(reward, pairs) for name, pairs in sets.items()}
-    finally:
-        await close(reward)
 
 
 def _measured(sets: Mapping[str, list[Pair]], opinions: Mapping[str, list[Opinion]]) -> dict[str, Quality]:

@@ -15,12 +15,9 @@ from rich.text import Text
 from tpo.cli.console import note
 from tpo.engine.events import Event, Retrying, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Started
-from tpo.prompts.prompt_set import PROMPTS
 
 PREVIEW = 200
 CRITIQUE_LINES = 8
-# Prompts whose replies are candidates; the others are answered by the critic.
-ANSWERS = {name for name, role in PROMPTS.items() if role != "critic"}
 
 
 class Tally:
@@ -122,6 +119,7 @@ class Live(Silence):
         self._step = 0
         self._rows: dict[str, tuple[Sampled, Scored | None]] = {}
         self._growing: dict[int, str] = {}
+        self._draws = False
         self._best: dict[int, float] = {}
         self._writing: tuple[str, str] = ("", "")
         self._note = ""
@@ -148,7 +146,8 @@ class Live(Silence):
                 self._title = f"{plan.method} {size} · {plan.models['policy']} · reward {plan.reward or 'none'}"
             case Prompted():
                 self._step = event.step
-                if event.width is not None:
+                self._draws = event.width is not None
+                if self._draws:
                     self._rows, self._growing = {}, {}
                 else:
                     self._writing = (event.name, "")
@@ -171,7 +170,7 @@ class Live(Silence):
                 self._note = f"ended: {event.stop}, the answer is {event.chosen}"
 
     def _grow(self, event: TextGrew) -> None:
-        if event.name in ANSWERS:
+        if self._draws:
             self._growing[event.index] = self._growing.get(event.index, "") + event.text
         else:
             self._writing = (event.name, self._writing[1] + event.text)

@@ -4,94 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_json, reporting, stderr
+from tpo.cli.flags import chosen, search_options, takes, values_of
 from tpo.cli.interrupts import interruptible
-from tpo.cli.options import OUTPUT, search_options, takes_search_flags
 from tpo.config import Config
+from tpo.options import ClusterOptions, RunOptions, SearchOptions
+from tpo.options.groups import OUTPUT
 
 if TYPE_CHECKING:
-    from tpo.runs.dataset import Report, RunOptions
+    from tpo.runs.dataset import Report
     from tpo.runs.ray import Cluster
     from tpo.session.spec import Spec
 
-DATA, SPEED, KEEPING, CLUSTER = "Data", "Speed", "What is there already", "Many machines"
-
-
-class OnBadRow(StrEnum):
-    """What to do with rows that hold no query."""
-
-    STOP = "stop"
-    SKIP = "skip"
-
-
-class Order(StrEnum):
-    """The order of answers.jsonl."""
-
-    FINISHED = "finished"
-    INPUT = "input"
-
 
 @reporting
-@takes_search_flags
+@takes(SearchOptions, RunOptions, ClusterOptions)
 def run(
     context: typer.Context,
     data: Annotated[str, typer.Argument(help="A file, a folder, a dataset's name, or - for standard input.")],
     out: Annotated[Path, typer.Option(help="The directory of the run.", rich_help_panel=OUTPUT)],
-    column: Annotated[str | None, typer.Option(help="The column that holds the query.", rich_help_panel=DATA)] = None,
-    split: Annotated[str | None, typer.Option(help="The split of a dataset.", rich_help_panel=DATA)] = None,
-    on_bad_row: Annotated[
-        OnBadRow, typer.Option(help="Refuse to begin, or leave such rows out.", rich_help_panel=DATA)
-    ] = OnBadRow.STOP,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            help="Sequences in flight at each server; what it takes is found out unless given.", rich_help_panel=SPEED
-        ),
-    ] = None,
-    patience: Annotated[
-        float, typer.Option(help="Seconds for which a server that is down is tried again.", rich_help_panel=SPEED)
-    ] = 1800.0,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Spread the queries over a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.",
-            rich_help_panel=CLUSTER,
-        ),
-    ] = None,
-    ray_workers: Annotated[
-        int | None, typer.Option(help="Workers; one on each node unless given.", rich_help_panel=CLUSTER)
-    ] = None,
-    ray_rewards: Annotated[
-        int | None,
-        typer.Option(help="Actors that hold an in-process reward; one on each GPU, or one.", rich_help_panel=CLUSTER),
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew; what is there is put aside.", rich_help_panel=KEEPING)
-    ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try the failed queries again.", rich_help_panel=KEEPING)
-    ] = False,
-    order: Annotated[
-        Order, typer.Option(help="As queries finish, or in the end as in the data.", rich_help_panel=OUTPUT)
-    ] = Order.FINISHED,
-    parquet: Annotated[
-        bool, typer.Option("--parquet", help="Write answers.parquet as well.", rich_help_panel=OUTPUT)
-    ] = False,
-    price: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=PROMPT/COMPLETION",
-            help="What a million tokens cost (repeatable), such as policy=0.15/0.60.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object.", rich_help_panel=OUTPUT)
     ] = False,
@@ -107,30 +43,19 @@ def run(
     goes on where the last one stopped. The exit code is 0 if all queries were answered, 3 if some failed, 2 if the run
     could not go on, 130 if it was interrupted.
     """
-    from tpo.runs.dataset import RunOptions
-    from tpo.runs.summary import parse_prices
     from tpo.session.spec import specified
 
     configured: Config = context.obj
-    options = RunOptions(
-        column=column,
-        split=split,
-        skip_bad_rows=on_bad_row is OnBadRow.SKIP,
-        concurrency=concurrency,
-        patience=patience,
-        fresh=fresh,
-        retry_failed=retry_failed,
-        input_order=order is Order.INPUT,
-        parquet=parquet,
-        prices=parse_prices(price or ()),
-    )
+    options = chosen(RunOptions, flags)
     cluster = None
-    if ray is None:
+    machines = chosen(ClusterOptions, flags)
+    if machines.ray is None:
         spec = specified(search_options(flags, configured, noting(quiet=quiet)))
     else:
         from tpo.runs.ray import Cluster
 
-        cluster = Cluster(ray, flags, configured.rewards, ray_workers, ray_rewards)
+        search = values_of(SearchOptions, flags)
+        cluster = Cluster(machines.ray, search, configured.rewards, machines.ray_workers, machines.ray_rewards)
         spec = cluster.spec
     # The records of open queries are many small objects that live for a while: looking through them seldom saves a
     # tenth of our processor time.

@@ -7,82 +7,26 @@ import gc
 import logging
 import os
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tpo.cli.console import noting, reporting
-from tpo.cli.options import LIMITS, METHOD, OUTPUT, search_options, takes_search_flags
+from tpo.cli.flags import chosen, search_options, takes
 from tpo.config import Config
+from tpo.options import LogFormat, SearchOptions, ServeOptions, check
+from tpo.options.groups import OUTPUT
 
-ADDRESS, ACCESS, LOAD, LOGS = "Address", "Who may ask", "Load", "Logs and records"
-
-
-class LogFormat(StrEnum):
-    """How log lines look."""
-
-    TEXT = "text"
-    JSON = "json"
+if TYPE_CHECKING:
+    from tpo.server.app import AppOptions
+    from tpo.server.service import Setup
 
 
 @reporting
-@takes_search_flags
+@takes(SearchOptions, ServeOptions)
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="The address to listen at.", rich_help_panel=ADDRESS)] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any.", rich_help_panel=ADDRESS)] = 8000,
-    keys: Annotated[
-        Path | None, typer.Option(help="A file of keys, which `tpo key` makes.", rich_help_panel=ACCESS)
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="A name under which a server without keys may be asked for.", rich_help_panel=ACCESS),
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(help="A web page that may ask from a browser, as https://HOST.", rich_help_panel=ACCESS),
-    ] = None,
-    max_width: Annotated[int, typer.Option(help="The largest N for a request.", rich_help_panel=LIMITS)] = 32,
-    max_depth: Annotated[int, typer.Option(help="The largest D for a request.", rich_help_panel=LIMITS)] = 8,
-    max_answer: Annotated[
-        int | None, typer.Option(help="The most tokens per answer for a request.", rich_help_panel=LIMITS)
-    ] = None,
-    max_message: Annotated[
-        int, typer.Option(help="The most characters of one message.", rich_help_panel=LIMITS)
-    ] = 1_000_000,
-    deadline: Annotated[
-        float, typer.Option(help="Seconds after which a request gets the best so far.", rich_help_panel=LIMITS)
-    ] = 300.0,
-    preset: Annotated[
-        list[str] | None,
-        typer.Option(help="A preset to list (repeatable); any other is served too.", rich_help_panel=METHOD),
-    ] = None,
-    requests: Annotated[int, typer.Option(help="Aligned requests worked on at once.", rich_help_panel=LOAD)] = 128,
-    passed: Annotated[int, typer.Option(help="Requests passed through at once.", rich_help_panel=LOAD)] = 1024,
-    queue: Annotated[
-        int, typer.Option(help="Requests that may wait; more are answered 429.", rich_help_panel=LOAD)
-    ] = 512,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(help="Sequences in flight at each model's server; found out unless given.", rich_help_panel=LOAD),
-    ] = None,
-    patience: Annotated[
-        float, typer.Option(help="Seconds for which a server that is down is tried again.", rich_help_panel=LOAD)
-    ] = 0.0,
-    grace: Annotated[
-        float, typer.Option(help="Seconds in which requests may finish at the end.", rich_help_panel=LOAD)
-    ] = 20.0,
-    log: Annotated[LogFormat, typer.Option(help="How log lines look.", rich_help_panel=LOGS)] = LogFormat.TEXT,
-    log_contents: Annotated[
-        bool, typer.Option("--log-contents", help="Log what is asked and answered.", rich_help_panel=LOGS)
-    ] = False,
-    record: Annotated[
-        Path | None, typer.Option(help="Keep the trace of each aligned request in this folder.", rich_help_panel=LOGS)
-    ] = None,
-    record_days: Annotated[float, typer.Option(help="Days for which traces are kept.", rich_help_panel=LOGS)] = 30.0,
-    ui: Annotated[bool, typer.Option("--ui/--no-ui", help="Show the page at /ui.", rich_help_panel=LOGS)] = True,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No notes on stderr but the log.", rich_help_panel=OUTPUT)
     ] = False,
@@ -96,66 +40,60 @@ def serve(
     are those of `tpo align`. Ctrl-C ends it when what is under way has been answered; a second one ends it at once.
     """
     from tpo.server.app import AppOptions
-    from tpo.server.asked import Bounds
     from tpo.server.keys import VARIABLE, Keys
+    from tpo.server.lifecycle import check_address
     from tpo.server.logs import configure
     from tpo.server.models import LISTED
-    from tpo.server.running import check_address
+    from tpo.server.request_options import Bounds
     from tpo.server.service import Setup
 
-    configure(log.value, contents=log_contents)
-    say = _saying(log, quiet)
+    serving = chosen(ServeOptions, flags)
+    check(serving)
+    configure(serving.log.value, contents=serving.log_contents)
+    on_note = _notes(serving.log, quiet)
     configured: Config = context.obj
     single = os.environ.get(VARIABLE) or None
+    keys = Path(serving.keys) if serving.keys is not None else None
     known = Keys(keys, single) if keys is not None or single is not None else None
-    check_address(host, known is not None)
+    check_address(serving.host, known is not None)
     setup = Setup(
-        options=search_options(flags, configured, say),
-        bounds=Bounds(max_width, max_depth, max_answer, deadline, max_message),
-        presets=preset or LISTED,
-        concurrency=concurrency,
-        patience=patience,
+        options=search_options(flags, configured, on_note),
+        bounds=Bounds(serving.max_width, serving.max_depth, serving.max_answer, serving.deadline, serving.max_message),
+        presets=serving.preset or LISTED,
+        concurrency=serving.concurrency,
+        patience=serving.patience,
     )
     options = AppOptions(
         keys=known,
-        hosts=allow_host or (),
-        origins=allow_origin or (),
-        concurrency=requests,
-        queue=queue,
-        passed=passed,
+        hosts=serving.allow_host,
+        origins=serving.allow_origin,
+        concurrency=serving.requests,
+        queue=serving.queue,
+        passed=serving.passed,
     )
     # What is loaded by now stays, and what requests make is gone soon: looking through all of it often would make
     # requests wait, dozens of milliseconds each time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    asyncio.run(_serve(setup, options, host, port, grace, record, record_days, ui, say))
+    asyncio.run(_serve(setup, options, serving, on_note))
 
 
-async def _serve(
-    setup: Any,
-    options: Any,
-    host: str,
-    port: int,
-    grace: float,
-    record: Path | None,
-    days: float,
-    ui: bool,
-    say: Callable[[str], None],
-) -> None:
+async def _serve(setup: Setup, options: AppOptions, serving: ServeOptions, on_note: Callable[[str], None]) -> None:
     from tpo.server.assembly import assembled
-    from tpo.server.running import serve as run
+    from tpo.server.lifecycle import serve as run
 
     def started(url: str) -> None:
-        say(f"serving at {url}/v1" + (f", the page at {url}/ui/" if ui else ""))
+        on_note(f"serving at {url}/v1" + (f", the page at {url}/ui/" if serving.ui else ""))
         if options.keys is None:
-            say("anybody on this machine can ask; TPO_SERVE_KEY or --keys asks for a key")
+            on_note("anybody on this machine can send requests; TPO_SERVE_KEY or --keys asks for a key")
 
-    app, service = assembled(setup, options, record=record, days=days, ui=ui)
-    await run(app, service, host, port, grace=grace, on_start=started)
+    record = Path(serving.record) if serving.record is not None else None
+    app, service = assembled(setup, options, record=record, days=serving.record_days, ui=serving.ui)
+    await run(app, service, serving.host, serving.port, grace=serving.grace, on_start=started)
 
 
-def _saying(form: LogFormat, quiet: bool) -> Callable[[str], None]:
-    """How people, or those who read the log, are told that it goes."""
-    if form is LogFormat.JSON and not quiet:  # whoever reads that expects nothing else
+def _notes(form: LogFormat, quiet: bool) -> Callable[[str], None]:
+    """Where notes go: into the log where it is JSON, to stderr otherwise."""
+    if form is LogFormat.JSON and not quiet:
         return logging.getLogger("tpo.server").info
     return noting(quiet=quiet)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tpo.cli.console import note, noting, reporting, stderr
-from tpo.cli.options import OUTPUT, search_options, takes_search_flags
+from tpo.cli.flags import search_options, takes
 from tpo.config import Config
+from tpo.options import SearchOptions
+from tpo.options.groups import OUTPUT
 
 if TYPE_CHECKING:
     from tpo.session.spec import Options
@@ -25,7 +27,7 @@ GRACE = 0.5
 
 
 @reporting
-@takes_search_flags
+@takes(SearchOptions)
 def view(
     context: typer.Context,
     paths: Annotated[
@@ -62,9 +64,9 @@ def view(
 
 async def _serve(sources: Sources, options: Options | None, host: str, port: int, *, browse: bool, quiet: bool) -> None:
     from tpo.server.admission import Admission
+    from tpo.server.lifecycle import is_local, serve
     from tpo.server.page import page
-    from tpo.server.running import is_local, serve
-    from tpo.server.searches import Searches
+    from tpo.server.registry import SearchRegistry
     from tpo.server.service import Service, Setup
     from tpo.view import create_app
     from tpo.view.guard import LOOPBACK
@@ -83,5 +85,7 @@ async def _serve(sources: Sources, options: Options | None, host: str, port: int
         app = create_app(sources, hosts=hosts)
     else:
         about = f"{options['policy']}, steered by {getattr(options['reward'], 'name', options['reward'])}"
-        app = page(Searches(service, Admission(PLAYING, WAITING)), sources, answers=about, live=False, hosts=hosts)
+        app = page(
+            SearchRegistry(service, Admission(PLAYING, WAITING)), sources, answers=about, live=False, hosts=hosts
+        )
     await serve(app, service, host, port, grace=GRACE, on_start=started, connect=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -15,8 +15,12 @@ from tpo.engine.events import Listener, Retrying
 from tpo.engine.records import Called, Record, Settings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import patiently
+from tpo.methods.actions import Sample
 from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 from tpo.prompts.prompt import Prompt, Role
+
+# Room for the tags around an updated answer, two of up to ten tokens each, and the line breaks beside them.
+TAG_TOKENS = 32
 
 
 class Conduct(msgspec.Struct, frozen=True):
@@ -80,11 +84,12 @@ class Clock:
 
 
 class Place(NamedTuple):
-    """A prompt and where in the search it stands."""
+    """A prompt and where in the search it stands; `sample` is the action for a prompt that answers are drawn to."""
 
     prompt: Prompt
     turn: int
     action: int
+    sample: Sample | None = None
 
 
 class Calls:
@@ -259,25 +264,50 @@ class Calls:
         return landed
 
     def _request(self, place: Place, model: Model, asked: list[int]) -> Request:
-        settings = self._settings
+        settings, sample = self._settings, place.sample
         seed = None
-        if settings.seed is not None and model.profile.seeds:
-            seed = _place_seed(settings.seed, place) + asked[0]
+        if model.profile.seeds:
+            if sample is not None and sample.seed is not None:
+                seed = sample.seed + asked[0]
+            elif settings.seed is not None:
+                seed = _place_seed(settings.seed, place) + asked[0]
         critic = place.prompt.role == "critic"
+        max_tokens = settings.critic_max_tokens if critic else settings.max_tokens
+        if sample is not None and sample.max_tokens is not None:
+            max_tokens = sample.max_tokens
+        extra = {} if critic else settings.extra
+        if place.prompt.role == "editor":
+            # A text that ends an answer would end the reply before its first tag: the answer is cut there instead.
+            extra = {name: value for name, value in extra.items() if name != "stop"}
+            max_tokens += TAG_TOKENS
+        elif sample is not None and sample.stop:
+            extra = {**extra, "stop": stops(settings.extra, sample)}
+        messages = place.prompt.messages
+        if sample is not None and sample.prefix:
+            messages = [*messages, {"role": "assistant", "content": sample.prefix}]
+            if model.profile.prefill:
+                extra = {**extra, "continue_final_message": True, "add_generation_prompt": False}
         return Request(
-            place.prompt.messages,
+            messages,
             len(asked),
-            settings.temperature,
+            settings.temperature if sample is None or sample.temperature is None else sample.temperature,
             settings.top_p,
-            settings.critic_max_tokens if critic else settings.max_tokens,
+            max_tokens,
             seed,
             # Searches that are nearly done go first: results come early, and few are open at a time.
             urgency=place.turn,
             stream=self._conduct.stream,
             # The call before was the critic's; an editor elsewhere has seen nothing of it.
             continues=place.prompt.continues and self._conduct.alone and model is self._models["critic"],
-            extra={} if critic else settings.extra,
+            extra=extra,
         )
+
+
+def stops(extra: Mapping[str, Any], sample: Sample | None) -> list[str]:
+    """The texts that end an answer: those of the request, and those of the action."""
+    given = extra.get("stop") or []
+    texts = [given] if isinstance(given, str) else [text for text in given if isinstance(text, str)]
+    return [text for text in [*texts, *(sample.stop if sample is not None else ())] if text]
 
 
 def _place_seed(seed: int, place: Place) -> int:

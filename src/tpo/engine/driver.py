@@ -25,10 +25,10 @@ from tpo.engine.sampling import Sampling, landed
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError, ModelError, RewardError, TPOError
-from tpo.methods import Action, Ask, Outcome, Sample, Search
+from tpo.methods import Action, Ask, Outcome, Reply, Sample, Score, Search
 from tpo.models.protocol import Choice, Model
 from tpo.prompts.prompt import Role
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 
 # Seconds for scoring what had landed when a run was stopped before any answer had a reward.
 GRACE = 10.0
@@ -52,7 +52,7 @@ class Driver:
         self,
         plan: Plan,
         models: dict[Role, Model],
-        reward: Reward | PoolReward | None,
+        reward: Reward | None,
         journal: Journal,
         budget: Budget | None = None,
         stopper: Stopper | None = None,
@@ -161,33 +161,44 @@ class Driver:
         await self._journal.commit()
         return results
 
-    async def _perform(self, action: Action, turn: int, number: int, step: int) -> list[Candidate] | str:
+    async def _perform(self, action: Action, turn: int, number: int, step: int) -> list[Candidate] | Reply:
+        if isinstance(action, Score):
+            return await self._rate(action, turn, number, step)
         prompt = action.prompt
-        place = Place(prompt, turn, number)
+        sample = action if isinstance(action, Sample) else None
+        place = Place(prompt, turn, number, sample)
         if (turn, number) not in self._state.prompted:
-            width = action.width if isinstance(action, Sample) else None
             shown = (prompt.name, prompt.role, prompt.messages, prompt.chosen, prompt.rejected)
-            self._write(Prompted(turn, number, step, *shown, width))
+            drawn = (sample.width, sample.sampling) if sample is not None else (None, None)
+            self._write(Prompted(turn, number, step, *shown, *drawn))
         if isinstance(action, Ask):
             return await self._ask(place, step)
         self._drawing.append((place, step))
-        sampling = Sampling(place, step, self._state, self._calls, self._scorer, self._write)
+        extra = self._plan.settings.extra
+        sampling = Sampling(place, step, self._state, self._calls, self._scorer, self._write, extra)
         candidates = await sampling.draw(action.width, self._grown(place), self._plan.settings.quorum)
         if not any(candidate.text for candidate in self._state.candidates):
             # A critic has nothing to criticise, and an empty answer is none.
             raise ModelError(f"No answer can be used ({len(candidates)} were drawn): {candidates[0].error}.")
         return candidates
 
-    async def _ask(self, place: Place, step: int) -> str:
+    async def _rate(self, action: Score, turn: int, number: int, step: int) -> list[Candidate]:
+        known = [self._state.rated.get((turn, number, index)) for index in range(len(action.texts))]
+        rated = [one for one in known if one is not None]
+        if len(rated) < len(action.texts):
+            rated = await self._scorer.rate(action.texts, turn, number)
+        return [Candidate("", step, one.text, one.reward, one.parts, one.feedback, error=one.error) for one in rated]
+
+    async def _ask(self, place: Place, step: int) -> Reply:
         known = self._state.replied.get((place.turn, place.action))
         if known is not None:
-            return known.text
+            return Reply(known.text, known.tokens)
         choice = await self._calls.ask(place, self._grown(place))
         text = place.prompt.read(choice.text)
         reply = choice.text if choice.text != text else None
         where = (place.turn, place.action, step, place.prompt.name)
-        self._write(Replied(*where, text, reply, choice.reasoning or None))
-        return text
+        self._write(Replied(*where, text, reply, choice.reasoning or None, choice.tokens))
+        return Reply(text, choice.tokens)
 
     def _grown(self, place: Place) -> Callable[[int, str], None]:
         return lambda index, text: self._listen(TextGrew(place.turn, place.action, place.prompt.name, index, text))
@@ -210,7 +221,7 @@ class Driver:
         for place, step in self._drawing:
             for index, text in self._calls.unfinished(place).items():
                 choice = Choice(index, text, finish_reason=self._stopper.reason or "interrupt")
-                sampled = landed(place, step, choice)
+                sampled = landed(place, step, choice, self._plan.settings.extra)
                 if sampled.text.strip():
                     self._write(sampled)
                     cut.append(sampled)

@@ -13,6 +13,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.models.protocol import Usage
+from tpo.options import default
 from tpo.prompts.prompt import Role
 
 
@@ -29,16 +30,16 @@ class Settings(msgspec.Struct, frozen=True):
         extra: further fields of the requests for answers (tools, stop, response_format, …), which critiques go without.
     """
 
-    temperature: float = 0.7
-    top_p: float = 0.95
-    max_tokens: int = 1024
-    critic_max_tokens: int = 1024
+    temperature: float = default("temperature")
+    top_p: float = default("top_p")
+    max_tokens: int = default("max_tokens")
+    critic_max_tokens: int = default("max_tokens")
     seed: int | None = None
     quorum: int | None = None
     extra: dict[str, Any] = {}
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything that decides the result: two runs with the same plan may share a journal.
 
     Attributes:
@@ -50,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True):
         prompts: the prompt set's name, which holds a hash of its wording.
         models: the model of each role.
         reward: the reward's name; None where the method needs none.
+        method_settings: the method's own settings, those that differ from its defaults.
+        method_code: a hash of the source of a method that is named by its place in Python code.
     """
 
     query: Conversation
@@ -60,6 +63,8 @@ class Plan(msgspec.Struct, frozen=True):
     prompts: str
     models: dict[Role, str]
     reward: str | None
+    method_settings: dict[str, Any] = {}
+    method_code: str = ""
 
 
 class Started(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
@@ -99,6 +104,7 @@ class Prompted(msgspec.Struct, frozen=True, tag="prompted", tag_field="record"):
         chosen: id of the candidate shown as the better one.
         rejected: id of the candidate shown as the worse one.
         width: how many answers are drawn; None for a single reply to the method.
+        sampling: what the method decided about sampling itself: temperature, stop, max_tokens, seed, prefix.
     """
 
     turn: int
@@ -110,6 +116,7 @@ class Prompted(msgspec.Struct, frozen=True, tag="prompted", tag_field="record"):
     chosen: str | None = None
     rejected: str | None = None
     width: int | None = None
+    sampling: dict[str, Any] | None = None
 
 
 class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
@@ -147,6 +154,8 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
         error: why there is no answer.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
         logprobs: as the server sent them, where they were asked for.
+        leaked: words of our prompt that the answer repeats, inside it or as all of it; what it repeated at an end is
+            cut off.
     """
 
     turn: int
@@ -162,10 +171,15 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
     error: str | None = None
     message: dict[str, Any] | None = None
     logprobs: dict[str, Any] | None = None
+    leaked: str | None = None
 
 
 class Scored(msgspec.Struct, frozen=True, tag="scored", tag_field="record"):
-    """An answer got its reward, or why it got none."""
+    """An answer got its reward, or why it got none.
+
+    Attributes:
+        fault: why the answer ranks below all others with a reward, whatever its own is.
+    """
 
     turn: int
     action: int
@@ -175,6 +189,7 @@ class Scored(msgspec.Struct, frozen=True, tag="scored", tag_field="record"):
     parts: dict[str, float] = {}
     feedback: str | None = None
     error: str | None = None
+    fault: str | None = None
 
 
 class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):
@@ -184,6 +199,7 @@ class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):
         text: the reply as the method gets it.
         reply: what the model really wrote, where that differs.
         reasoning: what it thought, where the server says so apart.
+        tokens: completion tokens that the reply took.
     """
 
     turn: int
@@ -193,6 +209,25 @@ class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):
     text: str
     reply: str | None = None
     reasoning: str | None = None
+    tokens: int = 0
+
+
+class Rated(msgspec.Struct, frozen=True, tag="rated", tag_field="record"):
+    """A text that is no answer of the query, a part of one for instance, got its reward, or why it got none.
+
+    Attributes:
+        index: its place among the texts that were scored together.
+        text: what was scored.
+    """
+
+    turn: int
+    action: int
+    index: int
+    text: str
+    reward: float | None
+    parts: dict[str, float] = {}
+    feedback: str | None = None
+    error: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="record"):
@@ -211,4 +246,4 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="record"):
     error: str | None = None
 
 
-Record: TypeAlias = Started | Resumed | Prompted | Called | Sampled | Scored | Replied | Ended
+Record: TypeAlias = Started | Resumed | Prompted | Called | Sampled | Scored | Replied | Rated | Ended

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tpo.candidate import Candidate
-from tpo.engine.calls import Calls, Place, task_group
+from tpo.engine.calls import Calls, Place, stops, task_group
 from tpo.engine.records import Record, Sampled, Scored
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState, candidate_of
 from tpo.errors import ModelError
 from tpo.messages import shown_calls
 from tpo.models.protocol import Choice
+from tpo.prompts.leaks import clean
 
 # The finish reason of an answer that the search did not wait for.
 LEFT_BEHIND = "left-behind"
@@ -29,6 +31,7 @@ class Sampling:
         calls: makes the calls.
         scorer: scores.
         write: takes records.
+        extra: the further fields of the run's requests for answers.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Sampling:
         calls: Calls,
         scorer: Scorer,
         write: Callable[[Record], None],
+        extra: Mapping[str, Any],
     ) -> None:
         self._place = place
         self._step = step
@@ -46,6 +50,7 @@ class Sampling:
         self._calls = calls
         self._scorer = scorer
         self._write = write
+        self._extra = extra
         self._landed: set[int] = set()
         self._candidates: dict[int, Candidate] = {}
         self._group: asyncio.TaskGroup
@@ -127,7 +132,7 @@ class Sampling:
             self._take(sampled, scored)
 
     def _finished(self, choice: Choice) -> None:
-        sampled = landed(self._place, self._step, choice)
+        sampled = landed(self._place, self._step, choice, self._extra)
         if not sampled.text and choice.index not in self._empty and self._calls.may_differ(self._place, choice):
             self._empty.add(choice.index)
             return
@@ -137,13 +142,13 @@ class Sampling:
         self._one_more.set()
 
     def _leave_behind(self, index: int, why: str) -> None:
-        sampled = landed(self._place, self._step, Choice(index, "", finish_reason=LEFT_BEHIND), why)
+        sampled = landed(self._place, self._step, Choice(index, "", finish_reason=LEFT_BEHIND), error=why)
         self._write(sampled)
         self._land(sampled)
 
     def _failed(self, index: int, error: ModelError) -> None:
         self._failures.append(error)
-        sampled = landed(self._place, self._step, Choice(index, "", finish_reason="error"), str(error))
+        sampled = landed(self._place, self._step, Choice(index, "", finish_reason="error"), error=str(error))
         self._write(sampled)
         self._land(sampled)
 
@@ -158,9 +163,25 @@ class Sampling:
         self._candidates[sampled.index] = candidate_of(sampled, scored)
 
 
-def landed(place: Place, step: int, choice: Choice, error: str | None = None) -> Sampled:
-    """The record of an answer as its prompt reads it."""
-    text = place.prompt.read(choice.text)
+def landed(
+    place: Place, step: int, choice: Choice, extra: Mapping[str, Any] = MappingProxyType({}), error: str | None = None
+) -> Sampled:
+    """The record of an answer as its prompt reads it.
+
+    Args:
+        place: the prompt and where it stands.
+        step: the step that the answer belongs to.
+        choice: what the model wrote.
+        extra: the further fields of the run's requests for answers.
+        error: why there is no answer.
+    """
+    text = choice.text
+    if place.sample is not None and text and not text.startswith(place.sample.prefix):
+        text = place.sample.prefix + text
+    text = place.prompt.read(text)
+    if place.prompt.role == "editor":
+        text = _cut(text, stops(extra, place.sample))
+    text, leaked = clean(text, place.prompt)
     if not text.strip():
         text = ""
     calls = (choice.message or {}).get("tool_calls")
@@ -181,4 +202,10 @@ def landed(place: Place, step: int, choice: Choice, error: str | None = None) ->
         error=error,
         message=choice.message,
         logprobs=choice.logprobs,
+        leaked=leaked,
     )
+
+
+def _cut(text: str, stops: list[str]) -> str:
+    """The text before the first of the texts that end an answer."""
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]

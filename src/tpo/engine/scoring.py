@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from tpo.engine.calls import Clock
-from tpo.engine.records import Called, Record, Sampled, Scored
+from tpo.engine.records import Called, Rated, Record, Sampled, Scored
 from tpo.engine.state import SearchState
-from tpo.errors import RewardError, RewardUnavailable
+from tpo.errors import RewardError
 from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
-from tpo.rewards.asking import ask
-from tpo.rewards.protocol import PoolReward, Reward, Score, ranks
-from tpo.rewards.spending import accounted
-
-# Between two attempts at a reward that is down; its adapter has made several of its own by then.
-RETRY_SECONDS = 5.0
+from tpo.rewards import call
+from tpo.rewards.protocol import Reward, Score, is_relative
+from tpo.rewards.usage import accounted
 
 
 class Scorer:
@@ -35,7 +33,7 @@ class Scorer:
 
     def __init__(
         self,
-        reward: Reward | PoolReward | None,
+        reward: Reward | None,
         query: Conversation,
         state: SearchState,
         clock: Clock,
@@ -55,7 +53,7 @@ class Scorer:
     @property
     def ranks_pools(self) -> bool:
         """Whether answers get their rewards together, when a step is complete, instead of one by one."""
-        return ranks(self._reward)
+        return is_relative(self._reward)
 
     def remember(self, sampled: Sampled, scored: Scored) -> None:
         """Take over a score from an earlier process, for answers with the same text."""
@@ -106,6 +104,23 @@ class Scorer:
                 changed.append((sampled, scored))
         return changed
 
+    async def rate(self, texts: Sequence[str], turn: int, action: int) -> list[Rated]:
+        """Score texts that are no answers of the query, and write the scores down.
+
+        Raises:
+            RewardError: as for an answer, or there is no reward.
+        """
+        if self._reward is None:
+            raise RewardError("The method scores texts, which takes a reward.")
+        if not texts:
+            return []
+        rated = []
+        for index, (text, score) in enumerate(zip(texts, await self._call(texts, turn, action), strict=True)):
+            value, parts, error = _finite(score)
+            rated.append(Rated(turn, action, index, text, value, parts, score.feedback, error))
+            self._write(rated[-1])
+        return rated
+
     def _settle(self, sampled: Sampled, score: Score | None, error: str | None = None) -> Scored:
         scored = _scored(sampled, score, error)
         self._write(scored)
@@ -127,34 +142,30 @@ class Scorer:
         return (await self._call([sampled.text], sampled.turn, sampled.action))[0]
 
     async def _call(self, texts: Sequence[str], turn: int, action: int) -> list[Score]:
-        failed_at: float | None = None
-        while True:
-            try:
-                return await self._one_call(texts, turn, action, retry=failed_at is not None)
-            except RewardUnavailable as error:
-                failed_at = self._clock() if failed_at is None else failed_at
-                if self._clock() - failed_at >= self._patience:
-                    raise
-                await asyncio.sleep(min(error.retry_after or RETRY_SECONDS, self._patience))
-
-    async def _one_call(self, texts: Sequence[str], turn: int, action: int, *, retry: bool) -> list[Score]:
         assert self._reward is not None
-        name = self._reward.name
+        return await call.score(
+            self._reward,
+            [answered(self._query, text) for text in texts],
+            patience=self._patience,
+            clock=self._clock,
+            attempt=lambda retry: self._attempt(turn, action, retry=retry),
+        )
+
+    @contextmanager
+    def _attempt(self, turn: int, action: int, *, retry: bool) -> Iterator[None]:
+        """Record one call of the reward."""
         began = self._clock()
         error: str | None = None
         usage = Usage()
         try:
             with accounted() as usage:
-                return await ask(self._reward, [answered(self._query, text) for text in texts])
+                yield
         except asyncio.CancelledError:
             error = "cut short"
             raise
         except RewardError as failure:
             error = str(failure)
             raise
-        except Exception as failure:
-            error = f"{type(failure).__name__}: {failure}"
-            raise RewardError(f"The reward {name} raised {error}.") from failure
         finally:
             seconds = round(self._clock() - began, 4)
             self._write(Called(turn, action, "reward", round(began, 4), seconds, usage, retry, error))
@@ -165,13 +176,19 @@ def _scored(sampled: Sampled, score: Score | None, error: str | None = None) -> 
     place = (sampled.turn, sampled.action, sampled.index, sampled.id)
     if score is None:
         return Scored(*place, reward=None, error=error)
+    value, parts, error = _finite(score)
+    fault = f"repeats words of the prompt: {sampled.leaked!r}" if sampled.leaked else None
+    return Scored(*place, value, parts, score.feedback, error, fault)
+
+
+def _finite(score: Score) -> tuple[float | None, dict[str, float], str | None]:
+    """The reward if it is a finite number, the parts that are, and what is wrong otherwise."""
     # JSON knows no NaN, in parts as little as in the reward.
     parts = {name: value for name, value in score.parts.items() if math.isfinite(value)}
-    if not math.isfinite(score.value):
-        found = f": {score.feedback}" if score.feedback else ""
-        error = f"the reward is {score.value}, which is no finite number{found}"
-        return Scored(*place, None, parts, score.feedback, error)
-    return Scored(*place, score.value, parts, score.feedback)
+    if math.isfinite(score.value):
+        return score.value, parts, None
+    found = f": {score.feedback}" if score.feedback else ""
+    return None, parts, f"the reward is {score.value}, which is no finite number{found}"
 
 
 def _empty(sampled: Sampled) -> str:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from tpo.candidate import Candidate
-from tpo.engine.records import Called, Ended, Plan, Prompted, Record, Replied, Resumed, Sampled, Scored, Started
+from tpo.engine.records import Called, Ended, Plan, Prompted, Rated, Record, Replied, Resumed, Sampled, Scored, Started
 from tpo.methods.pool import Pool
 
 # The finish reasons of answers that the end of a run cut off.
@@ -33,6 +33,7 @@ class SearchState:
         plan: what is being run; None before the first record.
         prompted: the actions that began, by place.
         replied: the replies to the method's questions, by place.
+        rated: the scores of texts that the method asked for, by place.
         calls: every call, in the order in which they ended.
         ended: how the search ended; None while it goes on, or where the process was killed.
         tokens: prompt and completion tokens spent.
@@ -43,6 +44,7 @@ class SearchState:
         self.plan: Plan | None = None
         self.prompted: dict[ActionPlace, Prompted] = {}
         self.replied: dict[ActionPlace, Replied] = {}
+        self.rated: dict[AnswerPlace, Rated] = {}
         self.calls: list[Called] = []
         self.ended: Ended | None = None
         self.tokens = 0
@@ -68,25 +70,29 @@ class SearchState:
                 self.calls.append(record)
                 self.tokens += record.usage.total
                 self.seconds = max(self.seconds, record.began + record.seconds)
-            case Sampled():
-                place = (record.turn, record.action, record.index)
-                self._answers[place] = (record, None)
-                if record.error is None:
-                    self._sampled[place] = record
-            case Scored():
-                place = (record.turn, record.action, record.index)
-                if place in self._answers:
-                    self._answers[place] = (self._answers[place][0], record)
-                if record.error is None:
-                    self._scored[place] = record
+            case Sampled() | Scored():
+                self._apply_answer((record.turn, record.action, record.index), record)
             case Replied():
                 self.replied[record.turn, record.action] = record
+            case Rated():
+                self.rated[record.turn, record.action, record.index] = record
             case Resumed():
                 self.seconds = max(self.seconds, record.seconds)
                 self.ended = None
             case Ended():
                 self.seconds = max(self.seconds, record.seconds)
                 self.ended = record
+
+    def _apply_answer(self, place: AnswerPlace, record: Sampled | Scored) -> None:
+        if isinstance(record, Sampled):
+            self._answers[place] = (record, None)
+            if record.error is None:
+                self._sampled[place] = record
+            return
+        if place in self._answers:
+            self._answers[place] = (self._answers[place][0], record)
+        if record.error is None:
+            self._scored[place] = record
 
     @property
     def finished(self) -> bool:
@@ -145,6 +151,7 @@ def candidate_of(sampled: Sampled, scored: Scored | None) -> Candidate:
         error=sampled.error,
         message=sampled.message,
         logprobs=sampled.logprobs,
+        leaked=sampled.leaked,
     )
     if scored is None:
         return candidate

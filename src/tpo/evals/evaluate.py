@@ -44,14 +44,15 @@ from tpo.evals.evaluation import (
 )
 from tpo.evals.judging import Judging, open_judge
 from tpo.evals.scoring import Scoring, open_held_out
+from tpo.methods import resolve_method
 from tpo.methods.presets import Preset, parse_preset
-from tpo.rewards.asking import close, connect
-from tpo.rewards.protocol import Reward
-from tpo.rewards.resolve import AnyReward, resolve_reward
-from tpo.runs.dataset import Report, RunOptions, Watcher, run_spec
+from tpo.options import RunOptions
+from tpo.rewards.protocol import Reward, is_relative
+from tpo.rewards.resolve import opened
+from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory, replace
 from tpo.scheduling.limiter import Limiter
-from tpo.session.spec import Options, Spec, specified
+from tpo.session.spec import Options, Spec, named_settings, specified
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,13 +141,19 @@ class _Evaluating:
                 f"--data {strangers[0]}=… is given, but {strangers[0]} is none of the benchmarks asked for."
             )
         self._rows = {b.name: b.rows(source, wanted.limit, wanted.subset_seed) for b in self._benchmarks}
-        self._reward: AnyReward | None = None
+        self._reward: Reward | None = None
         self._judge: Judging | None = None
         self._graders = Graders()
 
     def _spec(self, preset: Preset) -> Spec:
         dials = {"width": preset.width, "depth": preset.depth}
         own: dict[str, Any] = {name: value for name, value in dials.items() if value is not None}
+        settings = named_settings(self._options.get("settings") or {})
+        takers = {one.method: resolve_method(one.method).settings for one in self._presets}
+        if all(any(name.replace("-", "_") in taken for taken in takers.values()) for name in settings):
+            # Each method gets those settings that it has.
+            taken = takers[preset.method]
+            own["settings"] = {name: value for name, value in settings.items() if name.replace("-", "_") in taken}
         spec = specified({**self._options, "method": preset.method, **own})  # type: ignore[typeddict-item]
         return msgspec.structs.replace(spec, check=False)  # the one reward of all is checked once
 
@@ -165,20 +172,19 @@ class _Evaluating:
         steering = any(spec.method.needs_reward for spec in self._specs.values())
         if steering or any(isinstance(benchmark, Rewarded) for benchmark in self._benchmarks):
             spec = next(iter(self._specs.values()))
-            self._reward = resolve_reward(spec.reward, spec.require, named=spec.rewards, cache=spec.score_cache)
+            self._reward = await opened(
+                spec.reward, self._stack, spec.require, named=spec.rewards, cache=spec.score_cache
+            )
         scorer = None
         if self._reward is not None:
-            await connect(self._reward)
             if self._options.get("check", True):
                 await refuse_broken(self._reward)
-            if isinstance(self._reward, Reward):
+            if not is_relative(self._reward):
                 scorer = Scoring(self._reward, scores)
                 self._stack.push_async_callback(scorer.aclose)
-            else:
-                self._stack.push_async_callback(close, self._reward)
         held_out = None
         if wanted.held_out is not None:
-            held_out = await open_held_out(resolve_reward(wanted.held_out), scores, self._stack)
+            held_out = await open_held_out(wanted.held_out, scores, self._stack)
         if wanted.judge is not None:
             path = wanted.out / JUDGEMENTS
             note, most = self._onlooker.note, wanted.judge_max_tokens

@@ -18,7 +18,7 @@ from tpo.engine.calls import together
 from tpo.evals.benchmarks.protocol import Judge
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.stats import Estimate, difference_of, share_of
 
 
@@ -102,7 +102,7 @@ async def judged(judge: Judge, pairs: Sequence[Pair], wording: Wording, tokens: 
     return await together([one(pair) for pair in pairs])
 
 
-async def scored(reward: Reward | PoolReward, pairs: Sequence[Pair]) -> list[Opinion]:
+async def scored(reward: Reward, pairs: Sequence[Pair]) -> list[Opinion]:
     """Score all pairs.
 
     Raises:

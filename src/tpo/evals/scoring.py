@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from tpo.errors import InputError
 from tpo.messages import Conversation, answered
-from tpo.rewards.asking import connect
-from tpo.rewards.batching import shared
-from tpo.rewards.cache import Cached
-from tpo.rewards.protocol import Reward
-from tpo.rewards.resolve import AnyReward
+from tpo.rewards.batching import Batched
+from tpo.rewards.cache import ScoreFile
+from tpo.rewards.protocol import Reward, is_relative
+from tpo.rewards.resolve import opened
 
 
 class Scoring:
@@ -24,7 +24,8 @@ class Scoring:
     """
 
     def __init__(self, reward: Reward, cache: Path) -> None:
-        self._reward = shared(Cached(reward, cache))
+        self._file = ScoreFile(cache)
+        self._reward = Batched(reward, file=self._file)
 
     @property
     def name(self) -> str:
@@ -32,8 +33,8 @@ class Scoring:
         return self._reward.name
 
     async def aclose(self) -> None:
-        """Close the file, and let go of what the reward holds."""
-        await self._reward.aclose()
+        """Close the file; the reward stays open."""
+        await self._file.aclose()
 
     async def score(self, messages: Conversation, text: str) -> float | None:
         """The reward of a response; None where it gets no finite one.
@@ -49,11 +50,11 @@ class Scoring:
         return score.value if math.isfinite(score.value) else None
 
 
-async def open_held_out(reward: AnyReward | None, cache: Path, stack: AsyncExitStack) -> Scoring | None:
-    """Connect to a reward that nothing is steered by.
+async def open_held_out(spec: Any, cache: Path, stack: AsyncExitStack) -> Scoring | None:
+    """Open a reward that steers nothing.
 
     Args:
-        reward: the reward, as it was resolved.
+        spec: the reward, as `tpo.rewards.resolve.opened` takes it.
         cache: the file in which scores are kept.
         stack: closes what was opened.
 
@@ -61,14 +62,14 @@ async def open_held_out(reward: AnyReward | None, cache: Path, stack: AsyncExitS
         InputError: it only ranks answers against each other, so that its numbers cannot be averaged over queries.
         RewardError: it cannot be loaded or reached.
     """
+    reward = await opened(spec, stack)
     if reward is None:
         return None
-    if not isinstance(reward, Reward):
+    if is_relative(reward):
         raise InputError(
             f"The held-out reward {reward.name} only ranks the answers to one query against each other: give one that "
             f"scores an answer by itself."
         )
-    await connect(reward)
     scoring = Scoring(reward, cache)
     stack.push_async_callback(scoring.aclose)
     return scoring

@@ -50,8 +50,8 @@ class Endpoint:
     """
 
     def __init__(self, url: str, role: str, key: str | None = None, *, proxied: bool = True) -> None:
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise InputError(f"{url!r} is no URL: {error}.") from error

@@ -41,6 +41,19 @@ class Pool:
         """
         return max(self.candidates, key=preference)
 
+    def ranked(self, k: int | None = None) -> list[Candidate]:
+        """The best candidates, best first, the earliest of equals first; no two say the same, and none is empty.
+
+        Args:
+            k: how many at most; all unless given.
+        """
+        # sorted() keeps the order of equals, in reverse too, and the first of a text is its best.
+        different: dict[str, Candidate] = {}
+        for candidate in sorted(self.candidates, key=preference, reverse=True):
+            if candidate.text:
+                different.setdefault(candidate.text, candidate)
+        return list(different.values())[:k]
+
     @property
     def rejected(self) -> Candidate | None:
         """The worst candidate of the whole pool, or None where nothing is worse than the chosen one.
@@ -57,8 +70,11 @@ class Pool:
         return min(worse, key=preference, default=None)
 
 
-def preference(candidate: Candidate) -> tuple[bool, float, bool]:
-    """What candidates are ordered by: the better has the larger."""
+def preference(candidate: Candidate) -> tuple[bool, bool, float, bool]:
+    """What candidates are ordered by: the better has the larger.
+
+    One that repeats words of our prompt comes after all others with a reward, whatever its own is.
+    """
     # max() keeps the first of equals, so ties go to the earliest.
     scored = candidate.reward is not None
-    return scored, candidate.reward or 0.0, bool(candidate.text)
+    return scored, candidate.leaked is None, candidate.reward or 0.0, bool(candidate.text)

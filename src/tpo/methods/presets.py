@@ -6,11 +6,11 @@ import re
 from typing import NamedTuple
 
 from tpo.errors import InputError
-from tpo.methods import METHODS, find_method
+from tpo.methods.registry import PYTHON, find_method, is_method, resolve_method
 
-_BEST_OF = re.compile(r"best-of-(\d{1,4})")
-_DIALS = re.compile(r"(.+?)((?:-[dn]\d{1,4}){1,2})")
-_DIAL = re.compile(r"-([dn])(\d+)")
+_BEST_OF = re.compile(r"best-of-([1-9][0-9]{0,3})")
+_DIALS = re.compile(r"(.+?)((?:-d[0-9]{1,4}|-n[1-9][0-9]{0,3}){1,2})")
+_DIAL = re.compile(r"-([dn])([0-9]+)")
 
 
 class Preset(NamedTuple):
@@ -29,20 +29,21 @@ class Preset(NamedTuple):
     depth: int | None = None
 
 
-def parse_preset(text: str) -> Preset:
+def parse_preset(text: str, *, python: bool = True) -> Preset:
     """Read a preset.
 
     Args:
-        text: a method's name, with `-dD`, `-nN` or both after it; best-of-n may have its number in the place of the n.
+        text: a method's name, with `-dD`, `-nN` or both after it; best-of-n may have its number instead of the n.
+        python: whether `python:MODULE:NAME` may be named, which imports code.
 
     Raises:
         InputError: there is no such method, or it has no such dial.
     """
     if found := _BEST_OF.fullmatch(text):
         return Preset(text, "best-of-n", int(found[1]))
-    found = None if text in METHODS else _DIALS.fullmatch(text)
+    found = None if is_method(text) else _DIALS.fullmatch(text)
     name = found[1] if found else text
-    method = find_method(name)
+    method = resolve_method(name) if python and name.startswith(PYTHON) else find_method(name)
     dials = _DIAL.findall(found[2]) if found else []
     given = {dial: int(value) for dial, value in dials}
     if len(given) < len(dials):

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from tpo.messages import Conversation
-from tpo.methods.actions import Ask, Outcome, Sample, Search
+from tpo.methods.actions import Ask, Outcome, Search
+from tpo.methods.definition import method
 from tpo.methods.pool import Pool
+from tpo.methods.stopping import StopRule, draw
 from tpo.prompts.prompt_set import PromptSet
 
 
-def revision(query: Conversation, *, width: int, depth: int, prompts: PromptSet) -> Search:
+@method(paper="arXiv 2501.12895, section 5")
+def revision(
+    query: Conversation,
+    *,
+    width: int,
+    depth: int,
+    prompts: PromptSet,
+    maximum: float | None = None,
+    price: float = 0.0,
+    wave: int = 0,
+) -> Search:
     """Criticise the best answer on its own, turn the critique into advice, sample again with the advice.
 
     Args:
@@ -16,14 +28,20 @@ def revision(query: Conversation, *, width: int, depth: int, prompts: PromptSet)
         width: N, answers per step.
         depth: D, update steps.
         prompts: the wording.
+        maximum: the largest reward that there is, where it is known.
+        price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
+        wave: answers drawn at once; 0 draws a step's all at once.
     """
-    pool = Pool()
-    pool.add((yield Sample(prompts.answer(query), width)))
+    pool, rule = Pool(), StopRule(price, maximum)
+    drawn = yield from draw(prompts.render("answer", query), width, pool, rule, wave)
     for _ in range(depth):
+        if drawn.enough:
+            return Outcome(pool.chosen, "enough")
         chosen = pool.chosen
-        loss = yield Ask(prompts.revision_loss(query, chosen))
-        gradient = yield Ask(prompts.revision_gradient(query, chosen, loss))
-        fresh = pool.add((yield Sample(prompts.revision_update(query, chosen, loss, gradient), width)))
-        if not fresh:
+        loss = yield Ask(prompts.render("revision_loss", query, chosen=chosen))
+        gradient = yield Ask(prompts.render("revision_gradient", query, chosen=chosen, loss=loss))
+        update = prompts.render("revision_update", query, chosen=chosen, loss=loss, gradient=gradient)
+        drawn = yield from draw(update, width, pool, rule, wave)
+        if not drawn.fresh:
             return Outcome(pool.chosen, "converged")
-    return Outcome(pool.chosen, "depth")
+    return Outcome(pool.chosen, "enough" if drawn.enough else "depth")

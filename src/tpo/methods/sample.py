@@ -16,5 +16,5 @@ def sample(query: Conversation, *, prompts: PromptSet) -> Search:
         prompts: the wording.
     """
     pool = Pool()
-    pool.add((yield Sample(prompts.answer(query), 1)))
+    pool.add((yield Sample(prompts.render("answer", query), 1)))
     return Outcome(pool.chosen, "depth")

@@ -175,9 +175,9 @@ class OpenAIModel:
             **request.extra,
             "model": self.model,
             "messages": request.messages,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
         }
+        sampling = {"temperature": request.temperature, "top_p": request.top_p}
+        body |= {name: value for name, value in sampling.items() if value is not None}
         if self._streamed(request):
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         if request.max_tokens is not None:

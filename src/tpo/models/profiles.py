@@ -22,6 +22,7 @@ class Profile(msgspec.Struct, frozen=True):
         slots: it is known: the server writes so many at once, and everything beyond waits in its queue.
         prefix: a request says whether it continues the one before (llama.cpp's cache_prompt), so that only a search's
             own prompts are taken up: with what others asked, texts would depend on them.
+        prefill: a request has to say that it continues the assistant's message it ends with (`continue_final_message`).
         room: tokens that all sequences in flight may take together; None where each has its own.
     """
 
@@ -35,6 +36,7 @@ class Profile(msgspec.Struct, frozen=True):
     parallel: int = 64
     slots: bool = False
     prefix: bool = False
+    prefill: bool = False
     room: int | None = None
 
 
@@ -43,10 +45,10 @@ class Profile(msgspec.Struct, frozen=True):
 GENERIC = Profile("OpenAI-compatible server")
 
 PROFILES = (
-    Profile("vLLM", owned_by="vllm"),
+    Profile("vLLM", owned_by="vllm", prefill=True),
     # A seeded request that is batched with others brings the CPU build's engine down for good (seen with 0.32).
-    Profile("vLLM on a CPU", owned_by="vllm+cpu", seeds=False),
-    Profile("SGLang", owned_by="sglang"),
+    Profile("vLLM on a CPU", owned_by="vllm+cpu", seeds=False, prefill=True),
+    Profile("SGLang", owned_by="sglang", prefill=True),
     # One request with n choices starts as one batch, which makes seeded answers repeatable; requests that join a
     # running batch change its numerics. It refuses an n above its slots.
     Profile("llama.cpp", owned_by="llamacpp", choices="n", usage_per_choice=True, max_choices=1),

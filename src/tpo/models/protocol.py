@@ -9,6 +9,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.models.profiles import Profile
+from tpo.options import default
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -17,8 +18,8 @@ class Request(msgspec.Struct, frozen=True):
     Attributes:
         messages: the chat to continue.
         n: how many choices to ask for; a server may return fewer.
-        temperature: sampling temperature.
-        top_p: nucleus mass.
+        temperature: sampling temperature; None for the server's default.
+        top_p: nucleus mass; None for the server's default.
         max_tokens: completion tokens per choice; None for whatever the model's context leaves.
         seed: seed of the first choice, the next one has `seed + 1` and so on; None for none.
         urgency: where calls have to wait for each other, the highest goes first.
@@ -29,9 +30,9 @@ class Request(msgspec.Struct, frozen=True):
 
     messages: Conversation
     n: int = 1
-    temperature: float = 0.7
-    top_p: float = 0.95
-    max_tokens: int | None = 1024
+    temperature: float | None = default("temperature")
+    top_p: float | None = default("top_p")
+    max_tokens: int | None = default("max_tokens")
     seed: int | None = None
     urgency: int = 0
     stream: bool = True
@@ -82,12 +83,14 @@ class Receiver(NamedTuple):
         on_choice: called once for each choice, as soon as it is complete.
         on_text: called with a choice's index and the text that it grew by (none while the model is reasoning).
         on_start: called when the call really begins, after it has waited for others.
+        on_thought: called with a choice's index and the reasoning that it grew by.
     """
 
     usage: Usage
     on_choice: Callable[[Choice], None]
     on_text: Callable[[int, str], None] = lambda index, text: None
     on_start: Callable[[], None] = lambda: None
+    on_thought: Callable[[int, str], None] = lambda index, text: None
 
 
 class Model(Protocol):

@@ -122,6 +122,8 @@ class Reply:
                 growing.tokens += 1
                 self._usage.completion_tokens += 1
                 self._receiver.on_text(index, text)
+                if reasoning:
+                    self._receiver.on_thought(index, reasoning)
         if isinstance(choice.get("logprobs"), dict):
             growing.logprobs.extend(choice["logprobs"].get("content") or ())
         if choice.get("finish_reason") and growing.finish_reason is None:

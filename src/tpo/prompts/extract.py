@@ -51,13 +51,22 @@ def read_answer(reply: str, *, tags: Sequence[str]) -> str:
     In this order: the last pair of tags outside code that holds something; what follows a tag that was never closed;
     what precedes a tag that was never opened; the reply without its preamble, label or wrapping fence.
     """
-    text = without_reasoning(reply).strip()
+    text = _without_unfinished_tag(without_reasoning(reply).strip(), tags)
     if (wrapped := _WRAPPED.fullmatch(text)) and _between(wrapped[2], tags) is not None:
         text = wrapped[2]
     inside = _between(text, tags)
     if inside is not None:
         return inside
     return _bare(text) or text
+
+
+def _without_unfinished_tag(text: str, tags: Sequence[str]) -> str:
+    # A reply that was cut may end within a tag; a part of one is no answer.
+    at = text.rfind("<")
+    rest = text[at:].lower() if at >= 0 else ""
+    if rest and any(f"{mark}{tag.lower()}>".startswith(rest) and len(rest) > 1 for tag in tags for mark in ("<", "</")):
+        return text[:at].rstrip()
+    return text
 
 
 def _between(text: str, tags: Sequence[str]) -> str | None:

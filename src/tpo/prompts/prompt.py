@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from tpo.messages import Conversation
+from tpo.prompts.leaks import Scaffold
 
 Role: TypeAlias = Literal["policy", "critic", "editor"]
 
@@ -18,13 +19,14 @@ class Prompt:
     """One rendered prompt.
 
     Attributes:
-        name: the template it came from: answer, loss, gradient, update, or a revision twin.
-        role: who is to answer it.
+        name: the template it came from: answer, loss, gradient, update, one of their twins, or a method's own.
+        role: who replies.
         messages: what is sent.
         read: takes the raw reply and returns the text that counts; never raises.
         chosen: id of the candidate shown as the better one, if any.
         rejected: id of the candidate shown as the worse one, if any.
         continues: it begins with the prompt before it and the reply to that.
+        scaffold: which of its words are ours; None where none is.
     """
 
     name: str
@@ -34,3 +36,4 @@ class Prompt:
     chosen: str | None = None
     rejected: str | None = None
     continues: bool = False
+    scaffold: Scaffold | None = field(default=None, compare=False, repr=False)

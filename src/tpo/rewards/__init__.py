@@ -1,6 +1,6 @@
-"""Rewards: what says how good an answer is. See docs/rewards.md."""
+"""Rewards: they say how good an answer is. See docs/rewards.md."""
 
 from tpo.rewards.protocol import Reward, Score
-from tpo.rewards.resolve import resolve_reward
+from tpo.rewards.resolve import opened
 
-__all__ = ["Reward", "Score", "resolve_reward"]
+__all__ = ["Reward", "Score", "opened"]

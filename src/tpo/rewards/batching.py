@@ -1,22 +1,22 @@
 """One scorer for the whole process: conversations from all queries are scored in shared batches.
 
 Answers land one by one, from many queries at once, while a reward model is fastest on many at a time. So each answer
-waits a few milliseconds for company. Equal conversations share one score, be it under way or known already.
+waits a few milliseconds for others. Equal conversations share one score, whether it is under way or known already.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
-import weakref
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from tpo.errors import RewardTooLong, RewardUnavailable
+from tpo.errors import RewardError, RewardTooLong, RewardUnavailable
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask, close, connect
+from tpo.rewards.cache import Memory, ScoreFile, key_of
+from tpo.rewards.call import connect, score
 from tpo.rewards.protocol import Reward, Score
 
 MOST = 64
@@ -26,25 +26,41 @@ WAIT = 0.005
 REMEMBERED = 16_384
 
 
+class _Waiting(NamedTuple):
+    """A conversation that waits for its score."""
+
+    key: bytes
+    conversation: Conversation
+    future: asyncio.Future[Score]
+
+
 class Batched:
-    """A reward whose calls are gathered into batches.
+    """A reward whose calls are gathered into batches, and whose scores are kept.
 
     Args:
         reward: what scores.
         most: conversations in a batch, at most; halved, for good, when the reward says that it was too much.
         most_characters: their length together, at most; one conversation alone may be longer.
         wait: seconds for which the first of a batch waits for others.
+        file: scores of earlier processes; new ones are added to it.
     """
 
     def __init__(
-        self, reward: Reward, *, most: int = MOST, most_characters: int = MOST_CHARACTERS, wait: float = WAIT
+        self,
+        reward: Reward,
+        *,
+        most: int = MOST,
+        most_characters: int = MOST_CHARACTERS,
+        wait: float = WAIT,
+        file: ScoreFile | None = None,
     ) -> None:
         self.reward = reward
         self.most = most
         self._most_characters = most_characters
         self._wait = wait
-        self._waiting: dict[bytes, tuple[Conversation, asyncio.Future[Score]]] = {}
-        self._known: dict[bytes, Score] = {}
+        self._file = file
+        self._waiting: dict[bytes, _Waiting] = {}
+        self._known: Memory[Score] = Memory(REMEMBERED)
         self._under_way: dict[bytes, asyncio.Future[Score]] = {}
         self._wanted: dict[asyncio.Future[Score], int] = {}
         self._characters = 0
@@ -58,7 +74,8 @@ class Batched:
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score conversations, together with whatever else is waiting."""
-        futures = [self._enter(conversation) for conversation in conversations]
+        name = self.name
+        futures = [self._enter(key_of(name, conversation), conversation) for conversation in conversations]
         try:
             # Shielded: another query may wait for the same score.
             return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
@@ -69,20 +86,14 @@ class Batched:
 
     @property
     def inside(self) -> list[Reward]:
-        """What it is made of."""
+        """The reward whose calls are gathered."""
         return [self.reward]
 
     async def connect(self) -> None:
-        """Have what is inside find out what serves it."""
+        """Let the reward find out what serves it."""
         await connect(self.reward)
 
-    async def aclose(self) -> None:
-        """Let go of what is inside."""
-        await close(self.reward)
-
-    def _enter(self, conversation: Conversation) -> asyncio.Future[Score]:
-        text = msgspec.json.encode(conversation)
-        key = hashlib.blake2b(text, digest_size=16).digest()
+    def _enter(self, key: bytes, conversation: Conversation) -> asyncio.Future[Score]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Score] = loop.create_future()
         if key in self._known:
@@ -95,10 +106,11 @@ class Batched:
         self._under_way[key] = future
         self._wanted[future] = 1
         future.add_done_callback(lambda done: self._finished(key, done))
-        if self._waiting and self._characters + len(text) > self._most_characters:
+        size = len(msgspec.json.encode(conversation))
+        if self._waiting and self._characters + size > self._most_characters:
             self._send()
-        self._waiting[key] = (conversation, future)
-        self._characters += len(text)
+        self._waiting[key] = _Waiting(key, conversation, future)
+        self._characters += size
         if len(self._waiting) >= self.most:
             self._send()
         elif self._timer is None:
@@ -106,16 +118,16 @@ class Batched:
         return future
 
     def _leave(self, future: asyncio.Future[Score]) -> None:
-        """Somebody who waited for a score has gone: what nobody waits for any more is not asked for."""
+        """One caller was cancelled: a conversation that no other caller waits for is not scored."""
         if future not in self._wanted:
-            return  # it is there
+            return  # its score has arrived
         self._wanted[future] -= 1
         if self._wanted[future]:
             return
-        for key, (conversation, waiting) in list(self._waiting.items()):
-            if waiting is future:
-                del self._waiting[key]
-                self._characters -= len(msgspec.json.encode(conversation))
+        for one in list(self._waiting.values()):
+            if one.future is future:
+                del self._waiting[one.key]
+                self._characters -= len(msgspec.json.encode(one.conversation))
                 future.cancel()
         if not self._waiting and self._timer is not None:
             self._timer.cancel()
@@ -127,8 +139,6 @@ class Batched:
         if done.cancelled() or done.exception() is not None or math.isnan(done.result().value):
             return  # a later try may do better
         self._known[key] = done.result()
-        if len(self._known) > REMEMBERED:
-            del self._known[next(iter(self._known))]  # the oldest
 
     def _send(self) -> None:
         if self._timer is not None:
@@ -141,49 +151,60 @@ class Batched:
         self._batches.add(task)  # the loop itself keeps tasks only weakly
         task.add_done_callback(self._batches.discard)
 
-    async def _score(self, batch: list[tuple[Conversation, asyncio.Future[Score]]]) -> None:
+    async def _score(self, batch: list[_Waiting]) -> None:
+        found: dict[bytes, Score] = {}
         try:
-            scores = await ask(self.reward, [conversation for conversation, _ in batch])
+            if self._file is not None:
+                found = await self._file.read([one.key for one in batch])
+        except asyncio.CancelledError as error:
+            _fail(batch, error)
+            raise
+        except RewardError as error:
+            _fail(batch, error)
+            return
+        for one in batch:
+            if one.key in found and not one.future.done():
+                one.future.set_result(found[one.key])
+        rest = [one for one in batch if one.key not in found]
+        if rest:
+            await self._new(rest)
+
+    async def _new(self, batch: list[_Waiting]) -> None:
+        """Score conversations that no file has a score of."""
+        try:
+            scores = await score(self.reward, [one.conversation for one in batch])
+            if self._file is not None:
+                await self._file.write({one.key: new for one, new in zip(batch, scores, strict=True)})
         except RewardUnavailable as error:
             if error.too_much and len(batch) > 1:
                 half = len(batch) // 2
                 self.most = max(min(self.most, half), 1)
-                await asyncio.gather(self._score(batch[:half]), self._score(batch[half:]))
+                await asyncio.gather(self._new(batch[:half]), self._new(batch[half:]))
                 return
-            self._fail(batch, error)
+            _fail(batch, error)
         except asyncio.CancelledError as error:
-            self._fail(batch, error)
+            _fail(batch, error)
             raise
         except Exception as error:
-            if len(batch) > 1:  # which of them it is, only asking one by one tells
-                await asyncio.gather(*[self._score([one]) for one in batch])
-            elif isinstance(error, RewardTooLong) and not batch[0][1].done():
-                # The misfortune of this answer alone: the engine makes it this candidate's error.
-                batch[0][1].set_result(Score(math.nan, feedback=str(error)))
+            if len(batch) > 1:  # only calls with one conversation each show which of them it is
+                await asyncio.gather(*[self._new([one]) for one in batch])
+            elif isinstance(error, RewardTooLong) and not batch[0].future.done():
+                # A fault of this answer alone: the engine makes it this candidate's error.
+                batch[0].future.set_result(Score(math.nan, feedback=str(error)))
             else:
-                self._fail(batch, error)
+                _fail(batch, error)
         else:
-            for (_, future), score in zip(batch, scores, strict=True):
-                if not future.done():
-                    future.set_result(score)
-
-    def _fail(self, batch: list[tuple[Conversation, asyncio.Future[Score]]], error: BaseException) -> None:
-        for _, future in batch:
-            if not future.done():
-                if isinstance(error, asyncio.CancelledError):
-                    future.cancel()
-                else:
-                    future.set_exception(error)
-                    future.exception()  # whoever waited for it may have left
+            for one, new in zip(batch, scores, strict=True):
+                if not one.future.done():
+                    one.future.set_result(new)
 
 
-_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Batched]] = weakref.WeakKeyDictionary()
-
-
-def shared(reward: Reward) -> Batched:
-    """The batching wrapper of a reward object in this event loop: the same for all queries that use the object."""
-    if isinstance(reward, Batched):
-        return reward
-    wrappers = _shared.setdefault(asyncio.get_running_loop(), {})
-    # The wrapper holds the reward, so its id cannot be taken over by another object.
-    return wrappers.setdefault(id(reward), Batched(reward))
+def _fail(batch: list[_Waiting], error: BaseException) -> None:
+    for one in batch:
+        if one.future.done():
+            continue
+        if isinstance(error, asyncio.CancelledError):
+            one.future.cancel()
+        else:
+            one.future.set_exception(error)
+            one.future.exception()  # marks it as retrieved: its callers may have been cancelled

@@ -1,4 +1,4 @@
-"""Scores that outlive the process: a SQLite file keyed by the reward's name and the conversation."""
+"""Scores and verdicts that are kept: in memory, and in a SQLite file that outlives the process."""
 
 from __future__ import annotations
 
@@ -6,35 +6,63 @@ import asyncio
 import hashlib
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 
 from tpo.errors import RewardError
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask, close, connect
-from tpo.rewards.protocol import Reward, Score
+from tpo.rewards.protocol import Score
+
+T = TypeVar("T")
 
 _TABLE = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score BLOB NOT NULL) WITHOUT ROWID"
 
 
-class Cached:
-    """A reward that is asked once for each conversation, in this run and in later ones.
+class Memory(Generic[T]):
+    """A mapping that drops its oldest entries.
+
+    Args:
+        most: how many entries it keeps.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[bytes, T] = {}
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._kept
+
+    def __getitem__(self, key: bytes) -> T:
+        return self._kept[key]
+
+    def __setitem__(self, key: bytes, value: T) -> None:
+        self._kept[key] = value
+        if len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+
+
+def key_of(name: str, conversation: Conversation) -> bytes:
+    """What identifies a score: the reward's name and the conversation."""
+    return hashlib.sha256(name.encode() + b"\0" + msgspec.json.encode(conversation)).digest()
+
+
+class ScoreFile:
+    """A file of scores by `key_of`; several processes may share it.
 
     A score is trusted for as long as the reward's name stays the same. A server that serves another model under an old
     name keeps its name: use another file then.
 
     Args:
-        reward: what scores.
-        path: the file; made if it is not there. Several processes may share it.
+        path: the file; made if it is not there.
 
     Raises:
         RewardError: the file cannot be used.
     """
 
-    def __init__(self, reward: Reward, path: Path) -> None:
-        self.reward = reward
+    def __init__(self, path: Path) -> None:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,40 +75,29 @@ class Cached:
             raise RewardError(f"The score cache {path} cannot be used: {error}.") from error
         self._turn = asyncio.Lock()
 
-    @property
-    def name(self) -> str:
-        """The reward's own: a cache changes no score."""
-        return self.reward.name
+    async def read(self, keys: Sequence[bytes]) -> dict[bytes, Score]:
+        """The scores that the file has, by their keys.
 
-    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
-        """Score conversations; those that were scored before cost nothing."""
-        keys = [self._key(conversation) for conversation in conversations]
+        Raises:
+            RewardError: it cannot be read.
+        """
         async with self._turn:
-            found: dict[bytes, Score] = dict(await asyncio.to_thread(self._read, keys))
-        missing = {key: c for key, c in zip(keys, conversations, strict=True) if key not in found}
-        if missing:
-            new = dict(zip(missing, await ask(self.reward, list(missing.values())), strict=True))
-            found.update(new)
-            async with self._turn:
-                await asyncio.to_thread(self._write, new)
-        return [found[key] for key in keys]
+            return await asyncio.to_thread(self._read, keys)
 
-    @property
-    def inside(self) -> list[Reward]:
-        """What it is made of."""
-        return [self.reward]
+    async def write(self, scores: Mapping[bytes, Score]) -> None:
+        """Add scores. One that is no finite number may be a passing failure, and is left out.
 
-    async def connect(self) -> None:
-        """Have what is inside find out what serves it."""
-        await connect(self.reward)
+        Raises:
+            RewardError: the file cannot be written.
+        """
+        rows = [(key, msgspec.json.encode(score)) for key, score in scores.items() if math.isfinite(score.value)]
+        async with self._turn:
+            await asyncio.to_thread(self._write, rows)
 
     async def aclose(self) -> None:
-        """Close the file, and let go of what is inside."""
-        self._file.close()
-        await close(self.reward)
-
-    def _key(self, conversation: Conversation) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\0" + msgspec.json.encode(conversation)).digest()
+        """Close the file."""
+        async with self._turn:
+            self._file.close()
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Score]:
         found = {}
@@ -95,9 +112,7 @@ class Cached:
             ) from error
         return found
 
-    def _write(self, scores: dict[bytes, Score]) -> None:
-        # A score that is no number may be a passing failure, and is asked for again.
-        rows = [(key, msgspec.json.encode(s)) for key, s in scores.items() if math.isfinite(s.value)]
+    def _write(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         try:
             self._file.execute("BEGIN IMMEDIATE")
             self._file.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", rows)

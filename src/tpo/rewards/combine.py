@@ -15,8 +15,8 @@ from typing import Literal
 
 from tpo.errors import InputError
 from tpo.messages import Conversation, question, text_of
-from tpo.rewards.asking import ask, close, connect
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.call import connect, score
+from tpo.rewards.protocol import Reward, Score
 
 
 class Combined:
@@ -36,9 +36,11 @@ class Combined:
         InputError: there is no term, or a weight that belongs to none.
     """
 
+    relative = True
+
     def __init__(
         self,
-        terms: dict[str, Reward | PoolReward],
+        terms: dict[str, Reward],
         weights: dict[str, float] | None = None,
         how: Literal["sum", "min"] = "sum",
         gates: dict[str, float] | None = None,
@@ -64,7 +66,7 @@ class Combined:
         price = [f"length_price={self._length_price:g}"] if self._length_price else []
         return f"{self._how}@1({', '.join([*terms, *gates, *price])})"
 
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score the answers of one pool.
 
         Returns:
@@ -72,9 +74,9 @@ class Combined:
             the terms' own parts as `NAME.PART`, and `length` as the price paid; as feedback that of all terms. The
             value is NaN where a term has none.
         """
-        columns = await asyncio.gather(*[ask(reward, conversations) for reward in self._terms.values()])
+        columns = await asyncio.gather(*[score(reward, conversations) for reward in self._terms.values()])
         table = dict(zip(self._terms, columns, strict=True))
-        normal = {name: normalised([score.value for score in column]) for name, column in table.items()}
+        normal = {name: normalised([one.value for one in column]) for name, column in table.items()}
         prices = self._prices(conversations)
         return [
             self._row({name: column[i] for name, column in table.items()}, {n: z[i] for n, z in normal.items()}, price)
@@ -82,19 +84,14 @@ class Combined:
         ]
 
     @property
-    def inside(self) -> list[Reward | PoolReward]:
-        """What it is made of."""
+    def inside(self) -> list[Reward]:
+        """Its terms."""
         return list(self._terms.values())
 
     async def connect(self) -> None:
-        """Have all terms find out what serves them."""
+        """Let all terms find out what serves them."""
         for reward in self._terms.values():
             await connect(reward)
-
-    async def aclose(self) -> None:
-        """Let go of all terms."""
-        for reward in self._terms.values():
-            await close(reward)
 
     def _row(self, scores: dict[str, Score], normal: dict[str, float], price: float) -> Score:
         if self._how == "min":
@@ -103,13 +100,13 @@ class Combined:
         else:
             value = math.fsum(self._weights[name] * z for name, z in normal.items())
         parts: dict[str, float] = {}
-        for name, score in scores.items():
-            parts |= {name: score.value, f"{name}.z": normal[name]}
-            parts |= {f"{name}.{part}": number for part, number in score.parts.items()}
+        for name, one in scores.items():
+            parts |= {name: one.value, f"{name}.z": normal[name]}
+            parts |= {f"{name}.{part}": number for part, number in one.parts.items()}
         if self._length_price:
             parts["length"] = -price
         short = sum(not scores[name].value >= bound for name, bound in self._gates.items())
-        feedback = [score.feedback for score in scores.values() if score.feedback]
+        feedback = [one.feedback for one in scores.values() if one.feedback]
         return Score(value - price - short * EXCLUDED, parts, "\n".join(feedback) or None)
 
     def _prices(self, conversations: Sequence[Conversation]) -> list[float]:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask, close, connect
-from tpo.rewards.protocol import PoolReward, Reward, Score, ranks
+from tpo.rewards.call import connect, score
+from tpo.rewards.protocol import Reward, Score, is_relative
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
 
@@ -24,9 +24,10 @@ class Gate:
     how finely it tells base rewards apart.
     """
 
-    def __init__(self, requirements: Requirements, base: Reward | PoolReward) -> None:
+    def __init__(self, requirements: Requirements, base: Reward) -> None:
         self.requirements = requirements
         self.base = base
+        self.relative = is_relative(base)
 
     @property
     def name(self) -> str:
@@ -44,21 +45,17 @@ class Gate:
         Raises:
             RewardError: the base failed, or returned too few or too many scores.
         """
-        kept, based = await asyncio.gather(self.requirements.score(conversations), ask(self.base, conversations))
+        kept, based = await asyncio.gather(self.requirements.score(conversations), score(self.base, conversations))
         return [self._combined(*pair) for pair in zip(kept, based, strict=True)]
 
     @property
-    def inside(self) -> list[Reward | PoolReward]:
-        """What it is made of."""
+    def inside(self) -> list[Reward]:
+        """The base reward."""
         return [self.base]
 
     async def connect(self) -> None:
-        """Have what is inside find out what serves it."""
+        """Let the base find out what serves it."""
         await connect(self.base)
-
-    async def aclose(self) -> None:
-        """Let go of what is inside."""
-        await close(self.base)
 
     def _combined(self, kept: Score, base: Score) -> Score:
         title = self.base.name.partition("@")[0]
@@ -69,15 +66,7 @@ class Gate:
         return Score(value, {**kept.parts, title: base.value, **inner}, ". ".join(feedback))
 
 
-class PoolGate(Gate):
-    """The gate before a reward that looks at a whole pool, and so does the gate."""
-
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
-        """Score the answers of one pool; as `Gate.score`."""
-        return await self.score(conversations)
-
-
-def gated(base: Reward | PoolReward | None, rules: Sequence[Rule | str]) -> Reward | PoolReward:
+def gated(base: Reward | None, rules: Sequence[Rule | str]) -> Reward:
     """Put rules before a reward.
 
     Args:
@@ -90,7 +79,7 @@ def gated(base: Reward | PoolReward | None, rules: Sequence[Rule | str]) -> Rewa
     requirements = Requirements(rules)
     if base is None:
         return requirements
-    return PoolGate(requirements, base) if ranks(base) else Gate(requirements, base)
+    return Gate(requirements, base)
 
 
 def squash(x: float) -> float:

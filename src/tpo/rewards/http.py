@@ -1,7 +1,8 @@
 """Any service that scores over HTTP, in a form of our own or in the one that training frameworks use.
 
 Our own, "conversations": POST {"conversations": [[{"role", "content"}, …], …]} is answered by
-{"scores": [NUMBER or {"value": NUMBER, "parts": {NAME: NUMBER}, "feedback": TEXT}, …]}, in the same order.
+{"scores": [NUMBER or {"value": NUMBER, "parts": {NAME: NUMBER}, "feedback": TEXT}, …]}, in the same order; null in the
+place of a score means that this answer gets none.
 
 "query", as OpenRLHF's remote reward models speak it: POST {"query": [TEXT, …], "prompts": [TEXT, …]} is answered by
 {"rewards": [NUMBER, …]}. A query is the whole chat as text, its prompt the part before the answer.
@@ -12,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from tpo import specs
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation
+from tpo.rewards.call import ABSTAINED
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import PARALLEL, RewardServer, batches, together
 from tpo.rewards.served_reward import ServedReward, number
@@ -56,6 +59,18 @@ class HTTPReward(ServedReward):
         shown = self._template.name if self._template else None
         super().__init__(RewardServer("http", url, START, key, parallel, exact=True), model, form=form, template=shown)
 
+    @classmethod
+    def load(cls, text: str) -> HTTPReward:
+        """Make the reward from "URL?option=value". The URL may have a query of its own: unknown options are part of it.
+
+        Raises:
+            InputError: as for the class, or a value does not fit.
+        """
+        types = specs.options_of(cls, 1)
+        written = specs.parse(text, "reward http", types, strangers=True)
+        url = f"{written.head}?{'&'.join(written.rest)}" if written.rest else written.head
+        return cls(url, **specs.typed(written.options, types, "reward http"))
+
     async def _connect(self) -> None:
         """There is nothing to ask."""
 
@@ -82,6 +97,8 @@ class HTTPReward(ServedReward):
         }
 
     def _read(self, score: Any) -> Score | float:
+        if score is None:
+            return ABSTAINED
         url = self.server.where
         if not isinstance(score, Mapping):
             return number(score, f"{url}: a score")

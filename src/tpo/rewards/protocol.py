@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -14,9 +14,9 @@ class Score(msgspec.Struct, frozen=True):
     """How good one answer is.
 
     Attributes:
-        value: the reward; higher is better. Comparable only within one query and one reward.
+        value: the reward; higher is better. Comparable only within one query and one reward. NaN means no score.
         parts: what the value is made of, by name (empty when it is one number).
-        feedback: what the reward found, in words; the textual loss uses it when there is any.
+        feedback: the reward's remarks in words; the textual loss uses them when there are any.
     """
 
     value: float
@@ -26,7 +26,18 @@ class Score(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class Reward(Protocol):
-    """Scores finished conversations, whose last message is the assistant's answer."""
+    """Scores finished conversations, whose last message is the assistant's answer.
+
+    A reward may have more than this protocol requires:
+
+    - `relative: bool`, False where it is missing: whether the scores of one call compare its conversations with each
+      other (a tournament, or a sum whose terms are normalised over the pool). Such a reward is called after each step
+      with all different answers to one query, and the new scores replace the old ones.
+    - `async connect()`: finds out what serves the reward. Its name is final after that.
+    - `async aclose()`: releases what the reward itself opened (connections, threads, files). A reward that is made of
+      others leaves those to their owner.
+    - `inside`: the rewards that it is made of.
+    """
 
     @property
     def name(self) -> str:
@@ -38,24 +49,6 @@ class Reward(Protocol):
         ...
 
 
-@runtime_checkable
-class PoolReward(Protocol):
-    """Scores all answers to one query together: a tournament, or a sum whose terms are normalised over the pool.
-
-    Such a reward is asked after each step, about every different answer that there is by then, and what it says
-    replaces what it said before.
-    """
-
-    @property
-    def name(self) -> str:
-        """What identifies this reward in a journal."""
-        ...
-
-    async def rank(self, conversations: Sequence[Conversation]) -> Sequence[Score]:
-        """Score the conversations, which differ only in their last message, against each other."""
-        ...
-
-
-def ranks(reward: object) -> TypeGuard[PoolReward]:
-    """Whether a reward scores pools. (Asking a protocol itself takes 50 microseconds, for each answer.)"""
-    return hasattr(reward, "rank")
+def is_relative(reward: object) -> bool:
+    """Whether a reward scores the answers of one call against each other."""
+    return bool(getattr(reward, "relative", False))

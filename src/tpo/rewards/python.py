@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tpo import specs
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation
-from tpo.rewards.protocol import Score
+from tpo.rewards.call import ABSTAINED, as_float, connect, shown
+from tpo.rewards.protocol import Score, is_relative
 from tpo.rewards.user_code import described, fingerprint, load, path_of
 
 
@@ -22,8 +24,10 @@ class PythonReward:
     Args:
         target: a function that takes a list of conversations, each a list of {"role", "content"} messages
             that ends with the answer, and returns a number or a `Score` for each; or an object with such a
-            function as `score`, or a class of such objects that is made without arguments. It may be async.
+            function as `score`, or a class of such objects. It may be async. None in the place of a number means
+            that this answer gets no score.
         label: what it is called in errors and in the name: found from the target if not given.
+        options: keyword arguments for the class, or for every call of the function.
 
     A plain function runs in a thread of its own, one call at a time: a model inside it needs no lock, and
     the event loop goes on meanwhile. An async function is awaited, several calls at once.
@@ -33,24 +37,32 @@ class PythonReward:
         RewardError: the target is a class, and making an instance of it failed.
     """
 
-    def __init__(self, target: object, label: str | None = None) -> None:
+    def __init__(self, target: object, label: str | None = None, **options: Any) -> None:
         self._label = label or f"python:{path_of(target)}"
-        self._function = self._scorer(target)
+        self._object, self._function = self._scorer(target, options)
         self._is_async = _is_async(self._function)
         self._name = f"{self._label}@{fingerprint(target)}"
+        self.relative = is_relative(self._object)
         # One thread, not a lock around many: waiting calls occupy no thread, and code that must stay in
         # the thread it began in (a database, a GPU context) does.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tpo-reward")
 
     @classmethod
     def load(cls, path: str) -> PythonReward:
-        """Load "module:function"; modules in the current directory are found.
+        """Load "module:function" or "module:Class?option=value"; modules in the current directory are found.
 
         Raises:
-            InputError: the path is malformed, or the module or the function is not there.
+            InputError: the path is malformed, the module or the function is not there, or an option does not fit.
             RewardError: the module is there but fails to import.
         """
-        return cls(load(path), f"python:{path}")
+        where, _, given = path.partition("?")
+        target = load(where)
+        if not given:
+            return cls(target, f"python:{where}")
+        what = f"reward python:{where}"
+        types = specs.options_of(target, 0 if inspect.isclass(target) else 1)
+        options = specs.typed(specs.parse(path, what, types).options, types, what)
+        return cls(target, f"python:{path}", **options)
 
     @property
     def name(self) -> str:
@@ -59,6 +71,14 @@ class PythonReward:
         The hash covers the function or class itself and plain values bound to it, not what it calls.
         """
         return self._name
+
+    async def connect(self) -> None:
+        """Let the user's object find out what serves it."""
+        await connect(self._object)
+
+    async def aclose(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(wait=False)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
         """Score each conversation by the user's code.
@@ -91,18 +111,21 @@ class PythonReward:
         except (Exception, SystemExit) as error:
             raise self._failed(error) from error
 
-    def _scorer(self, target: Any) -> Callable[[list[Conversation]], Any]:
+    def _scorer(self, target: Any, options: dict[str, Any]) -> tuple[Any, Callable[[list[Conversation]], Any]]:
+        """The user's object, and the function that scores."""
         if inspect.isclass(target):
             try:
-                target = target()
+                target = target(**options)
             except Exception as error:
-                message = f"{self._label}: the class cannot be made without arguments or failed: {described(error)}."
-                raise RewardError(message) from error
+                how = "with these options" if options else "without options"
+                raise RewardError(f"{self._label}: the class cannot be made {how}: {described(error)}.") from error
+        elif options:
+            target = functools.partial(target, **options)
         scorer = target if inspect.isroutine(target) else getattr(target, "score", target)
         if not callable(scorer):
             kind = type(target).__name__
             raise InputError(f"{self._label} is of type {kind}: a function, or an object with .score, is expected.")
-        return scorer
+        return target, scorer
 
     def _failed(self, error: BaseException) -> RewardError:
         return RewardError(f"{self._label} raised {described(error, self._function)}.")
@@ -120,11 +143,13 @@ def _checked(label: str, returned: Any, count: int) -> list[Score | float]:
     if len(entries) != count:
         raise _unusable(label, f"{len(entries)} scores for {count} conversation{'' if count == 1 else 's'}")
     for position, entry in enumerate(entries):
+        if entry is None:
+            continue
         value = entry.value if isinstance(entry, Score) else entry
         # float() would read "0.5" as a number, and quietly unpack an array of one.
         if isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0 or not hasattr(value, "__float__"):
             raise _unusable(label, f"a list whose entry {position} is {_said(entry)}")
-    return [entry if isinstance(entry, Score) else float(entry) for entry in entries]
+    return [ABSTAINED if one is None else one if isinstance(one, Score) else as_float(one) for one in entries]
 
 
 def _unusable(label: str, what: str) -> RewardError:
@@ -137,8 +162,7 @@ def _said(thing: Any) -> str:
     kind = type(thing).__name__
     if hasattr(thing, "shape"):
         return f"{kind} of shape {tuple(thing.shape)}"
-    shown = thing if isinstance(thing, Score) else f"{kind} {thing!r}"
-    text = " ".join(str(shown).split())
+    text = " ".join((shown(thing) if isinstance(thing, Score) else f"{kind} {shown(thing)}").split())
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 

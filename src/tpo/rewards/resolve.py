@@ -1,79 +1,157 @@
-"""From what a user names to a reward: "surface", "vllm:URL", "python:module:function", an object."""
+"""From what a user names to an open reward: "surface", "vllm:URL", "python:module:function", an object.
+
+A reward is registered by a name and the place of its factory, "module:attribute": ours in `BUILT_IN`, those of others
+as entry points of the group `tpo.rewards`. Both are used alike: see `_made`.
+"""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from tpo.errors import InputError
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo import specs
+from tpo.errors import InputError, RewardError, TPOError
+from tpo.rewards.call import close, connect
+from tpo.rewards.protocol import Reward, is_relative
 
 if TYPE_CHECKING:
     from tpo.config import NamedReward
+    from tpo.rewards.cache import ScoreFile
 
 DEFAULT = "surface"
+NONE = "none"
+GROUP = "tpo.rewards"
 
-AnyReward: TypeAlias = Reward | PoolReward
+# Each by how it is written; what stands before the colon is its name.
+BUILT_IN = {
+    "surface": "tpo.rewards.surface:Surface",
+    "python:module:function": "tpo.rewards.python:PythonReward.load",
+    "vllm:URL": "tpo.rewards.vllm:VLLMReward",
+    "sglang:URL": "tpo.rewards.sglang:SGLangReward",
+    "tei:URL": "tpo.rewards.tei:TEIReward",
+    "llamacpp:URL": "tpo.rewards.llamacpp:LlamaCppReward",
+    "nim:URL": "tpo.rewards.nim:NIMReward",
+    "http:URL": "tpo.rewards.http:HTTPReward.load",
+    "hf:NAME_OR_DIR": "tpo.rewards.hf:HfReward.load",
+    "judge:URL": "tpo.rewards.judges.spec:parse_judge",
+    "verifier:NAME": "tpo.rewards.verifiers.parse:parse_verifier",
+}
 
 
-class Kind(NamedTuple):
-    """A kind of reward: how it is written, and what makes one from the text after its colon."""
+class ResolvedReward:
+    """A reward that was found, and what has to be closed with it.
 
-    written: str
-    make: Callable[[str], AnyReward | None]
+    Args:
+        reward: the reward; None where nothing scores.
+        owned: what was made on the way, and so is the resolver's caller's to close.
+    """
+
+    def __init__(self, reward: Reward | None, owned: Sequence[object]) -> None:
+        self.reward = reward
+        self._owned = owned
+
+    @property
+    def name(self) -> str:
+        """The reward's name."""
+        return NONE if self.reward is None else self.reward.name
+
+    async def aclose(self) -> None:
+        """Close what was made; an object that the user gave stays open."""
+        for one in self._owned:
+            await close(one)
 
 
-def resolve_reward(
-    spec: str | Callable[..., Any] | AnyReward | None = None,
+async def opened(
+    spec: str | Callable[..., Any] | Reward | ResolvedReward | None,
+    stack: AsyncExitStack,
     require: Sequence[str] = (),
     *,
     named: Mapping[str, NamedReward] | None = None,
     cache: Path | None = None,
-) -> AnyReward | None:
-    """Find the reward that is meant.
+) -> Reward | None:
+    """Find a reward, connect to it, and have it closed; its calls are gathered into batches where that is possible.
 
     Args:
-        spec: a name of a kind in `KINDS`; a function or object for `PythonReward`; or a reward, used as it
+        spec: as for `resolve`, or what `resolve` returned.
+        stack: closes what was opened here. An object that the user gave stays open.
+        require: as for `resolve`.
+        named: as for `resolve`.
+        cache: as for `resolve`.
+
+    Returns:
+        The reward; None for "none" without rules.
+
+    Raises:
+        InputError: as for `resolve`.
+        RewardError: it cannot be loaded or reached.
+    """
+    from tpo.rewards.batching import Batched
+
+    found = spec if isinstance(spec, ResolvedReward) else resolve(spec, require, named=named, cache=cache)
+    stack.push_async_callback(found.aclose)
+    reward = found.reward
+    if reward is None:
+        return None
+    if not isinstance(reward, Batched) and not is_relative(reward):
+        reward = Batched(reward)
+    await connect(reward)
+    return reward
+
+
+def resolve(
+    spec: str | Callable[..., Any] | Reward | None = None,
+    require: Sequence[str] = (),
+    *,
+    named: Mapping[str, NamedReward] | None = None,
+    cache: Path | None = None,
+) -> ResolvedReward:
+    """Find the reward that is meant. Nothing is sent anywhere.
+
+    Args:
+        spec: a registered name with what it takes; a function or object for `PythonReward`; or a reward, used as it
             is. None is the default, "surface".
         require: rules that come before the reward (see `Gate`).
         named: rewards that a configuration file names.
         cache: a file that keeps scores for later runs.
 
     Returns:
-        The reward; None for "none" without rules. With rules, "none" leaves the rules alone to decide.
+        The reward, or none for "none" without rules. With rules, "none" leaves the rules alone to decide.
 
     Raises:
-        InputError: the kind is unknown, its text is malformed, or a rule is.
+        InputError: the name is unknown, its text is malformed, or a rule is.
         RewardError: the reward is there but cannot be loaded.
     """
     finder = _Finder(named or {}, cache)
     base = finder.find(DEFAULT if spec is None else spec, ())
-    return _with_rules(base, require)
+    return ResolvedReward(_with_rules(base, require), finder.owned)
 
 
 class _Finder:
-    """Makes rewards, each name and spec once: what is mentioned twice is one object, and is asked once."""
+    """Makes rewards, each name and spec once: what is mentioned twice is one object, and is called once."""
 
     def __init__(self, named: Mapping[str, NamedReward], cache: Path | None) -> None:
+        self.owned: list[object] = []
         self._named = named
         self._cache = cache
-        self._made: dict[str, AnyReward | None] = {}
+        self._file: ScoreFile | None = None
+        self._made: dict[str, Reward | None] = {}
 
-    def find(self, spec: object, above: tuple[str, ...]) -> AnyReward | None:
+    def find(self, spec: object, above: tuple[str, ...]) -> Reward | None:
         if not isinstance(spec, str):
-            return self._kept(_given(spec))
+            return self._kept(self._given(spec))
         spec = spec.strip()
         if spec in above:
             raise InputError(f"The reward {spec!r} is made of itself: {' -> '.join([*above, spec])}.")
         if spec not in self._made:
-            found = self._combined(spec, above) if spec in self._named else self._kept(self._plain(spec))
+            found = self._combined(spec, above) if spec in self._named else self._kept(self._registered(spec))
             self._made[spec] = found
         return self._made[spec]
 
-    def _combined(self, name: str, above: tuple[str, ...]) -> AnyReward | None:
+    def _combined(self, name: str, above: tuple[str, ...]) -> Reward | None:
         from tpo.rewards.batching import Batched
         from tpo.rewards.combine import Combined
 
@@ -81,45 +159,60 @@ class _Finder:
         if what.use is not None and not what.gates and not what.length_price:
             return _with_rules(self.find(what.use, above), what.require)
         counted = what.sum or dict.fromkeys(what.min or [what.use or ""], 1.0)
-        terms: dict[str, AnyReward] = {}
+        terms: dict[str, Reward] = {}
         for term in [*counted, *what.gates]:
             found = self.find(term, above)
             if found is None:
                 raise InputError(f"The reward {name!r} is made of {term!r}, which scores nothing.")
-            # A combination asks about the whole pool after each step: what was scored before is remembered.
-            terms[term] = Batched(found) if isinstance(found, Reward) else found
+            # A combination scores the whole pool after each step: scores of earlier steps are kept.
+            terms[term] = found if is_relative(found) or isinstance(found, Batched) else Batched(found)
         weights = {term: counted.get(term, 0.0) for term in terms}
         how = "min" if what.min is not None else "sum"
         combined = Combined(terms, weights, how, what.gates, what.length_price)  # type: ignore[arg-type]
         return _with_rules(combined, what.require)
 
-    def _plain(self, spec: str) -> AnyReward | None:
+    def _registered(self, spec: str) -> Reward | None:
         if spec.startswith(("http://", "https://")):
             kinds = ", ".join(f"{kind}:{spec}" for kind in ("vllm", "sglang", "tei"))
             raise InputError(f"The reward {spec!r} is an address: say what kind of server is there, such as {kinds}.")
-        name, _, rest = spec.partition(":")
-        kind = KINDS.get(name)
-        if kind is None:
-            near = difflib.get_close_matches(name, [*self._named, *KINDS], n=1)
-            meant = [KINDS[one].written if one in KINDS else one for one in near]
-            hint = f" Did you mean {meant[0]}?" if meant else ""
-            known = ", ".join([*self._named, *(kind.written for kind in KINDS.values())])
-            raise InputError(f"The reward {spec!r} is unknown.{hint} Known ones are {known}.")
-        if rest and ":" not in kind.written:
-            raise InputError(
-                f"The reward {spec!r} has something after its colon, but {name} takes nothing: write {name}."
-            )
-        return kind.make(rest)
+        if spec == NONE:
+            return None
+        found = _factory(spec, self._named)
+        made = _made(found, spec)
+        reward = self._given(made)
+        if reward is made:
+            self.owned.append(reward)
+        return reward
 
-    def _kept(self, reward: AnyReward | None) -> AnyReward | None:
-        if self._cache is None or not isinstance(reward, Reward):
+    def _given(self, target: Any) -> Reward:
+        """An object as a reward: itself if it is one, else wrapped."""
+        is_named = not inspect.isclass(target) and isinstance(getattr(target, "name", None), str)
+        if is_named and inspect.iscoroutinefunction(getattr(target, "score", None)):
+            reward: Reward = target
             return reward
-        from tpo.rewards.cache import Cached
+        if is_named and inspect.iscoroutinefunction(getattr(target, "rank", None)):
+            raise InputError(
+                f"The reward {target.name} has a method `rank`: call it `score` and set `relative = True`."
+            )
+        from tpo.rewards.python import PythonReward
 
-        return Cached(reward, self._cache)
+        wrapped = PythonReward(target)
+        self.owned.append(wrapped)
+        return wrapped
+
+    def _kept(self, reward: Reward | None) -> Reward | None:
+        if self._cache is None or reward is None or is_relative(reward):
+            return reward
+        from tpo.rewards.batching import Batched
+        from tpo.rewards.cache import ScoreFile
+
+        if self._file is None:
+            self._file = ScoreFile(self._cache)
+            self.owned.append(self._file)
+        return Batched(reward, file=self._file)
 
 
-def _with_rules(base: AnyReward | None, require: Sequence[str]) -> AnyReward | None:
+def _with_rules(base: Reward | None, require: Sequence[str]) -> Reward | None:
     if not require:
         return base
     from tpo.rewards.gate import gated
@@ -127,68 +220,65 @@ def _with_rules(base: AnyReward | None, require: Sequence[str]) -> AnyReward | N
     return gated(base, require)
 
 
-def _given(spec: Any) -> AnyReward:
-    named = not inspect.isclass(spec) and isinstance(getattr(spec, "name", None), str)
-    if named and any(inspect.iscoroutinefunction(getattr(spec, method, None)) for method in ("score", "rank")):
-        reward: AnyReward = spec
-        return reward
-    from tpo.rewards.python import PythonReward
-
-    return PythonReward(spec)
+def registered() -> dict[str, EntryPoint]:
+    """All rewards that have a name, by that name; ours first. No factory is loaded."""
+    ours = [EntryPoint(_name(written), place, GROUP) for written, place in BUILT_IN.items()]
+    found = {point.name: point for point in ours}
+    return found | {point.name: point for point in entry_points(group=GROUP) if point.name not in found}
 
 
-# Each kind imports what it needs when it is asked for, so that naming one loads no other.
+def _name(spec: str) -> str:
+    return spec.partition(":")[0].partition("?")[0].strip()
 
 
-def _surface(_: str) -> Reward:
-    from tpo.rewards.surface import Surface
-
-    return Surface()
-
-
-def _python(path: str) -> Reward:
-    from tpo.rewards.python import PythonReward
-
-    return PythonReward.load(path)
-
-
-def _served(kind: str) -> Callable[[str], Reward]:
-    def make(rest: str) -> Reward:
-        from tpo.rewards.served_spec import served_reward
-
-        return served_reward(kind, rest)
-
-    return make
-
-
-def _hf(rest: str) -> Reward:
-    from tpo.rewards.hf import HfReward
-
-    return HfReward.load(rest)
+def _factory(spec: str, named: Mapping[str, NamedReward]) -> Callable[..., Any]:
+    name = _name(spec)
+    known = registered()
+    point = known.get(name)
+    if point is None:
+        ways = {_name(written): written for written in BUILT_IN}
+        written = {one: ways.get(one, one) for one in [*named, *known, NONE]}
+        hint = specs.did_you_mean(name, written)
+        for one, way in written.items():
+            hint = f" Did you mean {way}?" if hint == f" Did you mean {one}?" else hint
+        raise InputError(f"The reward {spec!r} is unknown.{hint} Known ones are {', '.join(written.values())}.")
+    try:
+        factory: Callable[..., Any] = point.load()
+    except (ImportError, AttributeError) as error:
+        if name in map(_name, BUILT_IN):
+            raise
+        raise RewardError(f"The reward {name} ({point.value}) cannot be loaded: {error}.") from error
+    return factory
 
 
-def _judge(rest: str) -> AnyReward:
-    from tpo.rewards.judges.spec import parse_judge
+def _made(factory: Callable[..., Any], spec: str) -> Any:
+    """What a factory makes of a spec: the text after the colon is its argument, and options are its keywords.
 
-    return parse_judge(rest)
+    A factory with one parameter and no others gets all that stands after the colon, question marks included.
+    """
+    name = _name(spec)
+    head, colon, text = spec.partition(":")
+    if "?" in head:  # surface?option=value
+        head, colon, text = name, "", ""
+    first = next(iter(inspect.signature(factory).parameters.values()), None)
+    takes_text = first is not None and first.kind in _POSITIONAL
+    types = specs.options_of(factory, int(takes_text))
+    if text and not takes_text:
+        raise InputError(f"The reward {spec!r} has something after its colon, but {name} takes nothing: write {name}.")
+    if takes_text and not types:
+        return factory(text)
+    written = specs.parse(text if colon else spec, f"reward {name}", types)
+    needed = takes_text and first is not None and first.default is first.empty
+    arguments = [written.head if colon else ""] if takes_text and (colon or needed) else []
+    options = specs.typed(written.options, types, f"reward {name}")
+    try:
+        return factory(*arguments, **options)
+    except TPOError:
+        raise
+    except Exception as error:
+        from tpo.rewards.user_code import described
+
+        raise RewardError(f"The reward {spec!r} cannot be made: {described(error)}.") from error
 
 
-def _verifier(rest: str) -> Reward:
-    from tpo.rewards.verifiers.parse import parse_verifier
-
-    return parse_verifier(rest)
-
-
-def _none(_: str) -> None:
-    return None
-
-
-KINDS = {
-    "surface": Kind("surface", _surface),
-    "python": Kind("python:module:function", _python),
-    **{kind: Kind(f"{kind}:URL", _served(kind)) for kind in ("vllm", "sglang", "tei", "llamacpp", "nim", "http")},
-    "hf": Kind("hf:NAME_OR_DIR[?option=value]", _hf),
-    "judge": Kind("judge:URL", _judge),
-    "verifier": Kind("verifier:NAME", _verifier),
-    "none": Kind("none", _none),
-}
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

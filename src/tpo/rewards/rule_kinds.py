@@ -6,12 +6,11 @@ import difflib
 import json
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
-
-import regex
+from typing import NamedTuple, NoReturn
 
 from tpo.rewards import text
 from tpo.rewards.languages import NAMES, other_language
+from tpo.rewards.pattern import SEARCH_SECONDS, compiled, matches
 
 # What is wrong with an answer, in words that follow "the answer"; None when nothing is.
 Check = Callable[[str], str | None]
@@ -147,23 +146,14 @@ def _language(value: str) -> tuple[str, Check]:
     return f"written in {NAMES[code]}", check
 
 
-# A pattern such as (a+)+$ can search for years. It is stopped, and the answer counts as not matching.
-_SEARCH_SECONDS = 0.5
-
-
 def _regex(value: str) -> tuple[str, Check]:
-    try:
-        pattern: Any = regex.compile(value)
-    except (regex.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    pattern = compiled(value)
 
     def check(answer: str) -> str | None:
         try:
-            # `concurrent` lets other threads run meanwhile.
-            found = pattern.search(answer, timeout=_SEARCH_SECONDS, concurrent=True)
+            return None if matches(pattern, answer) else "has no match for it"
         except TimeoutError:
-            return f"could not be searched within {_SEARCH_SECONDS} s: the pattern is too costly"
-        return None if found else "has no match for it"
+            return f"could not be searched within {SEARCH_SECONDS} s: the pattern is too costly"
 
     return f"a match for the regular expression /{value}/", check
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tpo.errors import RewardError
 from tpo.messages import Conversation, readable, text_of
+from tpo.rewards.call import as_float, shown
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import RewardServer, batches, together
 
@@ -85,7 +86,7 @@ def number(value: Any, what: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RewardError(f"{what} is {repr(value)[:80]}, where a number is expected.")
-    return float(value)
+    return as_float(value)
 
 
 def in_order(entries: Any, count: int, what: str) -> list[dict[str, Any]]:
@@ -102,9 +103,11 @@ def in_order(entries: Any, count: int, what: str) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or len(entries) != count:
         came = f"{len(entries)} scores" if isinstance(entries, list) else repr(entries)[:80]
         raise RewardError(f"{what} sent {came} for {count} conversations.")
-    by_index = {entry.get("index"): entry for entry in entries if isinstance(entry, dict)}
+    numbered = [(entry.get("index"), entry) for entry in entries if isinstance(entry, dict)]
+    by_index = {index: entry for index, entry in numbered if isinstance(index, int) and not isinstance(index, bool)}
     if by_index.keys() != set(range(count)):
-        raise RewardError(f"{what} sent the indices {sorted(map(str, by_index))} for {count} conversations.")
+        sent = ", ".join(shown(index) for index, _ in numbered[:10])
+        raise RewardError(f"{what} sent the indices {sent} for {count} conversations.")
     return [by_index[index] for index in range(count)]
 
 

@@ -1,29 +1,14 @@
-"""From "KIND:URL?option=value&option=value" to a served reward, and from a URL alone to its kind."""
+"""From a URL to the kind of reward server that it leads to."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import msgspec
-
-from tpo.errors import InputError, RewardError
+from tpo.errors import RewardError
 from tpo.rewards.served import RewardServer
-from tpo.rewards.served_reward import ServedReward
 
-# Where each kind's class is; it is imported when it is asked for.
-CLASSES = {
-    "vllm": ("tpo.rewards.vllm", "VLLMReward"),
-    "sglang": ("tpo.rewards.sglang", "SGLangReward"),
-    "tei": ("tpo.rewards.tei", "TEIReward"),
-    "llamacpp": ("tpo.rewards.llamacpp", "LlamaCppReward"),
-    "nim": ("tpo.rewards.nim", "NIMReward"),
-    "http": ("tpo.rewards.http", "HTTPReward"),
-}
+KINDS = ("vllm", "sglang", "tei", "llamacpp", "nim", "http")
 
 
 class Probe(NamedTuple):
@@ -49,38 +34,6 @@ PROBES = (
 )
 
 
-def served_reward(kind: str, rest: str) -> ServedReward:
-    """Make the reward that a user named.
-
-    Args:
-        kind: one of `CLASSES`.
-        rest: what stands after the colon: a URL, and perhaps options after a question mark. For "http", whose URL may
-            have a query of its own, what is no option stays in the URL.
-
-    Raises:
-        InputError: the URL is none, or an option is unknown or has an unusable value.
-    """
-    module, name = CLASSES[kind]
-    made = getattr(importlib.import_module(module), name)
-    # Keys come from the environment alone: what is written in a spec ends up in journals and shell histories.
-    hints = {n: h for n, h in typing.get_type_hints(made.__init__).items() if n not in ("url", "key", "return")}
-    parts = urlsplit(rest)
-    options: dict[str, Any] = {}
-    others: list[tuple[str, str]] = []
-    for option, value in parse_qsl(parts.query, keep_blank_values=True):
-        if option in hints:
-            options[option] = _value(f"{kind}: {option}={value}", option, value, hints[option])
-        else:
-            others.append((option, value))
-    if others and kind != "http":
-        near = difflib.get_close_matches(others[0][0], hints, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Options are {', '.join(hints)}."
-        raise InputError(f"The reward {kind} has no option {others[0][0]!r}. {hint}")
-    url = urlunsplit(parts._replace(query=urlencode(others))) if options else rest
-    reward: ServedReward = made(url, **options)
-    return reward
-
-
 async def detect(url: str, key: str | None = None) -> str:
     """Which kind of reward server a URL leads to, found by asking for the pages that each has.
 
@@ -89,7 +42,7 @@ async def detect(url: str, key: str | None = None) -> str:
         key: the key, where it is not in the environment.
 
     Returns:
-        A kind of `CLASSES`, never "http".
+        One of `KINDS`, never "http".
 
     Raises:
         RewardError: the server cannot be reached, or shows no page that tells.
@@ -107,18 +60,5 @@ async def detect(url: str, key: str | None = None) -> str:
                 return probe.kind
     finally:
         await server.aclose()
-    kinds = ", ".join(f"{kind}:URL" for kind in CLASSES)
+    kinds = ", ".join(f"{kind}:URL" for kind in KINDS)
     raise RewardError(f"{server.where} does not tell what kind of reward server it is: write one of {kinds}.")
-
-
-def _value(shown: str, option: str, text: str, hint: Any) -> Any:
-    value: Any = text
-    if option == "weights":
-        pairs = [entry.rpartition(":") for entry in text.split(",")]
-        if not all(name and weight for name, _, weight in pairs):
-            raise InputError(f"{shown} is no list of NAME:NUMBER, such as helpfulness:0.7,verbosity:-0.1.")
-        value = {name: weight for name, _, weight in pairs}
-    try:
-        return msgspec.convert(value, hint, strict=False)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{shown} cannot be used: {error}.") from error

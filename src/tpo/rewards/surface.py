@@ -27,6 +27,10 @@ WEIGHTS = {
     "directness": 0.03,
 }
 
+# A short answer that shares no word with the question ("I'm ready to help you with that!") is faultless in form, and
+# loses this share of its value; a long one less, since it may use other words for the same things.
+OFF_TOPIC = 0.7
+
 # What to say about a part below one half. `length`, `relevance` and `directness` say nothing: a short
 # answer or a refusal may be right, so advice against it would do harm.
 _FAULTS = {
@@ -42,7 +46,7 @@ class Surface:
     """Scores an answer in [0, 1] by its surface: deterministic, without a model, for text in any language."""
 
     # Part of every journal: raise it with any change that moves a score.
-    name = "surface@1"
+    name = "surface@2"
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score the last message of each conversation as the answer to its last user message.
@@ -70,5 +74,7 @@ def surface(query: str, answer: str) -> Score:
         "directness": part.directness(given),
     }
     value = math.fsum(weight * parts[name] for name, weight in WEIGHTS.items())
+    if parts["relevance"] == 0.0:
+        value *= 1 - OFF_TOPIC * (1 - parts["length"])
     faults = [words for name, words in _FAULTS.items() if parts[name] < 0.5]
     return Score(value, parts, f"The answer has faults: {'; '.join(faults)}." if faults else None)

@@ -71,7 +71,8 @@ class TEIReward(ServedReward):
         if not {"classifier", "reranker"} & kinds.keys():
             raise self.server.wrong(f"serves {info.get('model_id')}, which is of type {', '.join(kinds)}")
         self.model = str(info.get("model_id"))
-        self._batch = max(int(info.get("max_client_batch_size") or 1), 1)
+        most = info.get("max_client_batch_size")
+        self._batch = most if isinstance(most, int) and most > 1 else 1
 
     async def _score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
         if self._form == "rerank":

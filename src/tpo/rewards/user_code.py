@@ -15,14 +15,15 @@ from pathlib import Path
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from tpo.errors import InputError, RewardError
+from tpo.errors import InputError, RewardError, TPOError
 
 
-def load(path: str) -> Any:
+def load(path: str, kind: str = "reward") -> Any:
     """Import what "module:name" names, with the current directory in front of the import path.
 
     Args:
         path: a module and an attribute in it, both dotted if need be: "my.rewards:Judge.score".
+        kind: what is named, for errors: "reward" or "method".
 
     Raises:
         InputError: the path has another form, or there is no such module or name; near ones are named.
@@ -31,19 +32,20 @@ def load(path: str) -> Any:
     module_name, colon, attributes = path.partition(":")
     is_file = module_name.endswith(".py") or "/" in module_name or os.sep in module_name
     if is_file or not colon or not all(map(str.isidentifier, [*module_name.split("."), *attributes.split(".")])):
-        hint = _without_suffix(module_name) if is_file else "my_rewards"
+        hint = _without_suffix(module_name) if is_file else f"my_{kind}s"
+        name = attributes if attributes.isidentifier() else "score" if kind == "reward" else "search"
         raise InputError(
-            f"The reward python:{path} does not name a function: write python:module:function, such as "
-            f"python:{hint}:{attributes if attributes.isidentifier() else 'score'} (no path, no .py)."
+            f"The {kind} python:{path} does not name a function: write python:module:function, such as "
+            f"python:{hint}:{name} (no path, no .py)."
         )
-    target: Any = _module(module_name)
+    target: Any = _module(module_name, kind)
     for done, attribute in enumerate(attributes.split(".")):
         try:
             target = getattr(target, attribute)
         except AttributeError as error:
             holder = ":".join([module_name, *([".".join(attributes.split(".")[:done])] if done else [])])
             raise InputError(
-                f"The reward python:{path} is not there: {holder} has no {attribute!r}"
+                f"The {kind} python:{path} is not there: {holder} has no {attribute!r}"
                 f"{_near(attribute, [name for name in dir(target) if not name.startswith('_')])}."
             ) from error
     return target
@@ -53,7 +55,7 @@ def _without_suffix(path: str) -> str:
     return path.removesuffix(".py").strip("./").replace("/", ".").replace(os.sep, ".") or "my_rewards"
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str, kind: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -63,17 +65,18 @@ def _module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or name
         if name != missing and not name.startswith(f"{missing}."):
-            raise _import_failed(name, error) from error
+            raise _import_failed(name, error, kind) from error
         raise InputError(
-            f"The reward python:{name} is not there: no module named {missing!r} in {here} "
+            f"The {kind} python:{name} is not there: no module named {missing!r} in {here} "
             f"or among the installed ones{_near(missing, _modules_beside(missing))}."
         ) from error
     except (Exception, SystemExit) as error:
-        raise _import_failed(name, error) from error
+        raise _import_failed(name, error, kind) from error
 
 
-def _import_failed(name: str, error: BaseException) -> RewardError:
-    return RewardError(f"The reward's module {name} fails to import: {described(error)}.")
+def _import_failed(name: str, error: BaseException, kind: str) -> TPOError:
+    family = RewardError if kind == "reward" else InputError
+    return family(f"The {kind}'s module {name} fails to import: {described(error)}.")
 
 
 def _modules_beside(name: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,9 @@ from tpo.engine.log import Log
 from tpo.engine.records import Record
 from tpo.errors import InputError
 from tpo.models.openai import OpenAIModel
+from tpo.options import RunOptions, check
 from tpo.prompts import Role
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
 from tpo.runs.directory import RunDirectory, replace, unlocated
 from tpo.runs.parquet import write_parquet
@@ -23,48 +24,33 @@ from tpo.runs.reading import open_data
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner, keys_of
 from tpo.runs.store import RunJournal, cut_torn_end, read_lines
-from tpo.runs.summary import Price, Summary, summarize
+from tpo.runs.summary import Summary, parse_prices, summarize
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds
 from tpo.session.session import Session
-from tpo.session.spec import Spec, plan_of
+from tpo.session.spec import Options, Spec, plan_of
 
 if TYPE_CHECKING:
     from tpo.runs.ray import Cluster
 
-# An endpoint may restart, load a large model, or wait for its turn in a queue.
-PATIENCE = 1800.0
 SHOWN_BAD_ROWS = 5
 
 
-class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a dataset is run; nothing of it decides a result.
+class DatasetOptions(Options, total=False):
+    """The keyword arguments of `tpo.run_dataset`: those of a search and of `RunOptions`."""
 
-    Attributes:
-        column: the column that holds the query.
-        split: the split of a dataset that has several.
-        skip_bad_rows: leave bad rows out, instead of refusing to begin.
-        concurrency: sequences in flight at each server; None finds out what the server takes.
-        patience: seconds for which an endpoint that is down or overloaded is tried again.
-        fresh: begin anew; what was there is put aside.
-        retry_failed: try the queries again that ended with an error.
-        input_order: put the answers into the order of the data when all are there.
-        parquet: write answers.parquet as well.
-        prices: prices by role.
-    """
-
-    column: str | None = None
-    split: str | None = None
-    skip_bad_rows: bool = False
-    concurrency: int | None = None
-    patience: float = PATIENCE
-    fresh: bool = False
-    retry_failed: bool = False
-    input_order: bool = False
-    parquet: bool = False
-    prices: dict[str, Price] = {}
+    column: str | None
+    split: str | None
+    skip_bad_rows: bool
+    concurrency: int | None
+    patience: float
+    fresh: bool
+    retry_failed: bool
+    input_order: bool
+    parquet: bool
+    prices: Sequence[str]
 
 
 class Watcher:
@@ -111,8 +97,7 @@ async def run_spec(
     With a cluster the spec is the cluster's own (`Cluster.spec`). Runs that are given the same limiters share what
     their servers take.
     """
-    if options.concurrency is not None and options.concurrency < 1:  # before anything is written
-        raise InputError(f"The concurrency is {options.concurrency}; it is at least 1.")
+    check(options)  # before anything is written
     directory = RunDirectory(out)
     with directory.locked():
         return await _Run(directory, data, spec, options, watcher, cluster, limiters).run()
@@ -143,6 +128,7 @@ class _Run:
         self._source = open_data(data, column=options.column, split=options.split, spool=directory.stdin)
         self._spec = spec
         self._options = options
+        self._prices = parse_prices(options.prices)
         self._watcher = watcher
 
     async def run(self) -> Report:
@@ -155,7 +141,8 @@ class _Run:
         done: set[str] = set()
         if before is not None:
             known = recipe_without_backends(self._spec)
-            self._directory.expect({name: before.recipe.get(name) for name in known}, known)
+            decided = {name: value for name, value in before.recipe.items() if name not in ("models", "reward")}
+            self._directory.expect(decided, known)
             done = await asyncio.to_thread(self._done, keys_of(before.recipe), tally)
             if len(done) == survey.total and before.asked == asked:
                 return self._report(survey, idle=True)  # no server is needed to see that
@@ -256,7 +243,7 @@ class _Run:
     def _report(self, survey: _Survey, *, stopped: bool = False, idle: bool = False) -> Report:
         directory = self._directory
         summary = summarize(
-            read_answers(directory.answers), survey.total, survey.bad, directory.seconds(), self._options.prices
+            read_answers(directory.answers), survey.total, survey.bad, directory.seconds(), self._prices
         )
         if not summary.left:
             if self._options.input_order:
@@ -284,7 +271,7 @@ def recipe_without_backends(spec: Spec) -> dict[str, Any]:
     return {name: value for name, value in recipe.items() if name not in ("models", "reward")}
 
 
-def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | PoolReward | None) -> dict[str, Any]:
+def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | None) -> dict[str, Any]:
     """Everything that decides the results, but for the queries."""
     plan = plan_of(spec, [], {role: fleet.name for role, fleet in fleets.items()}, reward)
     recipe: dict[str, Any] = msgspec.to_builtins(plan)

@@ -11,7 +11,7 @@ from tpo.candidate import Candidate
 from tpo.engine.state import CUT_SHORT
 from tpo.errors import InputError
 from tpo.messages import Conversation, Message, text_of
-from tpo.runs.export_options import ExportOptions, Format, Pairs
+from tpo.options import ExportFormat, ExportOptions, PairRule
 from tpo.runs.stories import Story
 
 
@@ -69,12 +69,12 @@ class Export:
         if isinstance(best, str):
             return best
         row = {"id": story.id, "prompt": messages[0]["content"] if self._options.plain else messages}
-        if self._options.format is Format.SFT:
+        if self._options.format is ExportFormat.SFT:
             return [row | {"completion": self._answer(best), "score": best.reward}]
         rejected = self._rejected(best, story.result.candidates)
         if not rejected:
             return "without a worse answer" + (" by so much" if self._options.min_gap else "")
-        if self._options.format is Format.DPO:
+        if self._options.format is ExportFormat.DPO:
             return [row | self._pair(best, worse) for worse in rejected]
         labelled = [(best, True), *((worse, False) for worse in rejected)]
         return [row | {"completion": self._answer(one), "label": label, "score": one.reward} for one, label in labelled]
@@ -112,7 +112,7 @@ class Export:
         ]
         by_text = {one.text.strip(): one for one in sorted(worse, key=_reward, reverse=True)}
         rejected = sorted(by_text.values(), key=_reward)
-        return rejected[: 1 if self._options.pairs is Pairs.BEST_WORST else self._options.max_pairs]
+        return rejected[: 1 if self._options.pairs is PairRule.BEST_WORST else self._options.max_pairs]
 
     def _pair(self, chosen: Candidate, rejected: Candidate) -> dict[str, Any]:
         return {

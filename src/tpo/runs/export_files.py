@@ -11,8 +11,9 @@ from typing import IO, Any
 import msgspec
 
 from tpo.errors import InputError
+from tpo.options import ExportOptions
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
-from tpo.runs.export_options import ExportOptions, columns
+from tpo.runs.export_columns import columns
 from tpo.runs.parquet import ROWS, require_parquet
 
 PARQUET = ".parquet"

@@ -20,11 +20,12 @@ from tpo.engine.limits import Budget
 from tpo.engine.records import Record
 from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.prompts import Role
+from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
-from tpo.session.backends import AnyReward, Note
+from tpo.session.backends import Note
 from tpo.session.session import Session
 from tpo.session.spec import plan_of
 
@@ -63,7 +64,7 @@ class Runner:
         session: Session,
         recipe: dict[str, Any],
         models: dict[Role, Fleet],
-        reward: AnyReward | None,
+        reward: Reward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
         tally: Tally,

@@ -1,4 +1,4 @@
-"""How much is worked on at once, how much may wait for that, and what is told to those beyond."""
+"""Limits on how many requests run at once and how many wait, shared fairly between keys."""
 
 from __future__ import annotations
 
@@ -10,36 +10,59 @@ from contextlib import asynccontextmanager
 
 from tpo.errors import InputError, TPOError
 
-# Seconds that a client is told to wait: what is estimated, within these bounds.
+# Bounds of the estimated seconds in `Retry-After`.
 SOONEST, LATEST = 1, 120
 # How much of the mean duration a new one is.
 _SHARE = 0.1
 
 
 class Busy(TPOError):
-    """There is no room for another request, not even for waiting.
+    """There is no room for another request, not even in the queue.
 
     Attributes:
         retry_after: seconds after which there may be room.
     """
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"The server has as much to do as it takes: try again in {retry_after} s.")
+        super().__init__(f"The server is full: try again in {retry_after} s.")
         self.retry_after = retry_after
 
 
-class Admission:
-    """Lets so many in at once, keeps so many waiting in the order in which they came, and sends the others away.
+class _Line:
+    """The requests of one key that wait.
 
     Args:
-        concurrency: how many are in.
-        queue: how many may wait.
+        weight: the key's share, against that of others.
+        turn: when its next turn is, on the clock that counts turns.
+    """
+
+    def __init__(self, weight: float, turn: float) -> None:
+        self.weight = weight
+        self.turn = turn
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def length(self) -> float:
+        """How many wait, against the key's share."""
+        return len(self.waiting) / self.weight
+
+
+class Admission:
+    """Runs a limited number of requests, queues some more, and turns the rest away.
+
+    Keys take turns: a key with many requests in the queue delays its own, and no other key's by more than one turn.
+    Where the queue is full, the key that fills it most gives up its last place to a key that waits less.
+
+    Args:
+        concurrency: requests that run at once.
+        queue: requests that may wait.
 
     Attributes:
-        live: how many are in now.
+        live: requests that run now.
+        waiting: requests that wait now.
 
     Raises:
-        InputError: nobody would ever be let in.
+        InputError: no request would ever run.
     """
 
     def __init__(self, concurrency: int, queue: int) -> None:
@@ -50,17 +73,18 @@ class Admission:
         self.concurrency = concurrency
         self.queue = queue
         self.live = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting = 0
+        self._lines: dict[str | None, _Line] = {}
+        self._turn = 0.0
         self._seconds = float(SOONEST)
 
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
     @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
-        """Wait for room, and keep it.
+    async def admitted(self, key: str | None = None, weight: float = 1.0) -> AsyncIterator[None]:
+        """Wait for a turn, and keep it.
+
+        Args:
+            key: the name of the client's key; requests without one share a line.
+            weight: the key's share, against that of others.
 
         Raises:
             Busy: too many wait already.
@@ -68,7 +92,7 @@ class Admission:
         if self.live < self.concurrency:
             self.live += 1
         else:
-            await self._wait()
+            await self._wait(key, weight)
         began = time.monotonic()
         try:
             yield
@@ -76,32 +100,53 @@ class Admission:
             self._seconds += _SHARE * (time.monotonic() - began - self._seconds)
             self._leave()
 
-    async def _wait(self) -> None:
+    async def _wait(self, key: str | None, weight: float) -> None:
+        line = self._lines.get(key) or _Line(weight, self._turn + 1 / weight)
         if self.waiting >= self.queue:
-            raise Busy(self.retry_after)
+            self._make_room(line)
+        self._lines[key] = line
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        line.waiting.append(turn)
+        self.waiting += 1
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
-            else:  # it had its turn at the same moment
+            if not turn.cancelled() and turn.exception() is None:  # it had its turn at the same moment
                 self._leave()
+            elif turn in line.waiting:
+                self._take(key, line, turn)
             raise
 
+    def _make_room(self, line: _Line) -> None:
+        key, longest = max(self._lines.items(), key=lambda item: item[1].length, default=(None, line))
+        if not longest.waiting or longest.length <= (len(line.waiting) + 1) / line.weight:
+            raise Busy(self.retry_after)
+        last = longest.waiting[-1]
+        self._take(key, longest, last)
+        if not last.done():
+            last.set_exception(Busy(self.retry_after))
+
+    def _take(self, key: str | None, line: _Line, turn: asyncio.Future[None]) -> None:
+        line.waiting.remove(turn)
+        self.waiting -= 1
+        if not line.waiting:
+            del self._lines[key]
+
     def _leave(self) -> None:
-        # A place goes from hand to hand, so that nobody who has just come can take it from those who wait.
-        while self._waiting:
-            turn = self._waiting.popleft()
+        # A place is handed over, so that a request that has just arrived cannot take it from those that wait.
+        while self._lines:
+            key, line = min(self._lines.items(), key=lambda item: item[1].turn)
+            turn = line.waiting[0]
+            self._take(key, line, turn)
             if not turn.done():
+                self._turn = line.turn
+                line.turn += 1 / line.weight
                 turn.set_result(None)
                 return
         self.live -= 1
 
     @property
     def retry_after(self) -> int:
-        """Seconds until a request that came now would have a place, by how long others took."""
+        """Estimated seconds until a request that came now would have a place."""
         rounds = (self.waiting + 1) / max(self.concurrency, 1)
         return round(min(max(rounds * self._seconds, SOONEST), LATEST))

@@ -15,21 +15,21 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from tpo.server.admission import Admission
-from tpo.server.asgi import App, Receive, Scope, Send, error_body
+from tpo.server.asgi import App, error_body, request_info
 from tpo.server.bodies import BYTES, SECONDS, Bodies
-from tpo.server.chat import Chat
+from tpo.server.endpoint import Answers, CountTokens, Endpoint
 from tpo.server.errors import ApiError, explained
 from tpo.server.guard import Guard
 from tpo.server.keys import OPEN, Keyed, Keys
 from tpo.server.limits import Limited
 from tpo.server.logs import Logged
 from tpo.server.openapi import document
-from tpo.server.retold import CompletionsWords, ResponsesWords, Retold
-from tpo.server.searches import Searches, Watch, unwatched
+from tpo.server.protocols.chat import CHAT
+from tpo.server.protocols.completions import COMPLETIONS
+from tpo.server.protocols.messages import COUNTED, MESSAGES
+from tpo.server.protocols.responses import RESPONSES
+from tpo.server.registry import SearchRegistry, Watch, unwatched
 from tpo.server.service import Service
-from tpo.server.wire.chat import ChatRequest
-from tpo.server.wire.reading import json_object
-from tpo.server.wire.refusal import BadRequest
 
 JSON = "application/json"
 
@@ -94,11 +94,13 @@ def create_app(
     """
     options = options or AppOptions()
     admitted = admitted or gates(options)
-    chat = Chat(Searches(service, admitted.aligned, watch), admitted.passed)
+    answers = Answers(SearchRegistry(service, admitted.aligned, watch), admitted.passed)
     routes = [
-        Route("/v1/chat/completions", chat, methods=["POST"]),
-        Route("/v1/responses", Retold(chat, ResponsesWords), methods=["POST"]),
-        Route("/v1/completions", Completions(chat), methods=["POST"]),
+        Route("/v1/chat/completions", Endpoint(CHAT, answers), methods=["POST"]),
+        Route("/v1/responses", Endpoint(RESPONSES, answers), methods=["POST"]),
+        Route("/v1/messages", Endpoint(MESSAGES, answers), methods=["POST"]),
+        Route("/v1/messages/count_tokens", CountTokens(COUNTED, answers), methods=["POST"]),
+        Route("/v1/completions", Endpoint(COMPLETIONS, answers), methods=["POST"]),
         Route("/v1/models", _models),
         Route("/v1/models/{name:path}", _model),
         Route("/health", _health),
@@ -111,12 +113,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
-        await chat.aclose()
+        await answers.aclose()
 
     inner = Starlette(
         routes=routes,
         lifespan=lifespan,
-        exception_handlers={HTTPException: _no_route, ApiError: _refused},
+        exception_handlers={HTTPException: _no_route, ApiError: _refused, Exception: _bug},
     )
     inner.state.service = service
     # A path with one slash more is another path: redirecting a POST makes clients lose its body.
@@ -140,68 +142,32 @@ def create_app(
     return Guard(app, hosts=hosts, origins=options.origins)
 
 
-class Completions:
-    """`/v1/completions`: a plain model's go to its server as they are, an aligned one's are chats.
-
-    Args:
-        chat: the route of chats.
-    """
-
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
-        self._retold = Retold(chat, CompletionsWords)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request (ASGI)."""
-        message = await receive()
-        told = False
-
-        async def again() -> Any:
-            nonlocal told
-            if told:
-                return await receive()
-            told = True
-            return message
-
-        route: App = self._retold
-        if message["type"] == "http.request" and self._plain(message["body"]):
-            await self._chat.handle("completions", scope, again, send)
-            return
-        await route(scope, again, send)
-
-    def _plain(self, body: bytes) -> bool:
-        try:
-            return self._chat.plain(json_object(body))
-        except (BadRequest, ApiError):  # the route itself says so, in the right words
-            return False
-
-
 async def _models(request: Request) -> Response:
     service: Service = request.app.state.service
     service.expect_ready()
-    return _said(service.models.listing(service.created))
+    return _json(service.models.listing(service.created))
 
 
 async def _model(request: Request) -> Response:
     service: Service = request.app.state.service
     service.expect_ready()
-    return _said(service.models.card(request.path_params["name"], service.created))
+    return _json(service.models.card(request.path_params["name"], service.created, service.setup.bounds))
 
 
 async def _health(request: Request) -> Response:
-    return _said({"status": "ok"})
+    return _json({"status": "ok"})
 
 
 async def _ready(request: Request) -> Response:
     service: Service = request.app.state.service
     service.expect_ready()
-    return _said({"status": "ready", "models": service.models.names})
+    return _json({"status": "ready", "models": service.models.names})
 
 
 def _described() -> Any:
     from importlib.metadata import version
 
-    body = msgspec.json.encode(document(ChatRequest, version("tpo")))
+    body = msgspec.json.encode(document(version("tpo")))
 
     async def described(request: Request) -> Response:
         return Response(body, media_type=JSON)
@@ -209,7 +175,7 @@ def _described() -> Any:
     return described
 
 
-def _said(value: object) -> Response:
+def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type=JSON)
 
 
@@ -218,12 +184,19 @@ async def _refused(request: Request, error: Exception) -> Response:
     return Response(told.body(), told.status, told.headers, JSON)
 
 
+async def _bug(request: Request, error: Exception) -> Response:
+    # Starlette raises the error again, so that the guard logs it.
+    id = request_info(request.scope).id
+    message = f"A bug in the server; its log has more under {id}."
+    return Response(error_body(500, message, "internal_error"), 500, None, JSON)
+
+
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, method = request.url.path[:200], request.method
     said = {
-        404: f"There is nothing at {path}: tpo serves /v1/chat/completions, /v1/responses, /v1/completions "
-        f"and /v1/models.",
+        404: f"There is nothing at {path}: tpo serves /v1/chat/completions, /v1/responses, /v1/messages, "
+        f"/v1/completions and /v1/models.",
         405: f"{path} does not take {method}.",
     }.get(error.status_code, str(error.detail))
     return Response(error_body(error.status_code, said), error.status_code, error.headers, JSON)

@@ -1,9 +1,11 @@
-"""What the middlewares of the server share: ASGI's types, what is known of a request, and how one is refused."""
+"""What the server's middlewares share: ASGI's types, the facts about a request, and refusals."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import msgspec
@@ -15,8 +17,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
-_ABOUT = "tpo.about"
-# OpenAI's word for what kind of error a status is.
+_INFO = "tpo.info"
+# Kinds of errors by status, as OpenAI names them.
 _KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -24,23 +26,25 @@ class BrokenOff(Exception):
     """An answer broke off after its beginning was passed on: the connection is closed, so that it shows."""
 
 
-class About(msgspec.Struct):
-    """What is known of a request while it is under way; whoever learns something fills it in.
+class RequestInfo(msgspec.Struct):
+    """The facts about a request; middlewares and routes fill them in.
 
     Attributes:
         id: the request's id, which the response carries as `x-request-id`.
         began: seconds on the clock of `time.monotonic`.
         client: the name of the key that it came with.
-        model: the model that was asked for, preset included.
+        weight: the key's share of the server, against that of other keys.
+        model: the model that the client named, preset included.
         kind: `aligned` or `passed`, once that is decided.
         tokens: prompt and completion tokens of all roles together.
         status: the response's status.
-        spent: told of tokens; a client's limit listens here.
+        spent: called with tokens as they are counted, for the client's limits.
     """
 
     id: str
     began: float = msgspec.field(default_factory=time.monotonic)
     client: str | None = None
+    weight: float = 1.0
     model: str | None = None
     kind: str | None = None
     tokens: int = 0
@@ -48,23 +52,23 @@ class About(msgspec.Struct):
     spent: Callable[[int], None] | None = None
 
     def spend(self, tokens: int) -> None:
-        """Count tokens that this request cost."""
+        """Count tokens of this request."""
         self.tokens += tokens
         if self.spent is not None:
             self.spent(tokens)
 
 
-def about(scope: Scope) -> About:
-    """What is known of a request; without the guard in front of the app, nothing yet."""
-    known = scope.get(_ABOUT)
-    if not isinstance(known, About):
-        known = scope[_ABOUT] = About("unknown")
+def request_info(scope: Scope) -> RequestInfo:
+    """The facts about a request."""
+    known = scope.get(_INFO)
+    if not isinstance(known, RequestInfo):
+        known = scope[_INFO] = RequestInfo("unknown")
     return known
 
 
-def introduce(scope: Scope, id: str) -> About:
-    """Begin to know something of a request."""
-    known = scope[_ABOUT] = About(id)
+def begin_request(scope: Scope, id: str) -> RequestInfo:
+    """Attach the facts to a new request."""
+    known = scope[_INFO] = RequestInfo(id)
     return known
 
 
@@ -98,6 +102,23 @@ async def refuse(
 
 
 def error_body(status: int, message: str, code: str | None = None) -> bytes:
-    """An error in OpenAI's shape."""
+    """An error in OpenAI's shape, with the field `type` that Anthropic's clients expect beside it."""
     kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return msgspec.json.encode({"type": "error", "error": error})
+
+
+@asynccontextmanager
+async def client_leaves(receive: Receive) -> AsyncIterator[asyncio.Future[None]]:
+    """A future that is done when the client has left; the request's body must have been read."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    watching = asyncio.ensure_future(watch())
+    try:
+        yield watching
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)

@@ -12,13 +12,13 @@ from starlette.applications import Starlette
 
 from tpo.engine.events import Listener, both
 from tpo.server.app import AppOptions, create_app, gates
-from tpo.server.asgi import About, App
-from tpo.server.asked import Asked
+from tpo.server.asgi import App, RequestInfo
 from tpo.server.live import LiveRequests
 from tpo.server.metrics import Counted, Metrics, metrics_route
 from tpo.server.page import page
 from tpo.server.recording import Recorder
-from tpo.server.searches import Searches, Watch
+from tpo.server.registry import SearchRegistry, Watch
+from tpo.server.request_options import RequestOptions
 from tpo.server.service import Service, Setup
 from tpo.server.telemetry import Traced, configured
 from tpo.view import Sources
@@ -61,13 +61,13 @@ def assembled(
         admitted=admitted,
         watch=watch,
         metrics=metrics_route(metrics),
-        page=_page(Searches(service, admitted.aligned, watch), record) if ui else None,
+        page=_page(SearchRegistry(service, admitted.aligned, watch), record) if ui else None,
     )
     counted = Counted(app, metrics)
     return (counted if telemetry is None else Traced(counted, telemetry)), service
 
 
-def _page(searches: Searches, record: Path | None) -> Starlette:
+def _page(searches: SearchRegistry, record: Path | None) -> Starlette:
     traces = Sources([record] if record is not None else [])
     # Who may ask, and under which names, is looked after in front of the whole server.
     return page(searches, traces, answers="this server's models and reward", live=True)
@@ -75,8 +75,8 @@ def _page(searches: Searches, record: Path | None) -> Starlette:
 
 def _together(watchers: list[Watch]) -> Watch:
     @contextmanager
-    def watch(known: About, asked: Asked) -> Iterator[Listener]:
+    def watch(info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         with ExitStack() as stack:
-            yield reduce(both, [stack.enter_context(one(known, asked)) for one in watchers])
+            yield reduce(both, [stack.enter_context(one(info, options)) for one in watchers])
 
     return watch

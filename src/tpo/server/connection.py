@@ -151,7 +151,9 @@ class Connection(HttpToolsProtocol):
             self._end()
 
     def _refuse(self, status: int, message: str) -> None:
-        if self._idle and not self.transport.is_closing():  # and never in the middle of another answer
+        cycle: Any = self.cycle
+        unanswered = self._idle or not cycle.response_started  # never in the middle of another answer
+        if unanswered and not self.transport.is_closing():
             body = error_body(status, message)
             head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)

@@ -12,18 +12,18 @@ import msgspec
 
 from tpo.errors import CheckError, InputError, ModelError, ModelUnavailable, PromptError, RewardError, TPOError
 from tpo.http.failures import ContextOverflow, RequestRefused
-from tpo.server.wire.refusal import BadRequest
+from tpo.server.protocols.refusal import BadRequest
 
 INVALID = "invalid_request_error"
 UPSTREAM = "upstream_error"
 
 
 class ApiError(Exception):
-    """An answer that says no.
+    """An error response.
 
     Attributes:
         status: the HTTP status.
-        type: OpenAI's word for the kind of error.
+        type: the kind of error, as OpenAI names it.
         param: the field at fault, if it is one.
         code: OpenAI's code for the error, if there is one.
         headers: further headers of the response.
@@ -47,8 +47,9 @@ class ApiError(Exception):
         self.headers = headers or {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as it stands in a body, or in a stream in the place of a chunk."""
-        return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
+        """The error as it stands in a body, or in a stream in place of a chunk."""
+        error = {"message": str(self), "type": self.type, "param": self.param, "code": self.code}
+        return {"type": "error", "error": error}
 
     def body(self) -> bytes:
         """The body of the response."""
@@ -56,18 +57,32 @@ class ApiError(Exception):
 
 
 def busy(message: str, retry_after: float) -> ApiError:
-    """There is more to do than is taken on.
+    """The error of a request that is turned away because of load.
 
     Args:
-        message: what there is too much of.
+        message: what the limit is.
         retry_after: seconds after which to try again.
     """
     headers = {"retry-after": str(max(math.ceil(retry_after), 1))}
     return ApiError(429, message, "rate_limit_error", code="rate_limit_exceeded", headers=headers)
 
 
+def not_ready(message: str) -> ApiError:
+    """The error of a request that comes before the server is ready, or while it stops.
+
+    Args:
+        message: why.
+    """
+    return ApiError(503, f"{message} Try again.", "server_error", code="not_ready", headers={"retry-after": "5"})
+
+
+def stopping() -> ApiError:
+    """The error of a request that the server's end leaves without an answer."""
+    return not_ready("The server is being stopped.")
+
+
 def explained(error: Exception) -> ApiError:
-    """What a client is told of something that went wrong; nothing of what it does not concern."""
+    """The error response for an exception; internal details stay in the log."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, BadRequest):

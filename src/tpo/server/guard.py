@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from tpo.server.asgi import App, BrokenOff, Message, Receive, Scope, Send, header, introduce, refuse
+from tpo.server.asgi import App, BrokenOff, Message, Receive, Scope, Send, begin_request, header, refuse
 
 log = logging.getLogger("tpo.server")
 
@@ -49,7 +49,7 @@ class Guard:
             return
         given = header(scope, REQUEST_ID)
         id = given if given is not None and _CLEAN_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}".encode()
-        known = introduce(scope, id.decode())
+        known = begin_request(scope, id.decode())
         began = False
 
         async def answer(message: Message) -> None:

@@ -14,6 +14,7 @@ import base64
 import hashlib
 import hmac
 import logging
+import os
 import re
 import time
 import tomllib
@@ -25,7 +26,7 @@ from typing import Any
 import msgspec
 
 from tpo.errors import InputError
-from tpo.server.asgi import App, Receive, Scope, Send, about, header, refuse
+from tpo.server.asgi import App, Receive, Scope, Send, header, refuse, request_info
 from tpo.server.limits import Account, Limits
 
 log = logging.getLogger("tpo.server")
@@ -46,14 +47,23 @@ _BROWSER = b'Basic realm="tpo: any name, and the key as password", charset="UTF-
 
 
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """A client as the key file has it: the hash of its key, its limits (see `Limits`), and whether it may look at
-    everybody's requests, on the page and in the metrics."""
+    """A client as the key file has it.
+
+    Attributes:
+        sha256: the hash of its key.
+        operator: it may see all requests, on the page and in the metrics.
+        requests_per_minute: see `Limits`, as for the next two.
+        tokens_per_minute: tokens.
+        concurrency: requests at once.
+        weight: its share of a server that is full, against that of other keys; 1 unless given.
+    """
 
     sha256: str
     operator: bool = False
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrency: int | None = None
+    weight: float | None = None
 
     @property
     def limits(self) -> Limits:
@@ -101,6 +111,11 @@ class Keys:
             if hmac.compare_digest(client.sha256, digest):
                 found = name
         return found
+
+    def weight_of(self, name: str) -> float:
+        """A client's share of a server that is full."""
+        client = self._clients.get(name)
+        return 1.0 if client is None or client.weight is None else client.weight
 
     def is_operator(self, name: str) -> bool:
         """Whether a client may look at everybody's requests."""
@@ -160,7 +175,7 @@ class Keyed:
         if scope["type"] != "http" or path in self._free or path.startswith(self._below):
             await self._app(scope, receive, send)
             return
-        given = _given(header(scope, b"authorization") or b"")
+        given = _given(header(scope, b"authorization") or b"") or (header(scope, b"x-api-key") or b"").decode("latin-1")
         client = self._keys.client_of(given) if given else None
         paged = path == PAGE or path.startswith(f"{PAGE}/")
         if client is None:
@@ -170,7 +185,8 @@ class Keyed:
             said = "This shows everybody's requests, and takes an operator's key: `tpo key NAME --operator` makes one."
             code = "operator_key_required"
         else:
-            about(scope).client = client
+            info = request_info(scope)
+            info.client, info.weight = client, self._keys.weight_of(client)
             await self._app(scope, receive, send)
             return
         # 401 for both, so that a browser asks for another key; browsers know only Basic.
@@ -201,6 +217,10 @@ def read_keys(path: Path) -> dict[str, Client]:
         InputError: it cannot be read, or a table in it is wrong.
     """
     try:
+        if os.name == "posix" and path.stat().st_mode & 0o022:
+            log.warning(
+                "%s can be written by other users of this machine, who could add keys: chmod 600 %s", path, path
+            )
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"The key file {path} cannot be read: {error.strerror}.") from error
@@ -219,4 +239,6 @@ def _client(path: Path, name: str, table: Any) -> Client:
         raise InputError(f"{where}: sha256 is no hash of a key; `tpo key {name}` makes one.")
     if any(value is not None and value < 1 for value in msgspec.structs.astuple(client.limits)):
         raise InputError(f"{where}: a limit is at least 1; leave out what is not limited.")
+    if client.weight is not None and not 0.01 <= client.weight <= 100:
+        raise InputError(f"{where}: a weight goes from 0.01 to 100.")
     return client

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, about, refuse
+from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, refuse, request_info
 
 MINUTE = 60.0
 # Sums of parts of a second are not exact, and who waited as long as was said must get in.
@@ -131,7 +131,7 @@ class Limited:
         """Handle a request (ASGI)."""
         account = None
         if scope["type"] == "http" and scope["method"] == "POST":  # whoever only looks takes nothing
-            account = self._account_of(about(scope).client)
+            account = self._account_of(request_info(scope).client)
         if account is None:
             await self._app(scope, receive, send)
             return
@@ -144,7 +144,7 @@ class Limited:
             await refuse(send, 429, said, code="rate_limit_exceeded", headers=headers)
             return
         account.begin()
-        about(scope).spent = account.spend
+        request_info(scope).spent = account.spend
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":

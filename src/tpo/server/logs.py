@@ -1,6 +1,6 @@
 """Logs: a line for each request, as JSON for machines or as text for people, and everything else with its request's id.
 
-What was asked and answered stands in no line, unless that was asked for.
+Requests and answers themselves are logged only with --log-contents.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tpo.server.asgi import About, App, Receive, Scope, Send, about
+from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
 
 Format: TypeAlias = Literal["json", "text"]
 
@@ -59,7 +59,7 @@ def configure(kind: Format, *, contents: bool = False) -> None:
 
     Args:
         kind: how they look.
-        contents: with what was asked and answered.
+        contents: log requests and answers too.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines(kind))
@@ -72,7 +72,7 @@ def configure(kind: Format, *, contents: bool = False) -> None:
 
 
 def log_contents(asked: object, answered: object) -> None:
-    """Write down what was asked and answered, where somebody wants that."""
+    """Log a request and its answer, with --log-contents."""
     if content.isEnabledFor(logging.INFO):
         content.info("content", extra={"facts": {"request_id": _now.get(), "asked": asked, "answered": answered}})
 
@@ -92,27 +92,27 @@ class Logged:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        known = about(scope)
-        _now.set(known.id)
+        info = request_info(scope)
+        _now.set(info.id)
         try:
             await self._app(scope, receive, send)
         except Exception:
-            known.status = known.status or 500  # which is what it is going to be
+            info.status = info.status or 500  # which is what it is going to be
             raise
         finally:
             if scope["path"] not in _QUIET and log.isEnabledFor(logging.INFO):
-                log.info("request", extra={"facts": _facts(scope, known)})
+                log.info("request", extra={"facts": _facts(scope, info)})
 
 
-def _facts(scope: Scope, known: About) -> dict[str, object]:
+def _facts(scope: Scope, info: RequestInfo) -> dict[str, object]:
     return {
-        "request_id": known.id,
-        "client": known.client,
+        "request_id": info.id,
+        "client": info.client,
         "method": scope["method"],
         "path": scope["path"][:200],
-        "status": known.status,  # none where the client left before there was one
-        "seconds": round(time.monotonic() - known.began, 4),
-        "model": known.model,
-        "kind": known.kind,
-        "tokens": known.tokens or None,
+        "status": info.status,  # none where the client left before there was one
+        "seconds": round(time.monotonic() - info.began, 4),
+        "model": info.model,
+        "kind": info.kind,
+        "tokens": info.tokens or None,
     }

@@ -22,8 +22,8 @@ from starlette.routing import Route
 from tpo.engine.events import Event, Listener, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Sampled, Scored, Started
 from tpo.server.admission import Admission
-from tpo.server.asgi import About, App, Receive, Scope, Send, about
-from tpo.server.asked import Asked
+from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
+from tpo.server.request_options import RequestOptions
 
 # From a request that is passed through to a search that takes minutes.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -73,7 +73,7 @@ class Metrics:
         self._retries = counter("tpo_retries", "Calls that repeated a failed one.", "role")
         self._tokens = counter("tpo_tokens", "Tokens of aligned requests.", "role", "model", "type")
         self._passed_tokens = counter("tpo_passed_tokens", "Tokens of requests that were passed through.")
-        self._searches = counter("tpo_searches", "Searches that are over, by why.", "method", "stop")
+        self._searches = counter("tpo_searches", "SearchRegistry that are over, by why.", "method", "stop")
         self._candidates = counter("tpo_candidates", "Answers that were drawn.", "outcome")
         self._before = histogram("tpo_reward_before", "The best reward among the first answers.", ("reward",), REWARDS)
         self._after = histogram("tpo_reward_after", "The reward of the answer that was given.", ("reward",), REWARDS)
@@ -97,10 +97,10 @@ class Metrics:
             self._passed_tokens.inc(tokens)
 
     @contextmanager
-    def watch(self, known: About, asked: Asked) -> Iterator[Listener]:
+    def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         """Count what happens for an aligned request that has just been given its place."""
-        self._stages.labels(QUEUE).observe(time.monotonic() - known.began)
-        with self.watching(asked.reward or "default") as watching:
+        self._stages.labels(QUEUE).observe(time.monotonic() - info.began)
+        with self.watching(options.reward or "default") as watching:
             yield watching
 
     @contextmanager
@@ -246,8 +246,8 @@ class Counted:
             with self._metrics.opened():
                 await self._app(scope, receive, send)
         finally:
-            known = about(scope)
-            self._metrics.request(known.kind, known.status, time.monotonic() - began, known.tokens)
+            info = request_info(scope)
+            self._metrics.request(info.kind, info.status, time.monotonic() - began, info.tokens)
 
 
 def metrics_route(metrics: Metrics) -> Route:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
 
 from tpo.errors import InputError
 from tpo.methods.presets import Preset, parse_preset
@@ -13,7 +14,21 @@ from tpo.server.errors import ApiError
 LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision")
 
 
-class Named(NamedTuple):
+class Bounds(Protocol):
+    """The largest width and depth."""
+
+    @property
+    def width(self) -> int:
+        """N."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """D."""
+        ...
+
+
+class NamedModel(NamedTuple):
     """A model as a client asks for it.
 
     Attributes:
@@ -45,14 +60,14 @@ class Models:
         """All names that are listed."""
         return [name for model in self.names for name in (model, *(f"{model}:{preset}" for preset in self._listed))]
 
-    def find(self, name: str) -> Named:
+    def find(self, name: str) -> NamedModel:
         """The model that is meant.
 
         Raises:
             ApiError: there is none.
         """
         if name in self.names:
-            return Named(name)
+            return NamedModel(name)
         model, colon, text = name.rpartition(":")
         if not colon and len(self.names) == 1 and _readable(name):
             model, colon, text = self.names[0], ":", name
@@ -60,27 +75,48 @@ class Models:
             known = ", ".join(self.names)
             raise _missing(f"There is no model {name[:200]!r}: here is {known}, and the same with :tpo or :best-of-5.")
         try:
-            return Named(model, parse_preset(text))
+            return NamedModel(model, parse_preset(text, python=False))
         except InputError as error:
-            raise _missing(f"The model {name[:200]!r} cannot be had: {str(error)[:300]}") from error
+            raise _missing(f"The model {name[:200]!r} is not available: {str(error)[:300]}") from error
 
     def listing(self, created: int) -> dict[str, Any]:
         """The list, as `/v1/models` has it."""
-        return {"object": "list", "data": [self.card(name, created) for name in self.offered]}
+        names = self.offered
+        ends = {"first_id": names[0], "last_id": names[-1]} if names else {}
+        cards = [self.card(name, created) for name in names]
+        return {"object": "list", "data": cards, "has_more": False, **ends}
 
-    def card(self, name: str, created: int) -> dict[str, Any]:
+    def card(self, name: str, created: int, most: Bounds | None = None) -> dict[str, Any]:
         """One of them.
 
+        Args:
+            name: its name.
+            created: when the server started, in seconds since 1970.
+            most: the most that a request may ask for.
+
         Raises:
-            ApiError: there is none of that name.
+            ApiError: there is none of that name, or its preset is beyond the bounds.
         """
         found = self.find(name)
-        return {"id": name, "object": "model", "created": created, "owned_by": "tpo" if found.preset else "policy"}
+        for dial in ("width", "depth") if most is not None and found.preset is not None else ():
+            value, limit = getattr(found.preset, dial), getattr(most, dial)
+            if value is not None and value > limit:
+                raise _missing(f"The model {name[:200]!r} is not available: its {dial} is above {limit}.")
+        return {
+            "id": name,
+            "object": "model",
+            "created": created,
+            "owned_by": "tpo" if found.preset else "policy",
+            # What Anthropic's clients read.
+            "type": "model",
+            "display_name": name,
+            "created_at": datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        }
 
 
 def _readable(preset: str) -> bool:
     try:
-        parse_preset(preset)
+        parse_preset(preset, python=False)
     except InputError:
         return False
     return True

@@ -1,11 +1,11 @@
-"""How a search goes, in words for whoever waits for its answer; chat clients show it as thinking."""
+"""A search's progress as text, for people who wait for its answer; chat clients show it as thinking."""
 
 from __future__ import annotations
 
 from tpo.engine.events import Event, Retrying, TextGrew
 from tpo.engine.records import Prompted, Replied, Sampled, Scored
 
-# What the replies to a method's questions are called; others are told by their prompt's name.
+# Headings of critic replies; others are headed by their prompt's name.
 _TITLES = {"loss": "Critique", "gradient": "Advice"}
 
 
@@ -13,19 +13,19 @@ class Narrator:
     """Turns events into text that grows."""
 
     def __init__(self) -> None:
-        self._telling: tuple[int, int] | None = None
+        self._growing: tuple[int, int] | None = None
         self._errors: dict[str, str] = {}
 
-    def tell(self, event: Event) -> str:
-        """What an event adds to the text; nothing where it is not worth a word."""
+    def narrate(self, event: Event) -> str:
+        """The text that an event adds; empty for events that are not shown."""
         match event:
             case Prompted(width=int(width)):
                 answers = "one answer" if width == 1 else f"{width} answers"
                 doing = "Writing" if event.step == 0 else "Following the advice in"
                 return f"{self._end()}Step {event.step}. {doing} {answers} …\n"
             case Prompted():
-                return self._ask(event)
-            case TextGrew() if (event.turn, event.action) == self._telling:
+                return self._prompted(event)
+            case TextGrew() if (event.turn, event.action) == self._growing:
                 return event.text
             case Replied():
                 return self._replied(event)
@@ -39,23 +39,23 @@ class Narrator:
             case _:
                 return ""
 
-    def _ask(self, event: Prompted) -> str:
-        told = self._end()
-        if event.action > 0:  # several are written at once, and told when they are there
-            return told
-        self._telling = (event.turn, event.action)
+    def _prompted(self, event: Prompted) -> str:
+        end = self._end()
+        if event.action > 0:  # several are written at once; each is shown when it is complete
+            return end
+        self._growing = (event.turn, event.action)
         pair = f" ({event.chosen} against {event.rejected})" if event.chosen and event.rejected else ""
-        return f"{told}\n{_title(event.name)}{pair}: "
+        return f"{end}\n{_title(event.name)}{pair}: "
 
     def _replied(self, event: Replied) -> str:
-        if (event.turn, event.action) == self._telling:
+        if (event.turn, event.action) == self._growing:
             return self._end()
         return f"{self._end()}\n{_title(event.name)}: {event.text}\n"
 
     def _end(self) -> str:
-        if self._telling is None:
+        if self._growing is None:
             return ""
-        self._telling = None
+        self._growing = None
         return "\n\n"
 
     def _scored(self, event: Scored) -> str:

@@ -9,9 +9,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from tpo.server.wire.completions import CompletionsRequest
-from tpo.server.wire.responses import ResponsesRequest
-from tpo.server.wire.responses.items import FunctionCall, FunctionCallOutput, InputMessage
+from tpo.server.protocols.chat import ChatRequest
+from tpo.server.protocols.completions import CompletionsRequest
+from tpo.server.protocols.messages import MessagesRequest
+from tpo.server.protocols.responses import ResponsesRequest
+from tpo.server.protocols.responses.items import FunctionCall, FunctionCallOutput, InputMessage
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -19,16 +21,15 @@ _REFERENCE = "#/components/schemas/{name}"
 _ITEMS = (InputMessage, FunctionCall, FunctionCallOutput)
 
 _WHAT = """\
-Chat completions, responses and completions in OpenAI's protocols. A model by its own name is passed through to its
-server; with a preset behind a colon (`MODEL:tpo`) its answers are aligned with the server's reward.
+Chat completions, responses and completions in OpenAI's protocols, and messages in Anthropic's. A model under its own
+name answers plainly; with a preset behind a colon (`MODEL:tpo`) its answers are aligned with the server's reward.
 """
 
 
-def document(chat_request: type, version: str) -> Schema:
+def document(version: str) -> Schema:
     """Describe the server.
 
     Args:
-        chat_request: the type that reads a chat completion's body.
         version: tpo's version.
 
     Returns:
@@ -39,8 +40,10 @@ def document(chat_request: type, version: str) -> Schema:
         "info": {"title": "tpo", "version": version, "description": _WHAT, "license": {"name": "Apache-2.0"}},
         "security": [{}, {"key": []}],
         "paths": {
-            "/v1/chat/completions": _asked("Answer a chat", chat_request, "ChatCompletion"),
+            "/v1/chat/completions": _asked("Answer a chat", ChatRequest, "ChatCompletion"),
             "/v1/responses": _asked("Answer with a response", ResponsesRequest, "Response"),
+            "/v1/messages": _asked("Answer in Anthropic's protocol", MessagesRequest, "Message"),
+            "/v1/messages/count_tokens": _asked("Count a conversation's tokens", MessagesRequest, "TokenCount"),
             "/v1/completions": _asked("Continue a prompt", CompletionsRequest, "Completion"),
             "/v1/models": _got("List models and presets", "application/json", _ref("ModelList")),
             "/health": _got("Whether the process is alive", "application/json", {"type": "object"}, open=True),
@@ -50,13 +53,13 @@ def document(chat_request: type, version: str) -> Schema:
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(chat_request),
+            "schemas": _schemas(),
         },
     }
 
 
-def _schemas(chat_request: type) -> dict[str, Schema]:
-    types = (chat_request, ResponsesRequest, CompletionsRequest, *_ITEMS)
+def _schemas() -> dict[str, Schema]:
+    types = (ChatRequest, MessagesRequest, ResponsesRequest, CompletionsRequest, *_ITEMS)
     _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     items = [_ref(item.__name__) for item in _ITEMS]
     # Items are told apart by hand, since a message may leave its type out; a reasoning item is read over.
@@ -152,5 +155,15 @@ _ANSWERS: dict[str, Schema] = {
         ),
         tpo={"type": "object"},
     ),
+    "Message": _object(
+        "id type role model content stop_reason usage",
+        type={"const": "message"},
+        role={"const": "assistant"},
+        model=_TEXT,
+        content=_list(_object("type", type={"enum": ["text", "thinking", "tool_use"]})),
+        usage=_object("input_tokens output_tokens", input_tokens=_COUNT, output_tokens=_COUNT),
+        tpo={"type": "object"},
+    ),
+    "TokenCount": _object("input_tokens", input_tokens=_COUNT),
     "ModelList": _object("object data", object={"const": "list"}, data=_list(_object("id object", id=_TEXT))),
 }

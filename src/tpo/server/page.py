@@ -10,14 +10,14 @@ from starlette.requests import Request
 
 from tpo.engine.events import Listener
 from tpo.engine.result import Result
-from tpo.server.asgi import about
-from tpo.server.searches import Searches
-from tpo.server.wire.chat import chat_request
+from tpo.server.asgi import request_info
+from tpo.server.protocols.chat import chat_request
+from tpo.server.registry import SearchRegistry
 from tpo.view import Play, PlayOptions, Sources, create_app
 
 
 def page(
-    searches: Searches,
+    registry: SearchRegistry,
     sources: Sources,
     *,
     answers: str,
@@ -27,14 +27,14 @@ def page(
     """Make the page.
 
     Args:
-        searches: answers the playground's questions, which wait like everybody else's; its service is connected to its
-            models at the first one, if it is not yet.
+        registry: runs the playground's searches, which wait like those of any client; its service connects to its
+            models at the first one.
         sources: runs and traces to show.
         answers: who answers and what steers, for people.
         live: show what the service is answering.
         hosts: names under which the page is served; None leaves that to whoever mounts it.
     """
-    service = searches.service
+    service = registry.service
 
     async def align(request: Request, options: PlayOptions, listen: Listener) -> Result:
         await service.open_once()
@@ -42,11 +42,11 @@ def page(
         model = service.models.names[0]
         search = {"method": options.method, "width": options.width, "depth": options.depth}
         body = {"model": model, "messages": [{"role": "user", "content": options.question}], "tpo": search}
-        asked = service.asked(chat_request(body), body, None)
-        known = about(request.scope)
-        known.model, known.kind = model, "aligned"
-        answered = await searches.answer(asked, model, secrets.token_hex(8), known, listen)
-        return answered.result
+        info = request_info(request.scope)
+        info.model, info.kind = model, "aligned"
+        search_options = service.options(chat_request(body), None)
+        found = await registry.search(search_options, model, secrets.token_hex(8), info, listen)
+        return found.result
 
     bounds, spec = service.setup.bounds, service.spec
     play = Play(

@@ -1,4 +1,4 @@
-"""A plain model: what was asked goes to its server as it is, and what comes back to the client as it comes."""
+"""A plain model: the request goes to its server as it is, and the server's bytes to the client as they come."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
 from tpo.models.openai import OpenAIModel
 from tpo.scheduling.fleet import Fleet
-from tpo.server.asgi import BrokenOff, Header, Receive, Send
+from tpo.server.asgi import BrokenOff, Header, Receive, Send, client_leaves
 from tpo.server.errors import UPSTREAM, ApiError
-from tpo.server.inside import watched
+from tpo.server.usage import StreamUsage, with_usage
 
 # A model may think for long before it says anything.
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
@@ -25,12 +25,12 @@ TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
 _DROPPED = frozenset(
     ["connection", "content-encoding", "content-length", "date", "keep-alive", "server", "set-cookie", "trailer"]
 ) | {"transfer-encoding", "upgrade", "x-request-id", "proxy-authenticate", "strict-transport-security"}
-# Where the end of a stream says what it cost.
+# The end of an answer, where its usage is.
 _TAIL = 4096
 _TOTAL = re.compile(rb'"total_tokens"\s*:\s*(\d+)')
 
 
-class Passing:
+class Relay:
     """Connections to the servers of plain models."""
 
     def __init__(self) -> None:
@@ -43,17 +43,25 @@ class Passing:
         self._sessions.clear()
 
     async def relay(
-        self, fleet: Fleet, path: str, body: bytes, receive: Receive, send: Send, spend: Callable[[int], None]
+        self,
+        fleet: Fleet,
+        path: str,
+        body: bytes,
+        given: Mapping[str, Any],
+        receive: Receive,
+        send: Send,
+        spend: Callable[[int], None],
     ) -> None:
         """Pass a request on, and its answer back.
 
         Args:
             fleet: who serves the model.
             path: where to, below the API's address.
-            body: what to send.
-            receive: tells when the client leaves, which ends the work upstream.
+            body: the request as it came.
+            given: the same, read.
+            receive: the client's messages; its leaving ends the work upstream.
             send: the way to the client.
-            spend: told of the tokens that it cost, where the server says so.
+            spend: called with the tokens, where the server reports them.
 
         Raises:
             ModelUnavailable: the server cannot be reached, or broke off before its answer began.
@@ -63,43 +71,60 @@ class Passing:
         if not isinstance(server.model, OpenAIModel):
             raise ApiError(400, f"{fleet.name} has no server to pass this on to: ask for {fleet.name}:tpo.")
         endpoint = server.model.endpoint
+        body = plain_body(body, given)
+        usage = None
+        if given.get("stream") is True:
+            options = given.get("stream_options")
+            asked_for = isinstance(options, dict) and options.get("include_usage") is True
+            usage = StreamUsage(hide=not asked_for)
+            body = body if asked_for else with_usage(body, {key: given[key] for key in given if key != "tpo"})
         server.queries += 1
         try:
-            async with watched(receive) as gone:
-                passing = asyncio.ensure_future(self._pass(endpoint, path, body, send, spend))
-                leaving = asyncio.ensure_future(gone.wait())
+            async with client_leaves(receive) as leaving:
+                passing = asyncio.ensure_future(self._pass(endpoint, path, body, usage, send, spend))
                 try:
                     await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
                     if passing.done():
                         passing.result()
                 finally:
-                    leaving.cancel()
                     passing.cancel()
-                    await asyncio.gather(passing, leaving, return_exceptions=True)
+                    await asyncio.gather(passing, return_exceptions=True)
         finally:
             server.queries -= 1
 
-    async def _pass(self, endpoint: Endpoint, path: str, body: bytes, send: Send, spend: Callable[[int], None]) -> None:
+    async def _pass(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        body: bytes,
+        usage: StreamUsage | None,
+        send: Send,
+        spend: Callable[[int], None],
+    ) -> None:
         session = self._sessions.get(id(endpoint))
         if session is None:
             session = self._sessions[id(endpoint)] = endpoint.session()
         url = f"{endpoint.shown}/{path}"
-        begun = False
         with explained(url):
             response = await _sent(session, endpoint.at(path), body)
             async with response:
                 if response.status in (401, 403):
                     # It is the server's key that was refused, and not the client's.
-                    said = f"{url} refused this server's key: its {endpoint.key_variable} has to be mended."
-                    raise ApiError(502, said, UPSTREAM, code="upstream_failed")
+                    message = f"{url} refused this server's key: its {endpoint.key_variable} must be corrected."
+                    raise ApiError(502, message, UPSTREAM, code="upstream_failed")
                 head = _head(response.headers)
+                rest = b""
                 await send({"type": "http.response.start", "status": response.status, "headers": head})
-                begun = True
                 tail = b""
+                usage = usage if _streams(response.headers) else None
                 try:
                     async for piece in response.content.iter_any():
-                        tail = (tail + piece)[-_TAIL:] if len(piece) < _TAIL else piece[-_TAIL:]
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        if usage is not None:
+                            piece = usage.take(piece)
+                        else:
+                            tail = (tail + piece)[-_TAIL:] if len(piece) < _TAIL else piece[-_TAIL:]
+                        if piece:
+                            await send({"type": "http.response.body", "body": piece, "more_body": True})
                 except (aiohttp.ClientError, TimeoutError):
                     if _streams(response.headers):
                         error = ApiError(502, f"{url} broke off in the middle of its answer.", UPSTREAM)
@@ -107,9 +132,12 @@ class Passing:
                         return
                     raise BrokenOff(f"{url} broke off in the middle of its answer.") from None
                 finally:
-                    if begun and (counted := _TOTAL.findall(tail)):
+                    if usage is not None:
+                        rest = usage.end()
+                        spend(usage.tokens)
+                    elif counted := _TOTAL.findall(tail):
                         spend(int(counted[-1]))
-                await send({"type": "http.response.body", "body": b""})
+                await send({"type": "http.response.body", "body": rest})
 
 
 async def _sent(session: aiohttp.ClientSession, address: str, body: bytes) -> aiohttp.ClientResponse:
@@ -135,7 +163,7 @@ def _streams(headers: Mapping[str, str]) -> bool:
 
 
 def plain_body(body: bytes, given: Mapping[str, Any]) -> bytes:
-    """What is passed on: the very bytes that came, but for a field that only we know."""
+    """The body to pass on: the same bytes, without the field that only tpo knows."""
     if "tpo" not in given:
         return body
     return msgspec.json.encode({key: value for key, value in given.items() if key != "tpo"})

@@ -22,8 +22,8 @@ import msgspec
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.records import Record
 from tpo.errors import InputError
-from tpo.server.asgi import About
-from tpo.server.asked import Asked
+from tpo.server.asgi import RequestInfo
+from tpo.server.request_options import RequestOptions
 
 log = logging.getLogger("tpo.server")
 
@@ -65,7 +65,7 @@ class Recorder:
         self._failing = threading.Event()
 
     @contextmanager
-    def watch(self, known: About, asked: Asked) -> Iterator[Listener]:
+    def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         """Keep what happens."""
         records: list[Record] = []
 
@@ -77,7 +77,7 @@ class Recorder:
             yield listen
         finally:
             if records:
-                self._thread.submit(self._keep, known.id, records)
+                self._thread.submit(self._keep, info.id, records)
 
     def close(self) -> None:
         """Wait until all is written."""

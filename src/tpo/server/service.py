@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,35 +16,36 @@ from tpo.engine.events import Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
-from tpo.errors import ModelUnavailable, RewardUnavailable, TPOError
+from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.presets import Preset
 from tpo.models.resolve import served_models
 from tpo.prompts import Role
+from tpo.rewards.protocol import Reward
 from tpo.scheduling.fleet import Fleet, model_name
-from tpo.server.answered import Answered, best_of
-from tpo.server.asked import Asked, Bounds, asked_for, steering
-from tpo.server.errors import ApiError
+from tpo.server.errors import UPSTREAM, ApiError, not_ready, stopping
 from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
-from tpo.server.wire.chat import ChatRequest
-from tpo.server.wire.refusal import refused
-from tpo.session.backends import AnyReward
+from tpo.server.protocols.refusal import refused
+from tpo.server.protocols.request import GenerationRequest
+from tpo.server.request_options import Bounds, RequestOptions, request_options, steering
+from tpo.server.response import SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
 
 log = logging.getLogger("tpo.server")
+T = TypeVar("T")
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What is served.
 
     Attributes:
-        options: what counts for a request that says nothing else, as `tpo.align` takes it.
+        options: defaults of requests, as `tpo.align` takes them.
         rewards: rewards that a request may name.
         require: rules that rank before each of them.
-        bounds: what a client may ask for.
+        bounds: the most that a request may ask for.
         presets: presets that are listed.
-        concurrency: sequences in flight at each server; None finds out what it takes.
+        concurrency: sequences in flight at each server; None measures what the server takes.
         patience: seconds for which an endpoint that is down or overloaded is tried again.
     """
 
@@ -58,11 +59,11 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Service:
-    """Models, rewards, and what is being answered.
+    """Models, rewards, and searches under way.
 
     Args:
         setup: what is served.
-        live: what is being answered, for whoever looks on.
+        live: the journals of requests, for the page.
     """
 
     def __init__(self, setup: Setup, live: LiveRequests | None = None) -> None:
@@ -75,7 +76,7 @@ class Service:
         self.models = Models([], setup.presets)
         self.opened = asyncio.Event()
         self.draining = False
-        self.cut = False
+        self.ending = asyncio.Event()
         self._stack = AsyncExitStack()
         self._once = asyncio.Lock()
         self._stoppers: set[Stopper] = set()
@@ -102,13 +103,13 @@ class Service:
         self.opened.set()
 
     async def open_once(self) -> None:
-        """Connect if nobody has; as `open`."""
+        """Connect unless that is done already; as `open`."""
         async with self._once:
             if not self.opened.is_set():
                 await self.open()
 
     def at_end(self, close: Callable[[], object]) -> None:
-        """Have something closed when everything is."""
+        """Add a callback for the server's end."""
         self._stack.callback(close)
 
     async def aclose(self) -> None:
@@ -117,34 +118,57 @@ class Service:
         await self._stack.aclose()
 
     def drain(self) -> None:
-        """Take nothing new."""
+        """Accept no new requests."""
         self.draining = True
 
     def cut_short(self) -> None:
-        """Have every search end with its best so far."""
-        self.draining = self.cut = True
+        """End every search with its best answer so far."""
+        self.draining = True
+        self.ending.set()
         for stopper in list(self._stoppers):
             stopper.stop("interrupt")
 
-    def expect_ready(self) -> None:
-        """See that there is somebody to ask.
+    @property
+    def cut(self) -> bool:
+        """Whether searches are being ended with their best answer so far."""
+        return self.ending.is_set()
+
+    async def until_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do some work that has no best answer so far, unless the server ends first.
 
         Raises:
-            ApiError: not yet, or not any more.
+            ApiError: the server is stopping.
+        """
+        working, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.ending.wait())
+        try:
+            waiting: set[asyncio.Future[Any]] = {working, ending}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise stopping()
+            return working.result()
+        finally:
+            working.cancel()
+            ending.cancel()
+            await asyncio.gather(working, ending, return_exceptions=True)
+
+    def expect_ready(self) -> None:
+        """Check that requests can be answered now.
+
+        Raises:
+            ApiError: the server has not reached its models yet, or is stopping.
         """
         if self.draining or not self.opened.is_set():
-            why = "The server is being stopped." if self.draining else "The server has not reached its models yet."
-            raise ApiError(503, f"{why} Try again.", "server_error", code="not_ready", headers={"retry-after": "5"})
+            raise stopping() if self.draining else not_ready("The server has not reached its models yet.")
 
     async def fleets(self, model: str) -> dict[Role, Fleet]:
-        """Who plays which role for one of the policy's models.
+        """The model of each role, for one of the policy's models.
 
         Raises:
             ModelError: it cannot be reached.
         """
         return await self._session.models(model if len(self.models.names) > 1 else None)
 
-    async def reward(self, name: str | None) -> AnyReward | None:
+    async def reward(self, name: str | None) -> Reward | None:
         """A reward by its name; the server's own without one.
 
         Raises:
@@ -154,43 +178,49 @@ class Service:
         """
         if name is not None and name not in self.spec.rewards:
             known = ", ".join(self.spec.rewards) or "none: name some in the server's tpo.toml"
-            raise refused("tpo.reward", f"is {name[:100]!r}, which is no reward of this server. Known are {known}")
+            raise refused("tpo.reward", f"is {name[:100]!r}, which is not a reward of this server. Known are {known}")
         return await self._session.reward(name)
 
-    def asked(self, request: ChatRequest, body: Mapping[str, Any], preset: Preset | None) -> Asked:
-        """Find out what a client wants; see `asked_for`."""
+    def options(self, request: GenerationRequest, preset: Preset | None) -> RequestOptions:
+        """Make a search of a request; see `request_options`."""
         # Prompts are compiled once, when the service is made: it takes 10 ms.
-        return asked_for(request, body, preset, self.setup.options, self.setup.bounds, self.spec.prompts)
+        return request_options(request, preset, self.setup.options, self.setup.bounds, self.spec.prompts)
 
     async def answer(
-        self, asked: Asked, model: str, id: str, waited: float, listen: Listener, spend: Callable[[int], None]
-    ) -> Answered:
+        self,
+        options: RequestOptions,
+        model: str,
+        id: str,
+        waited: float,
+        listen: Listener,
+        spend: Callable[[int], None],
+    ) -> SearchResult:
         """Answer a request.
 
         Args:
-            asked: what is wanted.
+            options: the search.
             model: the policy's model.
             id: the answer's id.
-            waited: seconds that passed since the request came.
-            listen: told of everything that happens.
-            spend: told of the tokens that it cost, however it ends.
+            waited: seconds since the request arrived.
+            listen: called with each event.
+            spend: called with the tokens of the search, however it ends.
 
         Raises:
             TPOError: there is no answer.
-            ApiError: there was no time for one.
+            ApiError: the time ran out before there was one.
         """
-        spec = asked.spec
+        spec = options.spec
         fleets = await self.fleets(model)
-        reward = await self.reward(asked.reward) if spec.method.needs_reward else None
-        steer = steering(asked, reward)
+        reward = await self.reward(options.reward) if spec.method.needs_reward else None
+        steer = steering(options, reward)
         budget = self._budget(spec.budget, waited)
-        plan = plan_of(spec, asked.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
+        plan = plan_of(spec, options.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
         journal, stopper = Journal(), Stopper()
         self._stoppers.add(stopper)
         self.live.begin(id, journal.records)
         try:
             if self.cut:
-                raise ApiError(503, "The server is being stopped.", "server_error", headers={"retry-after": "5"})
+                raise stopping()
             result = await self._session.search(
                 plan,
                 spec,
@@ -201,13 +231,19 @@ class Service:
                 stopper=stopper,
                 on_event=both(steer.listen, listen),
             )
-            return Answered(result, best_of(result, asked.n))
+            return SearchResult(result, best_of(result, options.n))
         except TPOError as error:
             if error.partial is not None and error.partial.answer:
-                return Answered(error.partial, best_of(error.partial, asked.n), str(error))
+                return SearchResult(error.partial, best_of(error.partial, options.n), str(error))
+            if self.cut:
+                raise stopping() from error
             if stopper.reason == "deadline":
-                said = "The time ran out before the first word of an answer."
-                raise ApiError(504, said, "upstream_error", code="deadline_exceeded") from error
+                message = "The time ran out before the first word of an answer."
+                raise ApiError(504, message, UPSTREAM, code="deadline_exceeded") from error
+            if type(error) is ModelError:
+                where = fleets["policy"].servers[0].model.name
+                if where not in str(error):
+                    raise ApiError(502, f"{where}: {error}", UPSTREAM, code="upstream_failed") from error
             raise
         finally:
             self._stoppers.discard(stopper)
@@ -225,10 +261,10 @@ class Service:
 
 
 async def open_patiently(service: Service, every: float = 5.0) -> None:
-    """Connect to what may not be up yet: containers start in any order.
+    """Connect to servers that may not be up yet: containers start in any order.
 
     Args:
-        service: what is to be opened.
+        service: the service to open.
         every: seconds between two tries.
 
     Raises:

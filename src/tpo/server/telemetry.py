@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from tpo.engine.events import Listener
 from tpo.errors import InputError
-from tpo.server.asgi import About, App, Receive, Scope, Send, about
-from tpo.server.asked import Asked
+from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
+from tpo.server.request_options import RequestOptions
 from tpo.server.spans import Spans
 
 if TYPE_CHECKING:
@@ -28,7 +28,16 @@ log = logging.getLogger("tpo.server")
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 CONTENTS = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 # What a span may be named after; other paths are what somebody sent.
-_ROUTES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models"})
+_ROUTES = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/responses",
+        "/v1/models",
+    }
+)
 # Probes come every few seconds and say nothing.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 _LONGEST = 200
@@ -50,9 +59,9 @@ class Telemetry:
         self._contents = contents
 
     @contextmanager
-    def watch(self, known: About, asked: Asked) -> Iterator[Listener]:
+    def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         """Trace what happens for an aligned request."""
-        with self.watching(asked.reward or "default") as spans:
+        with self.watching(options.reward or "default") as spans:
             yield spans
 
     @contextmanager
@@ -112,7 +121,7 @@ class Traced:
             try:
                 await self._app(scope, receive, send)
             finally:
-                _tell(span, about(scope))
+                _describe(span, request_info(scope))
 
 
 def configured(environment: Mapping[str, str]) -> Telemetry | None:
@@ -143,22 +152,22 @@ def configured(environment: Mapping[str, str]) -> Telemetry | None:
     return Telemetry(provider, contents=environment.get(CONTENTS, "").lower() in ("true", "span_only"))
 
 
-def _tell(span: Span, known: About) -> None:
+def _describe(span: Span, info: RequestInfo) -> None:
     from opentelemetry.trace import Status, StatusCode
 
-    said: dict[str, Any] = {
-        "http.response.status_code": known.status,
-        "gen_ai.request.model": known.model and known.model[:_LONGEST],
-        "tpo.request.id": known.id,
-        "tpo.client": known.client,
-        "tpo.kind": known.kind,
-        "tpo.tokens": known.tokens or None,
+    attributes: dict[str, Any] = {
+        "http.response.status_code": info.status,
+        "gen_ai.request.model": info.model and info.model[:_LONGEST],
+        "tpo.request.id": info.id,
+        "tpo.client": info.client,
+        "tpo.kind": info.kind,
+        "tpo.tokens": info.tokens or None,
     }
-    span.set_attributes({name: value for name, value in said.items() if value is not None})
-    if known.status is None:
+    span.set_attributes({name: value for name, value in attributes.items() if value is not None})
+    if info.status is None:
         span.set_attribute("error.type", "client_left")
-    elif known.status >= 500:
-        span.set_attribute("error.type", str(known.status))
+    elif info.status >= 500:
+        span.set_attribute("error.type", str(info.status))
         span.set_status(Status(StatusCode.ERROR))
 
 

@@ -13,16 +13,13 @@ from tpo.models.profiles import Profile
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, Role
-from tpo.rewards.asking import close, connect
-from tpo.rewards.batching import shared
-from tpo.rewards.protocol import PoolReward, Reward
-from tpo.rewards.resolve import resolve_reward
+from tpo.rewards.protocol import Reward
+from tpo.rewards.resolve import opened
 from tpo.scheduling.fleet import Fleet, Server
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
 from tpo.session.spec import RoleSpec, Spec
 
-AnyReward: TypeAlias = Reward | PoolReward
 Note: TypeAlias = Callable[[str], None]
 # Chooses how many sequences a server with such a profile has in flight.
 PaceRule: TypeAlias = Callable[[Profile], Pace]
@@ -104,7 +101,7 @@ async def _models(where: Any, role: Role, name: str | None, stack: AsyncExitStac
     return models
 
 
-async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None) -> AnyReward | None:
+async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None) -> Reward | None:
     """Find the reward, connect to it, and see that it works.
 
     Args:
@@ -121,15 +118,8 @@ async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None
         CheckError: it is broken.
     """
     given = spec.reward if name is None else name
-    reward = resolve_reward(given, spec.require, named=spec.rewards, cache=spec.score_cache)
-    if reward is None:
-        return None
-    if isinstance(reward, Reward):
-        reward = shared(reward)  # queries that run at once share its batches
-    if given is None or isinstance(given, str):
-        stack.push_async_callback(close, reward)
-    await connect(reward)
-    if spec.check:
+    reward = await opened(given, stack, spec.require, named=spec.rewards, cache=spec.score_cache)
+    if reward is not None and spec.check:
         await refuse_broken(reward)
     return reward
 

@@ -18,10 +18,10 @@ from tpo.engine.result import Result
 from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.prompts import Role
+from tpo.rewards.protocol import Reward
 from tpo.scheduling.fleet import Fleet, seats
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import (
-    AnyReward,
     Note,
     PaceRule,
     note_lost_seeds,
@@ -81,7 +81,7 @@ class Session:
         self._note = on_note
         self._stack = AsyncExitStack()
         self._models: dict[str | None, dict[Role, Fleet]] = {}
-        self._rewards: dict[str | None, AnyReward | None] = {}
+        self._rewards: dict[str | None, Reward | None] = {}
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -137,7 +137,7 @@ class Session:
                     self._models[policy_model] = opened
         return self._models[policy_model]
 
-    async def reward(self, name: str | None = None) -> AnyReward | None:
+    async def reward(self, name: str | None = None) -> Reward | None:
         """A reward, opened and checked at the first call; None where the user asked for none.
 
         Args:
@@ -225,7 +225,7 @@ class Session:
         plan: Plan,
         spec: Spec,
         models: Mapping[Role, Fleet],
-        reward: AnyReward | None,
+        reward: Reward | None,
         journal: Journal,
         *,
         budget: Budget | None = None,
@@ -265,9 +265,7 @@ class Session:
         conduct = Conduct(self._patience, stream, alone)
         driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct)
         try:
-            return await driver.run(
-                spec.method.start(plan.query, width=spec.width, depth=spec.depth, prompts=spec.prompts)
-            )
+            return await driver.run(spec.search(plan.query, getattr(reward, "maximum", None)))
         finally:
             for place in set(places.values()):
                 await place.aclose()

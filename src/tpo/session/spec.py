@@ -13,11 +13,13 @@ from tpo.engine.limits import Budget
 from tpo.engine.records import Plan, Settings
 from tpo.errors import InputError
 from tpo.messages import Conversation
-from tpo.methods import Method, find_method
+from tpo.methods import Method, MethodSource, resolve_method, wording
+from tpo.methods.actions import Search
 from tpo.models.protocol import Model
-from tpo.models.resolve import EMBEDDED
-from tpo.prompts import PromptSet, Role, prompt_set
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.options import SearchOptions, options_from
+from tpo.prompts import PromptSet, Role
+from tpo.rewards.protocol import Reward
+from tpo.rewards.resolve import ResolvedReward
 
 # Fields of a chat-completions request that tpo decides about.
 OURS = frozenset(
@@ -44,6 +46,7 @@ class Spec(msgspec.Struct, frozen=True):
         method: the method.
         width: N.
         depth: D.
+        method_settings: the method's own settings, those that differ from its defaults.
         settings: how text is sampled.
         budget: what one query may cost.
         prompts: the wording.
@@ -58,6 +61,7 @@ class Spec(msgspec.Struct, frozen=True):
     method: Method
     width: int
     depth: int
+    method_settings: dict[str, Any]
     settings: Settings
     budget: Budget
     prompts: PromptSet
@@ -68,11 +72,29 @@ class Spec(msgspec.Struct, frozen=True):
     rewards: Mapping[str, NamedReward]
     score_cache: Path | None
 
+    def search(self, query: Conversation, maximum: float | None = None) -> Search:
+        """Begin the method's search for an answer.
+
+        Args:
+            query: the conversation to answer.
+            maximum: the largest reward that there is, where it is known.
+        """
+        return self.method.start(
+            query,
+            width=self.width,
+            depth=self.depth,
+            prompts=self.prompts,
+            settings=self.method_settings,
+            seed=self.settings.seed,
+            maximum=maximum,
+        )
+
 
 class Options(TypedDict, total=False):
     """The options that `tpo.align` and `tpo.run_dataset` share; `tpo.align` says what they mean."""
 
-    method: str
+    method: MethodSource
+    settings: Mapping[str, Any] | Sequence[str]
     width: int
     depth: int
     policy: str | Model
@@ -81,7 +103,7 @@ class Options(TypedDict, total=False):
     critic_model: str | None
     editor: str | Model | None
     editor_model: str | None
-    reward: str | Reward | PoolReward | Callable[..., Any] | None
+    reward: str | Reward | ResolvedReward | Callable[..., Any] | None
     require: Sequence[str]
     rewards: Mapping[str, NamedReward]
     score_cache: str | Path | None
@@ -109,57 +131,71 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
-    method = find_method(options.get("method", "tpo"))
-    width, depth = method.dials(options.get("width", 5), options.get("depth", 2))
-    max_tokens, critic_max_tokens = options.get("max_tokens", 1024), options.get("critic_max_tokens")
+    given = {name: value for name, value in options.items() if name not in ("rewards", "settings")}
+    chosen = options_from(SearchOptions, given)
+    method = resolve_method(chosen.method)
+    width, depth = method.dials(chosen.width, chosen.depth)
     settings = Settings(
-        options.get("temperature", 0.7),
-        options.get("top_p", 0.95),
-        max_tokens,
-        max_tokens if critic_max_tokens is None else critic_max_tokens,
-        options.get("seed"),
-        options.get("quorum"),
-        dict(options.get("extra") or {}),
+        chosen.temperature,
+        chosen.top_p,
+        chosen.max_tokens,
+        chosen.max_tokens if chosen.critic_max_tokens is None else chosen.critic_max_tokens,
+        chosen.seed,
+        chosen.quorum,
+        dict(chosen.extra or {}),
     )
     return Spec(
         method,
         width,
         depth,
+        method.chosen_settings(named_settings(options.get("settings") or ())),
         _checked(settings, width),
-        Budget(options.get("budget_tokens"), options.get("budget_seconds")),
-        prompts or prompt_set(options.get("prompts")),
+        Budget(chosen.budget_tokens, chosen.budget_seconds),
+        prompts.for_method(method.templates) if prompts is not None else wording(method, chosen.prompts),
         {
-            "policy": RoleSpec(options.get("policy", EMBEDDED), options.get("policy_model")),
-            "critic": RoleSpec(options.get("critic"), options.get("critic_model")),
-            "editor": RoleSpec(options.get("editor"), options.get("editor_model")),
+            "policy": RoleSpec(chosen.policy, chosen.policy_model),
+            "critic": RoleSpec(chosen.critic, chosen.critic_model),
+            "editor": RoleSpec(chosen.editor, chosen.editor_model),
         },
-        options.get("reward"),
-        options.get("require", ()),
-        options.get("check", True),
+        options.get("reward"),  # None and the default are recorded apart
+        chosen.require,
+        chosen.check,
         options.get("rewards") or {},
-        Path(cache) if (cache := options.get("score_cache")) is not None else None,
+        Path(chosen.score_cache) if chosen.score_cache is not None else None,
     )
 
 
+def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    """The method's own settings by name.
+
+    Args:
+        given: a mapping, or texts such as "best=3".
+
+    Raises:
+        InputError: a text is no NAME=VALUE.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    settings = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise InputError(f"The setting {text!r} is no NAME=VALUE, such as best=3.")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
 def _checked(settings: Settings, width: int) -> Settings:
-    if not 0 <= settings.temperature <= 100:
-        raise InputError(f"The temperature is {settings.temperature}; it is 0 or more.")
-    if not 0 < settings.top_p <= 1:
-        raise InputError(f"top-p is {settings.top_p}; it is above 0 and at most 1.")
-    for name, value in (("max-tokens", settings.max_tokens), ("critic-max-tokens", settings.critic_max_tokens)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; it is at least 1.")
-    if settings.seed is not None and not 0 <= settings.seed < 2**63:
-        raise InputError(f"The seed is {settings.seed}; it goes from 0 to 2**63 - 1.")
+    """See that the settings go together; each alone was checked before."""
     ours = sorted(OURS & settings.extra.keys())
     if ours:
         raise InputError(f"extra has {', '.join(ours)}, which tpo sets by itself: use its own options for these.")
-    if settings.quorum is not None and not 1 <= settings.quorum <= width:
+    if settings.quorum is not None and settings.quorum > width:
         raise InputError(f"The quorum is {settings.quorum}; it goes from 1 to the width, {width}.")
     return settings
 
 
-def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | PoolReward | None) -> Plan:
+def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | None) -> Plan:
     """Everything that decides the result of a query.
 
     Args:
@@ -170,5 +206,14 @@ def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward:
     """
     reward_name = reward.name if reward is not None else None
     return Plan(
-        query, spec.method.name, spec.width, spec.depth, spec.settings, spec.prompts.name, dict(models), reward_name
+        query,
+        spec.method.name,
+        spec.width,
+        spec.depth,
+        spec.settings,
+        spec.prompts.name,
+        dict(models),
+        reward_name,
+        spec.method_settings,
+        spec.method.code,
     )

@@ -21,7 +21,7 @@ from tpo.engine.records import Prompted, Replied, Sampled, Scored, Started
 from tpo.engine.result import Result
 from tpo.errors import InputError, TPOError
 from tpo.messages import conversation, question
-from tpo.methods import METHODS, find_method
+from tpo.methods import find_method, methods
 from tpo.view.answering import NotHere, said
 from tpo.view.telling import told
 
@@ -75,11 +75,11 @@ class Play(msgspec.Struct, frozen=True):
 
     def form(self) -> dict[str, Any]:
         """What the page needs to know."""
-        methods = [
-            {"name": one.name, "has_width": one.has_width, "has_depth": one.has_depth} for one in METHODS.values()
+        listed = [
+            {"name": one.name, "has_width": one.has_width, "has_depth": one.has_depth} for one in methods().values()
         ]
         fields = ("about", "method", "width", "depth", "most_width", "most_depth")
-        return {"methods": methods} | {field: getattr(self, field) for field in fields}
+        return {"methods": listed} | {field: getattr(self, field) for field in fields}
 
     def checked(self, options: PlayOptions) -> PlayOptions:
         """What is asked for, if it can be had.
@@ -88,7 +88,8 @@ class Play(msgspec.Struct, frozen=True):
             InputError: it cannot.
         """
         conversation(options.question)
-        find_method(options.method)
+        if options.method != self.method:  # no client names code to import
+            find_method(options.method)
         for dial, value, low, high in (
             ("width", options.width, 1, self.most_width),
             ("depth", options.depth, 0, self.most_depth),

@@ -40,8 +40,8 @@ async def judged(url: str) -> Story:
         name=await _name(pointwise),
         graded=await pointwise.score([chat(text) for text in GRADED]),
         critiques=await critique.score([chat(text) for text in CRITIQUES]),
-        compared=await pairwise.rank([chat(text) for text in COMPARED]),
-        listed=await listwise.rank([chat(text) for text in LISTED]),
+        compared=await pairwise.score([chat(text) for text in COMPARED]),
+        listed=await listwise.score([chat(text) for text in LISTED]),
     )
     for judge in (pointwise, critique, pairwise, listwise):
         await judge.aclose()

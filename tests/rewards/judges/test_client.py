@@ -12,7 +12,7 @@ from models.server import Received, Respond, error, models, response, serving
 from rewards.judges.kit import completion
 from tpo.errors import InputError, RewardError, RewardUnavailable
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient, Reply
-from tpo.rewards.spending import accounted
+from tpo.rewards.usage import accounted
 
 CHAT = [{"role": "user", "content": "Which?"}]
 FINE = completion("A", ("A", {"A": 0.9, "B": 0.1}))

@@ -13,7 +13,7 @@ from rewards.judges.kit import chat, completion, prompt, saying, shown
 from tpo.errors import RewardError
 from tpo.rewards.judges import ListwiseJudge
 from tpo.rewards.judges.listwise import LETTERS
-from tpo.rewards.protocol import PoolReward, Score
+from tpo.rewards.protocol import Score, is_relative
 
 
 async def tournament(respond: Respond, *answers: str, **options: Any) -> tuple[list[Score], list[list[str]]]:
@@ -21,7 +21,7 @@ async def tournament(respond: Respond, *answers: str, **options: Any) -> tuple[l
     async with serving(respond) as server:
         judge = ListwiseJudge(server.url, **options)
         try:
-            scores = await judge.rank([chat(answer) for answer in answers])
+            scores = await judge.score([chat(answer) for answer in answers])
             return scores, [shown(prompt(body)) for body in server.bodies()]
         finally:
             await judge.aclose()
@@ -74,7 +74,7 @@ async def test_a_judge_that_sees_only_the_order_says_nothing() -> None:
 async def test_the_letters_of_the_question_are_those_of_the_reply() -> None:
     async with serving(ranking(float)) as server:
         judge = ListwiseJudge(server.url, rounds=1)
-        await judge.rank([chat("1"), chat("2")])
+        await judge.score([chat("1"), chat("2")])
         await judge.aclose()
     asked = prompt(server.bodies()[0])
     first, second = shown(asked)
@@ -86,8 +86,8 @@ async def test_the_letters_of_the_question_are_those_of_the_reply() -> None:
 async def test_the_same_pool_is_not_paid_for_twice() -> None:
     async with serving(ranking(float)) as server:
         judge = ListwiseJudge(server.url)
-        first = await judge.rank([chat(text) for text in "312"])
-        second = await judge.rank([chat(text) for text in "231"])
+        first = await judge.score([chat(text) for text in "312"])
+        second = await judge.score([chat(text) for text in "231"])
         await judge.aclose()
     assert len(server.bodies()) == 4
     assert first == [second[1], second[2], second[0]]
@@ -128,12 +128,12 @@ async def test_small_and_equal_pools() -> None:
 async def test_answers_to_different_questions_are_not_compared() -> None:
     judge = ListwiseJudge("http://127.0.0.1:9")
     with pytest.raises(RewardError, match="different"):
-        await judge.rank([chat("Paris."), chat("Madrid.", "And of Spain?")])
+        await judge.score([chat("Paris."), chat("Madrid.", "And of Spain?")])
 
 
 def test_it_ranks_pools_and_its_name_tells_how() -> None:
     judge = ListwiseJudge("http://127.0.0.1:9", model="m", size=5, rounds=2)
-    assert isinstance(judge, PoolReward)
+    assert is_relative(judge)
     assert judge.name == (
         f"judge:m@http://127.0.0.1:9/v1?kind=listwise&max_tokens=36&rounds=2&size=5&wording={judge.wording.digest}"
     )

@@ -11,7 +11,7 @@ from models.server import Received, Respond, error, models, serving
 from rewards.judges.kit import chat, comparing, completion, prompt, saying, shown
 from tpo.errors import RewardError
 from tpo.rewards.judges import PairwiseJudge
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import Score, is_relative
 
 WORTH = {"Paris.": 2.0, "Paris, I think.": 1.0, "Lyon?": -1.0, "No idea.": -2.0}
 
@@ -21,7 +21,7 @@ async def tournament(respond: Respond, *answers: str, **options: Any) -> tuple[l
     async with serving(respond) as server:
         judge = PairwiseJudge(server.url, **options)
         try:
-            scores = await judge.rank([chat(answer) for answer in answers])
+            scores = await judge.score([chat(answer) for answer in answers])
             return scores, [shown(prompt(body)) for body in server.bodies()]
         finally:
             await judge.aclose()
@@ -92,14 +92,14 @@ async def test_ties_count_half() -> None:
 async def test_a_growing_pool_pays_for_new_pairs_only() -> None:
     async with serving(comparing(lambda text: WORTH[text])) as server:
         judge = PairwiseJudge(server.url)
-        first = await judge.rank([chat(text) for text in list(WORTH)[:3]])
+        first = await judge.score([chat(text) for text in list(WORTH)[:3]])
         paid = len(server.bodies())
-        again = await judge.rank([chat(text) for text in list(WORTH)[:3]])
+        again = await judge.score([chat(text) for text in list(WORTH)[:3]])
         assert len(server.bodies()) == paid == 6
-        await judge.rank([chat(text) for text in WORTH])
+        await judge.score([chat(text) for text in WORTH])
         assert len(server.bodies()) == 12
         # The same texts as answers to another question are other answers.
-        await judge.rank([chat(text, "And of Spain?") for text in list(WORTH)[:2]])
+        await judge.score([chat(text, "And of Spain?") for text in list(WORTH)[:2]])
         assert len(server.bodies()) == 14
         await judge.aclose()
     assert first == again
@@ -111,9 +111,9 @@ async def test_scores_do_not_depend_on_how_the_pool_grew_or_is_ordered() -> None
     async with serving(comparing(strength, 0.9)) as server:
         grown = PairwiseJudge(server.url, opponents=4)
         for count in (3, 7, 12):
-            scores = await grown.rank([chat(text) for text in texts[:count]])
+            scores = await grown.score([chat(text) for text in texts[:count]])
         fresh = PairwiseJudge(server.url, opponents=4)
-        backwards = await fresh.rank([chat(text) for text in texts[::-1]])
+        backwards = await fresh.score([chat(text) for text in texts[::-1]])
         await grown.aclose()
         await fresh.aclose()
     assert scores == backwards[::-1]
@@ -179,12 +179,12 @@ async def test_what_was_paid_for_before_a_failure_is_kept() -> None:
     async with serving(respond) as server:
         judge = PairwiseJudge(server.url, parallel=1)
         pool = [chat(text) for text in ("Paris.", "No idea.", "Lyon?")]
-        await judge.rank(pool[:2])
+        await judge.score(pool[:2])
         with pytest.raises(RewardError):
-            await judge.rank(pool)
+            await judge.score(pool)
         broken = False
         before = len(server.bodies())
-        await judge.rank(pool)
+        await judge.score(pool)
         assert len(server.bodies()) == before + 4
         await judge.aclose()
 
@@ -197,14 +197,13 @@ async def test_small_pools() -> None:
 async def test_answers_to_different_questions_are_not_compared() -> None:
     judge = PairwiseJudge("http://127.0.0.1:9")
     with pytest.raises(RewardError, match="different"):
-        await judge.rank([chat("Paris."), chat("Madrid.", "And of Spain?")])
+        await judge.score([chat("Paris."), chat("Madrid.", "And of Spain?")])
 
 
 async def test_it_ranks_pools_and_its_name_tells_how() -> None:
     async with serving(lambda request: models("m")) as server:
         judge = PairwiseJudge(server.url, opponents=4, logprobs=False)
-        assert isinstance(judge, PoolReward)
-        assert not isinstance(judge, Reward)
+        assert is_relative(judge)
         await judge.connect()
         await judge.aclose()
     assert judge.name == (

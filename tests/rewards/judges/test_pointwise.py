@@ -11,7 +11,7 @@ from models.server import Respond, error, models, serving
 from rewards.judges.kit import chat, completion, prompt, saying, shown
 from tpo.errors import RewardError
 from tpo.rewards.judges import PointwiseJudge
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.protocol import Reward, Score, is_relative
 
 
 async def grades(respond: Respond, *answers: str, **options: Any) -> tuple[list[Score], list[str]]:
@@ -188,7 +188,7 @@ async def test_it_is_a_reward_for_single_answers_and_its_name_tells_what_scores(
     async with serving(lambda request: models("m")) as server:
         judge = PointwiseJudge(server.url.replace("://", "://me:secret@"), scale="5", critique=True)
         assert isinstance(judge, Reward)
-        assert not isinstance(judge, PoolReward)
+        assert not is_relative(judge)
         assert judge.name.startswith("judge@")
         await judge.connect()
         await judge.aclose()

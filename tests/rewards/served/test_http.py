@@ -66,7 +66,6 @@ async def test_queries_are_templated_texts_without_the_first_token(tmp_path: Pat
         ({"scores": [1, 2]}, "sent 2 scores for 3 conversations"),
         ({"rewards": [1, 2, 3]}, "for 3 conversations"),
         ([1, 2, 3], "for 3 conversations"),
-        ({"scores": [1, None, 3]}, "a score is None, where a number is expected"),
         ({"scores": [1, "2", 3]}, "a score is '2'"),
         ({"scores": [1, {}, 3]}, "a score's value is None"),
         ({"scores": [1, {"value": 1, "parts": {"a": "b"}}, 3]}, "the part a is 'b'"),

@@ -9,7 +9,15 @@ import pytest
 from models.server import Received, error, models, response, serving
 from rewards.served.kit import CHATML, ok
 from tpo.errors import InputError, RewardError
-from tpo.rewards.served_spec import CLASSES, detect, served_reward
+from tpo.rewards.resolve import resolve
+from tpo.rewards.served_reward import ServedReward
+from tpo.rewards.served_spec import KINDS, detect
+
+
+def served_reward(kind: str, rest: str) -> ServedReward:
+    reward = resolve(f"{kind}:{rest}").reward
+    assert isinstance(reward, ServedReward)
+    return reward
 
 
 @pytest.mark.parametrize(
@@ -99,4 +107,4 @@ async def test_a_server_that_tells_nothing_must_be_named() -> None:
 
 
 def test_every_kind_can_be_made() -> None:
-    assert {served_reward(kind, "http://h").server.kind for kind in CLASSES} == set(CLASSES)
+    assert {served_reward(kind, "http://h").server.kind for kind in KINDS} == set(KINDS)

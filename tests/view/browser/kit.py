@@ -10,9 +10,9 @@ from typing import Any
 
 from server.policy import Answer, policy
 from tpo.server.admission import Admission
+from tpo.server.lifecycle import serve
 from tpo.server.page import page as page_app
-from tpo.server.running import serve
-from tpo.server.searches import Searches
+from tpo.server.registry import SearchRegistry
 from tpo.server.service import Service, Setup
 from tpo.view import Sources
 from tpo.view.guard import LOOPBACK
@@ -36,7 +36,9 @@ async def serving(
         asked: Any = {"policy": behind.url, "reward": reward, "check": False, **options}
         service = Service(Setup(options=asked))
         about = f"{name}, steered by {reward.__name__}"
-        app = page_app(Searches(service, Admission(2, 2)), Sources([runs]), answers=about, live=False, hosts=LOOPBACK)
+        app = page_app(
+            SearchRegistry(service, Admission(2, 2)), Sources([runs]), answers=about, live=False, hosts=LOOPBACK
+        )
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         ending = asyncio.Event()
         more: Any = {"grace": 0.1, "on_start": started.set_result, "connect": False, "ending": ending}

@@ -7,7 +7,6 @@ inspect eval math.py --model tpo/qwen3:best-of-8 --model-base-url http://localho
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 from typing import Any
 
@@ -23,18 +22,16 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolChoice, ToolFunction, ToolInfo
 
-from tpo import api
 from tpo.config import load_config
 from tpo.engine.result import Result
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
 from tpo.http.failures import ContextOverflow
 from tpo.methods.presets import Preset, parse_preset
-from tpo.rewards.resolve import resolve_reward
-from tpo.server.answered import Answered
-from tpo.server.asked import Asked, Bounds
+from tpo.options import SearchOptions, table
+from tpo.server.protocols.chat import ChatRenderer, chat_request
+from tpo.server.request_options import Bounds, RequestOptions
+from tpo.server.response import SearchResult
 from tpo.server.service import Service, Setup
-from tpo.server.wire.answer import Head, completion
-from tpo.server.wire.chat import chat_request
 
 # Searches at once; what the model's server gets is found out by itself.
 CONNECTIONS = 64
@@ -80,20 +77,18 @@ class TpoAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
-        known = inspect.signature(api.align).parameters.keys() - {"query", "trace", "stopper", "on_event", "on_note"}
-        configured = load_config(None, _settable())
+        known = table(SearchOptions)
+        configured = load_config(None)
         options = {name: value for name, value in configured.options.items() if name in known} | model_args
-        if odd := sorted(set(model_args) - known):
+        if odd := sorted(model_args.keys() - known.keys()):
             raise InputError(f"-M {odd[0]} is no option of tpo's: known are {', '.join(sorted(known))}.")
         name, self._preset = _named(model_name)
         if base_url is None:
             options["policy"] = name
         else:
             options |= {"policy": base_url, "policy_model": name}
-        require = options.pop("require", ())
-        options["reward"] = resolve_reward(
-            options.get("reward"), [require] if isinstance(require, str) else require, named=configured.rewards
-        )
+        require = options.get("require", ())
+        options |= {"require": [require] if isinstance(require, str) else require, "rewards": configured.rewards}
         self._setup = Setup(options=options, bounds=BOUNDS)  # type: ignore[arg-type]
         self._services: dict[int, Service] = {}
 
@@ -104,19 +99,18 @@ class TpoAPI(ModelAPI):
         service = await self._service()
         body = await _body(input, tools, tool_choice, config)
         model = service.models.names[0]
-        asked = service.asked(chat_request({**body, "model": model}), body, self._preset)
-        head = Head(self.model_name)
+        options = service.options(chat_request({**body, "model": model}), self._preset)
+        renderer = ChatRenderer(self.model_name)
         try:
-            answered = await service.answer(asked, model, head.id, 0.0, lambda event: None, lambda tokens: None)
+            found = await service.answer(options, model, renderer.id, 0.0, lambda event: None, lambda tokens: None)
         except ContextOverflow as error:
             return ModelOutput.from_content(self.model_name, str(error), "model_length")
-        told = answered.told(None, trace=False)
-        said = completion(head, answered.best, answered.result, told)
-        _tell(answered)
-        output = await model_output_from_openai(said)
-        output.metadata = {**(output.metadata or {}), "tpo": told, "usage": said["usage"]["tpo"]}
-        output.time = answered.result.seconds
-        return output, ModelCall.create(_request(asked, body), said)
+        completion = renderer.whole([found.response()])
+        _write_steps(found)
+        output = await model_output_from_openai(completion)
+        output.metadata = {**(output.metadata or {}), "tpo": completion["tpo"], "usage": completion["usage"]["tpo"]}
+        output.time = found.result.seconds
+        return output, ModelCall.create(_request(options, body), completion)
 
     async def _service(self) -> Service:
         # Connections belong to a loop, and Inspect may run several one after another.
@@ -143,12 +137,6 @@ class TpoAPI(ModelAPI):
     def should_retry(self, ex: BaseException) -> bool:
         """Whether Inspect should try again: a server that is down or full may come back."""
         return isinstance(ex, ModelUnavailable | RewardUnavailable)
-
-
-def _settable() -> set[str]:
-    from tpo.cli.app import configurable
-
-    return set(configurable())
 
 
 def _named(text: str) -> tuple[str, Preset | None]:
@@ -186,17 +174,17 @@ async def _body(
     return body | (config.extra_body or {})
 
 
-def _request(asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
+def _request(options: RequestOptions, body: dict[str, Any]) -> dict[str, Any]:
     """What is shown as the call: the request, and how it was searched."""
-    spec = asked.spec
+    spec = options.spec
     return {**body, "tpo": {"method": spec.method.name, "width": spec.width, "depth": spec.depth}}
 
 
-def _tell(answered: Answered) -> None:
+def _write_steps(found: SearchResult) -> None:
     """Put the steps into the transcript, for `inspect view`; one answer alone is no search."""
-    if len(answered.result.candidates) == 1:
+    if len(found.result.candidates) == 1:
         return
-    for text in told_steps(answered.result):
+    for text in told_steps(found.result):
         transcript().info(text, source="tpo")
 
 

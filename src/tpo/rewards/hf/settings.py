@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Literal, TypeAlias, get_args
-from urllib.parse import parse_qsl
 
 import msgspec
 
+from tpo import specs
 from tpo.errors import InputError
 
 Dtype: TypeAlias = Literal["auto", "bfloat16", "float16", "float32"]
@@ -59,14 +58,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             InputError: there is no name, an option is unknown, or its value is unusable.
         """
-        model, _, query = text.partition("?")
-        options: dict[str, Any] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            if name not in OPTIONS:
-                near = difflib.get_close_matches(name, OPTIONS, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"options are {', '.join(OPTIONS)}."
-                raise InputError(f"hf:{model}: the option {name!r} is unknown; {hint}")
-            options[name] = _weights(model, value) if name == "weights" else value
+        model = text.partition("?")[0]
+        what = f"reward hf:{model}"
+        options: dict[str, Any] = dict(specs.parse(text, what, OPTIONS).options)
+        if "weights" in options:
+            options |= specs.typed({"weights": options["weights"]}, {"weights": dict[str, float]}, what)
         return made(model, **options)
 
 
@@ -88,12 +84,3 @@ def made(model: str, **options: Any) -> Settings:
         name = where.strip("`$.")
         known = f" (known: {', '.join(get_args(Dtype))})" if name == "dtype" else ""
         raise InputError(f"hf:{model}: {name or 'options'}: {what}{known}.") from error
-
-
-def _weights(model: str, text: str) -> dict[str, str]:
-    pairs = [entry.rpartition(":") for entry in text.split(",")]
-    if not all(label and weight for label, _, weight in pairs):
-        raise InputError(
-            f"hf:{model}: weights={text} is no list of LABEL:WEIGHT, such as helpfulness:0.7,verbosity:-0.1."
-        )
-    return {label: weight for label, _, weight in pairs}

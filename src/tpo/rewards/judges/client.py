@@ -16,7 +16,7 @@ from tpo.messages import Conversation
 from tpo.models.protocol import Usage
 from tpo.models.resolve import connect
 from tpo.rewards.judges.wire import Completion, Token, tokens_of
-from tpo.rewards.spending import spend
+from tpo.rewards.usage import spend
 
 # A loaded server may queue a request for minutes before it answers.
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)

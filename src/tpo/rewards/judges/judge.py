@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+
+import msgspec
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, text_of
@@ -11,6 +14,14 @@ from tpo.prompts.extract import without_reasoning
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient
 from tpo.rewards.judges.wire import Token
 from tpo.rewards.judges.wording import Wording
+
+# Verdicts that a judge keeps, so that a growing pool pays only for what is new: a few hundred bytes each.
+REMEMBERED = 50_000
+
+
+def key_of(query: Conversation, *texts: str) -> bytes:
+    """What identifies a verdict: the query, and the texts in the order in which the judge saw them."""
+    return hashlib.sha256(msgspec.json.encode([query, *texts])).digest()
 
 
 class Said:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from tpo.errors import InputError
 from tpo.messages import Conversation
+from tpo.rewards.cache import Memory
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import Judge, one_pool
-from tpo.rewards.judges.known import Known, key
+from tpo.rewards.judges.judge import REMEMBERED, Judge, key_of, one_pool
 from tpo.rewards.judges.schedule import lists
 from tpo.rewards.judges.strengths import ranking, strengths
 from tpo.rewards.judges.verdicts import read_ranking
@@ -56,6 +56,8 @@ class ListwiseJudge(Judge):
         PromptError: a template cannot.
     """
 
+    relative = True
+
     def __init__(
         self,
         url: str,
@@ -82,9 +84,9 @@ class ListwiseJudge(Judge):
             size=size,
             rounds=rounds,
         )
-        self._known: Known[Ranked] = Known()
+        self._known: Memory[Ranked] = Memory(REMEMBERED)
 
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Hold a tournament.
 
         Returns:
@@ -109,7 +111,7 @@ class ListwiseJudge(Judge):
 
     async def _ranked(self, query: Conversation, texts: Sequence[str], shown: Sequence[int]) -> Ranked:
         given = [texts[i] for i in shown]
-        known = key(query, *given)
+        known = key_of(query, *given)
         if known not in self._known:
             # Places in this list: who stands where in the pool may change.
             self._known[known] = await self._list(query, given)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from tpo.errors import InputError
 from tpo.messages import Conversation
+from tpo.rewards.cache import Memory
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import Judge, Said, one_pool
-from tpo.rewards.judges.known import Known, key
+from tpo.rewards.judges.judge import REMEMBERED, Judge, Said, key_of, one_pool
 from tpo.rewards.judges.labels import expected, place_of
 from tpo.rewards.judges.schedule import pairs
 from tpo.rewards.judges.strengths import match, strengths
@@ -54,6 +54,8 @@ class PairwiseJudge(Judge):
         PromptError: a template cannot.
     """
 
+    relative = True
+
     def __init__(
         self,
         url: str,
@@ -77,9 +79,9 @@ class PairwiseJudge(Judge):
             opponents=opponents,
             logprobs=None if logprobs else "false",
         )
-        self._known: Known[Game] = Known()
+        self._known: Memory[Game] = Memory(REMEMBERED)
 
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Hold a tournament.
 
         Returns:
@@ -105,7 +107,7 @@ class PairwiseJudge(Judge):
         return [by_text[answer] for answer in answers]
 
     async def _game(self, query: Conversation, first: str, second: str) -> Game:
-        known = key(query, first, second)
+        known = key_of(query, first, second)
         if known not in self._known:
             self._known[known] = await self._compare(query, first, second)
         return self._known[known]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote
 
+from tpo import specs
 from tpo.errors import InputError
 from tpo.rewards.protocol import Reward
 from tpo.rewards.verifiers.references import References, field_of, read_file
@@ -88,33 +87,20 @@ def parse_verifier(spec: str) -> Reward:
     """Make a verifier from what stands after `verifier:`.
 
     Args:
-        spec: "name?option=value&option=value"; see docs/verifiers.md. In a value, "&" is written %26 and "%" as
-            %25; "+" stands for itself.
+        spec: "name?option=value&option=value"; see docs/verifiers.md and `tpo.specs`.
 
     Raises:
         InputError: the name or an option is unknown, missing or malformed, or a file cannot be used; near names
             are given.
     """
-    name, _, rest = spec.strip().partition("?")
+    name = spec.strip().partition("?")[0]
     kind = KINDS.get(name)
     if kind is None:
-        near = difflib.get_close_matches(name, KINDS, n=1)
-        hint = f" Did you mean verifier:{near[0]}?" if near else ""
+        near = specs.did_you_mean(name, KINDS).replace("mean ", "mean verifier:")
         known = ", ".join(one.example for one in KINDS.values())
-        raise InputError(f"The verifier {name!r} is unknown.{hint} Known ones look like this: {known}.")
-    given: dict[str, str] = {}
+        raise InputError(f"The verifier {name!r} is unknown.{near} Known ones look like this: {known}.")
+    given = specs.parse(spec, f"reward verifier:{name}", (*kind.sources, *kind.options)).options
     options = Options(spec.strip(), given)
-    known_options = (*kind.sources, *kind.options)
-    for part in filter(None, rest.split("&")):
-        option, _, value = part.partition("=")
-        option = option.strip().replace("-", "_")
-        if option not in known_options:
-            near = difflib.get_close_matches(option, known_options, n=1)
-            hint = f", did you mean {near[0]}?" if near else ""
-            raise options.error(f"the option {option!r} is unknown{hint} (it takes {', '.join(known_options)})")
-        if option in given:
-            raise options.error(f"{option} stands there twice")
-        given[option] = unquote(value)
     sources = [source for source in kind.sources if given.get(source, "").strip()]
     if len(sources) != 1:
         said = "none is" if not sources else f"{' and '.join(sources)} are"

@@ -116,7 +116,7 @@ class Team:
         """
         if not spec.method.needs_reward or not self._made.shares_reward:
             return spec
-        from tpo.runs.ray.rewards import remote_reward
+        from tpo.runs.ray.rewards import RemoteReward
         from tpo.runs.ray.wire import Failure
 
         said = await self._office.open_reward.remote()
@@ -124,7 +124,7 @@ class Team:
             raise said.error()
         name, pools = said
         # Its name is all that is needed here.
-        return msgspec.structs.replace(spec, reward=remote_reward(name, pools, ()), require=(), check=False)
+        return msgspec.structs.replace(spec, reward=RemoteReward(name, pools, ()), require=(), check=False)
 
     def runner(self, *given: Any) -> RayRunner:
         """What aligns the queries; takes what `tpo.runs.runner.Runner` takes."""

@@ -22,7 +22,7 @@ import msgspec
 
 from tpo.config import NamedReward
 from tpo.errors import InputError
-from tpo.rewards.resolve import DEFAULT, resolve_reward
+from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.spec import Spec, specified
 
 # Kinds of reward that live in the process which asks them; one actor of the cluster holds such a reward for all.
@@ -151,9 +151,7 @@ def with_reward(made: Blueprint, spec: Spec) -> Spec:
     """
     if not spec.method.needs_reward:
         return spec
-    reward = resolve_reward(made.reward, spec.require, named=made.named)
-    # None would be taken for the default; "none" says it without one.
-    return msgspec.structs.replace(spec, reward="none" if reward is None else reward, require=())
+    return msgspec.structs.replace(spec, reward=resolve(made.reward, spec.require, named=made.named), require=())
 
 
 def _terms(spec: str, named: Mapping[str, NamedReward], above: frozenset[str] = frozenset()) -> set[str]:

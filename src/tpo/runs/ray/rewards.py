@@ -13,8 +13,8 @@ import msgspec
 
 from tpo.errors import RewardError, TPOError
 from tpo.messages import Conversation
-from tpo.rewards.asking import ask
-from tpo.rewards.protocol import PoolReward, Reward, Score
+from tpo.rewards.call import score
+from tpo.rewards.protocol import Reward, Score, is_relative
 from tpo.runs.ray.blueprint import Blueprint, settled, spec_of, with_reward
 from tpo.runs.ray.wire import Failure, failure_of
 from tpo.session.backends import open_reward
@@ -32,14 +32,14 @@ class RewardActor:
         if "OMP_NUM_THREADS" not in made.environment:
             os.environ.pop("OMP_NUM_THREADS", None)
         self._made = made
-        self._opening: asyncio.Future[Reward | PoolReward | Failure] | None = None
+        self._opening: asyncio.Future[Reward | Failure] | None = None
 
     async def opened(self) -> tuple[str, bool] | Failure:
         """The reward's name, and whether it scores pools; or why it cannot be opened."""
         reward = await self._reward()
         if isinstance(reward, Failure):
             return reward
-        return reward.name, isinstance(reward, PoolReward)
+        return reward.name, is_relative(reward)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score] | Failure:
         """Score conversations; against each other, if the reward does that."""
@@ -47,18 +47,16 @@ class RewardActor:
         if isinstance(reward, Failure):
             return reward
         try:
-            return await ask(reward, conversations)
+            return await score(reward, conversations)
         except TPOError as error:
             return failure_of(error)
-        except Exception as error:
-            return Failure("RewardError", f"The reward {reward.name} raised {type(error).__name__}: {error}.")
 
-    async def _reward(self) -> Reward | PoolReward | Failure:
+    async def _reward(self) -> Reward | Failure:
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
         return await asyncio.shield(self._opening)
 
-    async def _open(self) -> Reward | PoolReward | Failure:
+    async def _open(self) -> Reward | Failure:
         try:
             settled(self._made)
             spec = spec_of(self._made)
@@ -76,22 +74,26 @@ class RemoteReward:
 
     Args:
         name: the reward's name.
-        actors: who holds it.
+        relative: whether it scores the answers to one query against each other.
+        actors: the actors that hold it.
     """
 
-    def __init__(self, name: str, actors: Sequence[Any]) -> None:
+    def __init__(self, name: str, relative: bool, actors: Sequence[Any]) -> None:
         self.name = name
+        self.relative = relative
         self._actors = list(actors)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
-        """Score each conversation; the same one always goes to the same actor, which may know it already.
+        """Score each conversation; the same one always goes to the same actor, which may have its score already. A
+        relative reward gets all answers to one query in the same actor.
 
         Raises:
             RewardError: the reward failed.
         """
         places: dict[int, list[int]] = {}
         for position, conversation in enumerate(conversations):
-            places.setdefault(_share(conversation, len(self._actors)), []).append(position)
+            key = conversation[:-1] if self.relative else conversation
+            places.setdefault(_share(key, len(self._actors)), []).append(position)
         answers = await asyncio.gather(
             *[
                 _asked(self._actors[actor], [conversations[position] for position in positions], self.name)
@@ -102,41 +104,6 @@ class RemoteReward:
         for positions, scored in zip(places.values(), answers, strict=True):
             scores.update(zip(positions, scored, strict=True))
         return [scores[position] for position in range(len(conversations))]
-
-
-class RemotePool:
-    """A reward for whole pools that actors hold.
-
-    Args:
-        name: the reward's name.
-        actors: who holds it.
-    """
-
-    def __init__(self, name: str, actors: Sequence[Any]) -> None:
-        self.name = name
-        self._actors = list(actors)
-
-    async def rank(self, conversations: Sequence[Conversation]) -> list[Score]:
-        """Score the conversations against each other; all pools of a query go to the same actor.
-
-        Raises:
-            RewardError: the reward failed.
-        """
-        if not conversations:
-            return []
-        actor = self._actors[_share(conversations[0][:-1], len(self._actors))]
-        return await _asked(actor, list(conversations), self.name)
-
-
-def remote_reward(name: str, pools: bool, actors: Sequence[Any]) -> Reward | PoolReward:
-    """The reward that actors hold.
-
-    Args:
-        name: the reward's name.
-        pools: whether it scores pools.
-        actors: who holds it.
-    """
-    return RemotePool(name, actors) if pools else RemoteReward(name, actors)
 
 
 def _share(conversation: Conversation, count: int) -> int:

@@ -18,7 +18,7 @@ import msgspec
 from tpo.engine.records import Record
 from tpo.errors import TPOError
 from tpo.prompts import Role
-from tpo.rewards.protocol import PoolReward, Reward
+from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer
 from tpo.runs.ray.desk import Desk
 from tpo.runs.ray.paces import limiters_of
@@ -61,7 +61,7 @@ class RayRunner:
         session: Session,
         recipe: dict[str, Any],
         fleets: Mapping[Role, Fleet],
-        reward: Reward | PoolReward | None,
+        reward: Reward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
         tally: Tally,

@@ -23,7 +23,7 @@ from tpo.runs.directory import differences, unlocated
 from tpo.runs.ray.blueprint import settled, spec_of
 from tpo.runs.ray.outbox import Outbox, SentJournals
 from tpo.runs.ray.paces import Paces, limiters_of
-from tpo.runs.ray.rewards import remote_reward
+from tpo.runs.ray.rewards import RemoteReward
 from tpo.runs.ray.wire import Reply, failure_of
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner
@@ -199,7 +199,7 @@ def _with_actors(spec: Spec, actors: list[Any], known: tuple[str, bool] | None) 
     spec = msgspec.structs.replace(spec, check=False)
     if known is None:
         return spec
-    return msgspec.structs.replace(spec, reward=remote_reward(*known, actors), require=())
+    return msgspec.structs.replace(spec, reward=RemoteReward(*known, actors), require=())
 
 
 async def _patiently(work: Any, patience: float) -> Any:

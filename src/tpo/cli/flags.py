@@ -1,0 +1,140 @@
+"""The flags of commands, made from the table of options."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+import typer
+
+from tpo.config import Config
+from tpo.errors import InputError
+from tpo.options import Entry, SearchOptions, table
+from tpo.options.groups import OUTPUT
+
+if TYPE_CHECKING:
+    from tpo.session.spec import Options
+
+F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def takes(*kinds: type[msgspec.Struct], without: Collection[str] = ()) -> Callable[[F], F]:
+    """Give a command a flag for each option of these classes, in place of its `**flags`.
+
+    A parameter of the command's own replaces the flag of the same name.
+
+    Args:
+        kinds: classes of options.
+        without: options that the command has no use for.
+    """
+
+    def with_flags(command: F) -> F:
+        signature = inspect.signature(command, eval_str=True)
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        flags = [
+            _parameter(entry)
+            for kind in kinds
+            for entry in table(kind).values()
+            if entry.flag not in signature.parameters and entry.name not in without
+        ]
+        # The help shows groups in the order of their first flags, and what comes out comes last.
+        ordered = sorted([*own, *flags], key=lambda parameter: _group(parameter) == OUTPUT)
+        command.__signature__ = signature.replace(parameters=ordered)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in ordered}
+        return command
+
+    return with_flags
+
+
+def chosen(kind: type[S], flags: Mapping[str, Any]) -> S:
+    """The options of a class from the flags of a command; what the command has no flag for keeps its default."""
+    return kind(**values_of(kind, flags))
+
+
+def values_of(kind: type[msgspec.Struct], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a class's options by name, from the flags of a command."""
+    values = {}
+    for entry in table(kind).values():
+        if entry.flag not in flags:
+            continue
+        value = flags[entry.flag]
+        if entry.option.words is not None:
+            value = entry.option.words[value]
+        elif entry.kind is Sequence:
+            value = tuple(value or ())
+        elif entry.kind is Mapping:
+            value = _json_object(entry.flag, value)
+        values[entry.name] = value
+    return values
+
+
+def search_options(flags: Mapping[str, Any], configured: Config, on_note: Callable[[str], None]) -> Options:
+    """The options of `tpo.align` from the flags of a command; other options among the flags are left out.
+
+    Args:
+        flags: the command's flags.
+        configured: the configuration file, which names rewards.
+        on_note: called with each sentence that a user should read.
+
+    Raises:
+        InputError: `--extra` is no JSON object.
+    """
+    options = {**values_of(SearchOptions, flags), "rewards": configured.rewards}
+    if options["method"] != "sample" and options["reward"] == "surface":
+        on_note(
+            "the reward is 'surface', a demonstration that looks at form, not at truth; "
+            "steer with a real one by --reward python:MODULE:FUNCTION"
+        )
+    return options  # type: ignore[return-value]
+
+
+def as_text(entry: Entry | None, value: Any) -> Any:
+    """A value of tpo.toml as a flag would have it."""
+    return json.dumps(value) if entry is not None and entry.kind is Mapping and isinstance(value, Mapping) else value
+
+
+def _parameter(entry: Entry) -> inspect.Parameter:
+    option, name = entry.option, entry.shown
+    # One switch where the default is false, two where it is true.
+    names = (
+        [] if entry.type is not bool or option.words else [f"--{name}/--no-{name}" if entry.default else f"--{name}"]
+    )
+    flag = typer.Option(*names, help=option.help, rich_help_panel=option.group, metavar=option.metavar)
+    default: Any = inspect.Parameter.empty if entry.default is msgspec.NODEFAULT else entry.default
+    type_: Any = str if entry.kind in (Any, Mapping) else entry.kind
+    if option.words is not None:
+        words: Any = StrEnum
+        type_ = words(entry.flag, {word.upper(): word for word in option.words})
+        default = next(type_(word) for word, value in option.words.items() if value == entry.default)
+    elif entry.kind is Sequence:
+        type_, default = list[str] | None, None
+    elif entry.optional:
+        type_ = type_ | None
+    annotation = Annotated[type_, flag]
+    return inspect.Parameter(entry.flag, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _group(parameter: inspect.Parameter) -> Any:
+    (flag,) = getattr(parameter.annotation, "__metadata__", (None,))
+    return getattr(flag, "rich_help_panel", None)
+
+
+def _json_object(name: str, text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise InputError(f"--{name} is no JSON ({error}): {text[:80]!r}") from None
+    if not isinstance(value, dict):
+        raise InputError(f'--{name} is {text!r}; a JSON object is expected, such as {{"top_k": 20}}.')
+    return value

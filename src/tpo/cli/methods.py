@@ -1,0 +1,68 @@
+"""`tpo methods`: the methods that there are, what they take and what they cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tpo.cli.console import print_json, reporting
+
+if TYPE_CHECKING:
+    from tpo.methods import Method
+
+
+@reporting
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(help="One method alone: a name, or python:MODULE:NAME.", show_default=False)
+    ] = None,
+    width: Annotated[int, typer.Option(help="N, for the cost.")] = 5,
+    depth: Annotated[int, typer.Option(help="D, for the cost.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, an object a method.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """List the methods: what each does, its settings, what it costs, and where it comes from.
+
+    The cost is counted by running the method without any model: answers drawn, other replies, and stages, which are
+    round trips that wait for the one before.
+    """
+    from tpo.methods import methods as registered
+    from tpo.methods import resolve_method
+
+    found = [resolve_method(name)] if name is not None else [*registered().values()]
+    rows = [_row(one, width, depth) for one in found]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        _show(row)
+
+
+def _row(method: Method, width: int, depth: int) -> dict[str, Any]:
+    from tpo.methods.cost import cost_of
+
+    n, d = method.dials(width, depth)
+    cost = cost_of(method, width, depth)
+    return {
+        "name": method.name,
+        "summary": method.summary,
+        "width": n if method.has_width else None,
+        "depth": d if method.has_depth else None,
+        "settings": [{"name": one.name, "type": one.kind, "default": one.default} for one in method.settings.values()],
+        "answers": cost.answers,
+        "asks": cost.asks,
+        "stages": cost.stages,
+        "paper": method.paper,
+    }
+
+
+def _show(row: dict[str, Any]) -> None:
+    dials = " ".join(f"{name}={row[key]}" for name, key in (("N", "width"), ("D", "depth")) if row[key] is not None)
+    typer.echo(f"{row['name']}: {row['summary']}")
+    cost = f"{row['answers']} answers, {row['asks']} other replies, {row['stages']} stages"
+    typer.echo(f"  cost{f' at {dials}' if dials else ''}: {cost}")
+    for setting in row["settings"]:
+        typer.echo(f"  --set {setting['name']}={setting['default']} ({setting['type']})")
+    if row["paper"]:
+        typer.echo(f"  paper: {row['paper']}")

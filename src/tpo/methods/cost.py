@@ -1,0 +1,75 @@
+"""What a method costs: counted by running its generator dry, with invented answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tpo.candidate import Candidate
+from tpo.messages import Conversation
+from tpo.methods.actions import Action, Ask, Reply, Sample, Score
+from tpo.methods.definition import Method
+from tpo.methods.registry import wording
+from tpo.prompts.prompt_set import PromptSet
+
+_QUERY: Conversation = [{"role": "user", "content": "How do I clean a table?"}]
+
+
+class Cost(NamedTuple):
+    """What one query costs at most.
+
+    Attributes:
+        answers: answers drawn.
+        asks: other replies of a model.
+        stages: round trips that have to wait for the one before.
+    """
+
+    answers: int
+    asks: int
+    stages: int
+
+
+def cost_of(
+    method: Method, width: int, depth: int, settings: Mapping[str, Any] | None = None, prompts: PromptSet | None = None
+) -> Cost:
+    """Run a method dry and count.
+
+    The answers are all different, each is better than the one before, none is perfect, and the reward has words.
+
+    Args:
+        method: the method.
+        width: N.
+        depth: D.
+        settings: the method's own settings.
+        prompts: the wording.
+    """
+    width, depth = method.dials(width, depth)
+    prompts = prompts or wording(method)
+    search = method.start(_QUERY, width=width, depth=depth, prompts=prompts, settings=settings, seed=0, maximum=1e9)
+    answers = asks = stages = step = 0
+    try:
+        wish = next(search)
+        while True:
+            actions: list[Action] = wish if isinstance(wish, list) else [wish]
+            results: list[Any] = []
+            for number, action in enumerate(actions):
+                drawn = action.width if isinstance(action, Sample) else 0
+                results.append(_result(action, step, number, answers))
+                answers += drawn
+                asks += isinstance(action, Ask)
+            stages += 1
+            step += any(isinstance(action, Sample) for action in actions)
+            wish = search.send(results if isinstance(wish, list) else results[0])
+    except StopIteration:
+        return Cost(answers, asks, stages)
+
+
+def _result(action: Action, step: int, number: int, before: int) -> Any:
+    if isinstance(action, Ask):
+        return Reply("1. Name a cloth.\nVerdict: B", 8)
+    texts = action.texts if isinstance(action, Score) else [f"Answer number {before + i}." for i in range(action.width)]
+    return [
+        # Gains that grow: no stop rule has reason to end.
+        Candidate(f"{step}.{number}.{i}", step, text, float((before + i) ** 2), feedback="It names no cloth.", tokens=8)
+        for i, text in enumerate(texts)
+    ]

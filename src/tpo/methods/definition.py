@@ -1,0 +1,261 @@
+"""What a method is: a generator function, the settings that it takes, and the templates that it brings along."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from tpo.errors import InputError
+from tpo.messages import Conversation
+from tpo.methods.actions import Search
+from tpo.prompts.prompt_set import PromptSet
+
+MAX_WIDTH = 1024
+MAX_DEPTH = 100
+# Parameters that the engine gives; every other one is a setting of the method's own.
+GIVEN = ("width", "depth", "prompts", "rng", "maximum")
+_MARK = "__tpo_method__"
+
+F = TypeVar("F", bound=Callable[..., Search])
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of a method: one of its keyword parameters.
+
+    Attributes:
+        name: the parameter's name.
+        type: its annotation, which values are checked against; bounds stand in `Annotated[int, msgspec.Meta(ge=1)]`.
+        default: its value where none is given.
+    """
+
+    name: str
+    type: Any
+    default: Any
+
+    @property
+    def kind(self) -> str:
+        """The type in words, for people."""
+        hint = getattr(self.type, "__origin__", self.type) if hasattr(self.type, "__metadata__") else self.type
+        return str(getattr(hint, "__name__", hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+    def read(self, value: Any) -> Any:
+        """A value of the setting's type; text, as flags and files have it, is converted.
+
+        Raises:
+            msgspec.ValidationError: it is none.
+        """
+        return msgspec.convert(value, self.type, strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    """What a decorated function says about itself."""
+
+    templates: Path | None
+    paper: str
+    needs_reward: bool | None
+
+
+def method(
+    *, templates: Path | str | None = None, paper: str = "", needs_reward: bool | None = None
+) -> Callable[[F], F]:
+    """Say more about a method than its signature does. A generator function is a method without this, too.
+
+    Args:
+        templates: the folder of templates that the method brings along; a user's prompts folder lies over it.
+        paper: where the method comes from.
+        needs_reward: whether the method compares answers; if not given, methods with a `width` do.
+    """
+
+    def mark(function: F) -> F:
+        setattr(function, _MARK, _Marked(Path(templates) if templates is not None else None, paper, needs_reward))
+        return function
+
+    return mark
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A search method.
+
+    Attributes:
+        name: as users write it.
+        search: the generator function.
+        settings: its own settings, by name.
+        takes: which of the parameters in `GIVEN` it has.
+        templates: the folder of templates that it brings along, if any.
+        summary: what it does, in one line.
+        paper: where it comes from.
+        needs_reward: whether it compares answers, which takes a reward.
+        code: a hash of its source for a method that is named by its place in Python code, so that a changed one is
+            noticed; empty for a registered one.
+    """
+
+    name: str
+    search: Callable[..., Search]
+    settings: dict[str, Setting] = field(default_factory=dict)
+    takes: frozenset[str] = frozenset()
+    templates: Path | None = None
+    summary: str = ""
+    paper: str = ""
+    needs_reward: bool = True
+    code: str = ""
+
+    @property
+    def has_width(self) -> bool:
+        """Whether it takes `width`; without it one answer is drawn."""
+        return "width" in self.takes
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether it takes `depth`; without it there are no update steps."""
+        return "depth" in self.takes
+
+    def start(
+        self,
+        query: Conversation,
+        *,
+        width: int,
+        depth: int,
+        prompts: PromptSet,
+        settings: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        maximum: float | None = None,
+    ) -> Search:
+        """Begin a search.
+
+        Args:
+            query: the conversation to answer.
+            width: N; ignored by a method without width.
+            depth: D; likewise.
+            prompts: the wording; the method's own templates are added to it.
+            settings: the method's own settings, as `chosen_settings` returns them.
+            seed: seed of the run, for a method that takes `rng`. The random source depends on nothing but the seed
+                and the query, so that a resumed search draws the same.
+            maximum: the largest reward that there is, where it is known.
+        """
+        given = {
+            "width": width,
+            "depth": depth,
+            "prompts": prompts.for_method(self.templates),
+            "rng": _random_source(query, seed) if "rng" in self.takes else None,
+            "maximum": maximum,
+        }
+        own = {name: value for name, value in given.items() if name in self.takes}
+        return self.search(query, **own, **(settings or {}))
+
+    def chosen_settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Check values for the method's settings.
+
+        Args:
+            values: by name; text is read as the setting's type.
+
+        Returns:
+            those that differ from the defaults, so that a setting which is added later changes no old plan.
+
+        Raises:
+            InputError: there is no such setting, or the value does not fit.
+        """
+        chosen = {}
+        for name, value in values.items():
+            name = name.replace("-", "_")
+            setting = self.settings.get(name)
+            if setting is None:
+                raise InputError(f"The method {self.name} has no setting {name!r}{self._known(name)}")
+            try:
+                read = setting.read(value)
+            except (msgspec.ValidationError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"The setting {name} of the method {self.name} is {value!r}, but takes {setting.kind}: {error}."
+                ) from None
+            if read != setting.default:
+                chosen[name] = read
+        return chosen
+
+    def _known(self, name: str) -> str:
+        if not self.settings:
+            return ": it has none."
+        near = get_close_matches(name, self.settings, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(f"{one.name} ({one.kind}, {one.default!r})" for one in self.settings.values())
+        return f". It has {known}.{guess}"
+
+    def dials(self, width: int, depth: int) -> tuple[int, int]:
+        """The width and depth that a search really has.
+
+        Raises:
+            InputError: a dial is out of range.
+        """
+        for dial, value, low, high in (("width", width, 1, MAX_WIDTH), ("depth", depth, 0, MAX_DEPTH)):
+            if not low <= value <= high:
+                raise InputError(f"The {dial} is {value}; it goes from {low} to {high}.")
+        return (width if self.has_width else 1), (depth if self.has_depth else 0)
+
+
+def method_of(function: Any, name: str, code: str = "") -> Method:
+    """Read a method off a generator function.
+
+    Args:
+        function: the function. Its first parameter is the query; `prompts` and whichever others of `GIVEN` it needs
+            are keyword parameters, and so are its settings, which have annotations and defaults.
+        name: what to call it.
+        code: a hash of its source, where the name alone does not identify it.
+
+    Raises:
+        InputError: it is no method; the message says why.
+    """
+    if not callable(function) or not inspect.isgeneratorfunction(inspect.unwrap(function)):
+        raise InputError(
+            f"{name} is no method: a method is a generator function, such as "
+            f"def merge(query, *, width, prompts): … that yields Sample and Ask and returns an Outcome."
+        )
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception as error:
+        raise InputError(f"{name} is no method: its annotations cannot be read ({error}).") from error
+    parameters = [*inspect.signature(function).parameters.values()]
+    others = parameters[1:]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if not parameters or parameters[0].kind not in positional:
+        raise InputError(f"{name} is no method: its first parameter has to be the query.")
+    names = {one.name for one in others}
+    if "prompts" not in names:
+        raise InputError(f"{name} is no method: it lacks the parameter prompts, by which it renders what it sends.")
+    settings = {}
+    for one in others:
+        if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL) or one.name in GIVEN:
+            continue
+        if one.default is one.empty or one.name not in hints:
+            lacks = "default" if one.default is one.empty else "annotation"
+            raise InputError(
+                f"{name} is no method: its parameter {one.name} has no {lacks}. A setting of a method's own "
+                f"needs both; the engine gives {', '.join(GIVEN)}."
+            )
+        settings[one.name] = Setting(one.name, hints[one.name], one.default)
+    marked: _Marked = getattr(function, _MARK, _Marked(None, "", None))
+    takes = frozenset(names & set(GIVEN))
+    return Method(
+        name,
+        function,
+        settings,
+        takes,
+        marked.templates,
+        (inspect.getdoc(function) or "").partition("\n")[0],
+        marked.paper,
+        "width" in takes if marked.needs_reward is None else marked.needs_reward,
+        code,
+    )
+
+
+def _random_source(query: Conversation, seed: int | None) -> random.Random:
+    text = msgspec.json.encode((seed, query), enc_hook=repr)
+    return random.Random(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))

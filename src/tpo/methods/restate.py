@@ -1,0 +1,52 @@
+"""Restate: what the best answer failed, put beside the question.
+
+Large models mend a fault once they are told of it, but seldom find it themselves (RefineBench, arXiv 2511.22173). The
+old answer is not shown, which small models would copy, and no critic is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tpo.messages import Conversation
+from tpo.methods.actions import Outcome, Search
+from tpo.methods.definition import method
+from tpo.methods.pool import Pool
+from tpo.methods.stopping import StopRule, draw
+from tpo.methods.unmet import unmet
+from tpo.prompts.prompt_set import PromptSet
+
+
+@method(templates=Path(__file__).parent / "templates" / "restate", paper="arXiv 2511.22173 (RefineBench)")
+def restate(
+    query: Conversation,
+    *,
+    width: int,
+    depth: int,
+    prompts: PromptSet,
+    maximum: float | None = None,
+    price: float = 0.0,
+    wave: int = 0,
+) -> Search:
+    """Ask again with what the best answer failed beside the question; no answer is shown, no critic is called.
+
+    Args:
+        query: the conversation to answer.
+        width: N, answers per step.
+        depth: D, further steps.
+        prompts: the wording.
+        maximum: the largest reward that there is, where it is known.
+        price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
+        wave: answers drawn at once; 0 draws a step's all at once.
+    """
+    pool, rule = Pool(), StopRule(price, maximum)
+    prompt = prompts.render("answer", query)
+    for step in range(depth + 1):
+        drawn = yield from draw(prompt, width, pool, rule, wave)
+        failed = unmet(pool.chosen)
+        if drawn.enough or not failed:
+            return Outcome(pool.chosen, "enough")
+        if step and not drawn.fresh:
+            return Outcome(pool.chosen, "converged")
+        prompt = prompts.render("restate", query, role="policy", chosen=pool.chosen, failed=failed)
+    return Outcome(pool.chosen, "depth")

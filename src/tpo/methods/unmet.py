@@ -1,0 +1,16 @@
+"""What a reward says is missing from an answer."""
+
+from __future__ import annotations
+
+import re
+
+from tpo.candidate import Candidate
+
+_KEPT = re.compile(r"kept (?:all \d+ \w+|the \w+)\W*", re.IGNORECASE)
+_MISSING = re.compile(r".*?\bmissing: *", re.IGNORECASE | re.DOTALL)
+
+
+def unmet(candidate: Candidate) -> str:
+    """The requirements that an answer fails, in the reward's words; empty where it names none."""
+    words = (candidate.feedback or "").strip()
+    return "" if _KEPT.fullmatch(words) else _MISSING.sub("", words, count=1).strip()

@@ -1,0 +1,52 @@
+"""Words: the reward's own words as the textual gradient, without a critic call (RefineBench, arXiv 2511.22173).
+
+The conversation goes on: the best answer stands as the assistant's turn, and what it failed is the next message.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tpo.messages import Conversation
+from tpo.methods.actions import Outcome, Search
+from tpo.methods.definition import method
+from tpo.methods.pool import Pool
+from tpo.methods.stopping import StopRule, draw
+from tpo.methods.unmet import unmet
+from tpo.prompts.prompt_set import PromptSet
+
+
+@method(templates=Path(__file__).parent / "templates" / "words", paper="arXiv 2511.22173 (RefineBench)")
+def words(
+    query: Conversation,
+    *,
+    width: int,
+    depth: int,
+    prompts: PromptSet,
+    maximum: float | None = None,
+    price: float = 0.0,
+    wave: int = 0,
+) -> Search:
+    """Show the best answer, say in the reward's words what it fails, and sample again; no critic is called.
+
+    Args:
+        query: the conversation to answer.
+        width: N, answers per step.
+        depth: D, further steps.
+        prompts: the wording.
+        maximum: the largest reward that there is, where it is known.
+        price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
+        wave: answers drawn at once; 0 draws a step's all at once.
+    """
+    pool, rule = Pool(), StopRule(price, maximum)
+    prompt = prompts.render("answer", query)
+    for step in range(depth + 1):
+        drawn = yield from draw(prompt, width, pool, rule, wave)
+        chosen, failed = pool.chosen, unmet(pool.chosen)
+        if drawn.enough or not failed:
+            return Outcome(chosen, "enough")
+        if step and not drawn.fresh:
+            return Outcome(chosen, "converged")
+        answered = [*query, {"role": "assistant", "content": chosen.text}]
+        prompt = prompts.render("words", answered, role="policy", chosen=chosen, failed=failed)
+    return Outcome(pool.chosen, "depth")

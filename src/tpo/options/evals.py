@@ -1,0 +1,71 @@
+"""The options of evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from tpo.options.groups import DATA, MEASURES, OUTPUT
+from tpo.options.option import Option
+
+
+class TableFormat(StrEnum):
+    """How the table of an evaluation is printed."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    LATEX = "latex"
+    HTML = "html"
+
+
+class EvalOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured, and on how much."""
+
+    limit: Annotated[
+        int | None,
+        Option(help="Most queries of each benchmark, drawn at random.", group=DATA, least=1, metavar="COUNT"),
+    ] = None
+    subset_seed: Annotated[int, Option(help="Seed of that selection.", group=DATA)] = 0
+    judge: Annotated[
+        str | None,
+        Option(help="The judge: http://HOST:PORT/v1, embedded, gguf:PATH.", group=MEASURES, metavar="MODEL"),
+    ] = None
+    judge_model: Annotated[
+        str | None, Option(help="The judge's model, where several are served.", group=MEASURES, metavar="NAME")
+    ] = None
+    judge_max_tokens: Annotated[
+        int | None,
+        Option(
+            help="Most tokens of a verdict; each benchmark has its own limit.",
+            group=MEASURES,
+            least=1,
+            metavar="COUNT",
+        ),
+    ] = None
+    held_out: Annotated[
+        str | None,
+        Option(help="A reward that only measures, as for --reward.", group=MEASURES, metavar="REWARD"),
+    ] = None
+    against: Annotated[
+        str | None,
+        Option(
+            help="Hold answers against those of this method where a benchmark has a published baseline.",
+            group=MEASURES,
+            metavar="METHOD",
+        ),
+    ] = None
+    parameters: Annotated[
+        Sequence[str],
+        Option(
+            help="Parameters of a model (repeatable), such as policy=70B, where its name does not tell.",
+            group=MEASURES,
+            metavar="ROLE=COUNT",
+        ),
+    ] = ()
+    format: Annotated[
+        TableFormat, Option(help="How the table is printed; OUT has it in all formats.", group=OUTPUT)
+    ] = TableFormat.MARKDOWN
+    details: Annotated[bool, Option(help="Show all numbers of each benchmark.", group=OUTPUT)] = False

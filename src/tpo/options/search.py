@@ -1,0 +1,143 @@
+"""The options of one search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from tpo.options.groups import METHOD, MODELS, REWARD, SAMPLING
+from tpo.options.option import Option, table
+
+# Bounds of the two dials.
+MAX_WIDTH, MAX_DEPTH = 1024, 100
+
+
+class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of one search: what `tpo.align` and every command that searches take."""
+
+    method: Annotated[
+        Any,
+        Option(
+            help="tpo, best-of-n or another that `tpo methods` lists, or python:MODULE:NAME.",
+            group=METHOD,
+            metavar="NAME",
+            in_requests=True,
+        ),
+    ] = "tpo"
+    settings: Annotated[
+        Sequence[str],
+        Option(help="A setting of the method's own (repeatable).", group=METHOD, metavar="NAME=VALUE", flag="set"),
+    ] = ()
+    width: Annotated[
+        int, Option(help="N: answers per step.", group=METHOD, least=1, most=MAX_WIDTH, in_requests=True)
+    ] = 5
+    depth: Annotated[int, Option(help="D: update steps.", group=METHOD, least=0, most=MAX_DEPTH, in_requests=True)] = 2
+    prompts: Annotated[
+        str | Path | None,
+        Option(help="A folder of templates that replace the default wording.", group=METHOD, metavar="FOLDER"),
+    ] = None
+    policy: Annotated[
+        Any, Option(help="Who answers: embedded, gguf:PATH, or http://HOST:PORT/v1.", group=MODELS, metavar="MODEL")
+    ] = "embedded"
+    policy_model: Annotated[
+        str | None,
+        Option(help="The policy's model name, where several are served.", group=MODELS, metavar="NAME"),
+    ] = None
+    critic: Annotated[
+        Any, Option(help="Who writes loss and gradient, if not the policy.", group=MODELS, metavar="MODEL")
+    ] = None
+    critic_model: Annotated[str | None, Option(help="The critic's model name.", group=MODELS, metavar="NAME")] = None
+    editor: Annotated[Any, Option(help="Who writes the updates, if not the policy.", group=MODELS, metavar="MODEL")] = (
+        None
+    )
+    editor_model: Annotated[str | None, Option(help="The editor's model name.", group=MODELS, metavar="NAME")] = None
+    reward: Annotated[
+        Any,
+        Option(
+            help="What steers: surface, vllm:URL, hf:NAME, judge:URL, verifier:NAME, python:MODULE:FUNCTION, … or a "
+            "name from tpo.toml.",
+            group=REWARD,
+            metavar="REWARD",
+            in_requests=True,
+        ),
+    ] = "surface"
+    require: Annotated[
+        Sequence[str],
+        Option(
+            help="A rule that ranks before the reward (repeatable), such as max-words=80 or bullets=3.",
+            group=REWARD,
+            metavar="RULE",
+            in_requests=True,
+        ),
+    ] = ()
+    score_cache: Annotated[
+        str | Path | None, Option(help="A file that keeps scores for later runs.", group=REWARD, metavar="FILE")
+    ] = None
+    check: Annotated[bool, Option(help="Refuse a broken reward model.", group=REWARD)] = True
+    temperature: Annotated[
+        float, Option(help="Sampling temperature.", group=SAMPLING, least=0, most=100, in_requests=True)
+    ] = 0.7
+    top_p: Annotated[float, Option(help="Nucleus mass.", group=SAMPLING, above=0, most=1, in_requests=True)] = 0.95
+    seed: Annotated[
+        int | None,
+        Option(help="Makes the search repeatable.", group=SAMPLING, least=0, most=2**63 - 1, in_requests=True),
+    ] = None
+    max_tokens: Annotated[
+        int, Option(help="Tokens per answer.", group=SAMPLING, least=1, metavar="COUNT", in_requests=True)
+    ] = 1024
+    critic_max_tokens: Annotated[
+        int | None,
+        Option(
+            help="Tokens per critique; as many as per answer unless given.",
+            group=SAMPLING,
+            least=1,
+            metavar="COUNT",
+            in_requests=True,
+        ),
+    ] = None
+    quorum: Annotated[
+        int | None,
+        Option(
+            help="Answers of a step that suffice to go on; all unless given.",
+            group=SAMPLING,
+            least=1,
+            metavar="COUNT",
+            in_requests=True,
+        ),
+    ] = None
+    extra: Annotated[
+        Mapping[str, Any] | None,
+        Option(
+            help='Further fields of the requests for answers, such as \'{"stop": ["END"], "top_k": 20}\'.',
+            group=SAMPLING,
+            metavar="JSON",
+        ),
+    ] = None
+    budget_tokens: Annotated[
+        int | None,
+        Option(
+            help="Tokens of all roles, after which the best so far counts.",
+            group=SAMPLING,
+            least=1,
+            metavar="COUNT",
+            in_requests=True,
+        ),
+    ] = None
+    budget_seconds: Annotated[
+        float | None,
+        Option(
+            help="Seconds after which the best so far counts.",
+            group=SAMPLING,
+            above=0,
+            metavar="SECONDS",
+            in_requests=True,
+        ),
+    ] = None
+
+
+def default(name: str) -> Any:
+    """The default of a search option."""
+    return table(SearchOptions)[name].default

@@ -1,0 +1,92 @@
+"""The options of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from tpo.options.groups import ACCESS, ADDRESS, LOAD, LOGS, METHOD, SAMPLING
+from tpo.options.option import Option
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a server listens, who may use it, how much a request may cost, and what is recorded."""
+
+    host: Annotated[str, Option(help="The address to listen at.", group=ADDRESS)] = "127.0.0.1"
+    port: Annotated[int, Option(help="The port; 0 takes any.", group=ADDRESS, least=0, most=65535)] = 8000
+    keys: Annotated[
+        str | Path | None, Option(help="A file of keys, which `tpo key` makes.", group=ACCESS, metavar="FILE")
+    ] = None
+    allow_host: Annotated[
+        Sequence[str],
+        Option(
+            help="A name under which clients may reach a server without keys (repeatable).",
+            group=ACCESS,
+            metavar="NAME",
+        ),
+    ] = ()
+    allow_origin: Annotated[
+        Sequence[str],
+        Option(
+            help="A web page whose scripts may send requests (repeatable), as https://HOST.",
+            group=ACCESS,
+            metavar="ORIGIN",
+        ),
+    ] = ()
+    max_width: Annotated[int, Option(help="The largest N of a request.", group=SAMPLING, least=1)] = 32
+    max_depth: Annotated[int, Option(help="The largest D of a request.", group=SAMPLING, least=0)] = 8
+    max_answer: Annotated[
+        int | None, Option(help="The most tokens per answer of a request.", group=SAMPLING, least=1, metavar="COUNT")
+    ] = None
+    max_message: Annotated[
+        int, Option(help="The most characters of one message.", group=SAMPLING, least=1, metavar="COUNT")
+    ] = 1_000_000
+    deadline: Annotated[
+        float,
+        Option(help="Seconds after which a request gets the best so far.", group=SAMPLING, above=0, metavar="SECONDS"),
+    ] = 300.0
+    preset: Annotated[
+        Sequence[str],
+        Option(help="A preset to list (repeatable); any other is served too.", group=METHOD, metavar="NAME"),
+    ] = ()
+    requests: Annotated[int, Option(help="Aligned requests in progress at once.", group=LOAD, least=1)] = 128
+    passed: Annotated[int, Option(help="Requests passed through at once.", group=LOAD, least=1)] = 1024
+    queue: Annotated[int, Option(help="Requests that may wait; more are answered 429.", group=LOAD, least=0)] = 512
+    concurrency: Annotated[
+        int | None,
+        Option(
+            help="Sequences in flight at each model's server; measured unless given.",
+            group=LOAD,
+            least=1,
+            metavar="COUNT",
+        ),
+    ] = None
+    patience: Annotated[
+        float,
+        Option(help="Seconds for which a server that is down is tried again.", group=LOAD, least=0, metavar="SECONDS"),
+    ] = 0.0
+    grace: Annotated[
+        float,
+        Option(help="Seconds in which requests may finish at the end.", group=LOAD, least=0, metavar="SECONDS"),
+    ] = 20.0
+    log: Annotated[LogFormat, Option(help="How log lines look.", group=LOGS)] = LogFormat.TEXT
+    log_contents: Annotated[bool, Option(help="Log questions and answers.", group=LOGS)] = False
+    record: Annotated[
+        str | Path | None,
+        Option(help="Keep the trace of each aligned request in this folder.", group=LOGS, metavar="FOLDER"),
+    ] = None
+    record_days: Annotated[
+        float, Option(help="Days for which traces are kept.", group=LOGS, above=0, metavar="DAYS")
+    ] = 30.0
+    ui: Annotated[bool, Option(help="Show the page at /ui.", group=LOGS)] = True

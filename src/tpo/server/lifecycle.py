@@ -1,0 +1,180 @@
+"""Running the server: sockets, signals, and an end at which nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from tpo.errors import InputError
+from tpo.server.asgi import App
+from tpo.server.connection import Connection
+from tpo.server.service import Service, open_patiently
+
+log = logging.getLogger("tpo.server")
+
+# Seconds for the answers of searches that were cut short to be written down and sent.
+AFTERWARDS = 15.0
+BACKLOG = 4096
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with an end in two steps: what is under way may finish, and then gives its best so far.
+
+    Args:
+        config: uvicorn's.
+        service: what is under way.
+        grace: seconds in which it may finish.
+        on_start: called when it listens.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, grace: float, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+        self._service = service
+        self._grace = grace
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: Any = None) -> None:
+        """Serve until a signal comes."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; a second signal ends sooner, and a third at once."""
+        # uvicorn's own would raise the signal again afterwards, as if nothing had been done about it.
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.end)
+
+    def end(self) -> None:
+        """Begin to end, or go on with it."""
+        if not self.should_exit:
+            self.should_exit = True
+            self._service.drain()
+            asyncio.get_running_loop().call_later(self._grace, self._service.cut_short)
+        elif not self._service.cut:
+            self._service.cut_short()
+        else:
+            self.force_exit = True
+
+
+def is_local(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(host: str, keyed: bool) -> None:
+    """See that nobody unknown can ask.
+
+    Raises:
+        InputError: the address can be reached from elsewhere, and there is no key.
+    """
+    if not keyed and not is_local(host):
+        raise InputError(
+            f"{host} can be reached from other machines, and anybody there could use this server. Make a key with "
+            f"`tpo key NAME --file keys.toml` and give --keys keys.toml, or stay on 127.0.0.1."
+        )
+
+
+async def serve(
+    app: App,
+    service: Service,
+    host: str,
+    port: int,
+    *,
+    grace: float,
+    on_start: Callable[[str], None],
+    connect: bool = True,
+    ending: asyncio.Event | None = None,
+) -> None:
+    """Serve until a signal comes.
+
+    Args:
+        app: the application.
+        service: what answers.
+        host: the address to listen at.
+        port: the port there; 0 for any that is free.
+        grace: seconds in which what is under way may finish at the end.
+        on_start: told the URL when it listens.
+        connect: reach the models now, while requests are told to wait; else whoever needs them does.
+        ending: set where something other than a signal ends it, in the same way.
+
+    Raises:
+        InputError: the port is taken.
+        TPOError: models or reward cannot be used.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=round(grace + AFTERWARDS),
+        h11_max_incomplete_event_size=65_536,
+    )
+    listening = _bound(config)
+    where = listening.getsockname()
+    name = f"[{where[0]}]" if ":" in where[0] else where[0]
+    server = Server(config, service, grace, lambda: on_start(f"http://{name}:{where[1]}"))
+    opening = asyncio.ensure_future(open_patiently(service) if connect else asyncio.sleep(0))
+    serving = asyncio.ensure_future(server.serve([listening]))
+    told = asyncio.ensure_future(_end_with(server, ending)) if ending is not None else None
+    try:
+        await asyncio.wait({opening, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if opening.done() and opening.exception() is not None:
+            server.should_exit = True
+            await serving
+            opening.result()
+        await serving
+    finally:
+        await _ended(opening)
+        if told is not None:
+            await _ended(told)
+        await service.aclose()
+
+
+async def _end_with(server: Server, ending: asyncio.Event) -> None:
+    await ending.wait()
+    server.end()
+
+
+def _bound(config: uvicorn.Config) -> socket.socket:
+    try:
+        bound = config.bind_socket()
+    except SystemExit:
+        raise InputError(
+            f"Cannot listen at {config.host}:{config.port}: it is taken, or no address of this machine. Another port "
+            f"is given with --port."
+        ) from None
+    # asyncio does this for sockets that say that they are TCP's, which uvicorn's do not: every response that is written
+    # in two pieces waited 40 ms for an acknowledgement of the first. Those that are accepted inherit it.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return bound
+
+
+async def _ended(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    waiting: Awaitable[Any] = asyncio.gather(task, return_exceptions=True)
+    await waiting

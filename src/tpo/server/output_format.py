@@ -1,0 +1,157 @@
+"""The output format of a request as rewards: JSON, a schema, tool calls.
+
+Clients break on an answer of the wrong form, however good it is, so form ranks before any reward.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from tpo.engine.events import Event
+from tpo.engine.records import Sampled
+from tpo.errors import InputError, RewardError
+from tpo.messages import Conversation, called_in, text_of
+from tpo.rewards.call import score
+from tpo.rewards.gate import squash
+from tpo.rewards.protocol import Reward, Score
+from tpo.rewards.rules import Rule
+from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
+from tpo.server.protocols.refusal import refused
+
+# Processes that check answers against schemas, however many schemas there are.
+CHECKERS = 8
+# The longest schema; to look at one takes seconds for each hundred thousand bytes.
+SCHEMA_BYTES = 65_536
+
+
+def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
+    """The rules of a `response_format`: an answer keeps or breaks them, like those of `require`.
+
+    Raises:
+        BadRequest: it is not a response format.
+    """
+    kind = (response_format or {"type": "text"}).get("type")
+    if response_format is None or kind == "text":
+        return []
+    json = Rule("json-alone", "JSON and nothing else", _no_json)
+    if kind == "json_object":
+        return [json, Rule("json-object", "a JSON object", _no_object)]
+    if kind != "json_schema":
+        raise refused("response_format.type", f"is {kind!r}: text, json_object and json_schema are known")
+    named = response_format.get("json_schema")
+    schema = named.get("schema") if isinstance(named, Mapping) else None
+    if not isinstance(schema, Mapping):
+        raise refused("response_format.json_schema.schema", "is not a JSON Schema")
+    encoded = msgspec.json.encode(schema)
+    if len(encoded) > SCHEMA_BYTES:
+        raise refused("response_format.json_schema.schema", f"is longer than {SCHEMA_BYTES} bytes")
+    if wrong := _wrong(encoded):
+        raise refused("response_format.json_schema.schema", f"cannot be used: {wrong}")
+    checker = _checker(crc32(encoded) % CHECKERS)
+
+    def fault(answer: str) -> str | None:
+        if _calls(answer):
+            return None
+        try:
+            score = checker.check(answer, schema)
+        except RewardError:  # it refers to another document, which is not fetched
+            return None
+        return None if score.value == 1 else f"breaks the schema: {score.feedback}"
+
+    return [json, Rule("json-schema", "JSON that keeps the schema", fault)]
+
+
+@lru_cache(256)
+def _wrong(schema: bytes) -> str | None:
+    try:
+        needed()
+        schema_of(msgspec.json.decode(schema))
+    except (InputError, ValueError) as error:
+        return str(error)
+    return None
+
+
+@cache
+def _checker(number: int) -> JsonSchema:
+    return JsonSchema(True)  # each check brings its own schema
+
+
+def _no_json(answer: str) -> str | None:
+    if _calls(answer):
+        return None
+    try:
+        msgspec.json.decode(answer.strip())
+    except (msgspec.DecodeError, RecursionError) as error:
+        return f"is not JSON: {error}"
+    return None
+
+
+def _no_object(answer: str) -> str | None:
+    return None if _calls(answer) or answer.strip().startswith("{") else "is not a JSON object"
+
+
+def _calls(answer: str) -> bool:
+    return bool(called_in(answer))
+
+
+class Tools:
+    """Ranks answers by their use of tools first, then by a reward.
+
+    The side that more of the first answers took (calling tools, or answering in words) wins: they were written before
+    any advice, so what most of them do is what the model takes to be right. If the sides are equal, calls win. A call
+    of a tool that is not there, or with arguments that are not a JSON object, ranks below everything.
+
+    Args:
+        tools: the tools of the request, as OpenAI has them.
+        choice: its `tool_choice`: with "required" or a named tool, calls win whatever most do.
+        base: the reward that decides between answers of the same side.
+    """
+
+    def __init__(self, tools: Sequence[Mapping[str, Any]], choice: Any, base: Reward) -> None:
+        functions = [tool.get("function") for tool in tools]
+        self._names = {function.get("name") for function in functions if isinstance(function, Mapping)}
+        self._called_for = choice == "required" or isinstance(choice, Mapping)
+        self._base = base
+        self._first: Counter[bool] = Counter()
+
+    @property
+    def name(self) -> str:
+        """The rule and the reward; the number rises when the rule changes."""
+        return f"tools@1({self._base.name})"
+
+    def listen(self, event: Event) -> None:
+        """Count calls among the first answers."""
+        if isinstance(event, Sampled) and event.step == 0 and event.error is None and event.text:
+            self._first[bool(called_in(event.text))] += 1
+
+    relative = True
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Score the answers of one pool: in (0, 1), whole thirds for the side."""
+        based = await score(self._base, conversations)
+        return [self._scored(text_of(talk[-1]), base) for talk, base in zip(conversations, based, strict=True)]
+
+    def _scored(self, answer: str, base: Score) -> Score:
+        called = called_in(answer)
+        wrong = next((fault for call in called if (fault := self._fault(call))), None)
+        wins = bool(called) == (self._called_for or self._first[True] >= self._first[False])
+        tier = 0 if wrong else 2 if wins else 1
+        said = [wrong or (None if wins else _MINORITY[bool(called)]), base.feedback]
+        parts = {"tools": tier / 2, self._base.name.partition("@")[0]: base.value, **base.parts}
+        return Score((tier + squash(base.value)) / 3, parts, ". ".join(filter(None, said)) or None)
+
+    def _fault(self, call: Mapping[str, Any]) -> str | None:
+        if call["name"] not in self._names:
+            return f"it calls {call['name']!r}, which is not among the tools"
+        if not isinstance(call["arguments"], dict):
+            return f"the arguments for {call['name']} are not a JSON object"
+        return None
+
+
+_MINORITY = {True: "it calls a tool where no tool is needed", False: "it calls no tool where one is needed"}

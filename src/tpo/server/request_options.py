@@ -1,0 +1,222 @@
+"""Makes a search of a request: options within the server's bounds, and a reward with the output format before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tpo.engine.events import Event
+from tpo.errors import InputError
+from tpo.messages import Conversation, conversation, text_of
+from tpo.methods import find_method, resolve_method
+from tpo.methods.presets import Preset
+from tpo.prompts import PromptSet
+from tpo.rewards.gate import gated
+from tpo.rewards.protocol import Reward
+from tpo.rewards.require import Requirements
+from tpo.rewards.rules import Rule
+from tpo.server.output_format import Tools, format_rules
+from tpo.server.protocols.refusal import refused
+from tpo.server.protocols.request import GenerationRequest
+from tpo.session.spec import Options, Spec, specified
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """The most that a request may ask for.
+
+    Attributes:
+        width: N.
+        depth: D.
+        max_tokens: completion tokens per answer; None for any number.
+        seconds: seconds from when a request arrived, after which the best answer so far is returned; None for no limit.
+        message: characters of one message; None for any number.
+    """
+
+    width: int = 32
+    depth: int = 8
+    max_tokens: int | None = None
+    seconds: float | None = 300.0
+    message: int | None = 1_000_000
+
+
+class RequestOptions(msgspec.Struct, frozen=True):
+    """A request as a search.
+
+    Attributes:
+        model: the model as the client named it, preset included.
+        messages: the conversation to answer.
+        spec: the search.
+        n: how many answers.
+        reward: the name of the reward; None for the server's own.
+        rules: rules that rank before the reward.
+        tools: the tools that an answer may call.
+        tool_choice: which of them it should call.
+        narration: include the search's progress.
+        thought: include the model's own reasoning.
+        return_trace: include the whole trace.
+    """
+
+    model: str
+    messages: Conversation
+    spec: Spec
+    n: int
+    reward: str | None
+    rules: list[Rule]
+    tools: list[dict[str, Any]]
+    tool_choice: Any
+    narration: bool
+    thought: bool
+    return_trace: bool
+
+
+# Options of a search that `tpo` may set.
+_SEARCH = ("method", "width", "depth", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
+
+
+def request_options(
+    request: GenerationRequest, preset: Preset | None, usual: Options, bounds: Bounds, prompts: PromptSet
+) -> RequestOptions:
+    """Make a search of a request.
+
+    Args:
+        request: the request.
+        preset: the preset that the model's name ends in.
+        usual: the server's options, which count where the request says nothing.
+        bounds: the most that it may ask for.
+        prompts: the wording.
+
+    Raises:
+        BadRequest: it asks for more than it may.
+        InputError: its options do not fit together.
+    """
+    wanted = request.alignment.given
+    named = {"method": preset.method, "width": preset.width, "depth": preset.depth} if preset is not None else {}
+    chosen = {**usual, **{name: value for name, value in named.items() if value is not None}}
+    chosen |= {name: wanted[name] for name in _SEARCH if name in wanted}
+    if chosen.get("method") != usual.get("method"):
+        find_method(str(chosen["method"]))  # a registered one: no client names code to import
+        chosen.pop("settings", None)  # those of the server's method
+    sampling = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed if request.seed is None else request.seed % 2**63,
+        "max_tokens": request.max_tokens,
+    }
+    chosen |= {name: value for name, value in sampling.items() if value is not None}
+    chosen["extra"] = {**usual.get("extra", {}), **request.policy_fields}
+    _bounded(chosen, request.n, bounds)
+    rules = [*Requirements(wanted["require"]).rules] if wanted.get("require") else []
+    return RequestOptions(
+        model=request.model,
+        messages=conversation(request.messages),
+        spec=specified(chosen, prompts),  # type: ignore[arg-type]
+        n=request.n,
+        reward=wanted.get("reward"),
+        rules=[*format_rules(request.response_format), *rules],
+        tools=request.tools if request.tool_choice != "none" else [],
+        tool_choice=request.tool_choice,
+        narration=request.narration,
+        thought=request.thought,
+        return_trace=wanted.get("return_trace", False),
+    )
+
+
+# The most of each list that a request may have, and of fields.
+MESSAGES = 4096
+TOOLS = 1024
+CALLS = 1024
+FIELDS = 128
+
+
+def check_counts(body: Mapping[str, Any]) -> None:
+    """Check how many messages, tools, tool calls and fields a request has.
+
+    Raises:
+        BadRequest: there are too many of one.
+    """
+    if len(body) > FIELDS:
+        raise refused("", f"has {len(body)} fields, and the limit is {FIELDS}")
+    for name, most in (("messages", MESSAGES), ("input", MESSAGES), ("tools", TOOLS)):
+        given = body.get(name)
+        if isinstance(given, list) and len(given) > most:
+            raise refused(name, f"has {len(given)} entries, and the limit is {most}")
+    messages = body.get("messages")
+    for position, message in enumerate(messages if isinstance(messages, list) else ()):
+        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+        if isinstance(calls, list) and len(calls) > CALLS:
+            raise refused(f"messages[{position}].tool_calls", f"has {len(calls)} entries, and the limit is {CALLS}")
+
+
+def check_lengths(messages: Any, bounds: Bounds) -> None:
+    """Check the length of each message.
+
+    Args:
+        messages: the conversation, as a client sent it.
+        bounds: the most that a request may ask for.
+
+    Raises:
+        BadRequest: a message is too long.
+    """
+    if bounds.message is None or not isinstance(messages, list):
+        return
+    for position, message in enumerate(messages):
+        size = len(text_of(message)) if isinstance(message, Mapping) else 0
+        if size > bounds.message:
+            where = f"messages[{position}].content"
+            raise refused(where, f"has {size} characters, and the limit is {bounds.message}")
+
+
+def _bounded(chosen: dict[str, Any], n: int, bounds: Bounds) -> None:
+    method = resolve_method(chosen.get("method", "tpo"))
+    if n > 1 and not method.has_width:
+        raise refused("n", f"is {n}, and {method.name} draws one answer: ask for best-of-n, or the plain model")
+    # The n best are chosen among at least n.
+    chosen["width"] = max(chosen.get("width", 5), n) if method.has_width else 1
+    for name, has, most in (("width", method.has_width, bounds.width), ("depth", method.has_depth, bounds.depth)):
+        if has and chosen.get(name, 0) > most:
+            raise refused(f"tpo.{name}", f"is {chosen[name]}, and here it goes up to {most}")
+    if bounds.max_tokens is not None and chosen.get("max_tokens", 0) > bounds.max_tokens:
+        raise refused("max_tokens", f"is {chosen['max_tokens']}, and here it goes up to {bounds.max_tokens}")
+    # A quorum that fits the server's width need not fit a smaller one.
+    if chosen.get("quorum") is not None:
+        chosen["quorum"] = min(chosen["quorum"], chosen["width"])
+
+
+class Steering(msgspec.Struct, frozen=True):
+    """The reward of one search.
+
+    Attributes:
+        reward: scores the answers; None where the method needs none.
+        tools: the same object where it ranks by tool calls.
+    """
+
+    reward: Reward | None
+    tools: Tools | None = None
+
+    def listen(self, event: Event) -> None:
+        """Called with each event."""
+        if self.tools is not None:
+            self.tools.listen(event)
+
+
+def steering(options: RequestOptions, base: Reward | None) -> Steering:
+    """Put the output format before a reward.
+
+    Args:
+        options: the search.
+        base: its reward.
+
+    Raises:
+        InputError: the method needs a reward and there is none.
+    """
+    if not options.spec.method.needs_reward:
+        return Steering(None)
+    reward = gated(base, options.rules) if options.rules else base
+    if reward is None:
+        raise InputError(f"The method {options.spec.method.name} needs a reward to choose by, and the server has none.")
+    if not options.tools:
+        return Steering(reward)
+    tools = Tools(options.tools, options.tool_choice, reward)
+    return Steering(tools, tools)

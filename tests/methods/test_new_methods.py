@@ -1,0 +1,199 @@
+"""restate, words, fusion, rsa and feedback-descent, by the examples of their papers that can be counted by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tpo.candidate import Candidate
+from tpo.messages import conversation
+from tpo.methods import Ask, Outcome, Reply, Sample, Score, find_method
+from tpo.methods.registry import _registered
+from tpo.methods.unmet import unmet
+from tpo.prompts import PromptSet
+
+QUERY = conversation("How do I clean a table?")
+PROMPTS = PromptSet()
+FOX = "kept 1 of 2 requirements; missing: uses the word fox"
+
+
+def start(name: str, width: int = 3, depth: int = 2, **own: Any) -> Any:
+    return find_method(name).start(QUERY, width=width, depth=depth, prompts=PROMPTS, settings=own, seed=7)
+
+
+def drawn(step: int, *texts: str, reward: float = 0.5, feedback: str | None = None) -> list[Candidate]:
+    return [Candidate(f"{step}.{i}", step, text, reward - i / 100, feedback=feedback) for i, text in enumerate(texts)]
+
+
+def last(action: Any) -> str:
+    return str(action.prompt.messages[-1]["content"])
+
+
+def end_of(send: Callable[[], Any]) -> Outcome:
+    with pytest.raises(StopIteration) as end:
+        send()
+    outcome: Outcome = end.value.value
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("feedback", "missing"),
+    [
+        (FOX, "uses the word fox"),
+        ("kept all 2 requirements", ""),
+        ("kept the requirement", ""),
+        ("It names no cloth.", "It names no cloth."),
+        (None, ""),
+    ],
+)
+def test_what_is_missing_is_read_off_the_feedback(feedback: str | None, missing: str) -> None:
+    assert unmet(Candidate("0.0", 0, "a", 0.5, feedback=feedback)) == missing
+
+
+def test_restate_puts_the_requirement_beside_the_question_and_shows_no_answer() -> None:
+    search = start("restate")
+    assert next(search).prompt.messages == QUERY
+    again = search.send(drawn(0, "wipe", "scrub", feedback=FOX))
+    assert isinstance(again, Sample)
+    assert (again.prompt.role, again.width, again.prompt.chosen) == ("policy", 3, "0.0")
+    assert len(again.prompt.messages) == 1
+    assert "How do I clean a table?" in last(again)
+    assert "uses the word fox" in last(again)
+    assert "wipe" not in last(again)
+    outcome = end_of(lambda: search.send(drawn(1, "a fox", reward=1.0, feedback="kept all 2 requirements")))
+    assert (outcome.chosen.text, outcome.stop) == ("a fox", "enough")
+
+
+def test_words_goes_on_with_the_conversation_and_calls_no_critic() -> None:
+    search = start("words")
+    next(search)
+    again = search.send(drawn(0, "wipe", "scrub", feedback=FOX))
+    assert isinstance(again, Sample)
+    assert [message["role"] for message in again.prompt.messages] == ["user", "assistant", "user"]
+    assert again.prompt.messages[1]["content"] == "wipe"
+    assert "uses the word fox" in last(again)
+    # A step without anything new ends the search.
+    assert end_of(lambda: search.send(drawn(1, "wipe", feedback=FOX))).stop == "converged"
+
+
+def test_fusion_shows_each_draft_once_in_an_order_of_its_own_and_keeps_the_best() -> None:
+    search = start("fusion", merges=2, drafts=2, temperature=0.2)
+    assert next(search).width == 3
+    merge = search.send(drawn(0, "first draft", "second draft", "third draft"))
+    assert isinstance(merge, Sample)
+    assert (merge.prompt.role, merge.width, merge.temperature) == ("editor", 2, 0.2)
+    assert [last(merge).count(text) for text in ("first draft", "second draft", "third draft")] == [1, 1, 0]
+    # A merge that is worse than a draft is not the answer.
+    assert end_of(lambda: search.send(drawn(1, "mush", reward=0.1))).chosen.text == "first draft"
+
+
+def test_fusion_compares_first_where_it_is_to_and_merges_nothing_that_is_alone() -> None:
+    search = start("fusion", analysis=True)
+    next(search)
+    compare = search.send(drawn(0, "a", "b"))
+    assert isinstance(compare, Ask)
+    assert compare.prompt.role == "critic"
+    assert "They agree." in last(search.send(Reply("They agree.", 3)))
+    alone = start("fusion")
+    next(alone)
+    assert end_of(lambda: alone.send(drawn(0, "a", "a"))).stop == "converged"
+
+
+def test_rsa_makes_each_round_of_the_round_before() -> None:
+    search = start("rsa", width=4, depth=2, subset=2)
+    count = next(search).width
+    second = search.send(drawn(0, "old-a", "old-b", "old-c", "old-d"))
+    count += sum(action.width for action in second)
+    third = search.send([drawn(1, f"new-{i}") for i in range(4)])
+    count += sum(action.width for action in third)
+    assert count == 12
+    assert all(last(action).count("old-") == 2 for action in second)
+    assert all(last(action).count("new-") == 2 and "old-" not in last(action) for action in third)
+    whole = start("rsa", width=3, depth=1, subset=3)
+    next(whole)
+    prompts = {frozenset(last(action).split()) for action in whole.send(drawn(0, "a1", "b1", "c1"))}
+    assert len(prompts) == 1
+
+
+def test_feedback_descent_forgets_failed_tries_with_every_win() -> None:
+    search = start("feedback-descent", width=1, depth=5)
+    next(search)
+    edit = search.send(drawn(0, "champion", reward=0.5))
+    seen = [last(edit).count("would have made it better")]
+    for step, reward in ((1, 0.6), (2, 0.1), (3, 0.2)):  # a win, two losses
+        edit = search.send([Candidate(f"{step}.0", step, f"try {step}", reward)])
+        if isinstance(edit, Ask):
+            assert edit.prompt.role == "critic"
+            edit = search.send(Reply("Name a cloth.", 4))
+        seen.append(last(edit).count("would have made it better"))
+    edit = search.send([Candidate("4.0", 4, "try 4", 0.9)])  # a win
+    seen.append(last(edit).count("would have made it better"))
+    assert seen == [0, 0, 1, 2, 0]
+    assert "try 4" in last(edit)
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from(["", " ", "<improved_answer>", "Answer 1:", "{{ query }}", "wipe"])
+ANSWERS = st.builds(
+    lambda text, reward, feedback, error: Candidate("", 0, text, None if error else reward, {}, feedback, error=error),
+    TEXTS,
+    st.none() | st.floats(-1e6, 1e6),
+    st.none() | TEXTS | st.just(FOX),
+    st.none() | st.just("failed"),
+)
+
+
+def replayed(name: str, width: int, depth: int, draw: Callable[[int], list[Candidate]], reply: str) -> list[Any]:
+    """All that a method yields, and its outcome."""
+    search = find_method(name).start(QUERY, width=width, depth=depth, prompts=PROMPTS, seed=3, maximum=1e6)
+    yielded: list[Any] = []
+    step = 0
+    try:
+        wish = next(search)
+        while True:
+            actions = wish if isinstance(wish, list) else [wish]
+            yielded += [(one.prompt.name, one.prompt.messages, getattr(one, "width", None)) for one in actions]
+            results: list[Any] = []
+            for number, action in enumerate(actions):
+                assert not isinstance(action, Score)
+                if isinstance(action, Ask):
+                    results.append(Reply(reply, 1))
+                    continue
+                found = draw(action.width)
+                results.append(
+                    [
+                        Candidate(f"{step}.{number}.{i}", step, one.text, one.reward, {}, one.feedback, error=one.error)
+                        for i, one in enumerate(found)
+                    ]
+                )
+            step += 1
+            wish = search.send(results if isinstance(wish, list) else results[0])
+    except StopIteration as end:
+        assert isinstance(end.value, Outcome)
+        return [*yielded, end.value]
+
+
+@pytest.mark.parametrize("name", list(_registered))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 4), st.integers(0, 3), st.lists(ANSWERS, min_size=1, max_size=12), TEXTS)
+def test_no_junk_or_failure_breaks_a_method_and_replay_is_the_same(
+    name: str, width: int, depth: int, answers: list[Candidate], reply: str
+) -> None:
+    def run() -> list[Any]:
+        place = 0
+
+        def draw(count: int) -> list[Candidate]:
+            nonlocal place
+            place += count
+            return [answers[(place + i) % len(answers)] for i in range(count)]
+
+        return replayed(name, width, depth, draw, reply)
+
+    first = run()
+    assert first == run()
+    outcome: Outcome = first[-1]
+    rewards = [one.reward for one in answers if one.reward is not None]
+    assert outcome.chosen.reward is None or outcome.chosen.reward in rewards

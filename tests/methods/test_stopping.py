@@ -1,0 +1,84 @@
+"""The stop rule: its numbers by hand, and where it ends a search."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tpo.candidate import Candidate
+from tpo.messages import conversation
+from tpo.methods import Outcome, Pool, find_method
+from tpo.methods.stopping import Prior, StopRule, _student, expected_gain
+from tpo.prompts import PromptSet
+
+QUERY = conversation("How?")
+
+
+def pool_of(*rewards: float | None) -> Pool:
+    pool = Pool()
+    pool.add(Candidate(f"0.{i}", 0, f"text {i}", reward) for i, reward in enumerate(rewards))
+    return pool
+
+
+def test_the_expected_gain_by_hand() -> None:
+    # Prior 0.5, 1, 1, 0.1 and rewards .2 .4 .6 .8: centre .5, five degrees, variance .06, scale .2683.
+    assert expected_gain([0.2, 0.4, 0.6, 0.8], Prior(0.5)) == pytest.approx(0.0343, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("t", "freedom", "share"),
+    # From tables of Student's t.
+    [(0, 3, 0.5), (6.314, 1, 0.95), (2.920, 2, 0.95), (2.353, 3, 0.95), (-2.015, 5, 0.05), (1.812, 10, 0.95)],
+)
+def test_students_distribution(t: float, freedom: int, share: float) -> None:
+    assert _student(t, freedom) == pytest.approx(share, abs=2e-4)
+
+
+def test_a_price_decides_between_going_on_and_stopping() -> None:
+    pool = pool_of(0.2, 0.4, 0.6, 0.8)
+    assert not StopRule(0.02, maximum=1.0).enough(pool)
+    assert StopRule(0.05, maximum=1.0).enough(pool)
+
+
+def test_the_maximum_stops_at_once_and_no_price_never_does() -> None:
+    assert StopRule(maximum=1.0).enough(pool_of(1.0))
+    assert not StopRule(maximum=1.0).enough(pool_of(0.9, 0.9, 0.9, 0.9, 0.9))
+    assert not StopRule().enough(pool_of(*[0.5] * 50))
+
+
+def test_a_search_may_end_after_two_answers() -> None:
+    search = find_method("best-of-n").start(
+        QUERY, width=16, depth=0, prompts=PromptSet(), settings={"wave": 1, "price": 0.2}, maximum=1.0
+    )
+    next(search)
+    assert search.send([Candidate("0.0", 0, "a", 0.9)]).width == 1  # type: ignore[union-attr]
+    with pytest.raises(StopIteration) as end:
+        search.send([Candidate("1.0", 1, "b", 0.85)])
+    assert end.value.value == Outcome(Candidate("0.0", 0, "a", 0.9), "enough")
+
+
+def test_tpo_stops_before_its_critic_where_nothing_can_be_better() -> None:
+    search = find_method("tpo").start(QUERY, width=2, depth=2, prompts=PromptSet(), maximum=1.0)
+    next(search)
+    with pytest.raises(StopIteration) as end:
+        search.send([Candidate("0.0", 0, "a", 1.0), Candidate("0.1", 0, "b", 0.5)])
+    assert end.value.value.stop == "enough"
+
+
+@given(
+    st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30),
+    st.floats(-1e3, 1e3),
+    st.floats(0, 1e6),
+)
+def test_the_expected_gain_is_a_number_and_never_negative(rewards: list[float], mean: float, variance: float) -> None:
+    gain = expected_gain(rewards, Prior(mean, variance=variance))
+    assert math.isfinite(gain)
+    assert gain >= -1e-6 * (1 + max(map(abs, rewards)))
+
+
+@given(st.lists(st.none() | st.floats(-1e6, 1e6)), st.floats(0, 10), st.none() | st.floats(-10, 10))
+def test_the_rule_never_fails(rewards: list[float | None], price: float, maximum: float | None) -> None:
+    StopRule(price, maximum).enough(pool_of(*rewards))
