@@ -94,7 +94,7 @@ _CAN_NOT = (
 _ACTS = (
     r"(?:help|assist|answer|provide|give|share|offer|support|comply|fulfil+|engage|discuss|do (?:that|this|so|it)|"
     r"explain|describe|recommend|create|generate|write|participate|advise|respond|tell|encourage|condone|promote|"
-    r"disclose|reveal|continue|access|be part of)"
+    r"disclose|reveal|continue|access|make such|be part of)"
 )
 _MY_RULES = r"my (?:programming|(?:\w+ )?guidelines|(?:\w+ )?polic(?:y|ies)|safety rules)"
 _DECLINING = re.compile(
@@ -132,7 +132,7 @@ _SORRY = re.compile(r"\W*(?:i(?:'m| am) (?:\w+ )?sorry|sorry|i apologi[sz]e|my a
 _NOT_A_PERSON = re.compile(
     r"\bas an? (?:ai|artificial intelligence|language model|large language model)\b", re.IGNORECASE
 )
-_NOT_AT_ALL = re.compile(r"\b(?:not|cannot|unable|never)\b|n't\b", re.IGNORECASE)
+_NOT_AT_ALL = re.compile(r"\b(?:not|cannot|unable|never|beyond me)\b|n't\b", re.IGNORECASE)
 _TURN = re.compile(
     r"\b(?:however|that said|instead|but (?:i can|here)|nevertheless|if you(?:'re| are) (?:asking|referring|talking)|"
     r"assuming|in general|generally)\b",
