@@ -35,6 +35,7 @@ import msgspec
 import tpo
 from embedded_quality import report, scored, texts
 from tpo.models import embedded, weights
+from tpo.models.dialect import Dialect
 from tpo.models.openai import OpenAIModel
 from tpo.models.protocol import Request
 from tpo.models.requantize import Q4_0, Q8_0, requantize
@@ -51,15 +52,15 @@ WARM_UP = "Say yes."
 class PromptCache(OpenAIModel):
     """Has llama.cpp reuse what it can of any earlier prompt: its own default."""
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        return {**super()._body(request), "cache_prompt": True}
+    def _body(self, request: Request, dialect: Dialect) -> dict[str, Any]:
+        return {**super()._body(request, dialect), "cache_prompt": True}
 
 
 class NoCache(OpenAIModel):
     """Has llama.cpp compute each prompt from its beginning."""
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        return {**super()._body(request), "cache_prompt": False}
+    def _body(self, request: Request, dialect: Dialect) -> dict[str, Any]:
+        return {**super()._body(request, dialect), "cache_prompt": False}
 
 
 # Weights, whether a request asks for one answer at a time, and how prompts are reused.

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tpo.server.wire.chat import Alignment, ChatRequest
 
 import tpo
 from tpo.errors import InputError
@@ -29,6 +28,8 @@ from tpo.options import (
     table,
 )
 from tpo.runs.dataset import DatasetOptions
+from tpo.server.protocols.chat import ChatRequest
+from tpo.server.protocols.request import Alignment
 from tpo.session.spec import Options
 
 KINDS: list[type[msgspec.Struct]] = [
@@ -60,7 +61,7 @@ def test_fields_of_requests_have_the_bounds_of_the_table() -> None:
     known = {name: entry for name, entry in table(SearchOptions).items() if entry.option.in_requests}
     fields: dict[str, Any] = {}
     for request in (ChatRequest, Alignment):
-        for field in msgspec.inspect.type_info(request).fields:  # type: ignore[union-attr]
+        for field in msgspec.inspect.type_info(request).fields:  # type: ignore[attr-defined]
             fields.setdefault(field.name, field.type)
     assert known.keys() <= fields.keys()
     for name, entry in known.items():
@@ -94,12 +95,13 @@ def test_any_value_is_taken_or_refused_by_its_name(entry: Entry, data: st.DataOb
         assert str(error).startswith(f"{entry.shown} is ")
     else:
         taken = getattr(made, entry.name)
-        assert taken is value
+        assert value is taken
         if entry.kind in (int, float) and value is not None:
             option = entry.option
-            assert option.least is None or taken >= option.least
-            assert option.most is None or taken <= option.most
-            assert option.above is None or taken > option.above
+            number: Any = taken
+            assert option.least is None or number >= option.least
+            assert option.most is None or number <= option.most
+            assert option.above is None or number > option.above
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_known_one() -> None:

@@ -10,6 +10,7 @@ Names are loaded when they are first used, so that `import tpo` costs next to no
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,10 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tpo")
     if name not in _HOME:
         raise AttributeError(f"module 'tpo' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
@@ -82,4 +87,10 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])
+
+
+if "IPython" in sys.modules:
+    from tpo.notebook import short_errors
+
+    short_errors()

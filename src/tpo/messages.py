@@ -21,6 +21,9 @@ _SHOWN_CALL = re.compile(
     r'^<tool_call>\{"name": ("(?:[^"\\\n]|\\.)*"), "arguments": (.*?)\}</tool_call>$', re.DOTALL | re.MULTILINE
 )
 
+# Where a data set keeps its queries: the first of these columns that a row has. The first holds chat messages.
+QUERY_COLUMNS = ("messages", "prompt", "instruction", "question", "query", "problem", "input")
+
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 

@@ -187,7 +187,7 @@ async def test_a_users_mistake_is_one_clear_line(tmp_path: Path, arguments: list
     ("answer", "complaint"),
     [
         (error("wrong key", 401), "refused the key (401: wrong key). Put the right one into TPO_API_KEY."),
-        (error("no such model", 404), "does not serve 'x'; it serves m"),
+        (error("no such model", 404), "answered 404: no such model (it lists m; 'x' was requested)"),
         (response("<title>Welcome</title>", kind="text/html"), "a web page titled 'Welcome'"),
         (response("{broken"), "broken JSON"),
         (response('{"choices": []}'), "without any choice"),

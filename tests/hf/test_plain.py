@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, answered, conversation
+from tpo.rewards.hf.batch_thread import BatchThread
 from tpo.rewards.hf.batching import batches, padded, unused
-from tpo.rewards.hf.gather import Gather
 from tpo.rewards.hf.profiles import profile_for
-from tpo.rewards.hf.settings import Settings
+from tpo.rewards.hf.settings import HfSettings
 from tpo.rewards.protocol import Score
 
 LENGTHS = st.lists(st.integers(1, 3000), max_size=80)
@@ -65,9 +65,9 @@ def test_padding_is_the_tokenizers_own_where_that_is_free() -> None:
 
 
 def test_options_are_read() -> None:
-    settings = Settings.parse("some/model?dtype=float32&device=cuda:1&trust_remote_code=true&max_batch=8&revision=v2")
-    assert settings == Settings("some/model", "v2", "float32", "cuda:1", trust_remote_code=True, max_batch=8)
-    assert Settings.parse("m?weights=good:0.5,a:b:-1&reward_token=3").weights == {"good": 0.5, "a:b": -1.0}
+    settings = HfSettings.parse("some/model?dtype=float32&device=cuda:1&trust_remote_code=true&max_batch=8&revision=v2")
+    assert settings == HfSettings("some/model", "v2", "float32", "cuda:1", trust_remote_code=True, max_batch=8)
+    assert HfSettings.parse("m?weights=good:0.5,a:b:-1&reward_token=3").weights == {"good": 0.5, "a:b": -1.0}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_options_are_read() -> None:
 )
 def test_bad_options_are_named(text: str, words: str) -> None:
     with pytest.raises(InputError) as raised:
-        Settings.parse(text)
+        HfSettings.parse(text)
     assert words in str(raised.value)
 
 
@@ -148,7 +148,7 @@ class Work:
 async def test_what_comes_while_the_model_is_busy_goes_together() -> None:
     work = Work()
     with ThreadPoolExecutor(1) as thread:
-        gather = Gather(work, thread)
+        gather = BatchThread(work, thread)
         first = asyncio.create_task(gather([talk("a")]))
         assert await asyncio.to_thread(work.entered.wait, 30)
         others = [asyncio.create_task(gather([talk("b" * n), talk("c" * n)])) for n in range(1, 5)]
@@ -166,7 +166,7 @@ async def test_an_error_reaches_every_call_that_waits_for_it_and_no_later_one() 
     work = Work()
     work.release.set()
     with ThreadPoolExecutor(1) as thread:
-        gather = Gather(work, thread)
+        gather = BatchThread(work, thread)
         with pytest.raises(RewardError, match="broken"):
             await gather([talk("raise"), talk("fine")])
         assert await gather([talk("fine")]) == [Score(4.0)]
@@ -177,5 +177,5 @@ def test_several_event_loops_are_served() -> None:
     work = Work()
     work.release.set()
     with ThreadPoolExecutor(1) as thread:
-        gather = Gather(work, thread)
+        gather = BatchThread(work, thread)
         assert [asyncio.run(gather([talk("a")])) for _ in range(2)] == [[Score(1.0)]] * 2

@@ -154,7 +154,7 @@ def replayed(name: str, width: int, depth: int, draw: Callable[[int], list[Candi
     try:
         wish = next(search)
         while True:
-            actions = wish if isinstance(wish, list) else [wish]
+            actions: list[Any] = wish if isinstance(wish, list) else [wish]
             yielded += [(one.prompt.name, one.prompt.messages, getattr(one, "width", None)) for one in actions]
             results: list[Any] = []
             for number, action in enumerate(actions):

@@ -53,5 +53,5 @@ async def test_a_prompt_that_does_not_fit_is_told_with_both_sizes(url: str) -> N
 
 
 async def test_a_model_that_is_not_served_is_told_with_those_that_are(url: str) -> None:
-    with pytest.raises(tpo.ModelError, match="does not serve 'nonsense'; it serves smol"):
+    with pytest.raises(tpo.ModelError, match="it lists smol; 'nonsense' was requested"):
         await tpo.align("hi", policy=url, policy_model="nonsense", method="sample")

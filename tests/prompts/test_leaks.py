@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,10 @@ REAL = "Dust it first. Then wipe it with a damp cloth."
 
 
 def update(query: str = "How do I clean a wooden table?", folder: None = None) -> Prompt:
-    replies = {"loss": "It names a cloth and the other would destroy the table.", "gradient": "1. Say how to dry it."}
+    replies: dict[str, Any] = {
+        "loss": "It names a cloth and the other would destroy the table.",
+        "gradient": "1. Say how to dry it.",
+    }
     return PromptSet(folder).render("update", conversation(query), chosen=GOOD, rejected=BAD, **replies)
 
 

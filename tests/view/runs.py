@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import tpo
 from server.policy import Said, critic, policy
 from tpo.runs.store import KEY
 
+_SEAL = re.compile(rb',"crc":"[0-9a-f]{8}"\}(?=\n)')
 # What somebody would like to have run.
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
 QUESTIONS = ["Name a fruit.", f"Why is the sky blue? {EVIL}", "How do I clean a table?", "Plan a day in Rome."]
@@ -55,7 +57,8 @@ def enlarged(run: Path, out: Path, queries: int) -> Path:
     shutil.copytree(run, out)
     answers = [json.loads(line) for line in (run / "answers.jsonl").read_text().splitlines()]
     journal: dict[str, list[bytes]] = {}
-    for line in (run / "journal.jsonl").read_bytes().splitlines(keepends=True):
+    for sealed in (run / "journal.jsonl").read_bytes().splitlines(keepends=True):
+        line = _SEAL.sub(b"}", sealed)  # which would not fit another key; earlier versions had none
         journal.setdefault(line[KEY].decode(), []).append(line)
     with (out / "answers.jsonl").open("wb") as file, (out / "journal.jsonl").open("wb") as records:
         for row in range(queries):

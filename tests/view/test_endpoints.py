@@ -19,6 +19,7 @@ from tpo.engine.events import Listener
 from tpo.engine.result import Result
 from tpo.errors import InputError, ModelError
 from tpo.view import Play, PlayOptions, Sources, create_app
+from tpo.view.export import exported
 from tpo.view.play import LONGEST
 from view.conftest import got
 from view.runs import EVIL, QUESTIONS, enlarged
@@ -28,15 +29,23 @@ STATIC = Path(tpo.__file__).parent / "view" / "static"
 
 def test_the_list_has_runs_and_traces(client: TestClient) -> None:
     found = got(client, "sources")
-    assert {run["name"] for run in found["runs"]} == {"one", "two"} and found["traces"] == ["trace.jsonl"]
+    assert {run["name"] for run in found["runs"]} == {"one", "two"} and len(found["traces"]) == 1
+    trace = found["traces"][0]
+    assert trace["name"] == "trace.jsonl" and trace["question"].startswith("Why is the sky blue?") and trace["at"]
     one = next(run for run in found["runs"] if run["name"] == "one")
     assert one["done"] == one["total"] == 4 and one["answer_reward"] > one["first_reward"]
 
 
 def test_a_run_has_its_figures(client: TestClient) -> None:
     run = got(client, "run", run="one")
-    assert sum(run["gain"]["counts"]) == len(run["length"]["number"]) == run["summary"]["done"]
+    assert sum(run["gain"]["counts"]) == len(run["length"]["row"]) == run["summary"]["done"]
     assert [step["step"] for step in run["summary"]["steps"]][:2] == [0, 1]
+    found = {step["step"]: step["found"] for step in run["gain_by_step"]}
+    assert sum(found.values()) == run["summary"]["done"] and run["tokens"]["correlated"] == run["tokens"]["of"]
+    for step, queries in found.items():
+        assert got(client, "queries", run="one", step=step)["matched"] == queries
+    medians = [step["quantiles"][2] for step in run["gain_by_step"]]
+    assert medians == sorted(medians)  # the best so far never falls
     gains = [case["gain"] for case in run["best"]]
     assert gains == sorted(gains, reverse=True)
 
@@ -52,6 +61,19 @@ def test_queries_are_sorted_filtered_and_searched(client: TestClient) -> None:
     for show in ("improved", "same", "worse", "failed"):
         shown = got(client, "queries", run="two", show=show)["rows"]
         assert all({"improved": r["gain"] and r["gain"] > 0, "failed": r["error"]}.get(show, True) for r in shown)
+
+
+def test_a_query_knows_its_neighbours_in_the_list(client: TestClient) -> None:
+    listed = [row["id"] for row in got(client, "queries", run="one", sort="reward", order="down")["rows"]]
+    for place, id in enumerate(listed):
+        near = got(client, "neighbours", run="one", id=id, sort="reward", order="down")
+        assert near["position"] == place + 1 and near["matched"] == len(listed)
+        assert near["before"] == (listed[place - 1] if place else None)
+        assert near["after"] == (listed[place + 1] if place + 1 < len(listed) else None)
+    outside = got(client, "neighbours", run="one", id="q0", search="Rome")
+    assert outside == {"position": None, "matched": 1, "before": None, "after": None}
+    assert got(client, "story", run="one", row=2)["name"] == "q2"
+    assert client.get("/api/story", params={"run": "one", "row": 99}).status_code == 404
 
 
 def test_questions_come_from_the_journal(client: TestClient) -> None:
@@ -83,21 +105,34 @@ def test_an_export_stands_alone_and_runs_nothing_of_what_it_shows(client: TestCl
     assert 'filename="q1.html"' in response.headers["content-disposition"]
     assert EVIL not in page and "<script>document" not in page
     assert not re.search(r'(?:src|href)="(?!#|data:)', page.partition("<script")[0])
-    assert "import " not in re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)[1]  # type: ignore[index]
+    script = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    assert script and not re.search("^(import|export) ", script[1], re.MULTILINE)
     data = re.search(r'<script type="application/json" id="story">(.*?)</script>', page, re.DOTALL)
     assert data and json.loads(data[1])["question"] == QUESTIONS[1]
 
 
 def test_modules_share_no_name_so_that_they_fit_into_one_file() -> None:
     names: dict[str, str] = {}
-    needed = ["exported.js"]
+    needed = ["exported.js", "maths_library.js"]
     for module in needed:
         source = (STATIC / module).read_text()
         needed += [one for one in re.findall(r'from "\./([\w.]+)"', source) if one not in needed]
         found = re.findall(r"^(?:export )?(?:async )?(?:function\*?|const|let|class) (\w+)", source, re.MULTILINE)
+        found += re.findall(r"^import \* as (\w+)", source, re.MULTILINE)
         for name in set(found):
             assert name not in names, f"{name} is in {names.get(name)} and {module}"
             names[name] = module
+
+
+def test_an_export_has_the_library_for_formulas_only_where_there_are_some() -> None:
+    story: dict[str, Any] = {"question": "How much?", "name": "q"}
+    sizes = {text: len(exported({**story, "answer": text})) for text in ("one", "$x$", "\\(x\\)", "\\begin{cases}")}
+    assert sizes["one"] < 160_000
+    assert all(160_000 < size < 350_000 for text, size in sizes.items() if text != "one")
+    script = (
+        exported({**story, "answer": "$x$"}).decode().partition('<script type="module">')[2].removesuffix("</html>")
+    )
+    assert len(re.findall("</?script|<!--", script)) == 1  # its own end
 
 
 def test_a_huge_run_is_shown_by_pages(runs: Path, tmp_path: Path) -> None:
@@ -109,7 +144,7 @@ def test_a_huge_run_is_shown_by_pages(runs: Path, tmp_path: Path) -> None:
         last = got(client, "queries", run="huge", page=2000)
         assert last["rows"][-1]["id"] == "row-99999"
         run = got(client, "run", run="huge")
-        assert sum(run["gain"]["counts"]) > 50_000 and len(run["length"]["number"]) <= 3000
+        assert sum(run["gain"]["counts"]) > 50_000 and len(run["length"]["row"]) <= 3000
         assert got(client, "story", run="huge", id="row-99999")["steps"]
         assert got(client, "queries", run="huge", search="row-4711")["rows"][0]["id"] == "row-4711"
 
@@ -141,10 +176,27 @@ def test_a_link_out_of_the_folder_is_not_followed(runs: Path, tmp_path: Path) ->
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    path=st.sampled_from(["run", "queries", "questions", "story", "compare", "pair", "export", "live/story"]),
+    path=st.sampled_from(
+        ["run", "queries", "neighbours", "questions", "story", "compare", "pair", "export", "live/story"]
+    ),
     parameters=st.dictionaries(
         st.sampled_from(
-            ["run", "with", "id", "sort", "order", "page", "size", "over", "show", "low", "high", "search", "trace"]
+            [
+                "run",
+                "with",
+                "id",
+                "sort",
+                "order",
+                "page",
+                "size",
+                "over",
+                "show",
+                "low",
+                "high",
+                "search",
+                "trace",
+                "row",
+            ]
         ),
         st.one_of(
             st.text(max_size=20), st.sampled_from(["one", "two", "q1", "gain", "down", "1", "-1", "nan", "1e999"])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tpo.dialogues import dialogue
 from tpo.errors import InputError
-from tpo.messages import Conversation, conversation
+from tpo.messages import QUERY_COLUMNS, Conversation, conversation
 
 KNOWN = "Give prompt, chosen and rejected, or the fields of LLMBar, PandaLM, Auto-J, HH-RLHF, HHH or MT-Bench."
 
@@ -121,15 +121,12 @@ def _form(row: Any) -> Callable[[dict[str, Any]], Pair | None]:
 
 
 def _chosen(row: dict[str, Any]) -> Pair | None:
-    query = row.get("messages") or next((row[name] for name in QUERIES if row.get(name)), None)
+    query = next((row[name] for name in QUERY_COLUMNS if row.get(name)), None)
     if query is None:
         (messages, chosen), (others, rejected) = dialogue(row["chosen"]), dialogue(row["rejected"])
         # A few published dialogues differ before their last answers, which then answer different queries.
         return Pair(messages, chosen, rejected, 1.0) if messages == others else None
     return Pair(conversation(query), _answer(row["chosen"]), _answer(row["rejected"]), 1.0)
-
-
-QUERIES = ("prompt", "instruction", "question")
 
 
 def _answer(value: Any) -> str:

@@ -13,6 +13,7 @@ import typer
 
 from tpo.cli.console import print_answer, print_json, reporting
 from tpo.config import Config, NamedReward
+from tpo.http.redaction import without_passwords
 from tpo.options import Entry, configurable
 
 SECRETS = (
@@ -33,8 +34,9 @@ def config(
     """
     loaded: Config = context.obj
     values = {name.replace("_", "-"): _in_force(name, entries[0], loaded) for name, entries in configurable().items()}
+    values = without_passwords(values)
     keys = {name: "(set, not shown)" for name in SECRETS if os.environ.get(name)}
-    rewards = {name: _given(reward) for name, reward in loaded.rewards.items()}
+    rewards = without_passwords({name: _given(reward) for name, reward in loaded.rewards.items()})
     if as_json:
         print_json({"options": values, "rewards": rewards, "keys": keys})
     else:

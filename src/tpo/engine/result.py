@@ -12,6 +12,7 @@ from tpo.engine.records import Called, Record
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError
 from tpo.methods import Pool
+from tpo.representations import curve, frame, heading, rounded, shortened, table, text_block, unfolding
 
 USERS = ("policy", "critic", "editor", "reward")
 
@@ -92,6 +93,47 @@ class Result(msgspec.Struct, frozen=True):
     def candidates(self) -> list[Candidate]:
         """All candidates of all steps."""
         return [candidate for step in self.steps for candidate in step.candidates]
+
+    def __repr__(self) -> str:
+        return (
+            f"Result(reward={rounded(self.reward)}, method={self.method!r}, width={self.width}, depth={self.depth}, "
+            f"stop={self.stop!r}, candidates={len(self.candidates)}, answer={shortened(self.answer)!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The result in a notebook: the answer, the best reward by step, and the steps to unfold."""
+        facts = [f"reward {rounded(self.reward)}", self.method, f"N {self.width}", f"D {self.depth}"]
+        facts += [f"{len(self.candidates)} answers", f"{self.seconds:.1f} s", f"ended: {self.stop}"]
+        bests: list[float | None] = []
+        for step in self.steps:
+            rewards = [*(one.reward for one in step.candidates), *bests[-1:]]
+            bests.append(max((reward for reward in rewards if reward is not None), default=None))
+        usage = [
+            (role, used.calls, used.prompt_tokens, used.completion_tokens, f"{used.seconds:.1f}")
+            for role, used in self.usage.items()
+            if used.calls
+        ]
+        return frame(
+            heading("Answer", facts),
+            text_block(self.answer),
+            curve(bests, "Best reward by step"),
+            *(self._step_html(step) for step in self.steps),
+            unfolding("Tokens and time", table(("role", "calls", "prompt", "completion", "seconds"), usage)),
+        )
+
+    def _step_html(self, step: Step) -> str:
+        rows = [
+            (one.id, rounded(one.reward), "the answer" if one.id == self.chosen else "", shortened(one.text, 160))
+            for one in step.candidates
+        ]
+        words = [
+            part
+            for title, text in (("Critique", step.loss), ("Advice", step.gradient))
+            if text
+            for part in (heading(title), text_block(text))
+        ]
+        title = "First samples" if step.step == 0 else f"Step {step.step}"
+        return unfolding(f"{title}: {len(rows)} answers", *words, table(("id", "reward", "", "text"), rows))
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain data, without the trace and with only the documented keys of a candidate."""

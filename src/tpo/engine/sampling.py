@@ -182,7 +182,7 @@ def landed(
     if place.prompt.role == "editor":
         text = _cut(text, stops(extra, place.sample))
     text, leaked = clean(text, place.prompt)
-    if not text.strip():
+    if not text.strip() or choice.failure:
         text = ""
     calls = (choice.message or {}).get("tool_calls")
     if calls:  # critic and reward see what they judge

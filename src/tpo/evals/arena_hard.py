@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tpo.errors import InputError
-from tpo.rewards.judges.strengths import Chosen, match, strengths
+from tpo.rewards.judges.bradley_terry import Chosen, match, strengths
 
 # What a verdict is worth to the answer shown as A, and whether it is a strong one.
 VERDICTS = {"A>>B": (1.0, True), "A>B": (1.0, False), "A=B": (0.5, False), "B>A": (0.0, False), "B>>A": (0.0, True)}

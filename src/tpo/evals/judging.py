@@ -20,7 +20,7 @@ from tpo.models.protocol import Usage
 from tpo.models.resolve import EMBEDDED, GGUF
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import Said, asked
-from tpo.rewards.judges.wire import Token
+from tpo.rewards.judges.tokens import Token
 from tpo.rewards.usage import accounted
 from tpo.runs.store import cut_torn_end
 from tpo.session.backends import Note

@@ -1,1 +1,1 @@
-"""HTTP as models and rewards both need it: endpoints and their keys, what a failure means, when to try again."""
+"""HTTP for models and rewards alike: endpoints with keys and proxies, one client, failures, retries, redaction."""

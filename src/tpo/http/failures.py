@@ -1,35 +1,61 @@
-"""What an HTTP failure means: whether to try again, and what to tell the user."""
+"""What a failure of HTTP means: whether another try may help, and what the user has to know."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import aiohttp
-import httpx
 import msgspec
 
 from tpo.errors import ModelError, ModelUnavailable
 
-RETRIED_STATUS = frozenset({408, 409, 429})
-OVERLOADED_STATUS = frozenset({429, 503})
+RETRIED_STATUS = frozenset({408, 409, 425, 429})
+OVERLOADED_STATUS = frozenset({429, 503, 529})
 GATEWAY_STATUS = frozenset({502, 503, 504})
+REFUSED_STATUS = frozenset({400, 413, 422})
+LONGEST_MESSAGE = 400
 
 # How servers say that a prompt, or a prompt and its answer, do not fit, and the sizes that they may name.
-_OVERFLOW = re.compile(r"context (?:length|size|window)|max_model_len|max_tokens|max_completion_tokens", re.IGNORECASE)
-_CONTEXT = re.compile(r"(?:context (?:length|size|window)|n_ctx)\D{0,40}?(\d{3,})", re.IGNORECASE)
-_PROMPT = re.compile(
-    r"\((\d+) in the messages|has (?:at least )?(\d+) input tokens|passed (\d+) input tokens|request \((\d+) tokens\)"
-    r"|prompt (?:contains|has|of length) (?:at least )?(\d+)|resulted in (\d+) tokens",
+_OVERFLOW = re.compile(
+    r"context[ _](?:length|size|window)|max_model_len|maximum (?:sequence|input|prompt) length"
+    r"|(?:prompt|input) (?:is )?too long|too many (?:input|prompt) tokens|input_tokens_exceeded",
     re.IGNORECASE,
+)
+_CONTEXT = re.compile(r"(?:context (?:length|size|window)|n_ctx)\D{0,40}?(\d{3,18})", re.IGNORECASE | re.ASCII)
+_PROMPT = re.compile(
+    r"\((\d{1,18}) in the messages|has (?:at least )?(\d{1,18}) input tokens|passed (\d{1,18}) input tokens"
+    r"|request \((\d{1,18}) tokens\)|prompt (?:contains|has|of length) (?:at least )?(\d{1,18})"
+    r"|resulted in (\d{1,18}) tokens",
+    re.IGNORECASE | re.ASCII,
+)
+# What an error is by its type or code where it names no status.
+_NAMED_STATUS = (
+    (re.compile(r"rate.?limit|too.?many.?requests", re.IGNORECASE), 429),
+    (re.compile(r"overloaded|unavailable", re.IGNORECASE), 503),
+    (re.compile(r"timeout|timed.?out", re.IGNORECASE), 504),
+    (re.compile(r"server.?error|internal|api_error|upstream|bad.?gateway", re.IGNORECASE), 500),
+    (re.compile(r"authentication|invalid.?api.?key|permission", re.IGNORECASE), 401),
+    (re.compile(r"invalid.?request|context_length_exceeded", re.IGNORECASE), 400),
 )
 
 
 class RequestRefused(ModelError):
-    """A request that the server takes to be wrong: another server, or another try, would say the same."""
+    """A request that is wrong in the server's eyes: another try would end the same way.
+
+    Attributes:
+        said: the server's own words.
+        fields: the fields of the request that the server names as wrong, where its error has a place for them.
+    """
+
+    def __init__(self, message: str, said: str = "", fields: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.said = said
+        self.fields = fields
 
 
 class ContextOverflow(ModelError):
@@ -47,29 +73,47 @@ class ContextOverflow(ModelError):
 
 
 @contextmanager
-def explained(url: str) -> Iterator[None]:
-    """Turn what httpx and aiohttp raise into a ModelUnavailable that names the URL and the cause.
+def explained(url: str, proxy: str | None = None, redact: Callable[[str], str] = lambda text: text) -> Iterator[None]:
+    """Turn what aiohttp raises into a `ModelError` that names URL, proxy and cause, and keep secrets out of all errors.
 
     Args:
         url: where the request went, safe to show.
+        proxy: the proxy that it went through, safe to show; None for none.
+        redact: takes the secrets out of a message.
     """
     try:
         yield
-    except (httpx.TransportError, aiohttp.ClientError, TimeoutError) as error:
-        # The connections are aiohttp's, whose own error says more than the one that httpx has for it.
-        cause = (error.__cause__ or error) if isinstance(error, httpx.TransportError) else error
-        said = str(cause) or type(cause).__name__
-        if isinstance(cause, aiohttp.ConnectionTimeoutError | httpx.ConnectTimeout):
-            why = f"No connection to {url} within the time limit: is the host right and up?"
-        elif isinstance(cause, aiohttp.ClientConnectorError | httpx.ConnectError):
-            why = f"No connection to {url} ({said}): is the server running there?"
-        elif isinstance(cause, TimeoutError | httpx.TimeoutException):
-            why = f"{url} sent nothing for too long."
-        else:
-            why = f"{url} broke off in the middle of its answer ({said})."
-        raise ModelUnavailable(why, unreachable=True) from error
-    except (httpx.InvalidURL, httpx.HTTPError, UnicodeError) as error:
-        raise ModelError(f"{url} cannot be used: {error}") from error
+    except ModelError as error:
+        error.args = (redact(str(error)),)
+        raise
+    except (aiohttp.ClientError, TimeoutError, UnicodeError) as error:
+        raise _explanation(error, url, proxy, redact) from error
+
+
+def _explanation(error: Exception, url: str, proxy: str | None, redact: Callable[[str], str]) -> ModelError:
+    said = redact(_one_line(str(error) or type(error).__name__))
+    through = f" through the proxy {proxy}" if proxy else ""
+    if isinstance(error, aiohttp.InvalidURL | UnicodeError):
+        return ModelError(f"{url} cannot be used: {said}")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return ModelError(
+            f"No safe connection to {url}{through} ({said}). SSL_CERT_FILE can name a file with the right ones."
+        )
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        if error.status < 500:
+            return ModelError(f"The proxy {proxy} refused a connection to {url} ({error.status} {error.message}).")
+        why = f"The proxy {proxy} has no connection to {url} ({error.status} {error.message})."
+    elif isinstance(error, aiohttp.ClientProxyConnectionError):
+        why = f"No connection to the proxy {proxy} on the way to {url} ({said}): is HTTP_PROXY right?"
+    elif isinstance(error, aiohttp.ConnectionTimeoutError):
+        why = f"No connection to {url}{through} within the time limit: is the host right and up?"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        why = f"No connection to {url}{through} ({said}): is the server running there?"
+    elif isinstance(error, TimeoutError):
+        why = f"{url}{through} sent nothing for too long."
+    else:
+        why = f"{url}{through} broke off in the middle of its answer ({said})."
+    return ModelUnavailable(why, unreachable=True)
 
 
 def unsent(error: BaseException) -> bool:
@@ -80,54 +124,135 @@ def unsent(error: BaseException) -> bool:
     return cause is not None
 
 
-def refused(response: httpx.Response, url: str, key_variable: str) -> ModelError:
-    """The error for a response whose status is not 200; its body must have been read.
+def refused(status: int, headers: Mapping[str, str], body: bytes, url: str, key_variable: str) -> ModelError:
+    """The error for a response whose status is not 200.
 
     Args:
-        response: the refusal.
+        status: the status.
+        headers: the response's headers.
+        body: the response's body.
         url: where the request went, safe to show.
         key_variable: the environment variable that holds the key for this endpoint.
     """
-    said = server_message(response.text)
-    status = response.status_code
-    if status in RETRIED_STATUS or status >= 500:
-        return ModelUnavailable(
-            f"{url} answered {status}: {said}",
-            retry_after(response.headers),
-            overloaded=status in OVERLOADED_STATUS,
-            unreachable=status in GATEWAY_STATUS,
-        )
+    text = body.decode(errors="replace")
+    said = server_message(text)
+    if 300 <= status < 400:
+        target = _one_line(headers.get("location", "elsewhere"))
+        return ModelError(f"{url} redirects to {target}: give that address instead.")
     if status in (401, 403):
         return ModelError(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.")
-    if status == 404:
-        return ModelError(f"{url} answered 404: {said}")
-    if 300 <= status < 400:
-        target = response.headers.get("location", "elsewhere")
-        return ModelError(f"{url} redirects to {target}: give that address instead.")
-    if _OVERFLOW.search(said):
+    wait = retry_after(headers)
+    failed, refusal = f"{url} answered {status}", f"{url} refused the request ({status})"
+    return _failure(status, said, failed, refusal, _parsed(text), wait)
+
+
+def reported(value: Mapping[str, Any], url: str) -> ModelError | None:
+    """The error that JSON reports although its status is 200, in a body, in a piece of a stream or in a choice.
+
+    Args:
+        value: the JSON object.
+        url: where it came from, safe to show.
+    """
+    error = value.get("error")
+    if not error and value.get("object") == "error":
+        error = dict(value)
+    if not error:
+        return None
+    status = _status(error)
+    said = _message(error)
+    if status is None and isinstance(error, Mapping) and not said and value.get("choices"):
+        return None  # a form with nothing filled in, beside a good reply
+    said = said or "an error without a message"
+    if status is None or not 400 <= status < 600:
+        return ModelError(f"{url} failed while answering: {said}")
+    words = f"{url} failed while answering ({status})"
+    return _failure(status, said, words, words, value, None)
+
+
+def _failure(status: int, said: str, failed: str, refusal: str, value: Any, retry_after: float | None) -> ModelError:
+    if status in RETRIED_STATUS or status >= 500:
+        overloaded, unreachable = status in OVERLOADED_STATUS, status in GATEWAY_STATUS
+        return ModelUnavailable(f"{failed}: {said}", retry_after, overloaded=overloaded, unreachable=unreachable)
+    message = f"{refusal}: {said}"
+    if status not in REFUSED_STATUS:
+        return ModelError(f"{failed}: {said}" if status == 404 else message)
+    if _OVERFLOW.search(f"{said} {_code(value)}"):
         context, prompt = _CONTEXT.search(said), _PROMPT.search(said)
         tokens = int(next(group for group in prompt.groups() if group)) if prompt else None
-        return ContextOverflow(
-            f"{url} refused the request ({status}): {said}", tokens, int(context[1]) if context else None
-        )
-    if status in (400, 413, 422):
-        return RequestRefused(f"{url} refused the request ({status}): {said}")
-    return ModelError(f"{url} refused the request ({status}): {said}")
+        return ContextOverflow(message, tokens, int(context[1]) if context else None)
+    return RequestRefused(message, said, _fields(value))
+
+
+def _status(error: Any) -> int | None:
+    """The HTTP status that an error inside a reply stands for."""
+    if not isinstance(error, Mapping):
+        return None
+    named = [error.get(key) for key in ("code", "status", "status_code", "type")]
+    for value in named:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 400 <= value < 600:
+            return int(value)
+        if isinstance(value, str) and re.fullmatch(r"[45][0-9]{2}", value):
+            return int(value)
+    words = " ".join(value for value in named if isinstance(value, str))
+    return next((status for pattern, status in _NAMED_STATUS if pattern.search(words)), None)
+
+
+def _code(value: Any) -> str:
+    error = value.get("error") if isinstance(value, Mapping) else None
+    inside = error if isinstance(error, Mapping) else value if isinstance(value, Mapping) else {}
+    return " ".join(str(inside.get(key)) for key in ("code", "type") if isinstance(inside.get(key), str))
+
+
+def _fields(value: Any) -> tuple[str, ...]:
+    """The fields that an error names: OpenAI's `param`, and the places (`loc`) of pydantic's list."""
+    if not isinstance(value, Mapping):
+        return ()
+    error = value.get("error")
+    if isinstance(error, Mapping):
+        param = error.get("param")
+        return (param,) if isinstance(param, str) and param else _fields({"detail": error.get("detail")})
+    found = []
+    for entry in value["detail"] if isinstance(value.get("detail"), list) else []:
+        loc = entry.get("loc") if isinstance(entry, Mapping) else None
+        found += [part for part in loc if isinstance(part, str) and part != "body"][:1] if isinstance(loc, list) else []
+    return tuple(found)
 
 
 def server_message(body: str) -> str:
     """What a server's error body says, in one line of at most 400 characters."""
-    try:
-        value = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        value = None
-    for key in ("error", "message", "detail"):
-        if isinstance(value, dict) and value.get(key):
+    value = _parsed(body)
+    message = _message(value) if value is not None else ""
+    return _one_line(message or _markup_title(body) or body) or "an empty body"
+
+
+def _message(value: Any) -> str:
+    """The words of an error, wherever servers put them."""
+    for key in ("error", "message", "detail", "msg"):
+        if isinstance(value, Mapping) and value.get(key):
             value = value[key]
-    if value is None:
-        value = _markup_title(body) or body
-    text = " ".join(str(value).split()) or "an empty body"
-    return text if len(text) <= 400 else f"{text[:400]}…"
+    if isinstance(value, list) and value and all(isinstance(entry, Mapping) and "msg" in entry for entry in value):
+        # Pydantic's list, without the request that it repeats.
+        value = "; ".join(f"{'.'.join(map(str, _loc(entry)))}: {entry['msg']}" for entry in value)
+    if isinstance(value, Mapping) and not any(value.values()):
+        return ""
+    return _one_line(str(value)) if value is not None else ""
+
+
+def _loc(entry: Mapping[str, Any]) -> list[Any]:
+    loc = entry.get("loc")
+    return loc if isinstance(loc, list) else []
+
+
+def _parsed(body: str) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text[: 8 * LONGEST_MESSAGE].encode(errors="replace").decode().split())
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
 
 
 def _markup_title(body: str) -> str | None:
@@ -135,14 +260,14 @@ def _markup_title(body: str) -> str | None:
     return f"a web page titled {title[1].strip()!r}" if title else None
 
 
-def retry_after(headers: httpx.Headers) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a Retry-After header asks for, whether it counts seconds or names a date (RFC 9110, 10.2.3)."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", value):
         return float(value)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max((when - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, OverflowError, TypeError):
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max((when - datetime.now(UTC)).total_seconds(), 0.0)

@@ -1,30 +1,28 @@
-"""Any server that speaks the OpenAI chat-completions protocol, over streamed HTTP.
+"""Any server that speaks the OpenAI chat-completions protocol.
 
-Everything is streamed: answers can be scored as they land, a critique can be watched as it is written, tokens are
-counted while they come, and closing the connection stops the work upstream.
+Replies are streamed where the text is wanted while it grows: a critique can be watched, tokens are counted while they
+come, and closing the connection stops the work upstream. Elsewhere they come in one piece, which costs less. A server
+that does only one of the two, or refuses a field, is taken as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import aiohttp
-import httpx
 import msgspec
 
 from tpo.errors import ModelError
+from tpo.http.client import PATIENT, WHOLE, Client, media_type
 from tpo.http.endpoint import Endpoint
-from tpo.http.failures import ContextOverflow, explained, refused, server_message, unsent
+from tpo.http.failures import ContextOverflow, RequestRefused, server_message
+from tpo.models.dialect import Dialect, adapted, omitted
 from tpo.models.profiles import Profile
-from tpo.models.protocol import Receiver, Request
-from tpo.models.reply import Reply, choices_in, decoded, read_stream
+from tpo.models.protocol import Choice, Receiver, Request, Usage
+from tpo.models.reply import Reply
 
-# A loaded server may queue a request for minutes before its first token.
-TIMEOUT = httpx.Timeout(600.0, connect=10.0)
-# An answer that comes in one piece is silent until it is done.
-WHOLE_TIMEOUT = aiohttp.ClientTimeout(total=7200.0, sock_connect=10.0)
-JSON = {"Content-Type": "application/json"}
+STREAM = "text/event-stream"
 
 
 class OpenAIModel:
@@ -35,8 +33,13 @@ class OpenAIModel:
         model: the model's name there.
         profile: how the server behaves.
         context: tokens that a prompt and its answer may take together, where known.
-        served: the names that the server listed, for error messages.
+        served: the names that the server lists, for error messages.
         name: what identifies model and server in a journal, where that is not the name at the URL.
+        omit: fields that requests go without, besides those of the profile.
+        on_note: called with a sentence when the server turns out to refuse a field.
+
+    Raises:
+        InputError: a field cannot be left out.
     """
 
     def __init__(
@@ -47,6 +50,9 @@ class OpenAIModel:
         context: int | None = None,
         served: tuple[str, ...] = (),
         name: str | None = None,
+        *,
+        omit: Iterable[str] = (),
+        on_note: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.model = model
         self._name = name or f"{model} @ {endpoint.shown}"
@@ -54,8 +60,10 @@ class OpenAIModel:
         self.context = context
         self.endpoint = endpoint
         self._served = served
-        self._client = endpoint.client(TIMEOUT)
-        self._session: aiohttp.ClientSession | None = None
+        self._client = Client(endpoint)
+        self._dialect = Dialect(omitted(omit) | frozenset(profile.omit), profile.token_limit)
+        self._on_note = on_note
+        self._noted: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -65,43 +73,29 @@ class OpenAIModel:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     async def offers_logprobs(self) -> bool:
-        """Whether the server tells the likeliest alternatives of a token, which judges make use of.
+        """Whether the server reports the likeliest alternatives of a token, which judges make use of.
 
         Raises:
-            ModelError: the server cannot be asked.
+            ModelError: the server cannot be reached or refuses.
         """
-        url = f"{self.endpoint.shown}/chat/completions"
-        body = {
-            "model": self.model,
-            "messages": [{"role": "user", "content": "Say yes or no."}],
-            self.profile.token_limit: 1,
-            "logprobs": True,
-            "top_logprobs": 2,
-        }
-        with explained(url):
-            response = await self._client.post(self.endpoint.at("chat/completions"), json=body)
-        if response.status_code == 400:  # a server that does not know the field
-            return False
-        if response.status_code != 200:
-            raise self._refused(response, url)
-        if "json" not in response.headers.get("content-type", ""):
-            return False
-        choices = choices_in(decoded(response.content, url))
-        told = (choices[0].get("logprobs") or {}).get("content") if choices else None
-        return bool(told and told[0].get("top_logprobs"))
+        found: list[Choice] = []
+        messages = [{"role": "user", "content": "Say yes or no."}]
+        request = Request(messages, max_tokens=1, temperature=None, top_p=None, stream=False, top_logprobs=2)
+        await self.generate(request, Receiver(Usage(), found.append))
+        tokens = (found[0].logprobs or {}).get("content") if found else None
+        return bool(tokens and tokens[0]["top_logprobs"])
 
     async def generate(self, request: Request, receiver: Receiver) -> None:
         """Make one call; see `tpo.models.protocol.Model`."""
         try:
             await self._call(request, receiver)
         except ContextOverflow:
+            if request.max_tokens is None:
+                raise
             # Less is left of the context than the answer may take. Without a limit it gets what is left, which
-            # servers know exactly and often do not tell.
+            # servers know exactly and often do not report.
             await self._unlimited(request, receiver)
 
     async def _unlimited(self, request: Request, receiver: Receiver) -> None:
@@ -119,89 +113,85 @@ class OpenAIModel:
             ) from overflow
 
     async def _call(self, request: Request, receiver: Receiver) -> None:
-        url = f"{self.endpoint.shown}/chat/completions"
-        reply = Reply(request.n, self.profile.usage_per_choice, receiver, url)
-        body = msgspec.json.encode(self._body(request))
-        with explained(url):
-            if self._streamed(request):
-                await self._stream(body, reply)
+        """Send a request, in the form that the server takes."""
+        dialect = self._dialect
+        changes: list[tuple[str, str]] = []
+        while True:
+            body = self._body(request, dialect)
+            try:
+                await self._post(body, request.n, receiver)
+            except RequestRefused as refusal:
+                step = adapted(dialect, refusal, body)
+                if step is None:
+                    raise
+                dialect = step[0]
+                changes.append((step[1], refusal.said))
             else:
-                await self._whole(body, reply)
-        reply.end()
+                break
+        if changes:  # only what helped is remembered
+            self._dialect = self._dialect.merged(dialect)
+            self._note(changes)
 
-    async def _stream(self, body: bytes, reply: Reply) -> None:
-        headers = {**JSON, "Accept": "text/event-stream"}
-        address = self.endpoint.at("chat/completions")
-        async with self._client.stream("POST", address, content=body, headers=headers) as response:
-            if response.status_code != 200:
-                await response.aread()
-                raise self._refused(response, reply.url)
-            if _kind(response.headers) == "text/event-stream":
-                await read_stream(response, reply)
-            else:  # a server that does not stream
-                self._take(_kind(response.headers), await response.aread(), reply)
+    def _note(self, changes: list[tuple[str, str]]) -> None:
+        for change, said in changes:
+            if change not in self._noted:
+                self._noted.add(change)
+                said = self.endpoint.redact(said)
+                self._on_note(f"{self.name} refused a request ({said}): from now on, requests to it {change}.")
 
-    async def _whole(self, body: bytes, reply: Reply) -> None:
-        try:
-            await self._post(body, reply)
-        except aiohttp.ClientOSError as error:
-            if not unsent(error):
-                raise
-            await self._post(body, reply)
-
-    async def _post(self, body: bytes, reply: Reply) -> None:
-        if self._session is None:
-            self._session = self.endpoint.session()
-        address = self.endpoint.at("chat/completions")
-        async with self._session.post(address, data=body, headers=JSON, timeout=WHOLE_TIMEOUT) as response:
-            content = await response.read()
+    async def _post(self, body: dict[str, Any], n: int, receiver: Receiver) -> None:
+        url = f"{self.endpoint.shown}/chat/completions"
+        reply = Reply(n, self.profile.usage_per_choice, receiver, url, self.endpoint.secrets)
+        streamed = bool(body.get("stream"))
+        async with self._client.opened(
+            "POST",
+            self.endpoint.at("chat/completions"),
+            msgspec.json.encode(body),
+            PATIENT if streamed else WHOLE,
+            accept=STREAM if streamed else "application/json",
+        ) as response:
             if response.status != 200:
-                raise self._refused(
-                    httpx.Response(response.status, headers=response.headers, content=content), reply.url
-                )
-            self._take(_kind(response.headers), content, reply)
+                raise await self._refused(response, url)
+            if media_type(response.headers) == STREAM:
+                await reply.stream(response.content.iter_any())
+            else:
+                await self._whole(response, reply)
+            reply.end()
 
-    def _take(self, kind: str, content: bytes, reply: Reply) -> None:
-        if kind != "application/json":
-            said = server_message(content.decode(errors="replace"))
+    async def _whole(self, response: aiohttp.ClientResponse, reply: Reply) -> None:
+        got = await self._client.whole(response)
+        if got.body.lstrip()[:1] not in (b"{", b"[") and got.kind != "application/json":
+            said = server_message(got.text)
             raise ModelError(
-                f"{reply.url} answered {kind or 'untyped data'} instead of a completion ({said}): is this the address "
-                f"of an OpenAI-compatible API, such as http://HOST:PORT/v1?"
+                f"{reply.url} answered {got.kind or 'untyped data'} instead of a completion ({said}): is this the "
+                f"address of an OpenAI-compatible API, such as http://HOST:PORT/v1?"
             )
-        reply.whole(decoded(content, reply.url))
+        reply.whole(got.body)
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            **request.extra,
-            "model": self.model,
-            "messages": request.messages,
+    def _body(self, request: Request, dialect: Dialect) -> dict[str, Any]:
+        body: dict[str, Any] = {**request.extra, "model": self.model, "messages": request.messages}
+        # Where usage is counted right for each choice of a stream alone, several come in a stream.
+        streamed = request.stream or (self.profile.usage_per_choice and request.n > 1)
+        if dialect.stream is not None:
+            streamed = dialect.stream
+        ours: dict[str, Any] = {
+            dialect.limit: request.max_tokens,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "stream": True if streamed else None,
+            "stream_options": {"include_usage": True} if streamed else None,
+            "n": request.n if request.n > 1 else None,
+            "seed": request.seed if self.profile.seeds else None,
+            "cache_prompt": request.continues if self.profile.prefix else None,
         }
-        sampling = {"temperature": request.temperature, "top_p": request.top_p}
-        body |= {name: value for name, value in sampling.items() if value is not None}
-        if self._streamed(request):
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        if request.max_tokens is not None:
-            body[self.profile.token_limit] = request.max_tokens
-        if request.n > 1:
-            body["n"] = request.n
-        if request.seed is not None and self.profile.seeds:
-            body["seed"] = request.seed
-        if self.profile.prefix:
-            body["cache_prompt"] = request.continues
+        if top := min(request.top_logprobs, dialect.tops):
+            ours |= {"logprobs": True, "top_logprobs": top}
+        body.update((name, value) for name, value in ours.items() if value is not None and name not in dialect.omit)
         return body
 
-    def _streamed(self, request: Request) -> bool:
-        # Where usage is counted right for each choice of a stream alone, several come in a stream.
-        return request.stream or (self.profile.usage_per_choice and request.n > 1)
-
-    def _refused(self, response: httpx.Response, url: str) -> ModelError:
-        error = refused(response, url, self.endpoint.key_variable)
-        if response.status_code == 404 and self._served:
-            served = ", ".join(self._served)
-            return ModelError(self.endpoint.redact(f"{url} does not serve {self.model!r}; it serves {served}."))
-        error.args = (self.endpoint.redact(str(error)),)
+    async def _refused(self, response: aiohttp.ClientResponse, url: str) -> ModelError:
+        got = await self._client.whole(response)
+        error = self._client.refused(got, url)
+        if got.status == 404 and self._served:
+            error.args = (f"{error} (it lists {', '.join(self._served)}; {self.model!r} was requested)",)
         return error
-
-
-def _kind(headers: Mapping[str, str]) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -21,6 +21,8 @@ class Profile(msgspec.Struct, frozen=True):
         parallel: most sequences in flight at once, as far as it is known.
         slots: it is known: the server writes so many at once, and everything beyond waits in its queue.
         prefix: a request says whether it continues the one before (llama.cpp's cache_prompt), so that only a search's
+            own prompts are reused: texts must not depend on the prompts of others.
+        omit: fields that requests go without, because the server refuses them.
             own prompts are taken up: with what others asked, texts would depend on them.
         prefill: a request has to say that it continues the assistant's message it ends with (`continue_final_message`).
         room: tokens that all sequences in flight may take together; None where each has its own.
@@ -36,6 +38,7 @@ class Profile(msgspec.Struct, frozen=True):
     parallel: int = 64
     slots: bool = False
     prefix: bool = False
+    omit: tuple[str, ...] = ()
     prefill: bool = False
     room: int | None = None
 

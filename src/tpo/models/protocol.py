@@ -24,7 +24,9 @@ class Request(msgspec.Struct, frozen=True):
         seed: seed of the first choice, the next one has `seed + 1` and so on; None for none.
         urgency: where calls have to wait for each other, the highest goes first.
         stream: have the text while it grows; without it a call costs less of our own time.
-        continues: the prompt begins with that of the call before and the reply to it, and nobody else has asked since.
+        continues: the prompt begins with that of the call before and the reply to it, with no other call between them.
+        top_logprobs: how many of the likeliest tokens to report at each place; 0 for none. A server that takes fewer
+            is asked for fewer.
         extra: further fields of the chat-completions request (tools, stop, response_format, …), sent as they are.
     """
 
@@ -37,6 +39,7 @@ class Request(msgspec.Struct, frozen=True):
     urgency: int = 0
     stream: bool = True
     continues: bool = False
+    top_logprobs: int = 0
     extra: dict[str, Any] = {}
 
 
@@ -45,12 +48,13 @@ class Choice(msgspec.Struct, frozen=True):
 
     Attributes:
         index: its place in the call, from 0.
-        text: what the model said.
-        reasoning: what it thought, where the server reports that apart.
-        finish_reason: as the server said it.
+        text: the answer's text.
+        reasoning: the text of the reasoning, where the server reports that apart.
+        finish_reason: as the server reports it.
         tokens: completion tokens, reasoning included.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
-        logprobs: as the server sent them, where they were asked for.
+        logprobs: `{"content": […]}` in OpenAI's form, where the request wanted them.
+        failure: why this is no answer: it is empty, reasoning only, or withheld by a filter. None for an answer.
     """
 
     index: int
@@ -60,6 +64,12 @@ class Choice(msgspec.Struct, frozen=True):
     tokens: int = 0
     message: dict[str, Any] | None = None
     logprobs: dict[str, Any] | None = None
+    failure: str | None = None
+
+    @property
+    def worth_a_retry(self) -> bool:
+        """Whether the same call may end better: it failed, and not at its token limit."""
+        return self.failure is not None and self.finish_reason != "length"
 
 
 class Usage(msgspec.Struct):
@@ -76,12 +86,12 @@ class Usage(msgspec.Struct):
 
 
 class Receiver(NamedTuple):
-    """Takes what a call brings, while it brings it.
+    """Takes the results of a call while they arrive.
 
     Attributes:
         usage: written to while the call runs, and exact when it returns.
         on_choice: called once for each choice, as soon as it is complete.
-        on_text: called with a choice's index and the text that it grew by (none while the model is reasoning).
+        on_text: called with a choice's index and the new text (none while the model is reasoning).
         on_start: called when the call really begins, after it has waited for others.
         on_thought: called with a choice's index and the reasoning that it grew by.
     """
@@ -111,7 +121,7 @@ class Model(Protocol):
 
         Args:
             request: what to generate.
-            receiver: takes the choices as they finish, the text as it grows, and the account of the tokens.
+            receiver: takes the choices as they finish, the text as it grows, and the token counts.
 
         Raises:
             ModelUnavailable: the call may be tried again.
@@ -120,5 +130,5 @@ class Model(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...

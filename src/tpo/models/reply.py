@@ -1,193 +1,264 @@
-"""Putting a server's answer together: chunks of a stream, or one piece, become choices with their token counts."""
+"""Putting a reply together: the pieces of a stream, or one piece, become choices with their token counts."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import AsyncIterable
 from typing import Any
 
-import httpx
 import msgspec
-from httpx_sse import EventSource, SSEError
 
 from tpo.errors import ModelError, ModelUnavailable
-from tpo.http.failures import server_message
+from tpo.http.events import server_events
+from tpo.http.failures import reported
+from tpo.http.redaction import Secrets
+from tpo.models.chunk import CallPiece, Chunk, Counts, Piece, decoded, read_chunk
 from tpo.models.protocol import Choice, Receiver
 
-
-async def read_stream(response: httpx.Response, reply: Reply) -> None:
-    """Take a stream of server-sent events to its end."""
-    try:
-        async for event in EventSource(response).aiter_sse():
-            if event.data.strip() == "[DONE]":
-                return
-            if event.data:
-                reply.chunk(decoded(event.data, reply.url))
-    except SSEError as error:
-        raise ModelError(f"{reply.url} sent a broken event stream: {error}") from error
+# Characters of a token, for servers that do not count: right for English within a third.
+_TOKEN_CHARACTERS = 4
 
 
-def decoded(data: str | bytes, url: str) -> dict[str, Any]:
-    """A JSON object that a server sent; an error that it reports inside is raised."""
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        shown = data if isinstance(data, str) else data.decode(errors="replace")
-        raise ModelError(f"{url} sent broken JSON ({error}): {shown[:120]!r}") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{url} sent JSON that is no object: {str(value)[:120]!r}")
-    if value.get("error"):
-        raise ModelError(f"{url} failed while answering: {server_message(msgspec.json.encode(value).decode())}")
-    return value
+class _Call(msgspec.Struct):
+    """A tool call that grows."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    more: dict[str, Any] = {}
+
+    def begins_another(self, piece: CallPiece) -> bool:
+        """Whether a piece at the same place belongs to the next call: some servers give all calls the same place."""
+        if not piece.name:
+            return False
+        if piece.id and self.id:
+            return piece.id != self.id
+        return bool(piece.arguments.strip()) and _complete(self.arguments)
+
+    def grow(self, piece: CallPiece) -> None:
+        self.id = self.id or piece.id
+        self.name = piece.name or self.name  # a server may repeat the name with each piece of the arguments
+        self.arguments = self.arguments + piece.arguments
+        self.more |= piece.more
+
+    def finished(self, taken: set[str]) -> dict[str, Any]:
+        """The call as clients expect it."""
+        if not self.id or self.id in taken:
+            self.id = f"call_{secrets.token_hex(12)}"
+        taken.add(self.id)
+        call: dict[str, Any] = {"id": self.id, "type": "function", **{k: v for k, v in self.more.items() if v}}
+        if self.name or "custom" not in call:
+            call["function"] = {"name": self.name, "arguments": self.arguments or "{}"}
+        return call
 
 
 class _Growing(msgspec.Struct):
+    """A choice that grows."""
+
     text: list[str] = []
     reasoning: list[str] = []
-    calls: dict[int, dict[str, Any]] = {}
     refusal: list[str] = []
-    logprobs: list[Any] = []
+    calls: list[_Call] = []
+    places: dict[int, _Call] = {}
+    logprobs: list[dict[str, Any]] = []
     finish_reason: str | None = None
     tokens: int = 0
 
-    def message(self) -> dict[str, Any] | None:
-        """The assistant's message, where it is more than text."""
-        if not self.calls and not self.refusal:
-            return None
-        refusal = "".join(self.refusal)
-        content = "".join(self.text) if not refusal else ""
-        message: dict[str, Any] = {"role": "assistant", "content": content or None}
-        if refusal:
-            message["refusal"] = refusal
-        if self.calls:
-            message["tool_calls"] = [call for _, call in sorted(self.calls.items())]
-        return message
+    def call(self, piece: CallPiece) -> None:
+        """Take a piece of a tool call; one without a place belongs to the last call."""
+        call = self.calls[-1] if self.calls else None
+        if piece.index is not None:
+            call = self.places.get(piece.index)
+        if call is None or call.begins_another(piece):
+            call = _Call()
+            self.calls.append(call)
+        if piece.index is not None:
+            self.places[piece.index] = call
+        call.grow(piece)
+
+    def finished(self, index: int, hidden: Secrets) -> Choice:
+        """The choice, now that it is complete."""
+        text, reasoning = hidden.out_of_text("".join(self.text)), hidden.out_of_text("".join(self.reasoning))
+        refusal = hidden.out_of_text("".join(self.refusal))
+        taken: set[str] = set()
+        calls = [call.finished(taken) for call in self.calls if call.name or call.more.get("custom")]
+        finish = self.finish_reason or "stop"
+        if calls and finish == "function_call":
+            finish = "tool_calls"
+        message: dict[str, Any] | None = None
+        if calls or refusal:
+            message = {"role": "assistant", "content": text or None}
+            message |= {"refusal": refusal} if refusal else {}
+            message |= {"tool_calls": calls} if calls else {}
+        text = text or refusal
+        return Choice(
+            index=index,
+            text=text,
+            reasoning=reasoning,
+            finish_reason=finish,
+            tokens=self.tokens,
+            message=message,
+            logprobs={"content": self.logprobs} if self.logprobs else None,
+            failure=None if calls else _failure(text, reasoning, finish),
+        )
 
 
 class Reply:
-    """Puts a call's chunks together and hands on each choice once its text and tokens are known."""
+    """Puts a call's pieces together and hands on each choice once its text and tokens are known.
 
-    def __init__(
-        self,
-        n: int,
-        usage_per_choice: bool,
-        receiver: Receiver,
-        url: str,
-    ) -> None:
+    Args:
+        n: how many choices the request asked for.
+        usage_per_choice: the server reports usage after each choice of a stream.
+        receiver: takes the choices.
+        url: where the reply comes from, safe to show.
+        hidden: what must not be written down.
+    """
+
+    def __init__(self, n: int, usage_per_choice: bool, receiver: Receiver, url: str, hidden: Secrets) -> None:
         self.url = url
         self._alone = n == 1
         self._usage_per_choice = usage_per_choice
         self._receiver = receiver
+        self._hidden = hidden
         self._usage = receiver.usage
-        # Tokens of calls before this one (a request that was clipped and sent again shares the usage).
+        # Tokens of calls before this one: a request that was changed and sent again shares the usage.
         self._before = receiver.usage.completion_tokens
         self._growing: dict[int, _Growing] = {}
         self._handed_on: set[int] = set()
         self._finished: list[int] = []
+        self._complete = False
+        self._only: int | None = None
 
-    def chunk(self, chunk: dict[str, Any]) -> None:
-        """Take one chunk of a stream."""
-        for choice in choices_in(chunk):
-            self._grow(choice, choice.get("delta"))
-        if isinstance(chunk.get("usage"), dict):
-            self._count(chunk["usage"])
+    async def stream(self, pieces: AsyncIterable[bytes]) -> None:
+        """Take a stream of server-sent events to its end."""
+        async for event in server_events(pieces):
+            if event.data.strip() == b"[DONE]":
+                self._complete = True
+                return
+            if not event.data.strip():
+                continue
+            value = decoded(self._hidden.out_of_body(event.data), self.url)
+            if event.name == "error" and (error := reported({"error": value or event.name}, self.url)):
+                raise error
+            self._take(read_chunk(value, self.url, whole=False))
 
-    def whole(self, completion: dict[str, Any]) -> None:
-        """Take a completion that came in one piece."""
-        for choice in choices_in(completion):
-            self._grow({"finish_reason": "stop", **choice}, choice.get("message"))
-        if isinstance(completion.get("usage"), dict):
-            self._count(completion["usage"])
+    def whole(self, body: bytes) -> None:
+        """Take a reply that came in one piece."""
+        self._complete = True
+        chunk = read_chunk(decoded(body, self.url), self.url, whole=True)
+        self._take(chunk)
+        if chunk.usage is None or chunk.usage.completion_tokens is None:
+            self._estimate()
 
     def end(self) -> None:
-        """The answer is over: hand on what is complete, and complain of what is not."""
+        """The reply is over: hand on what is complete, and raise where something is missing.
+
+        Raises:
+            ModelUnavailable: the reply broke off.
+            ModelError: there is no choice in it.
+        """
         if not self._growing:
             raise ModelError(f"{self.url} answered without any choice.")
+        for index, growing in self._growing.items():
+            if growing.finish_reason is None and self._complete:
+                self._finished.append(index)
+                growing.finish_reason = "tool_calls" if growing.calls else "stop"
         for index in self._finished:
             self._hand_on(index)
         if any(growing.finish_reason is None for growing in self._growing.values()):
             raise ModelUnavailable(f"{self.url} broke off in the middle of its answer.")
 
-    def _grow(self, choice: dict[str, Any], delta: Any) -> None:
-        index = choice.get("index") or 0
+    def _take(self, chunk: Chunk) -> None:
+        for piece in chunk.pieces:
+            self._grow(piece)
+        if chunk.usage is not None:
+            self._count(chunk.usage)
+            if not chunk.pieces and not self._usage_per_choice:
+                self._complete = True  # usage on its own comes after everything else
+
+    def _grow(self, piece: Piece) -> None:
+        index = piece.index or 0
+        if self._alone:
+            # One choice was asked for, whatever its number; a second one would mix with it.
+            first = next(iter(self._growing), None)
+            if first is not None and piece.index is not None and piece.index != self._only:
+                return
+            if first is None:
+                self._only = piece.index
+            index = 0
         growing = self._growing.setdefault(index, _Growing())
-        if isinstance(delta, dict):
-            text = _string(delta, "content") or _string(delta, "refusal")
-            reasoning = _string(delta, "reasoning_content") or _string(delta, "reasoning")
-            called = _call(growing.calls, delta.get("tool_calls"))
-            if text or reasoning or called:
-                growing.text.append(text)
-                growing.reasoning.append(reasoning)
-                if delta.get("refusal"):
-                    growing.refusal.append(text)
-                # A chunk is a token on nearly every server: close enough until the true count comes.
-                growing.tokens += 1
-                self._usage.completion_tokens += 1
-                self._receiver.on_text(index, text)
-                if reasoning:
-                    self._receiver.on_thought(index, reasoning)
-        if isinstance(choice.get("logprobs"), dict):
-            growing.logprobs.extend(choice["logprobs"].get("content") or ())
-        if choice.get("finish_reason") and growing.finish_reason is None:
-            growing.finish_reason = choice["finish_reason"]
+        text = piece.text or piece.refusal
+        if text or piece.reasoning or piece.calls:
+            if piece.text:
+                growing.text.append(piece.text)
+            elif piece.refusal:
+                growing.refusal.append(piece.refusal)
+            growing.reasoning.append(piece.reasoning)
+            for call in piece.calls:
+                growing.call(call)
+            # A chunk is a token on nearly every server: close enough until the true count comes.
+            growing.tokens += 1
+            self._usage.completion_tokens += 1
+            self._receiver.on_text(index, text)
+            if piece.reasoning:
+                self._receiver.on_thought(index, piece.reasoning)
+        growing.logprobs.extend(piece.logprobs)
+        if piece.finish_reason is not None and growing.finish_reason is None:
+            growing.finish_reason = piece.finish_reason
             self._finished.append(index)
             if not (self._alone or self._usage_per_choice):
                 self._hand_on(index)
 
-    def _count(self, usage: dict[str, Any]) -> None:
-        completion = usage.get("completion_tokens") or 0
-        if self._usage_per_choice and self._finished:
-            last = self._finished[-1]
-            self._growing[last].tokens = completion
-        elif self._alone and self._growing:
-            next(iter(self._growing.values())).tokens = completion
-        if self._usage_per_choice or self._alone:
-            completion = sum(growing.tokens for growing in self._growing.values())
-        self._usage.completion_tokens = self._before + completion
-        self._usage.prompt_tokens = usage.get("prompt_tokens") or 0
-        self._usage.cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    def _count(self, usage: Counts) -> None:
+        completion = usage.completion_tokens or None  # none at all is what a server says that does not count
+        if completion is not None:
+            if self._usage_per_choice and self._finished:
+                self._growing[self._finished[-1]].tokens = completion
+            elif self._alone and self._growing:
+                self._growing[0].tokens = completion
+            if self._usage_per_choice or self._alone:
+                completion = sum(growing.tokens for growing in self._growing.values())
+            self._usage.completion_tokens = self._before + completion
+        self._usage.prompt_tokens = usage.prompt_tokens or self._usage.prompt_tokens
+        self._usage.cached_tokens = usage.cached_tokens or 0
         if self._usage_per_choice and self._finished:
             self._hand_on(self._finished[-1])
+
+    def _estimate(self) -> None:
+        """Count the tokens of a whole reply by its length."""
+        total = 0
+        for growing in self._growing.values():
+            length = sum(map(len, [*growing.text, *growing.reasoning, *growing.refusal]))
+            growing.tokens = max(growing.tokens, -(-length // _TOKEN_CHARACTERS))
+            total += growing.tokens
+        self._usage.completion_tokens = self._before + total
 
     def _hand_on(self, index: int) -> None:
         if index in self._handed_on:
             return
         self._handed_on.add(index)
-        growing = self._growing[index]
-        self._receiver.on_choice(
-            Choice(
-                index=index,
-                text="".join(growing.text),
-                reasoning="".join(growing.reasoning),
-                finish_reason=growing.finish_reason or "stop",
-                tokens=growing.tokens,
-                message=growing.message(),
-                logprobs={"content": growing.logprobs} if growing.logprobs else None,
-            )
-        )
+        self._receiver.on_choice(self._growing[index].finished(index, self._hidden))
 
 
-def _string(delta: dict[str, Any], key: str) -> str:
-    value = delta.get(key)
-    return value if isinstance(value, str) else ""
+def _failure(text: str, reasoning: str, finish: str) -> str | None:
+    """Why a reply without a tool call is no answer; None where it is one."""
+    if finish == "content_filter":
+        return "the server's content filter withheld the reply"
+    if text.strip():
+        return None
+    if reasoning.strip() and finish == "length":
+        return "the reply is reasoning only: the token limit was reached before the answer began; raise max-tokens"
+    if reasoning.strip():
+        return "the reply is reasoning only, without an answer"
+    if finish == "length":
+        return "the reply is empty, and the token limit was reached; raise max-tokens"
+    return f"the reply is empty (finish reason {finish[:40]!r})"
 
 
-def _call(calls: dict[int, dict[str, Any]], deltas: Any) -> bool:
-    """Take pieces of tool calls: a piece with a new index begins a call, and arguments grow piece by piece."""
-    if not isinstance(deltas, list):
+def _complete(arguments: str) -> bool:
+    """Whether arguments are complete JSON, so that nothing can follow."""
+    try:
+        msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return False
-    for place, piece in enumerate(piece for piece in deltas if isinstance(piece, dict)):
-        index = piece.get("index")
-        call = calls.setdefault(index if isinstance(index, int) else place, {"id": "", "type": "function"})
-        call.update((key, value) for key, value in piece.items() if key not in ("index", "function") and value)
-        function = call.setdefault("function", {"name": "", "arguments": ""})
-        for key, value in (piece.get("function") or {}).items():
-            # A server may send a name once more with each piece of the arguments.
-            grows = key == "arguments" and isinstance(value, str)
-            if value:
-                function[key] = function.get(key, "") + value if grows else value
-    return bool(deltas)
-
-
-def choices_in(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """The choices of a completion or a chunk."""
-    choices = value.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return True

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import httpx
 import msgspec
 
 from tpo.errors import InputError, ModelError, ModelUnavailable
+from tpo.http.client import Client
 from tpo.http.endpoint import OPENAI_HOST, Endpoint
-from tpo.http.failures import explained, refused, server_message
+from tpo.http.failures import server_message
+from tpo.http.redaction import without_passwords
 from tpo.http.retry import retrying
 from tpo.models.openai import OpenAIModel
 from tpo.models.profiles import Profile, profile_for
 
 EMBEDDED = "embedded"
 GGUF = "gguf:"
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
 async def open_model(
-    spec: str, role: str, model: str | None = None, progress: Callable[[str], None] = lambda line: None
+    spec: str,
+    role: str,
+    model: str | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+    *,
+    omit: Iterable[str] = (),
 ) -> OpenAIModel:
     """Connect to a model and find out what serves it.
 
@@ -31,26 +36,28 @@ async def open_model(
         spec: an http(s) URL, `embedded`, or `gguf:PATH`.
         role: policy, critic or editor; decides which key is used.
         model: the model's name; found by itself where one model is served.
-        progress: told in a line of what takes long.
+        progress: called with a line about what takes long, and with a sentence that a user should read.
+        omit: fields that requests go without, because the server refuses them.
 
     Raises:
-        InputError: the spec is none of these, or a model must be named.
+        InputError: the spec is none of these, a model must be named, or a field cannot be left out.
         ModelError: the server cannot be reached or refuses.
     """
     if spec == EMBEDDED or spec.startswith(GGUF):
-        return await _open_embedded(spec, role, progress)
+        return await _open_embedded(spec, role, progress, omit)
     if "://" not in spec:
         raise InputError(
-            f"{spec!r} is no model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, or {GGUF}PATH."
+            f"{without_passwords(spec)!r} is no model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, or "
+            f"{GGUF}PATH."
         )
-    return await connect(Endpoint(spec, role), role, model)
+    return await connect(Endpoint(spec, role), role, model, omit=omit, on_note=progress)
 
 
 async def served_models(spec: str, role: str) -> list[str]:
     """The names of the models that a server lists; none where the spec is no URL, or the server lists nothing.
 
     Args:
-        spec: as for `open_model`, or several with commas between them, of which the first is asked.
+        spec: as for `open_model`, or several with commas between them, of which the first counts.
         role: policy, critic or editor; decides which key is used.
 
     Raises:
@@ -59,17 +66,14 @@ async def served_models(spec: str, role: str) -> list[str]:
     first = spec.partition(",")[0].strip()
     if "://" not in first:
         return []
-    endpoint = Endpoint(first, role)
-    async with endpoint.client(TIMEOUT) as client:
-        listed = await _get(client, endpoint, endpoint.at("models"), f"{endpoint.shown}/models")
-    return [str(card["id"]) for card in _cards(listed)]
+    client = Client(Endpoint(first, role))
+    try:
+        return [card.id for card in await _listed(client, named=False) or []]
+    finally:
+        await client.aclose()
 
 
-def _cards(listed: dict[str, Any] | None) -> list[dict[str, Any]]:
-    return [card for card in (listed or {}).get("data") or [] if isinstance(card, dict) and card.get("id")]
-
-
-async def _open_embedded(spec: str, role: str, progress: Callable[[str], None]) -> OpenAIModel:
+async def _open_embedded(spec: str, role: str, progress: Callable[[str], None], omit: Iterable[str]) -> OpenAIModel:
     from tpo.models import embedded, weights
 
     if spec == EMBEDDED:
@@ -77,73 +81,149 @@ async def _open_embedded(spec: str, role: str, progress: Callable[[str], None]) 
     else:
         path = Path(spec.removeprefix(GGUF))
     server = await asyncio.to_thread(embedded.start, path)
-    # A proxy has no business between a process and itself.
+    # Requests of a process to itself go through no proxy.
     endpoint = Endpoint(server.url, role, server.api_key, proxied=False)
     # The port changes with every start; the file is what identifies the model.
-    model = await connect(endpoint, role, server.name, name=f"{server.name} (embedded)")
+    name = f"{server.name} (embedded)"
+    model = await connect(endpoint, role, server.name, name=name, omit=omit, on_note=progress)
     model.profile = msgspec.structs.replace(model.profile, room=server.context, prefix=True)
     return model
 
 
-async def connect(endpoint: Endpoint, role: str, model: str | None = None, *, name: str | None = None) -> OpenAIModel:
-    """Ask a server what it serves, and open the model that was named, or the only one."""
-    async with endpoint.client(TIMEOUT) as client:
-        listed = await _get(client, endpoint, endpoint.at("models"), f"{endpoint.shown}/models")
+async def connect(
+    endpoint: Endpoint,
+    role: str,
+    model: str | None = None,
+    *,
+    name: str | None = None,
+    omit: Iterable[str] = (),
+    on_note: Callable[[str], None] = lambda line: None,
+) -> OpenAIModel:
+    """Find out what a server serves, and open the named model, or the only one.
+
+    Args:
+        endpoint: where the server is.
+        role: policy, critic, editor or judge, for messages.
+        model: the model's name; needed where several are served, or none is listed.
+        name: what identifies model and server in a journal, where that is not the name at the URL.
+        omit: fields that requests go without.
+        on_note: called with a sentence that a user should read.
+
+    Raises:
+        InputError: a model must be named.
+        ModelError: the server cannot be reached, or lists nothing and no model is named.
+    """
+    client = Client(endpoint)
+    try:
+        listed = await _listed(client, model is not None)
         if listed is None and model is None:
             raise ModelError(
                 f"{endpoint.shown} lists no models: name one with --{role}-model, or check the URL "
                 f"(it usually ends in /v1)."
             )
-        cards = _cards(listed)
-        served = tuple(str(card["id"]) for card in cards)
+        cards = listed or []
+        served = tuple(card.id for card in cards)
         if model is None:
             if len(served) != 1:
                 names = f"serves {', '.join(served)}" if served else "serves no model"
                 raise InputError(f"{endpoint.shown} {names}: name one with --{role}-model.")
             model = served[0]
-        card = next((card for card in cards if card["id"] == model), cards[0] if len(cards) == 1 else {})
-        profile = await _profile(client, endpoint, str(card.get("owned_by", "")))
-        details: dict[str, Any] = card.get("meta") or {}
-        context = card.get("max_model_len") or details.get("n_ctx")
-    return OpenAIModel(endpoint, model, profile, context if isinstance(context, int) else None, served, name)
+        card = next((card for card in cards if card.id == model), cards[0] if len(cards) == 1 else Card(model))
+        profile = await _profile(client, card.owned_by)
+    finally:
+        await client.aclose()
+    return OpenAIModel(endpoint, model, profile, card.context, served, name, omit=omit, on_note=on_note)
 
 
-async def _profile(client: httpx.AsyncClient, endpoint: Endpoint, owned_by: str) -> Profile:
+class Card(NamedTuple):
+    """A model in a server's list."""
+
+    id: str
+    owned_by: str = ""
+    context: int | None = None
+
+
+async def _listed(client: Client, named: bool) -> list[Card] | None:
+    """The models that a server lists; None where it has no list.
+
+    Args:
+        client: connections to the server.
+        named: the model is named, so that the list is a help and no condition.
+    """
+    endpoint = client.endpoint
+    try:
+        value = await _page(client, endpoint.at("models"), f"{endpoint.shown}/models")
+    except ModelUnavailable as error:
+        if not named or error.unreachable:
+            raise
+        return None
+    except ModelError:
+        if not named:
+            raise
+        return None
+    entries = value.get("data", value.get("models")) if isinstance(value, dict) else value
+    if not isinstance(entries, list):
+        return None if value is None else []
+    return [_card(entry) for entry in entries if isinstance(entry, dict) and _text(entry.get("id"))]
+
+
+def _card(entry: dict[str, Any]) -> Card:
+    details = entry.get("meta")
+    sizes = [entry.get("max_model_len"), details.get("n_ctx") if isinstance(details, dict) else None]
+    context = next((size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0), None)
+    return Card(_text(entry["id"]), _text(entry.get("owned_by")), context)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+async def _profile(client: Client, owned_by: str) -> Profile:
+    endpoint = client.endpoint
     if endpoint.host == OPENAI_HOST:
         owned_by = OPENAI_HOST
     profile = profile_for(owned_by)
-    root = endpoint.shown.removesuffix("/v1")
     if owned_by == "vllm":
-        version = await _get(client, endpoint, endpoint.beside("version"), f"{root}/version")
-        if version and str(version.get("version", "")).endswith("+cpu"):
+        version = (await _details(client, "version")).get("version")
+        if isinstance(version, str) and version.endswith("+cpu"):
             return profile_for("vllm+cpu")
     if owned_by == "llamacpp":
-        slots = (await _get(client, endpoint, endpoint.beside("props"), f"{root}/props") or {}).get("total_slots")
-        if isinstance(slots, int) and slots > 0:
+        slots = (await _details(client, "props")).get("total_slots")
+        if isinstance(slots, int) and not isinstance(slots, bool) and slots > 0:
             return msgspec.structs.replace(profile, max_choices=slots, parallel=slots, slots=True)
     return profile
 
 
-async def _get(client: httpx.AsyncClient, endpoint: Endpoint, address: str, url: str) -> dict[str, Any] | None:
-    """A JSON object, or None where the server has no such page."""
+async def _details(client: Client, path: str) -> dict[str, Any]:
+    """What one of the server's own pages holds; nothing where the server has no such page, or hides it."""
+    address = client.endpoint.beside(path)
+    try:
+        value = await _page(client, address, address)
+    except ModelUnavailable:
+        raise
+    except ModelError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+async def _page(client: Client, address: str, shown: str) -> Any:
+    """The JSON of a page; None where the server has no such page."""
     tried: list[float] = []
     try:
         async for attempt in retrying(lambda error, wait: tried.append(wait), tries=3):
-            with attempt, explained(url):
+            with attempt:
                 response = await client.get(address)
-                if response.status_code == 404:
+                if response.status == 404:
                     return None
-                if response.status_code != 200:
-                    raise refused(response, url, endpoint.key_variable)
+                if response.status != 200:
+                    raise client.refused(response, shown)
     except ModelUnavailable as error:
-        raise ModelUnavailable(endpoint.redact(f"{error} Tried {len(tried) + 1} times.")) from error
-    except ModelError as error:
-        raise ModelError(endpoint.redact(str(error))) from error
+        error.args = (f"{error} Tried {len(tried) + 1} times.",)
+        raise
     try:
-        value = msgspec.json.decode(response.content)
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         said = server_message(response.text)
         raise ModelError(
-            f"{url} answered no JSON ({said}): is this the address of an OpenAI-compatible API?"
+            f"{shown} answered no JSON ({said}): is this the address of an OpenAI-compatible API?"
         ) from error
-    return value if isinstance(value, dict) else None

@@ -116,6 +116,14 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
             metavar="JSON",
         ),
     ] = None
+    omit: Annotated[
+        Sequence[str],
+        Option(
+            help="A field that requests go without (repeatable), such as top_p, where a server refuses it.",
+            group=SAMPLING,
+            metavar="FIELD",
+        ),
+    ] = ()
     budget_tokens: Annotated[
         int | None,
         Option(

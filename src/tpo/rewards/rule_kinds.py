@@ -16,7 +16,7 @@ from tpo.rewards.pattern import SEARCH_SECONDS, compiled, matches
 Check = Callable[[str], str | None]
 
 
-class Kind(NamedTuple):
+class RuleKind(NamedTuple):
     """A kind of rule.
 
     Attributes:
@@ -159,16 +159,16 @@ def _regex(value: str) -> tuple[str, Check]:
 
 
 KINDS = {
-    "max-words": Kind("max-words=80", _at_most("word", text.words)),
-    "min-words": Kind("min-words=20", _at_least("word", text.words)),
-    "max-sentences": Kind("max-sentences=3", _at_most("sentence", text.sentences)),
-    "min-sentences": Kind("min-sentences=2", _at_least("sentence", text.sentences)),
-    "bullets": Kind("bullets=3", _bullets),
-    "contains": Kind("contains=TEXT", _contains),
-    "excludes": Kind("excludes=TEXT", _excludes),
-    "starts": Kind("starts=TEXT", _starts),
-    "ends": Kind("ends=TEXT", _ends),
-    "json": Kind("json", _json),
-    "language": Kind("language=en", _language),
-    "regex": Kind("regex=PATTERN", _regex),
+    "max-words": RuleKind("max-words=80", _at_most("word", text.words)),
+    "min-words": RuleKind("min-words=20", _at_least("word", text.words)),
+    "max-sentences": RuleKind("max-sentences=3", _at_most("sentence", text.sentences)),
+    "min-sentences": RuleKind("min-sentences=2", _at_least("sentence", text.sentences)),
+    "bullets": RuleKind("bullets=3", _bullets),
+    "contains": RuleKind("contains=TEXT", _contains),
+    "excludes": RuleKind("excludes=TEXT", _excludes),
+    "starts": RuleKind("starts=TEXT", _starts),
+    "ends": RuleKind("ends=TEXT", _ends),
+    "json": RuleKind("json", _json),
+    "language": RuleKind("language=en", _language),
+    "regex": RuleKind("regex=PATTERN", _regex),
 }

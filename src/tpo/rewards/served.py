@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from tpo.errors import (
@@ -19,16 +18,15 @@ from tpo.errors import (
     RewardUnavailable,
     TPOError,
 )
+from tpo.http.client import PATIENT, Client, Response
 from tpo.http.endpoint import Endpoint
-from tpo.http.failures import ContextOverflow, explained, refused, retry_after, server_message
-from tpo.http.retry import retrying
+from tpo.http.failures import ContextOverflow, retry_after, server_message
+from tpo.http.retry import patiently
 
 T = TypeVar("T")
 
-# A loaded server may queue a batch for minutes.
-TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 PARALLEL = 32
-# Fewer than for a model: whoever asks for the scores tries again too, with a smaller batch if that may help.
+# The engine repeats a score that failed, with a smaller batch if that may help.
 TRIES = 4
 # Statuses after which fewer conversations at once may do: too large (413), out of memory (424, as TEI says it),
 # overloaded (429, 503).
@@ -75,16 +73,14 @@ class RewardServer:
         shown = self._endpoint.shown
         # An endpoint takes an address without a path for one with /v1.
         self.where = shown if exact and urlsplit(url).path.strip("/") else shown.removesuffix("/v1")
-        # Connections belong to an event loop, and a reward may see several: one for each `align_sync`.
+        # A semaphore belongs to an event loop, and a reward may see several: one for each `align_sync`.
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._client = Client(self._endpoint)
         self._room = asyncio.Semaphore(parallel)
 
     async def aclose(self) -> None:
-        """Close the connections; asking again opens new ones."""
-        client, self._client = self._client, None
-        if client is not None and self._loop is asyncio.get_running_loop():
-            await client.aclose()
+        """Close the connections; another request opens new ones."""
+        await self._client.aclose()
 
     async def post(self, path: str, body: dict[str, Any], size: int = 1) -> Any:
         """Send JSON and return the JSON that comes back.
@@ -99,13 +95,12 @@ class RewardServer:
             RewardUnavailable: it may answer later; `too_much` where fewer at once may help.
         """
         sent = msgspec.json.encode(body)
-        headers = {"Content-Type": "application/json"}
+        shown = self._shown(path)
         response = await self._patiently(
-            path, lambda client, address: client.post(address, content=sent, headers=headers), size
+            path, lambda address: self._client.post(address, sent, PATIENT, shown=shown), size
         )
-        if response.status_code == 404:
-            said = self._endpoint.redact(server_message(response.text))
-            raise self.wrong(f"answered 404 to {self._shown(path)} ({said})")
+        if response.status == 404:
+            raise self.wrong(f"answered 404 to {shown} ({self._said(response)})")
         return self._decoded(response, path)
 
     async def get(self, path: str) -> Any:
@@ -114,8 +109,8 @@ class RewardServer:
         Raises:
             RewardError: as for `post`.
         """
-        response = await self._patiently(path, lambda client, address: client.get(address), 1)
-        return None if response.status_code == 404 else self._decoded(response, path)
+        response = await self._patiently(path, lambda address: self._client.get(address, self._shown(path)), 1)
+        return None if response.status == 404 else self._decoded(response, path)
 
     async def models(self) -> list[dict[str, Any]]:
         """The cards of its model list (OpenAI's `/v1/models`); none where it has no such list."""
@@ -141,61 +136,60 @@ class RewardServer:
         """The error for an answer that this kind of server would not give."""
         return RewardError(f"{self.where} {what}. Is this a {self.kind} server with a reward model? {self._start}")
 
-    async def _patiently(
-        self, path: str, ask: Callable[[httpx.AsyncClient, str], Coroutine[Any, Any, httpx.Response]], size: int
-    ) -> httpx.Response:
+    async def _patiently(self, path: str, call: Callable[[str], Coroutine[Any, Any, Response]], size: int) -> Response:
         """The response, 200 or 404, of the first try that brings one."""
-        client = self._opened()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._room = loop, asyncio.Semaphore(self._parallel)
         address = self._exact or self._endpoint.beside(path)
         tries = status = 0
+
+        async def once() -> Response:
+            nonlocal tries, status
+            tries, status = tries + 1, 0
+            response = await call(address)
+            status = response.status
+            if status not in (200, 404):
+                raise self._refused(response, path, size)
+            return response
+
         try:
             async with self._room:
-                async for attempt in retrying(lambda error, wait: None, tries=TRIES):
-                    tries, status = tries + 1, 0
-                    with attempt, explained(self._shown(path)):
-                        response = await ask(client, address)
-                        status = response.status_code
-                        if status not in (200, 404):
-                            raise self._refused(response, path, size)
+                return await patiently(once, lambda error, wait: None, tries=TRIES)
         except ContextOverflow as error:
             raise self._too_long(str(error)) from error
         except ModelUnavailable as error:
-            message = self._endpoint.redact(f"{error} Tried {tries} times.")
+            message = f"{error} Tried {tries} times."
             raise RewardUnavailable(message, error.retry_after, too_much=status in TOO_MUCH) from error
         except ModelError as error:
-            raise RewardError(self._endpoint.redact(str(error))) from error
-        return response
+            raise RewardError(str(error)) from error
 
-    def _refused(self, response: httpx.Response, path: str, size: int) -> TPOError:
-        status, said = response.status_code, server_message(response.text)
+    def _refused(self, response: Response, path: str, size: int) -> TPOError:
+        status, shown, said = response.status, self._shown(path), self._said(response)
         if status in TOO_MUCH and size > 1:
             # Sending the same batch again would only make it worse.
-            message = self._endpoint.redact(f"{self._shown(path)} answered {status} for {size} conversations: {said}")
+            message = f"{shown} answered {status} for {size} conversations: {said}"
             return RewardUnavailable(message, retry_after(response.headers), too_much=True)
         if any(sign in said for sign in TOO_LONG):
-            return self._too_long(f"{self._shown(path)} answered {status}: {said}")
-        return refused(response, self._shown(path), self._endpoint.key_variable)
+            return self._too_long(f"{shown} answered {status}: {said}")
+        return self._client.refused(response, shown)
 
     def _too_long(self, said: str) -> RewardTooLong:
         advice = "limit the answers or raise its context"
-        return RewardTooLong(self._endpoint.redact(f"A conversation does not fit the reward model: {advice}. {said}"))
+        return RewardTooLong(f"A conversation does not fit the reward model: {advice}. {said}")
 
-    def _decoded(self, response: httpx.Response, path: str) -> Any:
+    def _decoded(self, response: Response, path: str) -> Any:
         try:
-            return msgspec.json.decode(response.content)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            said = self._endpoint.redact(server_message(response.text))
+            return msgspec.json.decode(response.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            said = self._said(response)
             raise RewardError(f"{self._shown(path)} answered no JSON ({said}): {error}.") from error
+
+    def _said(self, response: Response) -> str:
+        return self._endpoint.redact(server_message(response.text))
 
     def _shown(self, path: str) -> str:
         return self.where if self._exact else f"{self.where}/{path}"
-
-    def _opened(self) -> httpx.AsyncClient:
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            self._loop, self._client = loop, self._endpoint.client(TIMEOUT)
-            self._room = asyncio.Semaphore(self._parallel)
-        return self._client
 
 
 async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

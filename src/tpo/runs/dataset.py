@@ -13,9 +13,11 @@ import msgspec
 from tpo.engine.log import Log
 from tpo.engine.records import Record
 from tpo.errors import InputError
+from tpo.http.redaction import without_passwords
 from tpo.models.openai import OpenAIModel
 from tpo.options import RunOptions, check
 from tpo.prompts import Role
+from tpo.representations import frame, heading
 from tpo.rewards.protocol import Reward
 from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
 from tpo.runs.directory import RunDirectory, replace, unlocated
@@ -81,6 +83,14 @@ class Report(msgspec.Struct, frozen=True):
     summary: Summary
     stopped: bool = False
     idle: bool = False
+
+    def __repr__(self) -> str:
+        return f"Report({str(self.directory)!r}, {self.summary!r}{', stopped' if self.stopped else ''})"
+
+    def _repr_html_(self) -> str:
+        """The report in a notebook: where the run is, and its summary."""
+        state = "stopped" if self.stopped else "finished" if not self.summary.left else "unfinished"
+        return frame(heading(str(self.directory), [state]), self.summary._repr_html_())
 
 
 async def run_spec(
@@ -262,7 +272,8 @@ def asked_of(spec: Spec) -> dict[str, Any]:
     }
     reward = spec.reward
     named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
-    return unlocated(asked | {"reward": named, "require": list(spec.require)})  # type: ignore[no-any-return]
+    asked = without_passwords(asked | {"reward": named, "require": list(spec.require)})
+    return unlocated(asked)  # type: ignore[no-any-return]
 
 
 def recipe_without_backends(spec: Spec) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import msgspec
 
 from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
+from tpo.representations import curve, frame, table, unfolding
 from tpo.runs.answers import Answer
 from tpo.stats import Estimate, Running
 
@@ -92,6 +93,38 @@ class Summary(msgspec.Struct, frozen=True):
     cost: float | None
     stops: dict[str, int]
     errors: dict[str, int]
+
+    def __repr__(self) -> str:
+        parts = [f"{self.done} of {self.total} queries answered"]
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if self.first is not None and self.reward is not None:
+            parts.append(f"mean reward {self.first.value:.3f} → {self.reward.value:.3f}")
+        return f"Summary({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """The summary in a notebook: its figures, the mean best reward by step, and what each role cost."""
+        figures: list[tuple[str, object]] = [
+            ("queries answered", f"{self.done} of {self.total}"),
+            ("failed", self.failed),
+        ]
+        for name, value in (
+            ("mean first reward", self.first),
+            ("mean reward", self.reward),
+            ("improved", self.improved),
+        ):
+            if value is not None:
+                figures.append((name, f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"))
+        figures.append(("seconds", f"{self.seconds:.1f}"))
+        if self.cost is not None:
+            figures.append(("cost", f"{self.cost:.4f}"))
+        usage = [(role, used.calls, used.prompt_tokens, used.completion_tokens) for role, used in self.usage.items()]
+        return frame(
+            table(("figure", "value"), figures),
+            curve([step.best.value for step in self.steps], "Mean best reward by step"),
+            unfolding("Tokens by role", table(("role", "calls", "prompt", "completion"), usage)),
+            unfolding("Errors", table(("error", "times"), self.errors.items())) if self.errors else "",
+        )
 
 
 def parse_prices(prices: Iterable[str]) -> dict[str, Price]:

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from tpo.server.admission import Admission
@@ -107,7 +107,7 @@ def create_app(
         Route("/ready", _ready),
         Route("/openapi.json", _described()),
         *([metrics] if metrics is not None else []),
-        *([Mount("/ui", page)] if page is not None else []),
+        *([Route("/ui", _with_slash), Mount("/ui", page)] if page is not None else []),
     ]
 
     @asynccontextmanager
@@ -152,6 +152,10 @@ async def _model(request: Request) -> Response:
     service: Service = request.app.state.service
     service.expect_ready()
     return _json(service.models.card(request.path_params["name"], service.created, service.setup.bounds))
+
+
+async def _with_slash(request: Request) -> Response:
+    return RedirectResponse("ui/", 307)
 
 
 async def _health(request: Request) -> Response:

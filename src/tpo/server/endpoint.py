@@ -15,9 +15,10 @@ from tpo.engine.calls import together
 from tpo.engine.events import Event
 from tpo.errors import TPOError
 from tpo.server.admission import Admission, Busy
-from tpo.server.asgi import BrokenOff, Message, Receive, RequestInfo, Scope, Send, client_leaves, request_info
+from tpo.server.asgi import BrokenOff, Message, Receive, RequestInfo, Scope, Send, client_leaves, header, request_info
 from tpo.server.deltas import Progress, Sink
 from tpo.server.errors import ApiError, busy, explained
+from tpo.server.idempotency import HEADER, Idempotency
 from tpo.server.logs import log_contents
 from tpo.server.models import NamedModel
 from tpo.server.passthrough import Relay
@@ -52,9 +53,11 @@ class Answers:
         self._service = registry.service
         self._admission = admission
         self._relay = Relay()
+        self.idempotency: Idempotency[list[Response]] = Idempotency()
 
     async def aclose(self) -> None:
-        """Close the connections to plain models' servers."""
+        """End shared work, and close the connections to plain models' servers."""
+        await self.idempotency.aclose()
         await self._relay.aclose()
 
     def model_of(self, body: dict[str, Any]) -> NamedModel:
@@ -159,25 +162,40 @@ class Endpoint:
                 await self._answers.relay(self._protocol.relay, message, body, named.model, info, receive, send)
                 return
             parsed = self._protocol.reader(body, scope["headers"])
-            await self._respond(parsed, named, info, receive, send)
+            key = header(scope, HEADER)
+            retried = None if key is None else (scope["path"], key.decode("latin-1"), message["body"])
+            await self._respond(parsed, named, info, receive, send, retried)
         except Busy as error:
             await self._refuse(send, busy(str(error), error.retry_after))
         except (TPOError, BadRequest, ApiError) as error:
             refusal = explained(error)
-            if (
-                info.status is not None
-            ):  # an answer was begun: it breaks off, so that a part does not pass for the whole
+            if info.status is not None:  # an answer was begun, and its part must not pass for the whole
                 raise BrokenOff(str(error)) from error
             if refusal.status >= 500:
                 log.warning("%s", error)
             await self._refuse(send, refusal)
 
     async def _respond(
-        self, parsed: ParsedRequest, named: NamedModel, info: RequestInfo, receive: Receive, send: Send
+        self,
+        parsed: ParsedRequest,
+        named: NamedModel,
+        info: RequestInfo,
+        receive: Receive,
+        send: Send,
+        retried: tuple[str, str, bytes] | None,
     ) -> None:
+        """Answer a request; `retried` is its path, idempotency key and body, where it has such a key."""
         stream = Stream(parsed.renderer, send) if parsed.stream else None
-        async with client_leaves(receive) as leaving:
+        answering: asyncio.Future[list[Response]]
+        work = None
+        joined = False
+        if retried is None:
             answering = asyncio.ensure_future(self._all(parsed, named, info, stream))
+        else:
+            shared = self._answers.idempotency
+            work, begun = shared.join(info.client, *retried, lambda: self._all(parsed, named, info, stream))
+            answering, joined = work.task, not begun
+        async with client_leaves(receive) as leaving:
             try:
                 if stream is not None:
                     await stream.run(answering, leaving)
@@ -193,11 +211,16 @@ class Endpoint:
                         log.error("A bug: a stream broke off.", exc_info=error)
                     await stream.fail(explained(error if isinstance(error, Exception) else RuntimeError()))
                 else:
+                    for place, response in enumerate(answering.result() if joined else ()):
+                        stream.complete(place, response, narrated=False)
                     answering.result()
                     await stream.finish()
             finally:
-                answering.cancel()
-                await asyncio.gather(answering, return_exceptions=True)
+                if work is not None:
+                    self._answers.idempotency.leave(work)
+                else:
+                    answering.cancel()
+                    await asyncio.gather(answering, return_exceptions=True)
 
     async def _all(
         self, parsed: ParsedRequest, named: NamedModel, info: RequestInfo, stream: Stream | None
@@ -223,7 +246,13 @@ class CountTokens(Endpoint):
     """The route that counts the tokens of a conversation: its server counts them, in a call for one token."""
 
     async def _respond(
-        self, parsed: ParsedRequest, named: NamedModel, info: RequestInfo, receive: Receive, send: Send
+        self,
+        parsed: ParsedRequest,
+        named: NamedModel,
+        info: RequestInfo,
+        receive: Receive,
+        send: Send,
+        retried: tuple[str, str, bytes] | None,
     ) -> None:
         query = msgspec.structs.replace(parsed.queries[0], max_tokens=1, alignment=Alignment())
         async with client_leaves(receive) as leaving:

@@ -40,11 +40,9 @@ def page(
         await service.open_once()
         service.expect_ready()
         model = service.models.names[0]
-        search = {"method": options.method, "width": options.width, "depth": options.depth}
-        body = {"model": model, "messages": [{"role": "user", "content": options.question}], "tpo": search}
         info = request_info(request.scope)
         info.model, info.kind = model, "aligned"
-        search_options = service.options(chat_request(body), None)
+        search_options = service.options(chat_request(options.chat_request(model)), None)
         found = await registry.search(search_options, model, secrets.token_hex(8), info, listen)
         return found.result
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tpo.http.client import connections
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
 from tpo.models.openai import OpenAIModel
@@ -103,7 +104,7 @@ class Relay:
     ) -> None:
         session = self._sessions.get(id(endpoint))
         if session is None:
-            session = self._sessions[id(endpoint)] = endpoint.session()
+            session = self._sessions[id(endpoint)] = connections(endpoint)
         url = f"{endpoint.shown}/{path}"
         with explained(url):
             response = await _sent(session, endpoint.at(path), body)

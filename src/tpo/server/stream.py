@@ -89,8 +89,16 @@ class Stream:
             if not done and self.begun:
                 await self._write(sse.HEARTBEAT)
 
-    def complete(self, place: int, response: Response) -> None:
-        """Add what remains of one conversation's answer; it is sent with the next deltas."""
+    def complete(self, place: int, response: Response, *, narrated: bool = True) -> None:
+        """Add what remains of one conversation's answer; it is sent with the next deltas.
+
+        Args:
+            place: the conversation's number.
+            response: its answer.
+            narrated: the narration was sent already.
+        """
+        if response.narration and not narrated:
+            self._pending.append((place, Narration(response.narration)))
         sent = {index: "".join(texts) for (at, index), texts in self._sent.items() if at == place}
         self._pending += [(place, delta) for delta in deltas_of(response, sent)]
         self._pending.append((place, response))

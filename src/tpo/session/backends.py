@@ -79,7 +79,7 @@ async def open_models(
         if spec.where is None and not isinstance(where, str):
             raise InputError(f"{role}_model is given without {role}: say where that model is served.")
         servers = []
-        for model in await _models(where, role, spec.model, stack, on_note):
+        for model in await _models(where, role, spec, stack, on_note):
             machine = model.endpoint.shown if isinstance(model, OpenAIModel) else f"object {id(model)}"
             if machine not in limiters:
                 limiters[machine] = Limiter(pace(model.profile), model.profile.room)
@@ -88,12 +88,12 @@ async def open_models(
     return fleets
 
 
-async def _models(where: Any, role: Role, name: str | None, stack: AsyncExitStack, on_note: Note) -> list[Model]:
+async def _models(where: Any, role: Role, spec: RoleSpec, stack: AsyncExitStack, on_note: Note) -> list[Model]:
     if not isinstance(where, str):
         return [where]  # an object is the caller's to close
     models: list[Model] = []
     for one in filter(None, (part.strip() for part in where.split(","))):
-        model = await open_model(one, role, name, on_note)
+        model = await open_model(one, role, spec.model, on_note, omit=spec.omit)
         stack.push_async_callback(model.aclose)
         models.append(model)
     if not models:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
+
+import msgspec
 
 from tpo.engine.calls import Conduct
 from tpo.engine.driver import Driver
@@ -18,6 +21,7 @@ from tpo.engine.result import Result
 from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.prompts import Role
+from tpo.representations import frame, heading, table
 from tpo.rewards.protocol import Reward
 from tpo.scheduling.fleet import Fleet, seats
 from tpo.scheduling.limiter import Limiter
@@ -29,8 +33,11 @@ from tpo.session.backends import (
     open_reward,
     pace_for_many,
 )
-from tpo.session.spec import Options, RoleSpec, Spec, plan_of, specified
+from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
+
+# What may be secret in an address: user and password before the host, and whatever follows a question mark.
+_SECRET = re.compile(r"(https?://)[^/\s,;@]*@|(?<=[^\s])\?[^\s,;]*")
 
 
 def _ignore(_: Any) -> None:
@@ -92,6 +99,33 @@ class Session:
             raise
         return self
 
+    def __repr__(self) -> str:
+        spec = self.spec
+        where = ", ".join(f"{role}={place!r}" for role, place in self._places())
+        return f"Session({where}, method={spec.method.name!r}, width={spec.width}, depth={spec.depth})"
+
+    def _repr_html_(self) -> str:
+        """The session in a notebook: its models, reward and rules."""
+        spec = self.spec
+        facts = [
+            spec.method.name,
+            f"N {spec.width}",
+            f"D {spec.depth}",
+            "open" if self._models else "not connected yet",
+        ]
+        rows = [*self._places(), ("rules", ", ".join(map(str, spec.require)) or "none")]
+        return frame(heading("Session", facts), table(("", ""), rows))
+
+    def _places(self) -> list[tuple[str, str]]:
+        """Who plays each role, and the reward; addresses without what may be a key."""
+        named: dict[str, Any] = {role: one.where for role, one in self.spec.roles.items()}
+        named["reward"] = self.spec.reward
+        return [
+            (role, _SECRET.sub(r"\1", where) if isinstance(where, str) else type(where).__name__)
+            for role, where in named.items()
+            if where is not None
+        ]
+
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
@@ -132,7 +166,7 @@ class Session:
                 if policy_model not in self._models:
                     roles = dict(self.spec.roles)
                     if policy_model is not None:
-                        roles["policy"] = RoleSpec(roles["policy"].where, policy_model)
+                        roles["policy"] = msgspec.structs.replace(roles["policy"], model=policy_model)
                     opened = await open_models(roles, self._stack, self._note, self._pace, self._limiters)
                     self._models[policy_model] = opened
         return self._models[policy_model]

@@ -15,6 +15,7 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Method, MethodSource, resolve_method, wording
 from tpo.methods.actions import Search
+from tpo.models.dialect import omitted
 from tpo.models.protocol import Model
 from tpo.options import SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
@@ -33,10 +34,12 @@ class RoleSpec(msgspec.Struct, frozen=True):
     Attributes:
         where: `embedded`, `gguf:PATH`, a URL or several with commas between them, or a `Model`; None for the policy's.
         model: the model's name there; None where one model is served.
+        omit: fields that requests go without, because the server refuses them.
     """
 
     where: Any = None
     model: str | None = None
+    omit: tuple[str, ...] = ()
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -118,6 +121,7 @@ class Options(TypedDict, total=False):
     budget_tokens: int | None
     budget_seconds: float | None
     extra: Mapping[str, Any]
+    omit: Sequence[str]
 
 
 def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
@@ -134,6 +138,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
     given = {name: value for name, value in options.items() if name not in ("rewards", "settings")}
     chosen = options_from(SearchOptions, given)
     method = resolve_method(chosen.method)
+    omit = tuple(sorted(omitted(chosen.omit)))
     width, depth = method.dials(chosen.width, chosen.depth)
     settings = Settings(
         chosen.temperature,
@@ -153,9 +158,9 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         Budget(chosen.budget_tokens, chosen.budget_seconds),
         prompts.for_method(method.templates) if prompts is not None else wording(method, chosen.prompts),
         {
-            "policy": RoleSpec(chosen.policy, chosen.policy_model),
-            "critic": RoleSpec(chosen.critic, chosen.critic_model),
-            "editor": RoleSpec(chosen.editor, chosen.editor_model),
+            "policy": RoleSpec(chosen.policy, chosen.policy_model, omit),
+            "critic": RoleSpec(chosen.critic, chosen.critic_model, omit),
+            "editor": RoleSpec(chosen.editor, chosen.editor_model, omit),
         },
         options.get("reward"),  # None and the default are recorded apart
         chosen.require,

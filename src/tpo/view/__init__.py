@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tpo.view.app import create_app
-from tpo.view.live import Live
+from tpo.view.live_routes import Live
 from tpo.view.play import Align, Play, PlayOptions
 from tpo.view.sources import Sources
 

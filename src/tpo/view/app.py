@@ -13,11 +13,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from tpo.errors import TPOError
-from tpo.view import comparing, looking, runs
-from tpo.view.answering import refused, said
+from tpo.view import compare_routes, run_routes, story_routes
+from tpo.view.endpoint import error_response, json_response
 from tpo.view.guard import LOOPBACK, Guard
-from tpo.view.live import Live, live_routes
-from tpo.view.play import Play, play_routes
+from tpo.view.live_routes import Live, live_routes
+from tpo.view.play import Play, Results, play_routes
 from tpo.view.sources import Sources
 
 STATIC = Path(__file__).parent / "static"
@@ -35,27 +35,30 @@ def create_app(
     All of its addresses are relative, so that it may be mounted anywhere (`Mount("/ui", create_app(…))`).
 
     Args:
-        sources: the runs and traces that may be looked at.
+        sources: the runs and traces that are shown.
         play: answers questions in the playground; without it there is none.
-        live: tells what is being answered right now; without it there is no list of live requests.
+        live: returns the requests that are being answered; without it there is no list of them.
         hosts: names in the Host header that are served, which keeps a page from elsewhere out whose name was made to
             point here (DNS rebinding); None serves all, for an application that looks after it itself.
 
     Returns:
         the application.
     """
-    routes = [
+    app_routes = [
         Route("/", _index),
         Route("/api/about", _about),
-        *runs.run_routes(),
-        *comparing.comparison_routes(),
-        *looking.story_routes(),
+        *run_routes.run_routes(),
+        *compare_routes.comparison_routes(),
+        *story_routes.story_routes(),
         *live_routes(),
         *play_routes(),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts)], exception_handlers={TPOError: refused})
+    app = Starlette(
+        routes=app_routes, middleware=[Middleware(Guard, hosts=hosts)], exception_handlers={TPOError: error_response}
+    )
     app.state.sources, app.state.play, app.state.live = sources, play, live
+    app.state.results = Results()
     return app
 
 
@@ -67,4 +70,4 @@ async def _about(request: Request) -> Response:
     """What this page offers."""
     state = request.app.state
     play: Play | None = state.play
-    return said({"play": play.form() if play is not None else None, "live": state.live is not None})
+    return json_response({"play": play.form() if play is not None else None, "live": state.live is not None})

@@ -16,7 +16,7 @@ Integers: TypeAlias = NDArray[np.int64]
 
 
 class Columns(NamedTuple):
-    """A snapshot; all columns have an entry for each line of answers.jsonl, in its order.
+    """A snapshot; all columns but the last have an entry for each line of answers.jsonl, in its order.
 
     Attributes:
         at: where the line begins, in bytes.
@@ -31,6 +31,10 @@ class Columns(NamedTuple):
         spent: prompt and completion tokens of all roles.
         seconds: from the query's first call to its end.
         failed: 1 where there was an error.
+        found: the first step at which the best reward was reached; -1 where there are no rewards.
+        begin: where the query's best rewards begin in `bests`.
+        steps: how many of them there are.
+        bests: the best reward after each step, query after query (an array of its own length).
     """
 
     at: Integers
@@ -45,9 +49,20 @@ class Columns(NamedTuple):
     spent: Integers
     seconds: Floats
     failed: Integers
+    found: Integers
+    begin: Integers
+    steps: Integers
+    bests: Floats
+
+    def best_at(self, step: int) -> Floats:
+        """The best reward of each query after a step; NaN where it has none."""
+        there = self.steps > step
+        best = np.full(len(self.at), np.nan)
+        best[there] = self.bests[self.begin[there] + step]
+        return best
 
     def gain(self, over: str) -> Floats:
-        """What the search brought, in reward; NaN where that cannot be said.
+        """The gain in reward; NaN where a reward is missing.
 
         Args:
             over: `first`: over the first sample; `best`: over the best of the first samples.
@@ -56,10 +71,10 @@ class Columns(NamedTuple):
         return np.where(self.failed == 1, np.nan, gain)
 
 
-FLOATS = frozenset({"reward", "first", "best_first", "seconds"})
+FLOATS = frozenset({"reward", "first", "best_first", "seconds", "bests"})
 
 
-class Gathering:
+class ColumnBuilder:
     """Columns that grow."""
 
     def __init__(self) -> None:
@@ -73,6 +88,7 @@ class Gathering:
             answer: the answer.
         """
         first = answer.first
+        bests = [_number(step.best) for step in answer.steps]
         values = (
             at,
             answer.row,
@@ -86,8 +102,12 @@ class Gathering:
             sum(used.prompt_tokens + used.completion_tokens for used in answer.usage.values()),
             answer.seconds,
             answer.error is not None,
+            bests.index(max(bests)) if bests and not any(map(math.isnan, bests)) else -1,
+            len(self._arrays["bests"]),
+            len(bests),
         )
-        for column, value in zip(self._arrays.values(), values, strict=True):
+        self._arrays["bests"].extend(bests)
+        for column, value in zip(self._arrays.values(), values, strict=False):  # all but `bests`, which is the last
             column.append(value)
 
     def snapshot(self) -> Columns:

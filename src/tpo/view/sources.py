@@ -12,8 +12,8 @@ from pathlib import Path
 from tpo.errors import InputError
 from tpo.runs.directory import IDENTITY
 from tpo.runs.listing import run_directories
-from tpo.view.answering import NotHere
-from tpo.view.index import RunIndex
+from tpo.view.endpoint import NotFound
+from tpo.view.run_index import RunIndex
 
 # How a trace begins (`tpo.engine.records.Started`).
 TRACE = b'{"record":"started"'
@@ -56,7 +56,7 @@ class Sources:
         """
         path = self.runs().get(name)
         if path is None:
-            raise NotHere(f"There is no run {name!r} here (any more).")
+            raise NotFound(f"There is no run {name!r} here (any more).")
         with self._opening:
             if path not in self._open:
                 self._open[path] = RunIndex(path)
@@ -70,7 +70,7 @@ class Sources:
         """
         path = self.traces().get(name)
         if path is None:
-            raise NotHere(f"There is no trace {name!r} here (any more).")
+            raise NotFound(f"There is no trace {name!r} here (any more).")
         return path
 
     def _traces(self) -> Iterator[Path]:

@@ -8,8 +8,8 @@ import pytest
 
 from tpo.rewards.judges.grades import Scale
 from tpo.rewards.judges.labels import expected, place_of
+from tpo.rewards.judges.tokens import Token, tokens_of
 from tpo.rewards.judges.verdicts import VERDICTS
-from tpo.rewards.judges.wire import Token, tokens_of
 
 TEN = Scale().labels
 
@@ -103,24 +103,6 @@ def test_the_token_of_a_place_in_the_text() -> None:
     assert place_of("elsewhere", 0, said) is None
     # Half of a sign that takes two tokens is not what the text shows; the end is what counts.
     assert place_of("é 7", 2, tokens(("�", {}), ("�", {}), (" 7", {}))) == 2
-
-
-@pytest.mark.parametrize(
-    "logprobs",
-    [
-        None,
-        {},
-        {"content": None},
-        {"content": []},
-        {"content": [{"token": "7"}]},
-        {"content": [{"token": "7", "logprob": None}]},
-        {"tokens": ["7"], "token_logprobs": [-0.1]},
-        [],
-        "none",
-    ],
-)
-def test_logprobs_of_another_shape_are_none(logprobs: object) -> None:
-    assert tokens_of(logprobs) == []
 
 
 def test_the_sampled_token_counts_where_it_is_not_among_the_likeliest() -> None:

@@ -13,10 +13,11 @@ import pytest
 
 from rewards.verifiers.kit import scored
 from tpo.errors import InputError, RewardError
-from tpo.messages import answered
+from tpo.messages import QUERY_COLUMNS, answered, question
 from tpo.rewards.verifiers import References, parse_verifier
 from tpo.rewards.verifiers.exact import Accepted, Exact
 from tpo.rewards.verifiers.parse import KINDS
+from tpo.runs.reading.query import query_of
 
 LIBRARIES = all(importlib.util.find_spec(name) for name in ("math_verify", "jsonschema"))
 needs_libraries = pytest.mark.skipif(not LIBRARIES, reason="pip install 'tpo[verifiers]'")
@@ -153,3 +154,17 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = f"import sys, tpo.rewards.verifiers; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("column", QUERY_COLUMNS)
+def test_a_row_that_a_run_reads_is_a_reference_too(write: Writer, column: str) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital?"}]
+    row = {column: messages if column == "messages" else "Capital?", "answer": "Paris"}
+    write("refs.jsonl", [row])
+    assert scored(parse_verifier("exact?file=refs.jsonl"), "Paris", question(query_of(row, None))).value == 1.0
+
+
+def test_the_two_columns_of_alpaca_are_one_query(write: Writer) -> None:
+    row = {"instruction": "Add.", "input": "1 and 2", "answer": "3"}
+    write("refs.jsonl", [row])
+    assert scored(parse_verifier("exact?file=refs.jsonl"), "3", question(query_of(row, None))).value == 1.0

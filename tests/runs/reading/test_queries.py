@@ -60,8 +60,8 @@ def test_a_named_column(tmp_path: Path) -> None:
 
 
 def test_no_known_column(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"it has 'problem', 'answer'\. Name the one that does with --column\."):
-        open_data(data(tmp_path, {"problem": "1+1", "answer": 2}))
+    with pytest.raises(InputError, match=r"it has 'riddle', 'answer'\. Name the one that does with --column\."):
+        open_data(data(tmp_path, {"riddle": "1+1", "answer": 2}))
 
 
 def test_one_row_without_the_column(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ SECTIONS = dict(SECTION.findall((ROOT / "docs" / "clients.md").read_text(encodin
 def block(section: str, language: str, served: Served) -> str:
     """A section's first block of a language, with the address of the server that is there."""
     code: str = next(code for found, code in BLOCK.findall(SECTIONS[section]) if found == language)
-    # Keys are sent in headers, which are ASCII.
-    return code.replace(ADDRESS, served.url).replace("sk-…", "sk-none")
+    assert code.isascii()  # keys are sent in headers, and people paste these blocks
+    return code.replace(ADDRESS, served.url).replace(ADDRESS.removesuffix("/v1"), served.url.removesuffix("/v1"))
 
 
 def output(command: list[str], cwd: Path, **environment: str) -> str:
@@ -42,6 +42,7 @@ def output(command: list[str], cwd: Path, **environment: str) -> str:
     ("section", "module"),
     [
         ("OpenAI for Python", "openai"),
+        ("Anthropic for Python", "anthropic"),
         ("LangChain", "langchain_openai"),
         ("LlamaIndex", "llama_index.llms.openai_like"),
     ],
@@ -51,10 +52,11 @@ def test_python(section: str, module: str, served: Served, tmp_path: Path) -> No
     assert "You said: Hi" in output([sys.executable, "-c", block(section, "py", served)], tmp_path)
 
 
-def test_javascript(served: Served) -> None:
-    if shutil.which("node") is None or not (JS / "node_modules" / "openai").is_dir():
+@pytest.mark.parametrize(("section", "package"), [("OpenAI for JavaScript", "openai"), ("Vercel's AI SDK", "ai")])
+def test_javascript(section: str, package: str, served: Served) -> None:
+    if shutil.which("node") is None or not (JS / "node_modules" / package).is_dir():
         pytest.skip("node is not installed, or has no client (tests/server/js)")
-    code = block("OpenAI for JavaScript", "js", served)
+    code = block(section, "js", served)
     assert "You said: Hi" in output(["node", "--input-type=module", "-e", code], JS)
 
 

@@ -46,3 +46,16 @@ async def serving(
         yield await started
         ending.set()
         await task
+
+
+def until(page: Any, expression: str, argument: Any = None) -> None:
+    """Wait until an expression is true in the page. The page's policy forbids what Playwright's own waiting does.
+
+    Raises:
+        AssertionError: it is not within eight seconds.
+    """
+    for _ in range(800):
+        if page.evaluate(expression, argument):
+            return
+        page.wait_for_timeout(10)
+    raise AssertionError(f"never true: {expression}")

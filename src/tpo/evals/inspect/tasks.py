@@ -31,7 +31,7 @@ from tpo.evals.benchmarks import Benchmark, Graders, Response, Row, find_benchma
 from tpo.evals.data import Source
 from tpo.messages import Conversation, text_of
 from tpo.rewards.judges.judge import Said
-from tpo.rewards.judges.wire import Token
+from tpo.rewards.judges.tokens import Token
 
 ROLE = "grader"
 _TURNS = "tpo_turns"

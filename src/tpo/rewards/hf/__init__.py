@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tpo.rewards.hf.reward import HfReward
-from tpo.rewards.hf.settings import Settings
+from tpo.rewards.hf.settings import HfSettings
 
-__all__ = ["HfReward", "Settings"]
+__all__ = ["HfReward", "HfSettings"]

@@ -13,7 +13,7 @@ from typing import Any
 from tpo.errors import InputError, RewardError
 from tpo.rewards.hf.fingerprint import fingerprint
 from tpo.rewards.hf.profiles import Profile, profile_for
-from tpo.rewards.hf.settings import Settings
+from tpo.rewards.hf.settings import HfSettings
 
 INSTALL = "pip install 'tpo[hf]'"
 
@@ -58,7 +58,7 @@ _LOADED: dict[tuple[Any, ...], Loaded] = {}
 _LOCK = threading.Lock()
 
 
-def load(settings: Settings) -> Loaded:
+def load(settings: HfSettings) -> Loaded:
     """Load a model, or find it loaded by this process with the same dtype on the same device.
 
     Raises:
@@ -95,7 +95,7 @@ def quiet() -> Iterator[None]:
         transformers.logging.set_verbosity(verbosity)
 
 
-def _load(torch: Any, transformers: Any, settings: Settings, device: str, dtype: str) -> Loaded:
+def _load(torch: Any, transformers: Any, settings: HfSettings, device: str, dtype: str) -> Loaded:
     label = f"hf:{settings.model}"
     where = {"revision": settings.revision} if settings.revision else {}
     trust = {"trust_remote_code": settings.trust_remote_code}
@@ -198,7 +198,7 @@ def _untrusted(model: str, what: str) -> InputError:
     )
 
 
-def _not_found(settings: Settings, error: Exception) -> InputError | RewardError:
+def _not_found(settings: HfSettings, error: Exception) -> InputError | RewardError:
     name, label = settings.model, f"hf:{settings.model}"
     path = Path(name)
     if path.is_dir():

@@ -13,13 +13,13 @@ import msgspec
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, answered, conversation
+from tpo.rewards.hf.batch_thread import BatchThread
 from tpo.rewards.hf.batching import batches
 from tpo.rewards.hf.encoding import Encoder
-from tpo.rewards.hf.gather import Gather
 from tpo.rewards.hf.heads import Head
 from tpo.rewards.hf.loading import load, quiet
 from tpo.rewards.hf.padding import Padding
-from tpo.rewards.hf.settings import Settings, made
+from tpo.rewards.hf.settings import HfSettings, made
 from tpo.rewards.protocol import Score
 
 _LOG = logging.getLogger(__name__)
@@ -35,16 +35,16 @@ class HfReward:
     """Scores with a reward model from the Hugging Face hub or a folder, in one thread of its own.
 
     Args:
-        model: a name on the hub, or a folder; or `Settings`.
-        options: see `Settings`.
+        model: a name on the hub, or a folder; or `HfSettings`.
+        options: see `HfSettings`.
 
     Raises:
         InputError: there is no such model, it is no reward model, or an option is missing or wrong.
         RewardError: the extra is not installed, or the model is there but cannot be loaded.
     """
 
-    def __init__(self, model: str | Settings, **options: Any) -> None:
-        self.settings = model if isinstance(model, Settings) else made(model, **options)
+    def __init__(self, model: str | HfSettings, **options: Any) -> None:
+        self.settings = model if isinstance(model, HfSettings) else made(model, **options)
         template = _template(self.settings)
         self._loaded = load(self.settings)
         profile, tokenizer = self._loaded.profile, self._loaded.tokenizer
@@ -60,7 +60,7 @@ class HfReward:
         self._padding = Padding(self._loaded, head)
         self._max_batch = self.settings.max_batch
         self._max_tokens = self.settings.max_batch_tokens or (2048 if self._loaded.on_cpu else 16384)
-        self._gather = Gather(self._score, self._loaded.thread)
+        self._gather = BatchThread(self._score, self._loaded.thread)
         with quiet():
             self._loaded.thread.submit(self._try_out).result()
         self.name = self._name(template)
@@ -73,7 +73,7 @@ class HfReward:
             InputError: as for the class, or the text is malformed.
             RewardError: as for the class.
         """
-        return cls(Settings.parse(text))
+        return cls(HfSettings.parse(text))
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score each conversation by the model's raw output.
@@ -158,7 +158,7 @@ class HfReward:
         return RewardError(f"hf:{self.settings.model} failed: {type(error).__name__}: {said:.300}")
 
 
-def _template(settings: Settings) -> str | None:
+def _template(settings: HfSettings) -> str | None:
     if settings.chat_template is None:
         return None
     try:
@@ -169,7 +169,7 @@ def _template(settings: Settings) -> str | None:
         ) from error
 
 
-def _check_weights(settings: Settings, labels: list[str], output: str) -> None:
+def _check_weights(settings: HfSettings, labels: list[str], output: str) -> None:
     label, names = f"hf:{settings.model}", ", ".join(labels)
     if output == "logits" and labels and not settings.weights:
         example = ",".join(f"{name}:1" for name in labels[:2])

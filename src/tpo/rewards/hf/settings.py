@@ -14,7 +14,7 @@ Dtype: TypeAlias = Literal["auto", "bfloat16", "float16", "float32"]
 WRITTEN = "hf:NAME_OR_DIR?option=value&option=value"
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HfSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which model, where it runs, and how its output becomes one number.
 
     Attributes:
@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise InputError(f"hf:{self.model}: {name} is {value}; it is 1 or more.")
 
     @classmethod
-    def parse(cls, text: str) -> Settings:
+    def parse(cls, text: str) -> HfSettings:
         """Read "NAME_OR_DIR?option=value&…", what stands after "hf:".
 
         Raises:
@@ -66,17 +66,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return made(model, **options)
 
 
-OPTIONS = tuple(name for name in Settings.__struct_fields__ if name != "model")
+OPTIONS = tuple(name for name in HfSettings.__struct_fields__ if name != "model")
 
 
-def made(model: str, **options: Any) -> Settings:
-    """Settings whose values are checked.
+def made(model: str, **options: Any) -> HfSettings:
+    """HfSettings whose values are checked.
 
     Raises:
         InputError: an option is unknown, or its value is of the wrong kind.
     """
     try:
-        return msgspec.convert({"model": model, **options}, Settings, strict=False)
+        return msgspec.convert({"model": model, **options}, HfSettings, strict=False)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None

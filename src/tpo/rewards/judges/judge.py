@@ -12,7 +12,7 @@ from tpo.messages import Conversation, text_of
 from tpo.models.protocol import Usage
 from tpo.prompts.extract import without_reasoning
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient
-from tpo.rewards.judges.wire import Token
+from tpo.rewards.judges.tokens import Token
 from tpo.rewards.judges.wording import Wording
 
 # Verdicts that a judge keeps, so that a growing pool pays only for what is new: a few hundred bytes each.

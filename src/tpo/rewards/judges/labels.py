@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tpo.rewards.judges.wire import Token
+from tpo.rewards.judges.tokens import Token
 
 # Less than this share of the probability on labels means that the judge is about to say something else.
 ENOUGH = 0.5

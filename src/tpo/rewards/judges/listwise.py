@@ -10,10 +10,10 @@ from typing import NamedTuple
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.rewards.cache import Memory
+from tpo.rewards.judges.bradley_terry import ranking, strengths
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import REMEMBERED, Judge, key_of, one_pool
 from tpo.rewards.judges.schedule import lists
-from tpo.rewards.judges.strengths import ranking, strengths
 from tpo.rewards.judges.verdicts import read_ranking
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score

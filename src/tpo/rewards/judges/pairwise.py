@@ -9,11 +9,11 @@ from typing import NamedTuple
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.rewards.cache import Memory
+from tpo.rewards.judges.bradley_terry import match, strengths
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import REMEMBERED, Judge, Said, key_of, one_pool
 from tpo.rewards.judges.labels import expected, place_of
 from tpo.rewards.judges.schedule import pairs
-from tpo.rewards.judges.strengths import match, strengths
 from tpo.rewards.judges.verdicts import VERDICTS, read_verdict
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score

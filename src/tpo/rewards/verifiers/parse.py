@@ -67,7 +67,7 @@ class Options:
 _FLAGS = {"true": True, "yes": True, "1": True, "": True, "false": False, "no": False, "0": False}
 
 
-class Kind(NamedTuple):
+class VerifierKind(NamedTuple):
     """A kind of verifier.
 
     Attributes:
@@ -175,14 +175,16 @@ def _code(options: Options) -> Reward:
 
 
 KINDS = {
-    "exact": Kind("verifier:exact?answer=Paris", ("answer", "file"), ("field", "query", "take", "reveal"), _exact),
-    "math": Kind("verifier:math?answer=42", ("answer", "file"), ("field", "query", "seconds", "reveal"), _math),
-    "json-schema": Kind(
+    "exact": VerifierKind(
+        "verifier:exact?answer=Paris", ("answer", "file"), ("field", "query", "take", "reveal"), _exact
+    ),
+    "math": VerifierKind("verifier:math?answer=42", ("answer", "file"), ("field", "query", "seconds", "reveal"), _math),
+    "json-schema": VerifierKind(
         "verifier:json-schema?file=schema.json", ("file",), ("field", "query", "seconds"), _json_schema
     ),
-    "regex": Kind("verifier:regex?pattern=^[0-9]+$", ("pattern", "file"), ("field", "query", "reveal"), _regex),
-    "ifeval": Kind("verifier:ifeval?file=input_data.jsonl", ("file",), ("query", "mode"), _ifeval),
-    "code": Kind(
+    "regex": VerifierKind("verifier:regex?pattern=^[0-9]+$", ("pattern", "file"), ("field", "query", "reveal"), _regex),
+    "ifeval": VerifierKind("verifier:ifeval?file=input_data.jsonl", ("file",), ("query", "mode"), _ifeval),
+    "code": VerifierKind(
         "verifier:code?file=tests.py&allow_code=true",
         ("file",),
         ("field", "query", "seconds", "memory_mb", "reveal", "allow_code"),

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tpo.errors import InputError, RewardError
-from tpo.messages import Conversation, question
+from tpo.messages import QUERY_COLUMNS, Conversation, question, text_of
 
 T = TypeVar("T")
-
-# Where a data set keeps its queries, the first that a row has; all are common names.
-QUERY_FIELDS = ("query", "prompt", "question", "problem", "instruction", "input")
 
 
 class References(Generic[T]):
@@ -50,7 +47,7 @@ class References(Generic[T]):
         Args:
             path: the file.
             read: makes a reference of a line; raises ValueError with what is wrong with it.
-            query: the field that holds the query: the first of `QUERY_FIELDS` that is there if not given.
+            query: the field that holds the query: the first of `tpo.messages.QUERY_COLUMNS` that is there if not given.
 
         Raises:
             InputError: the file is not there or a line cannot be used; the message names the line.
@@ -148,14 +145,23 @@ def field_of(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _query(row: Mapping[str, Any], name: str | None) -> str:
-    if name is None:
-        name = next((field for field in QUERY_FIELDS if field in row), None)
-        if name is None:
-            raise ValueError(f"no query among its fields ({', '.join(row)}): name the field, as in query=text")
-    text = field_of(row, name)
+    """The question in a row, read as `tpo run` reads it: the last user message of chat messages, or a text."""
+    found = name or next((column for column in QUERY_COLUMNS if column in row), None)
+    if found is None:
+        raise ValueError(f"no query among its fields ({', '.join(row)}): name the field, as in query=text")
+    text = field_of(row, found)
+    if isinstance(text, list):
+        text = _last_question(text)
+    elif name is None and found == "instruction" and isinstance(row.get("input"), str) and row["input"].strip():
+        text = f"{text}\n\n{row['input']}"  # the two columns of Alpaca
     if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"the query in {name!r} is no text")
+        raise ValueError(f"the query in {found!r} is no text")
     return text
+
+
+def _last_question(messages: list[Any]) -> str:
+    asked = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
+    return text_of(asked[-1]) if asked else ""
 
 
 def _key(query: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tpo.errors import InputError
+from tpo.messages import QUERY_COLUMNS
 from tpo.runs.reading.ids import ID_COLUMNS, Ids
-from tpo.runs.reading.query import QUERY_COLUMNS, SYSTEM, canonical, query_of
+from tpo.runs.reading.query import SYSTEM, canonical, query_of
 from tpo.runs.reading.records import Flaw, Record, Table, guarded, listed, readable
 from tpo.runs.rows import BadRow, Row
 

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tpo.errors import InputError
-from tpo.messages import Conversation, conversation
+from tpo.messages import QUERY_COLUMNS, Conversation, conversation
 from tpo.runs.reading.jsonl import kind
 
-MESSAGES = "messages"
-# The first of these that a row has holds its query.
-QUERY_COLUMNS = (MESSAGES, "prompt", "instruction", "question", "query", "input")
+MESSAGES = QUERY_COLUMNS[0]
 SYSTEM = "system"
 
 

@@ -1,8 +1,9 @@
-// The page: which room one is in, what it shows, and what happens when something goes wrong.
+// The page: which room is shown, and what happens when something goes wrong.
 
 import { ask, remember } from "./api.js";
 import { compareRoom } from "./compare.js";
 import { h } from "./dom.js";
+import { arrivePlace, keepingFocus, leavePlace, watchPlaces } from "./focus.js";
 import { playRoom } from "./play.js";
 import { liveRoom, queryRoom, traceRoom } from "./query.js";
 import { go, here } from "./route.js";
@@ -23,7 +24,10 @@ const ROOMS = {
 const main = document.getElementById("main");
 let current = null;
 
-// A stay in a room: what it has to stop doing when one leaves.
+// Settings whose changes make no new entry in the history.
+const SILENT = ["search", "at", "from", "to"];
+
+// A room while it is shown, and what it has to stop doing when another one is.
 class Room {
   constructor(name, settings) {
     this.name = name;
@@ -66,7 +70,7 @@ class Room {
   change(news) {
     const settings = { ...this.settings, ...news };
     for (const [name, value] of Object.entries(settings)) if (value === null || value === "") delete settings[name];
-    go(this.name, settings, { replace: "search" in news });
+    go(this.name, settings, { replace: SILENT.some((name) => name in news) });
   }
 
   // Settings that change only a part of the room need not make all of it anew.
@@ -87,16 +91,12 @@ class Room {
 
 async function arrive() {
   const { room, settings } = here();
+  leavePlace();
   if (current && current.name === room && current.takes(settings)) {
     const stay = current;
     stay.settings = settings;
-    const field = document.activeElement?.dataset?.search !== undefined ? document.activeElement.selectionStart : null;
-    await stay.attempt(() => stay.changing.work(settings));
-    if (field !== null) {
-      const again = main.querySelector("[data-search]");
-      again?.focus();
-      again?.setSelectionRange(field, field);
-    }
+    await keepingFocus(() => stay.attempt(() => stay.changing.work(settings)));
+    if (current === stay) arrivePlace();
     return;
   }
   await enter(room, settings);
@@ -112,16 +112,18 @@ async function enter(name, settings, { quiet = false } = {}) {
     else link.removeAttribute("aria-current");
   }
   main.setAttribute("aria-busy", "true");
+  if (!main.querySelector("h1")) main.replaceChildren(h("p", { class: "muted", role: "status" }, "Loading…"));
   try {
     const made = await make(settings, stay);
     if (stay.left) return;
-    main.replaceChildren(made);
+    if (quiet) await keepingFocus(() => main.replaceChildren(made));
+    else main.replaceChildren(made);
     const heading = main.querySelector("h1");
     document.title = `${heading?.textContent.slice(0, 60) || title} · tpo`;
-    if (!quiet) {
-      scrollTo(0, 0);
-      heading?.focus({ preventScroll: true });
-    }
+    if (quiet) return;
+    scrollTo(0, 0);
+    heading?.focus({ preventScroll: true });
+    arrivePlace();
   } catch (error) {
     if (stay.left) return;
     document.title = `${title} · tpo`;
@@ -152,16 +154,22 @@ function keyForm() {
   return h("form", { class: "play", on: { submit } }, h("h1", {}, "A key, please"), h("p", {}, "This server wants an API key. It is kept until this tab is closed."), h("p", { class: "controls" }, field, h("button", { type: "submit", class: "primary" }, "Go on")));
 }
 
+// A control that has a key of its own is used by it, unless a text is being typed.
+function hotkey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.key.length !== 1) return;
+  if (/^(input|textarea|select)$/i.test(document.activeElement?.tagName ?? "")) return;
+  const control = main.querySelector(`[data-hotkey="${CSS.escape(event.key)}"]`);
+  if (!control) return;
+  event.preventDefault();
+  if (control.tagName === "INPUT") control.focus();
+  else control.click();
+}
+
 async function begin() {
   themed(document.getElementById("theme"));
   addEventListener("hashchange", arrive);
-  addEventListener("keydown", (event) => {
-    const field = main.querySelector("[data-search]");
-    if (event.key === "/" && field && !/^(input|textarea|select)$/i.test(document.activeElement?.tagName ?? "")) {
-      event.preventDefault();
-      field.focus();
-    }
-  });
+  watchPlaces();
+  addEventListener("keydown", hotkey);
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault();
     main.focus();

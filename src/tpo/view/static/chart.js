@@ -3,9 +3,10 @@
 import { fresh, h, svg } from "./dom.js";
 
 // A figure with a caption, a chart, what goes with it (`foot`: a legend, a choice, a sentence) and the same numbers as a
-// table for whoever cannot see it.
+// table for those who cannot see it.
 export function figure(title, draw, { height = 260, note = null, table = null, foot = null } = {}) {
   const box = h("div", { class: "chart" });
+  box.style.minHeight = `${height}px`; // so that nothing moves when it is drawn
   let drawn = 0;
   new ResizeObserver(() => {
     const width = Math.max(260, Math.floor(box.clientWidth));
@@ -27,7 +28,7 @@ export function figure(title, draw, { height = 260, note = null, table = null, f
 function grid(caption, { head, rows }) {
   return h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": `${caption} as a table` },
     h(
       "table",
       {},
@@ -49,6 +50,26 @@ export function canvas(width, height, title, description, role = "img") {
     svg("title", { id: name }, title),
     svg("desc", { id: more }, description),
   );
+}
+
+// A mark that leads to its queries.
+export function leading(mark, address, label) {
+  return svg("a", { href: address, class: "lead", "aria-label": label }, mark);
+}
+
+// Marks that lead somewhere have one stop of the tab key together; arrow keys go from one to the next.
+export function roving(marks) {
+  marks.forEach((mark, at) => {
+    mark.setAttribute("tabindex", at === 0 ? 0 : -1);
+    mark.addEventListener("keydown", (event) => {
+      const move = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!move) return;
+      event.preventDefault();
+      const next = marks[(at + move + marks.length) % marks.length];
+      for (const one of marks) one.setAttribute("tabindex", one === next ? 0 : -1);
+      next.focus();
+    });
+  });
 }
 
 export function linear([low, high], [from, to]) {

@@ -22,7 +22,7 @@ export function dots(story, { selected = null, onSelect = null, height = 310 } =
     head: ["candidate", "step", "reward", "tokens", "what became of it"],
     rows: all.map((one) => [one.id, one.step, number(one.reward), one.tokens, fate.get(one.id) ?? ""]),
   };
-  const draw = (width, tall) => paint(story, all, fate, width, tall, selected, onSelect);
+  const draw = (width, tall) => paint(story, all, fate, width, tall, selected?.() ?? null, onSelect);
   return figure("Reward by step", draw, { height, table, note: "each dot is an answer, the line is the best so far", foot: legend(fate) });
 }
 

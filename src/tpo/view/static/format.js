@@ -38,8 +38,11 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+// The time here, with its zone.
 export function moment(iso) {
-  return iso ? iso.slice(0, 16).replace("T", " ") : MISSING;
+  const time = new Date(iso ?? NaN);
+  if (Number.isNaN(time.getTime())) return MISSING;
+  return time.toLocaleString("en-GB", { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
 }
 
 export function plural(value, one, many = `${one}s`) {

@@ -1,4 +1,7 @@
-// Where one is on the page: a room and its settings, all of it in the address after the #.
+// The address after the #: a room of the page and its settings.
+
+// What a list of queries has in force; a query's address has it too, so that one can go on and back.
+export const LIST = ["over", "sort", "order", "show", "search", "low", "high", "step", "page"];
 
 export function here() {
   const [room, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -16,7 +19,11 @@ export function to(room, settings = {}) {
 
 export function go(room, settings = {}, { replace = false } = {}) {
   if (replace) {
-    history.replaceState(null, "", to(room, settings));
+    history.replaceState(history.state, "", to(room, settings));
     dispatchEvent(new HashChangeEvent("hashchange"));
   } else location.hash = to(room, settings);
+}
+
+export function only(settings, names) {
+  return Object.fromEntries(names.filter((name) => settings[name] !== undefined).map((name) => [name, settings[name]]));
 }

@@ -1,12 +1,17 @@
 // One run: what it came to in figures and charts, and its queries.
 
 import { ask } from "./api.js";
+import { fillQuestions } from "./compare.js";
+import { detailsView } from "./details.js";
 import { folded, h } from "./dom.js";
+import { keepingFocus } from "./focus.js";
 import { count, dials, duration, moment, number, oneLine, percent, plural, signed } from "./format.js";
 import { histogram } from "./histogram.js";
 import { lines } from "./lines.js";
-import { to } from "./route.js";
-import { scatter } from "./scatter.js";
+import { crumbs } from "./query.js";
+import { LIST, only, to } from "./route.js";
+import { costChart, lengthChart } from "./scatter.js";
+import { spread } from "./spread.js";
 import { tile } from "./story.js";
 import { choice, pages, search, table } from "./table.js";
 
@@ -37,23 +42,31 @@ export async function runRoom(settings, room) {
   };
   list.append(h("h2", { id: "queries" }, "Queries"), controls(settings, change));
   await show(settings);
-  room.onChange(["sort", "order", "page", "show", "search", "low", "high"], async (now) => {
+  let before = settings;
+  room.onChange(LIST.filter((name) => name !== "over"), async (now) => {
     list.querySelector(".controls").replaceWith(controls(now, change));
     await show(now);
+    // A mark of a chart leads to the list.
+    if (["low", "high", "step"].some((name) => now[name] !== before[name] && now[name] !== undefined)) list.scrollIntoView();
+    before = now;
   });
   if (run.state === "running") {
     room.every(EVERY, async () => {
       const now = await ask("run", { run: settings.run, over: settings.over });
-      above.replaceChildren(overview(now, settings, change));
+      await keepingFocus(() => above.replaceChildren(...overview(now, room.settings, change)));
       if (now.state !== "running") room.again();
     });
   }
-  return h("div", {}, above, list);
+  return h("div", {}, crumbsOf(run), above, detailsView(run, room), list);
+}
+
+function crumbsOf(run) {
+  return h("div", { class: "where" }, crumbs([["Runs", to("")], [run.name, null]]));
 }
 
 function overview(run, settings, change) {
   const { summary, recipe } = run;
-  const facts = [dials(recipe), recipe.models?.policy, recipe.reward && `reward ${recipe.reward}`, run.data, moment(run.began)];
+  const facts = [dials(recipe), recipe.models?.policy, run.reward_label && `reward ${run.reward_label}`, run.data, h("time", { datetime: run.began }, moment(run.began)), `tpo ${run.version}`];
   const [first, answer] = [summary.first, summary.reward];
   const parts = [
     h(
@@ -82,7 +95,7 @@ function overview(run, settings, change) {
   return parts;
 }
 
-// Whoever reads "failed" beside a run thinks of all of it.
+// "failed" beside a run would mean all of it.
 function standing({ state, summary }) {
   return state === "failed" ? `finished, ${plural(summary.failed, "query", "queries")} failed` : state;
 }
@@ -91,6 +104,10 @@ function charts(run, settings, change) {
   const shown = [];
   const steps = run.summary.steps;
   const points = (key) => steps.filter((step) => step[key]).map((step) => ({ x: step.step, ...step[key] }));
+  const listed = (news) => to("run", { ...settings, ...news, page: null });
+  const queryOf = (row) => to("query", { run: run.name, over: settings.over, row });
+  const found = new Map(run.gain_by_step.map((step) => [step.step, step.found]));
+  const leadOf = (step) => [listed({ step }), `${plural(found.get(step) ?? 0, "answer was", "answers were")} found here`];
   if (steps.length) {
     const series = [
       { name: "best so far", look: "first", points: points("best") },
@@ -98,15 +115,17 @@ function charts(run, settings, change) {
     ].filter((one) => one.points.length);
     const level = run.summary.first && { name: "first sample", value: run.summary.first.value };
     const legend = h("p", { class: "legend" }, h("span", { class: "swatch first" }, "best so far"), h("span", { class: "swatch second" }, "mean of the step's own answers"));
-    shown.push(lines("Reward by step", series, { level, note: "means with 95 % intervals", foot: legend }));
+    shown.push(lines("Reward by step", series, { level, leadOf, note: "means with 95 % intervals", foot: legend }));
   }
   if (run.gain) {
     const over = choice("Gain over", OVER, settings.over ?? "first", (value) => change({ over: value === "first" ? null : value, low: null, high: null, page: null }));
-    const pick = (low, high) => change({ low, high, page: null });
-    const foot = h("p", { class: "controls" }, over, h("span", { class: "muted" }, "A bar that is clicked shows its queries."));
-    shown.push(histogram(run.gain, { title: "Gain", xName: "gain in reward", onPick: pick, note: `${percent(run.gained)} gained`, foot }));
+    const addressOf = (low, high) => listed({ low, high });
+    const foot = h("p", { class: "controls" }, over, h("span", { class: "muted" }, "A bar leads to its queries."));
+    shown.push(histogram(run.gain, { title: "Gain", xName: "gain in reward", addressOf, note: `${percent(run.gained)} gained`, foot }));
   }
-  if (run.length) shown.push(scatter(run.length, { title: "Is it only longer?" }));
+  if (run.gain_by_step.length > 1) shown.push(spread(run.gain_by_step, { title: "Gain by step", leadOf }));
+  if (run.length) shown.push(lengthChart(run.length, queryOf));
+  if (run.tokens) shown.push(costChart(run.tokens, queryOf));
   if (run.best.length) shown.push(h("div", { class: "figure" }, cases("Best", run.best, run.name), cases("Worst", run.worst, run.name)));
   return h("section", { class: "charts", "aria-label": "Charts" }, shown);
 }
@@ -126,19 +145,20 @@ function cases(title, rows, run) {
 }
 
 function controls(settings, change) {
-  const bounded = settings.low || settings.high;
+  const without = (words, news) => h("button", { type: "button", on: { click: () => change({ ...news, page: null }) } }, `${words} ✕`);
   return h(
     "p",
     { class: "controls", role: "search" },
     search(settings.search ?? "", (value) => change({ search: value, page: null }), "Search queries"),
     choice("Show", SHOW, settings.show ?? "all", (value) => change({ show: value === "all" ? null : value, page: null })),
-    bounded ? h("button", { type: "button", on: { click: () => change({ low: null, high: null, page: null }) } }, `gain ${number(Number(settings.low))} to ${number(Number(settings.high))} ✕`) : null,
+    settings.low || settings.high ? without(`gain ${number(Number(settings.low))} to ${number(Number(settings.high))}`, { low: null, high: null }) : null,
+    settings.step ? without(`answer found at step ${settings.step}`, { step: null }) : null,
   );
 }
 
 function columns(settings) {
   const shown = (row) => [
-    h("a", { href: to("query", { ...context(settings), id: row.id }), class: "mono" }, row.id),
+    h("a", { href: to("query", { run: settings.run, ...only(settings, LIST), id: row.id }), class: "mono" }, row.id),
     h("div", { class: "asked", dir: "auto", "data-id": row.id }),
     row.error ? h("div", { class: "trouble" }, oneLine(row.error)) : h("div", { class: "muted", dir: "auto" }, oneLine(row.answer, 140)),
   ];
@@ -151,16 +171,4 @@ function columns(settings) {
     { name: "tokens", sort: "tokens", look: "n", cell: (row) => count(row.spent) },
     { name: "time", sort: "seconds", look: "n", cell: (row) => duration(row.seconds) },
   ];
-}
-
-// The order and filters go along, so that the query's room knows which one is next.
-function context({ run, over }) {
-  return { run, over };
-}
-
-// Questions stand in the journal, which is read when they are first asked for: the table does not wait for that.
-async function fillQuestions(list, run, rows) {
-  if (!rows.length) return;
-  const questions = await ask("questions", { run, id: rows.map((row) => row.id) });
-  for (const node of list.querySelectorAll(".asked")) node.textContent = questions[node.dataset.id] ?? "";
 }

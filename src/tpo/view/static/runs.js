@@ -2,10 +2,23 @@
 
 import { ask } from "./api.js";
 import { h } from "./dom.js";
+import { keepingFocus } from "./focus.js";
 import { count, dials, moment, number, plural, signed } from "./format.js";
 import { go, to } from "./route.js";
+import { search, table } from "./table.js";
 
 const EVERY = 5000;
+
+// Columns that sort, by what they are called in the address.
+const SORTS = {
+  name: (run) => run.name,
+  method: (run) => run.method ?? "",
+  policy: (run) => run.policy ?? "",
+  done: (run) => run.done,
+  reward: (run) => run.answer_reward,
+  gain: (run) => (run.first_reward === null || run.answer_reward === null ? null : run.answer_reward - run.first_reward),
+  began: (run) => run.began ?? "",
+};
 
 export async function runsRoom(settings, room) {
   const [sources, about] = await Promise.all([ask("sources"), ask("about")]);
@@ -20,21 +33,43 @@ export async function runsRoom(settings, room) {
     compare.disabled = picked.size !== 2;
   };
   const parts = [h("header", { class: "heading" }, h("h1", { tabindex: -1 }, "Runs"))];
-  if (sources.runs.length > 1) parts[0].append(h("p", { class: "actions" }, compare));
-  if (sources.runs.length) parts.push(runsTable(sources.runs, pick));
+  const change = (news) => room.change(news);
+  if (sources.runs.length > 1) {
+    const filter = search(settings.search ?? "", (value) => change({ search: value }), "Filter runs", "name, data, model or reward");
+    parts[0].append(h("p", { class: "actions" }, filter, compare));
+  }
+  const list = h("div", {});
+  const show = (now) => list.replaceChildren(runsTable(chosen(sources.runs, now), sources.runs.length > 1, now, pick, picked, change));
+  if (sources.runs.length) {
+    show(settings);
+    parts.push(list);
+  }
+  room.onChange(["sort", "order", "search"], show);
   if (about.live) {
-    const list = h("div", {});
-    parts.push(h("h2", {}, "Live requests"), list);
-    const refresh = async () => list.replaceChildren(liveTable(await ask("live")));
+    const live = h("div", {});
+    parts.push(h("h2", {}, "Live requests"), live);
+    const refresh = async () => {
+      const requests = await ask("live");
+      await keepingFocus(() => live.replaceChildren(liveTable(requests)));
+    };
     await refresh();
     room.every(EVERY / 5, refresh);
   }
-  if (sources.traces.length) parts.push(h("h2", {}, "Traces"), tracesList(sources.traces));
-  if (!sources.runs.length && !sources.traces.length && !about.live) {
-    parts.push(nothing(about.play));
-  }
+  if (sources.traces.length) parts.push(h("h2", {}, "Traces"), tracesTable(sources.traces));
+  if (!sources.runs.length && !sources.traces.length && !about.live) parts.push(nothing(about.play));
   if (sources.runs.some((run) => run.state === "running")) room.every(EVERY, () => room.again());
   return h("div", {}, parts);
+}
+
+function chosen(runs, { search: words = "", sort, order = "up" }) {
+  const wanted = words.toLowerCase();
+  const shown = runs.filter((run) => [run.name, run.data, run.method, run.policy, run.reward].some((text) => text?.toLowerCase().includes(wanted)));
+  const key = SORTS[sort];
+  if (!key) return shown;
+  const sign = order === "down" ? -1 : 1;
+  // Runs without a value come last in both orders.
+  const compared = (one, other) => (one === other ? 0 : one === null || one === undefined ? sign : other === null || other === undefined ? -sign : one < other ? -1 : 1);
+  return shown.sort((one, other) => sign * compared(key(one), key(other)));
 }
 
 function nothing(play) {
@@ -47,25 +82,21 @@ function nothing(play) {
   return h("div", {}, h("p", {}, "There is no run and no trace here yet."), h("ul", {}, ways.map((way) => h("li", {}, way))));
 }
 
-function runsTable(runs, pick) {
-  const rows = runs.map((run) => {
-    if (run.error) return h("tr", {}, h("td", {}), h("th", { scope: "row" }, run.name), h("td", { colspan: 6, class: "trouble" }, run.error));
-    const both = run.first_reward !== null && run.answer_reward !== null;
-    return h(
-      "tr",
-      {},
-      h("td", {}, runs.length > 1 ? h("input", { type: "checkbox", "aria-label": `Compare ${run.name}`, on: { change: pick(run.name) } }) : null),
-      h("th", { scope: "row" }, h("a", { href: to("run", { run: run.name }) }, run.name), h("div", { class: "muted" }, run.data)),
-      h("td", {}, dials(run)),
-      h("td", {}, run.policy, h("div", { class: "muted" }, run.reward ?? "no reward")),
-      h("td", { class: "n" }, `${count(run.done)} / ${run.total === null ? "?" : count(run.total)}`, run.failed ? h("div", { class: "trouble" }, `${count(run.failed)} failed`) : null),
-      h("td", { class: "n" }, both ? `${number(run.first_reward)} → ${number(run.answer_reward)}` : number(run.answer_reward)),
-      h("td", { class: "n good" }, both ? signed(run.answer_reward - run.first_reward) : ""),
-      h("td", {}, h("span", { class: `state ${run.state}` }, run.state === "failed" && run.failed < run.total ? "some failed" : run.state), h("div", { class: "muted" }, moment(run.began))),
-    );
-  });
-  const head = ["", "run, data", "method", "policy, reward", "done", "mean reward", "gain", "state, begun"];
-  return grid("The runs", head, rows, [4, 5, 6]);
+function runsTable(runs, several, settings, pick, picked, change) {
+  const box = (run) => (several && !run.error ? h("input", { type: "checkbox", "aria-label": `Compare ${run.name}`, checked: picked.has(run.name), on: { change: pick(run.name) } }) : null);
+  const bothRewards = (run) => run.first_reward !== null && run.answer_reward !== null;
+  const cell = (draw, trouble = () => "") => (run) => (run.error ? trouble(run) : draw(run));
+  const columns = [
+    { name: "", label: "compare", cell: box },
+    { name: "run, data", sort: "name", first: "up", head: true, cell: cell((run) => [h("a", { href: to("run", { run: run.name }) }, run.name), h("div", { class: "muted" }, run.data)], (run) => run.name) },
+    { name: "method", sort: "method", first: "up", cell: cell((run) => dials(run), (run) => h("span", { class: "trouble" }, run.error)) },
+    { name: "policy, reward", sort: "policy", first: "up", cell: cell((run) => [run.policy, h("div", { class: "muted", title: run.reward }, run.reward_label ?? "no reward")]) },
+    { name: "done", sort: "done", look: "n", cell: cell((run) => [`${count(run.done)} / ${run.total === null ? "?" : count(run.total)}`, run.failed ? h("div", { class: "trouble" }, `${count(run.failed)} failed`) : null]) },
+    { name: "mean reward", sort: "reward", look: "n", cell: cell((run) => (bothRewards(run) ? `${number(run.first_reward)} → ${number(run.answer_reward)}` : number(run.answer_reward))) },
+    { name: "gain", sort: "gain", look: "n good", cell: cell((run) => (bothRewards(run) ? signed(run.answer_reward - run.first_reward) : "")) },
+    { name: "state, begun", sort: "began", cell: cell((run) => [h("span", { class: `state ${run.state}` }, run.state === "failed" && run.failed < run.total ? "some failed" : run.state), h("div", { class: "muted" }, moment(run.began))]) },
+  ];
+  return table("The runs", columns, runs, { sort: settings.sort, order: settings.order }, (news) => change({ sort: news.sort, order: news.order }), "runs");
 }
 
 function liveTable(requests) {
@@ -85,14 +116,23 @@ function liveTable(requests) {
   return grid("Live requests", ["question", "method", "at", "answers", "best reward", "state, begun"], rows, [3, 4]);
 }
 
-function tracesList(traces) {
-  return h("ul", { class: "plain" }, traces.map((name) => h("li", {}, h("a", { href: to("trace", { trace: name }), class: "mono" }, name))));
+function tracesTable(traces) {
+  const rows = traces.map((trace) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, h("a", { href: to("trace", { trace: trace.name }), dir: "auto" }, trace.question ?? trace.name), h("div", { class: "muted mono" }, trace.name)),
+      h("td", {}, dials(trace.method ? trace : null)),
+      h("td", {}, moment(trace.at)),
+    ),
+  );
+  return grid("Traces", ["question, file", "method", "begun"], rows, []);
 }
 
 function grid(caption, head, rows, right) {
   return h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": caption },
     h(
       "table",
       { class: "list" },

@@ -1,48 +1,59 @@
-// Gain against the change in length: is a better answer only a longer one?
+// Two numbers of each query against each other; a dot leads to its query.
 
-import { MARGIN, axes, canvas, figure, linear, padded, ticks } from "./chart.js";
+import { MARGIN, axes, canvas, figure, leading, linear, padded, roving, ticks } from "./chart.js";
 import { h, svg } from "./dom.js";
-import { MISSING, count, number, percent, signed } from "./format.js";
+import { MISSING, count, number, percent, plural, signed } from "./format.js";
 
 // Above so many dots they are paler, so that where they are dense can be seen.
 const MANY = 400;
 
-export function scatter(data, { title, onPick = null, height = 270 }) {
-  const kinds = [
-    ["longer than the first sample", percent(data.longer), signed(data.gain_longer)],
-    ["not longer", percent(1 - data.longer), signed(data.gain_not_longer)],
-  ];
-  const table = { head: ["answers", "share", "mean gain"], rows: kinds };
+// `data`: { row, x, y, of }; `addressOf` gives the address of the query in a row.
+export function scatter(data, { title, xName, yName, foot, table = null, zero = false, addressOf = null, height = 270 }) {
   const draw = (width, tall) => {
-    const xDomain = padded([...data.length, 0]);
-    const yDomain = padded([...data.gain, 0]);
+    const [xDomain, yDomain] = [padded(zero ? [...data.x, 0] : data.x), padded(zero ? [...data.y, 0] : data.y)];
     const x = linear(xDomain, [MARGIN.left, width - MARGIN.right]);
     const y = linear(yDomain, [tall - MARGIN.bottom, MARGIN.top]);
-    const node = canvas(width, tall, title, sentence(data));
-    axes(node, {
-      width, height: tall, y, yDomain, x, xTicks: ticks(...xDomain, width / 90), xName: "change in characters", yName: "gain",
+    const node = canvas(width, tall, title, foot, addressOf ? "group" : "img");
+    axes(node, { width, height: tall, y, yDomain, x, xTicks: ticks(...xDomain, width / 90), xName, yName });
+    if (zero) {
+      node.append(
+        svg("line", { class: "zero", x1: x(0), x2: x(0), y1: MARGIN.top, y2: tall - MARGIN.bottom }),
+        svg("line", { class: "zero", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(0), y2: y(0) }),
+      );
+    }
+    const many = data.x.length > MANY;
+    const marks = data.x.map((value, at) => {
+      const mark = svg("circle", { class: many ? "point faint" : "point", cx: x(value), cy: y(data.y[at]), r: many ? 2.5 : 3.5 });
+      return addressOf ? leading(mark, addressOf(data.row[at]), `Row ${data.row[at]}: ${xName} ${number(value, 1)}, ${yName} ${number(data.y[at])}`) : mark;
     });
-    node.append(
-      svg("line", { class: "zero", x1: x(0), x2: x(0), y1: MARGIN.top, y2: tall - MARGIN.bottom }),
-      svg("line", { class: "zero", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(0), y2: y(0) }),
-    );
-    const look = data.length.length > MANY ? "point faint" : "point";
-    data.length.forEach((length, at) => {
-      const point = svg("circle", { class: look, cx: x(length), cy: y(data.gain[at]), r: data.length.length > MANY ? 2 : 3.5 });
-      if (onPick) point.addEventListener("click", () => onPick(at));
-      node.append(point);
-    });
+    node.append(...marks);
+    if (addressOf) roving(marks);
     return node;
   };
-  const shown = data.length.length < data.of ? `${count(data.length.length)} of ${count(data.of)} queries` : null;
-  return figure(title, draw, { height, table, note: shown, foot: h("p", { class: "muted" }, sentence(data)) });
+  const note = data.x.length < data.of ? `${count(data.x.length)} of ${count(data.of)} queries` : null;
+  return figure(title, draw, { height, table, note, foot: h("p", { class: "muted" }, foot) });
 }
 
-function sentence(data) {
-  const rank = data.correlation === null ? MISSING : number(data.correlation, 2);
-  return (
+function correlation(data) {
+  return data.correlation === null ? MISSING : `${number(data.correlation, 2)} over ${plural(data.correlated, "query", "queries")}`;
+}
+
+export function lengthChart(data, addressOf) {
+  const table = {
+    head: ["answers", "share", "mean gain"],
+    rows: [
+      ["longer than the first sample", percent(data.longer), signed(data.gain_longer)],
+      ["not longer", percent(1 - data.longer), signed(data.gain_not_longer)],
+    ],
+  };
+  const foot =
     `${percent(data.longer)} of the answers are longer than the first sample and ${percent(data.shorter)} are shorter. ` +
-    `Rank correlation of gain and length: ${rank}. ` +
-    `Mean gain ${signed(data.gain_longer)} where the answer is longer, ${signed(data.gain_not_longer)} where it is not.`
-  );
+    `Rank correlation of gain and length: ${correlation(data)}${data.correlated < data.of ? " whose length changed" : ""}. ` +
+    `Mean gain ${signed(data.gain_longer)} where the answer is longer, ${signed(data.gain_not_longer)} where it is not.`;
+  return scatter(data, { title: "Is it only longer?", xName: "change in characters", yName: "gain", foot, table, zero: true, addressOf });
+}
+
+export function costChart(data, addressOf) {
+  const foot = `Rank correlation of tokens and reward: ${correlation(data)}.`;
+  return scatter(data, { title: "Cost and reward", xName: "tokens of all roles", yName: "reward", foot, addressOf });
 }

@@ -1,62 +1,85 @@
-// One query's whole story: its rewards, what changed, what the critic said, what it cost, and what was really sent.
+// One query's whole story: question and answer, rewards, what changed, step by step, what it cost, what was sent.
 
-import { sideBySide, likeness } from "./diffview.js";
+import { FATES, candidateLines, candidateView, ending, find, messagesView, sizes } from "./candidate.js";
+import { callsView, usageTable } from "./costs.js";
+import { likeness, sideBySide } from "./diffview.js";
 import { dots, fates } from "./dots.js";
-import { folded, fresh, h, prose } from "./dom.js";
+import { folded, fresh, h } from "./dom.js";
 import { count, dials, duration, moment, number, oneLine, plural, signed } from "./format.js";
-import { timeline } from "./timeline.js";
+import { reading, readingSwitch } from "./reading.js";
 
-const FATES = { answer: "the answer", chosen: "chosen", rejected: "rejected" };
-
-// `actions`: links and buttons that go with the heading; `headed`: whether it has one, which somebody who has just typed
-// the question needs no more.
-export function storyView(story, actions = [], { headed = true } = {}) {
+// `actions`: links and buttons of the heading; `headed`: whether there is one; `settings` has the selected candidate (`at`)
+// and the two that are compared (`from`, `to`), and `change` is called with new ones.
+export function storyView(story, { actions = [], headed = true, settings = {}, change = () => {} } = {}) {
   const all = story.steps.flatMap((step) => step.candidates);
-  const parts = headed ? [heading(story, actions)] : [];
-  if (story.query.length > 1) parts.push(folded(plural(story.query.length, "message"), () => messages(story.query)));
+  const parts = headed ? [heading(story, actions)] : [h("p", { class: "actions" }, readingSwitch(), actions)];
   if (story.error) parts.push(h("p", { class: "trouble", role: "alert" }, h("strong", {}, "Failed. "), story.error));
-  if (!all.length) parts.push(h("p", { class: "muted" }, "No answer has landed."));
-  else parts.push(figures(story, all), rewards(story, all), change(story, all), ...steps(story), costs(story));
+  if (headed) parts.push(question(story));
+  if (all.length) {
+    parts.push(answer(story, all), figures(story, all), rewards(story, all, settings, change), changed(story, all, settings, change));
+    parts.push(steps(story, all), section("Tokens and time", usageTable(story.usage, "What each role cost"), callsView(story.calls)));
+  } else parts.push(h("p", { class: "muted" }, "No answer yet."));
   if (story.prompts.length) parts.push(prompts(story));
   return h("article", { class: "story" }, parts);
 }
 
 function heading(story, actions) {
-  const state = { open: "not over yet", failed: "failed", ended: story.stop && `ended: ${story.stop}` }[story.state];
-  const models = Object.entries(story.plan?.models ?? {});
-  const others = models.filter(([role, model]) => role !== "policy" && model !== story.plan.models.policy);
+  const state = { open: "still running", failed: "failed", ended: story.stop && `ended: ${story.stop}` }[story.state];
+  const { plan } = story;
+  const models = Object.entries(plan?.models ?? {});
+  const others = models.filter(([role, model]) => role !== "policy" && model !== plan.models.policy);
   const facts = [
-    dials(story.plan),
-    story.plan?.models.policy,
+    dials(plan),
+    plan?.models.policy,
     ...others.map(([role, model]) => `${role} ${model}`),
-    story.plan?.reward && `reward ${story.plan.reward}`,
-    story.plan?.settings.seed !== null && story.plan && `seed ${story.plan.settings.seed}`,
-    moment(story.at),
+    plan?.reward && h("span", { title: plan.reward }, `reward ${plan.reward_label ?? plan.reward}`),
+    plan && plan.settings.seed !== null && `seed ${plan.settings.seed}`,
+    story.at && h("time", { datetime: story.at }, moment(story.at)),
     state,
   ];
   return h(
     "header",
     { class: "heading" },
     h("p", { class: "kicker" }, "Query ", h("span", { class: "mono" }, story.name)),
-    // A long question is folded by its style, and whole in the prompts.
-    h("h1", { class: "question", dir: "auto", tabindex: -1 }, oneLine(story.question, 600) || "A query"),
+    h("h1", { class: "question", dir: "auto", tabindex: -1 }, oneLine(story.question, 300) || "A query"),
     h("p", { class: "facts" }, facts.filter(Boolean).map((fact) => h("span", {}, fact))),
-    actions.length ? h("p", { class: "actions" }, actions) : null,
+    h("p", { class: "actions" }, readingSwitch(), actions),
   );
 }
 
-// The level that alignment is measured against is the first sample: what the policy says by itself.
+// The heading has a short question whole.
+function question(story) {
+  const parts = [];
+  if (oneLine(story.question, 300) !== story.question) parts.push(h("div", { class: "panel" }, reading(story.question)));
+  if (story.query.length > 1) parts.push(folded(plural(story.query.length, "message"), () => messagesView(story.query)));
+  return parts.length ? section("Question", parts) : null;
+}
+
+function answer(story, all) {
+  const one = find(all, story.answer) ?? all[0];
+  return section(
+    "Answer",
+    h(
+      "div",
+      { class: "panel best" },
+      h("header", {}, h("strong", { class: "mono" }, one.id), h("span", { class: "reward" }, number(one.reward)), ending(one), sizes(one)),
+      one.text ? reading(one.text) : h("p", { class: "muted" }, "no text"),
+    ),
+  );
+}
+
+// Gain is measured from the first sample: what the policy answers without alignment.
 function figures(story, all) {
-  const [first, answer] = [all[0], find(all, story.answer) ?? all[0]];
+  const [first, one] = [all[0], find(all, story.answer) ?? all[0]];
   const used = Object.values(story.usage);
-  const sum = (key) => used.reduce((total, one) => total + one[key], 0);
-  const scored = first.reward !== null && answer.reward !== null;
+  const sum = (key) => used.reduce((total, role) => total + role[key], 0);
+  const scored = first.reward !== null && one.reward !== null;
   return h(
     "dl",
     { class: "figures" },
-    tile("Reward", number(answer.reward), scored ? `${number(first.reward)} at first` : "not scored"),
-    tile("Gain", scored ? signed(answer.reward - first.reward) : "–", likeness(first.text, answer.text) + " to the first", scored && answer.reward > first.reward ? "good" : ""),
-    tile("Length", count(answer.text.length), `characters, ${count(first.text.length)} at first`),
+    tile("Reward", number(one.reward), scored ? `${number(first.reward)} at first` : "not scored"),
+    tile("Gain", scored ? signed(one.reward - first.reward) : "–", `${likeness(first.text, one.text)} to the first`, scored && one.reward > first.reward ? "good" : ""),
+    tile("Length", count(one.text.length), `characters, ${count(first.text.length)} at first`),
     tile("Answers", count(all.length), `in ${plural(story.steps.length, "step")}`),
     tile("Tokens", count(sum("prompt_tokens") + sum("completion_tokens")), `${count(sum("completion_tokens"))} generated`),
     tile("Time", duration(story.seconds), plural(sum("calls"), "call")),
@@ -67,169 +90,95 @@ export function tile(name, value, note = "", look = "") {
   return h("div", { class: "tile" }, h("dt", {}, name), h("dd", { class: look }, value), h("dd", { class: "muted" }, note));
 }
 
-function rewards(story, all) {
-  const panel = h("section", { class: "panel", "aria-live": "polite", "aria-label": "The selected candidate" });
+function rewards(story, all, settings, change) {
+  if (all.every((one) => one.reward === null || one.reward === undefined)) return null;
   const fate = fates(story);
+  let at = find(all, settings.at)?.id ?? story.answer ?? all[0].id;
+  const panel = h("section", { class: "panel", "aria-live": "polite", "aria-label": "The selected candidate" }, candidateView(find(all, at), fate));
   const wrapper = h("div", {});
-  let at = story.answer ?? all[0].id;
   const select = (id) => {
     at = id;
-    panel.replaceChildren(candidate(find(all, id), fate));
+    panel.replaceChildren(candidateView(find(all, id), fate));
     for (const mark of wrapper.querySelectorAll(".dot[data-id]")) {
       mark.classList.toggle("selected", mark.dataset.id === id);
       mark.setAttribute("aria-selected", mark.dataset.id === id);
     }
+    change({ at: id === story.answer ? null : id });
   };
-  panel.append(candidate(find(all, at), fate));
-  if (all.every((one) => one.reward === null || one.reward === undefined)) return section("The answer", panel);
-  wrapper.append(dots(story, { selected: at, onSelect: select }));
+  wrapper.append(dots(story, { selected: () => at, onSelect: select }));
   return section("Rewards", h("div", { class: "split" }, wrapper, panel));
 }
 
-function candidate(one, fate) {
-  const parts = Object.entries(one.parts ?? {});
-  return h(
-    "div",
-    {},
-    h(
-      "header",
-      {},
-      h("strong", { class: "mono" }, one.id),
-      h("span", { class: "reward" }, number(one.reward)),
-      fate.has(one.id) ? h("span", { class: `badge ${fate.get(one.id)}` }, FATES[fate.get(one.id)]) : null,
-      h("span", { class: "muted" }, `${one.finish_reason} · ${plural(one.tokens, "token")} · ${count(one.text.length)} characters`),
-    ),
-    parts.length ? h("dl", { class: "parts" }, parts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, number(value))])) : null,
-    one.feedback ? h("p", { class: "muted", dir: "auto" }, one.feedback) : null,
-    one.error ? h("p", { class: "trouble" }, one.error) : null,
-    one.text ? prose(one.text, { class: "answer", tabindex: 0 }) : h("p", { class: "muted" }, "no text"),
-    one.reasoning ? folded("What it thought", () => prose(one.reasoning)) : null,
-    one.reply ? folded("What it really wrote", () => prose(one.reply)) : null,
-  );
-}
-
 // Any two candidates against each other; the first sample and the answer to begin with.
-function change(story, all) {
+function changed(story, all, settings, change) {
   if (all.length < 2) return null;
   const fate = fates(story);
   const label = (one) => `${one.id} · ${number(one.reward)}${fate.has(one.id) ? ` · ${FATES[fate.get(one.id)]}` : ""}`;
-  const choice = (name, chosen) => {
+  const usual = { from: all[0].id, to: story.answer ?? all.at(-1).id };
+  const choice = (name, key) => {
     const id = fresh("choice");
+    const chosen = find(all, settings[key])?.id ?? usual[key];
     const options = all.map((one) => h("option", { value: one.id, selected: one.id === chosen }, label(one)));
-    const select = h("select", { id, on: { change: () => show() } }, options);
+    const select = h("select", { id, on: { change: () => picked() } }, options);
     return [select, h("label", { for: id }, name, " ", select)];
   };
-  const [one, oneLabel] = choice("From", all[0].id);
-  const [other, otherLabel] = choice("to", story.answer ?? all.at(-1).id);
-  const box = h("div", { "aria-live": "off" });
+  const [one, oneLabel] = choice("From", "from");
+  const [other, otherLabel] = choice("to", "to");
+  const box = h("div", {});
   const show = () => {
     const [before, after] = [find(all, one.value), find(all, other.value)];
     box.replaceChildren(
       before.id === after.id
-        ? h("p", { class: "muted" }, "The first sample is the answer: nothing that came later was better.")
-        : sideBySide(side(before, before.id === all[0].id ? "first sample" : ""), side(after, FATES[fate.get(after.id)] ?? "")),
+        ? h("p", { class: "muted" }, before.id === story.answer && before.id === usual.from ? "The first sample is the answer: no later one was better." : "This is the same candidate.")
+        : sideBySide(side_(before, before.id === all[0].id ? "first sample" : ""), side_(after, FATES[fate.get(after.id)] ?? "")),
     );
+  };
+  const picked = () => {
+    show();
+    change({ from: one.value === usual.from ? null : one.value, to: other.value === usual.to ? null : other.value });
   };
   show();
   return section("What changed", h("p", { class: "controls" }, oneLabel, otherLabel), box);
 }
 
-function side(one, what) {
+function side_(one, what) {
   return { label: [one.id, what].filter(Boolean).join(", "), text: one.text, note: `reward ${number(one.reward)}` };
 }
 
-function steps(story) {
-  const all = story.steps.flatMap((step) => step.candidates);
+function steps(story, all) {
   const fate = fates(story);
   const shown = story.steps.map((step) => {
     const [chosen, rejected] = [find(all, step.chosen), find(all, step.rejected)];
     const bodies = [];
     if (chosen && rejected) {
-      const contrast = () => sideBySide(side(rejected, "rejected"), side(chosen, "chosen"));
+      const contrast = () => sideBySide(side_(rejected, "rejected"), side_(chosen, "chosen"));
       bodies.push(folded(`${chosen.id} was chosen over ${rejected.id}`, contrast, { open: story.steps.length < 4 }));
-    } else if (chosen) bodies.push(h("p", { class: "muted" }, `Sets out from ${chosen.id} alone.`));
+    } else if (chosen) bodies.push(h("p", { class: "muted" }, `Starts from ${chosen.id} alone.`));
     if (step.loss || step.gradient) {
-      bodies.push(h("div", { class: "pair words" }, said("Critique", "textual loss", step.loss), said("Advice", "textual gradient", step.gradient)));
+      bodies.push(h("div", { class: "pair words" }, criticism("Critique", "textual loss", step.loss), criticism("Advice", "textual gradient", step.gradient)));
     }
-    if (step.candidates.length) bodies.push(answers(step, fate));
+    if (step.candidates.length) bodies.push(candidateLines(step.candidates, fate));
     return h("li", {}, h("h3", {}, step.step === 0 ? "First samples" : `Step ${step.step}`), bodies);
   });
-  return [section("Step by step", h("ol", { class: "steps", start: 0 }, shown))];
+  return section("Step by step", h("ol", { class: "steps", start: 0 }, shown));
 }
 
-function said(name, term, text) {
-  return h("blockquote", { class: "said" }, h("header", {}, h("strong", {}, name), h("span", { class: "muted" }, term)), text ? prose(text) : h("p", { class: "muted" }, "none"));
-}
-
-function answers(step, fate) {
-  const best = [...step.candidates].sort((one, other) => (other.reward ?? -Infinity) - (one.reward ?? -Infinity));
-  return h(
-    "div",
-    { class: "answers" },
-    best.map((one) =>
-      folded(
-        h(
-          "span",
-          { class: "row" },
-          h("span", { class: "mono" }, one.id),
-          h("span", { class: "reward" }, number(one.reward)),
-          h("span", { class: "first", dir: "auto" }, one.error ?? oneLine(one.text)),
-          fate.has(one.id) ? h("span", { class: `badge ${fate.get(one.id)}` }, FATES[fate.get(one.id)]) : null,
-        ),
-        () => candidate(one, fate),
-      ),
-    ),
-  );
-}
-
-function costs(story) {
-  const head = ["role", "calls", "retries", "prompt tokens", "cached", "completion tokens", "seconds", "waited"];
-  const rows = Object.entries(story.usage).map(([role, used]) => [
-    h("th", { scope: "row" }, h("span", { class: `role ${role}` }), role),
-    [used.calls, used.retries, used.prompt_tokens, used.cached_tokens, used.completion_tokens].map((n) => h("td", {}, count(n))),
-    [used.seconds, used.waited].map((seconds) => h("td", {}, seconds.toFixed(1))),
-  ]);
-  const failed = story.calls.filter((call) => call.error);
-  return section(
-    "Tokens and time",
-    h(
-      "div",
-      { class: "scroll" },
-      h(
-        "table",
-        { class: "numbers" },
-        h("caption", { class: "hidden" }, "What each role cost"),
-        h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, cell)))),
-        h("tbody", {}, rows.map((row) => h("tr", {}, row))),
-      ),
-    ),
-    story.calls.length ? timeline(story.calls) : null,
-    failed.length
-      ? folded(plural(failed.length, "call that failed or was cut short", "calls that failed or were cut short"), () =>
-          h("ul", {}, failed.map((call) => h("li", {}, `${call.role}, after ${number(call.began, 1)} s: ${call.error}`))))
-      : null,
-  );
+export function criticism(name, term, text) {
+  const words = text ? reading(text) : h("p", { class: "muted" }, "none");
+  return h("blockquote", { class: "said" }, h("header", {}, h("strong", {}, name), h("span", { class: "muted" }, term)), words);
 }
 
 function prompts(story) {
   const shown = story.prompts.map((prompt) =>
     folded(
       `Step ${prompt.step}: ${prompt.name.replaceAll("_", " ")}, to the ${prompt.role}${prompt.width ? `, ${plural(prompt.width, "answer")}` : ""}`,
-      () => messages(prompt.messages),
+      () => messagesView(prompt.messages),
     ),
   );
   return section("Prompts as they were sent", shown);
 }
 
-function messages(list) {
-  return h("div", { class: "messages" }, list.map((one) => h("div", { class: `message ${one.role}` }, h("header", {}, one.role), prose(one.text))));
-}
-
 function section(title, ...parts) {
   const id = fresh("section");
   return h("section", { "aria-labelledby": id }, h("h2", { id }, title), parts);
-}
-
-function find(all, id) {
-  return id === null || id === undefined ? null : (all.find((one) => one.id === id) ?? null);
 }

@@ -3,27 +3,27 @@
 import { h } from "./dom.js";
 import { count } from "./format.js";
 
-// `columns`: [{ name, sort, cell, look }]; `settings` has the sort and order in force; `change` is told new ones.
-export function table(caption, columns, rows, settings, change) {
+// `columns`: [{ name, sort, cell, look, head }]: `head` names the row; `settings` has the sort and order in force; `change` is called with new ones.
+export function table(caption, columns, rows, settings, change, look = "") {
   const heads = columns.map((column) => {
     if (!column.name) return h("td", {});
     if (!column.sort) return h("th", { scope: "col", class: column.look }, column.name);
     const active = settings.sort === column.sort;
-    const order = active && settings.order === "down" ? "up" : "down";
+    const order = active ? (settings.order === "down" ? "up" : "down") : (column.first ?? "down");
     const arrow = active ? (settings.order === "down" ? " ↓" : " ↑") : "";
     return h(
       "th",
       { scope: "col", class: column.look, "aria-sort": active ? (settings.order === "down" ? "descending" : "ascending") : null },
-      h("button", { type: "button", class: "sort", on: { click: () => change({ sort: column.sort, order, page: null }) } }, column.name, arrow),
+      h("button", { type: "button", class: "sort", "data-key": `sort ${column.sort}`, on: { click: () => change({ sort: column.sort, order, page: null }) } }, column.name, arrow),
     );
   });
-  const body = rows.map((row) => h("tr", {}, columns.map((column) => h("td", { class: column.look }, column.cell(row)))));
+  const body = rows.map((row) => h("tr", {}, columns.map((column) => h(column.head ? "th" : "td", { scope: column.head ? "row" : null, class: column.look, "data-name": column.name || column.label }, column.cell(row)))));
   return h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": caption },
     h(
       "table",
-      { class: "list" },
+      { class: `list ${look}`.trim() },
       h("caption", { class: "hidden" }, caption),
       h("thead", {}, h("tr", {}, heads)),
       h("tbody", {}, body.length ? body : h("tr", {}, h("td", { colspan: columns.length, class: "muted" }, "Nothing here."))),
@@ -34,7 +34,8 @@ export function table(caption, columns, rows, settings, change) {
 export function pages({ page, size, matched }, change) {
   const last = Math.max(1, Math.ceil(matched / size));
   const turn = (label, target, off) =>
-    h("button", { type: "button", disabled: off, on: { click: () => change({ page: target }) } }, label);
+    // Not disabled, which would lose the focus to nowhere.
+    h("button", { type: "button", "aria-disabled": off ? "true" : null, on: { click: () => off || change({ page: target }) } }, label);
   return h(
     "nav",
     { class: "pages", "aria-label": "Pages" },
@@ -46,15 +47,16 @@ export function pages({ page, size, matched }, change) {
   );
 }
 
-// A field that waits until one has stopped typing.
-export function search(value, change, label = "Search") {
+// A field whose change is reported when no key was pressed for a moment.
+export function search(value, change, label = "Search", placeholder = "id, question or answer") {
   let waiting = 0;
   const field = h("input", {
     type: "search",
     value,
-    placeholder: "id, question or answer",
+    placeholder,
     "aria-label": label,
-    "data-search": true,
+    "data-hotkey": "/",
+    "data-key": label,
     on: {
       input: () => {
         clearTimeout(waiting);

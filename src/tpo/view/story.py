@@ -1,11 +1,12 @@
 """A query's story as plain data: what the page and an exported file show.
 
-Nothing is left out that was said or sent, and nothing is interpreted: texts are texts.
+All texts are in it as they were written and sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,17 +17,20 @@ from tpo.engine.result import Result, Step, result_of
 from tpo.errors import JournalError
 from tpo.messages import Conversation, question, text_of
 from tpo.runs.stories import Story
+from tpo.view.labels import reward_label
 
 # What the page shows of each call; a query of depth 20 and width 100 has thousands.
 CALLS = 2000
+# Characters of a text in a list.
+PREVIEW = 280
 
 
-def story_data(story: Story) -> dict[str, Any]:
+def story_json(story: Story) -> dict[str, Any]:
     """A query of a run."""
-    return told(story.id, story.records, story.result, story.error)
+    return search_json(story.id, story.records, story.result, story.error)
 
 
-def trace_data(name: str, path: Any) -> dict[str, Any]:
+def trace_json(name: str, path: Path) -> dict[str, Any]:
     """A trace of one query.
 
     Args:
@@ -37,13 +41,39 @@ def trace_data(name: str, path: Any) -> dict[str, Any]:
         JournalError: it is no trace, or is damaged.
     """
     records, _ = read_journal(path)
-    return records_data(name, records)
+    return records_json(name, records)
 
 
-def records_data(name: str, records: Sequence[Record]) -> dict[str, Any]:
+def trace_line(name: str, path: Path) -> dict[str, Any]:
+    """A trace in a line of a list, from its first record alone.
+
+    Args:
+        name: its name on the page.
+        path: the file.
+    """
+    line: dict[str, Any] = {"name": name, "question": None, "method": None, "width": None, "depth": None, "at": None}
+    try:
+        with path.open("rb") as file:
+            started = msgspec.json.decode(file.readline(), type=Started)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # listed all the same; opening it shows what is wrong
+        return line
+    plan = started.plan
+    line |= {"question": preview(question(plan.query)), "method": plan.method, "width": plan.width}
+    return line | {"depth": plan.depth, "at": started.at}
+
+
+def preview(long: str | None) -> str | None:
+    """The beginning of a text, on one line."""
+    if long is None:
+        return None
+    flat = " ".join(long[: 2 * PREVIEW].split())
+    return flat if len(flat) <= PREVIEW else f"{flat[: PREVIEW - 1]}…"
+
+
+def records_json(name: str, records: Sequence[Record]) -> dict[str, Any]:
     """What there is of a search so far."""
     ended = last_end(records)
-    return told(name, records, _result(records), ended.error if ended is not None else None)
+    return search_json(name, records, _result(records), ended.error if ended is not None else None)
 
 
 def state_of(records: Sequence[Record]) -> str:
@@ -52,7 +82,7 @@ def state_of(records: Sequence[Record]) -> str:
     return "open" if ended is None else "ended" if ended.error is None else "failed"
 
 
-def told(name: str, records: Sequence[Record], result: Result | None, error: str | None) -> dict[str, Any]:
+def search_json(name: str, records: Sequence[Record], result: Result | None, error: str | None) -> dict[str, Any]:
     """The story of a query.
 
     Args:
@@ -67,7 +97,7 @@ def told(name: str, records: Sequence[Record], result: Result | None, error: str
     value: dict[str, Any] = {
         "name": name,
         "question": question(plan.query) if plan is not None else "",
-        "query": messages_data(plan.query) if plan is not None else [],
+        "query": messages_json(plan.query) if plan is not None else [],
         "plan": None,
         "version": started.version if started is not None else None,
         "at": started.at if started is not None else None,
@@ -83,6 +113,7 @@ def told(name: str, records: Sequence[Record], result: Result | None, error: str
     }
     if plan is not None:
         value["plan"] = {key: v for key, v in msgspec.to_builtins(plan).items() if key != "query"}
+        value["plan"]["reward_label"] = reward_label(plan.reward) if plan.reward is not None else None
     if result is not None:
         sampled = {record.id: record for record in records if isinstance(record, Sampled)}
         value |= {
@@ -94,7 +125,7 @@ def told(name: str, records: Sequence[Record], result: Result | None, error: str
     return value
 
 
-def messages_data(messages: Conversation) -> list[dict[str, str]]:
+def messages_json(messages: Conversation) -> list[dict[str, str]]:
     """Messages as role and text; tool calls and parts that are no text are named."""
     return [{"role": str(message.get("role", "")), "text": _text(message)} for message in messages]
 
@@ -134,7 +165,7 @@ def _prompt(record: Prompted) -> dict[str, Any]:
         "name": record.name,
         "role": record.role,
         "width": record.width,
-        "messages": messages_data(record.messages),
+        "messages": messages_json(record.messages),
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tpo.rewards.judges.strengths import Chosen, match, ranking, strengths
+from tpo.rewards.judges.bradley_terry import Chosen, match, ranking, strengths
 
 shares = st.floats(0, 1)
 

@@ -11,7 +11,7 @@ from tpo.messages import Conversation
 from tpo.rewards.protocol import Score
 
 
-class Gather:
+class BatchThread:
     """Collects conversations from many calls, and gives each call its scores as soon as they are there.
 
     Args:

@@ -17,21 +17,21 @@ from tpo.messages import Conversation, question
 from tpo.runs.store import KEY
 
 
-class _Plan(msgspec.Struct):
+class _QueryPlan(msgspec.Struct):
     query: Conversation
 
 
-class _Record(msgspec.Struct):
-    plan: _Plan
+class _QueryRecord(msgspec.Struct):
+    plan: _QueryPlan
 
 
-class _Started(msgspec.Struct):
+class _FirstLine(msgspec.Struct):
     """The first line of a query, as far as it is looked at here."""
 
-    record: _Record
+    record: _QueryRecord
 
 
-class Spans:
+class JournalIndex:
     """The stretches of a journal, read when they are first asked for, and on from there when it has grown.
 
     Args:
@@ -41,7 +41,7 @@ class Spans:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
         self._reading = threading.Lock()
-        self._decoder = msgspec.json.Decoder(_Started)
+        self._decoder = msgspec.json.Decoder(_FirstLine)
         self._forget(0)
 
     def _forget(self, inode: int) -> None:

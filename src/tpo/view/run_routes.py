@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,15 +14,18 @@ from starlette.routing import Route
 from tpo.errors import InputError, TPOError
 from tpo.runs.answers import Answer
 from tpo.runs.listing import outline
-from tpo.view.answering import number, one_of, said, text, whole
+from tpo.view.charts import gain_and_length, gain_by_step, histogram, tokens_and_reward
 from tpo.view.columns import Columns, Integers
-from tpo.view.figures import gain_and_length, histogram
-from tpo.view.index import RunIndex, ordered
+from tpo.view.endpoint import json_response, number, one_of, text, whole
+from tpo.view.labels import reward_label
+from tpo.view.run_index import RunIndex, ordered
 from tpo.view.sources import Sources
+from tpo.view.story import preview, trace_line
 
 SIZES = 200
 EXTREMES = 5
-PREVIEW = 280
+# Bytes of a journal that are read without a click.
+READ_AT_ONCE = 64 * 1024 * 1024
 
 
 def run_routes() -> list[Route]:
@@ -31,7 +34,9 @@ def run_routes() -> list[Route]:
         Route("/api/sources", _sources),
         Route("/api/run", _run),
         Route("/api/queries", _queries),
+        Route("/api/neighbours", _neighbours),
         Route("/api/questions", _questions),
+        Route("/api/answers", _answers),
     ]
 
 
@@ -46,8 +51,10 @@ def _sources(request: Request) -> Response:
             runs.append({"name": name, "error": str(error)})
     for run in runs:
         run.pop("directory", None)
+        if run.get("reward"):
+            run["reward_label"] = reward_label(str(run["reward"]))
     runs.sort(key=lambda run: str(run.get("began", "")), reverse=True)
-    return said({"runs": runs, "traces": list(sources.traces())})
+    return json_response({"runs": runs, "traces": [trace_line(name, path) for name, path in sources.traces().items()]})
 
 
 def _run(request: Request) -> Response:
@@ -60,20 +67,24 @@ def _run(request: Request) -> Response:
     known = np.flatnonzero(np.isfinite(gain))
     order = ordered(columns, known, lambda c: c.gain(over), down=True)
     identity = found.identity
-    return said(
+    return json_response(
         {
             "name": text(request, "run"),
             "state": str(found.state),
             "counted": found.counted,
             "data": identity.data,
             "recipe": identity.recipe,
+            "asked": identity.asked,
+            "reward_label": reward_label(str(identity.recipe.get("reward"))) if identity.recipe.get("reward") else None,
             "endpoints": identity.endpoints,
             "version": identity.version,
             "began": identity.began,
             "summary": msgspec.to_builtins(found.summary),
             "gain": histogram(gain),
             "gained": float((gain[known] > 0).mean()) if len(known) else None,
+            "gain_by_step": gain_by_step(columns, over),
             "length": gain_and_length(columns, gain),
+            "tokens": tokens_and_reward(columns),
             "best": brief(index, columns, order[:EXTREMES], over),
             "worst": brief(index, columns, order[::-1][:EXTREMES], over),
         }
@@ -82,6 +93,7 @@ def _run(request: Request) -> Response:
 
 SORTS: dict[str, Callable[[Columns, str], np.ndarray]] = {
     "row": lambda columns, over: columns.row,
+    "found": lambda columns, over: np.where(columns.found < 0, np.nan, columns.found),
     "gain": lambda columns, over: columns.gain(over),
     "reward": lambda columns, over: columns.reward,
     "first": lambda columns, over: columns.first,
@@ -91,29 +103,71 @@ SORTS: dict[str, Callable[[Columns, str], np.ndarray]] = {
 }
 
 
-def _queries(request: Request) -> Response:
-    """A page of a run's queries: filtered, searched, sorted."""
-    index = run_of(request)
+class Selection(NamedTuple):
+    """The queries that a list shows.
+
+    Attributes:
+        columns: the run.
+        numbers: which of its queries, in the order of the list.
+        over: what gain is measured from.
+    """
+
+    columns: Columns
+    numbers: Integers
+    over: str
+
+
+def _selection(request: Request, index: RunIndex) -> Selection:
+    """Search, filter and sort a run's queries as a request wants them."""
     over = one_of(request, "over", "first", "best")
     sort = one_of(request, "sort", *SORTS)
     down = one_of(request, "order", "up", "down") == "down"
-    size = whole(request, "size", 50, 1, SIZES)
-    page = whole(request, "page", 1, 1, 10**9)
-    # First: what comes in while the words are looked for is not among the columns yet.
+    # Searched first: an answer that arrives meanwhile is not among the columns yet.
     words = request.query_params.get("search", "").strip()
     hits = index.search(words) if words else None
     columns = index.columns()
     numbers = np.arange(len(columns.at)) if hits is None else hits[hits < len(columns.at)]
     numbers = numbers[_shown(request, columns, over)[numbers]]
-    numbers = ordered(columns, numbers, lambda c: SORTS[sort](c, over), down=down)
-    shown = numbers[(page - 1) * size : page * size]
-    return said(
+    return Selection(columns, ordered(columns, numbers, lambda c: SORTS[sort](c, over), down=down), over)
+
+
+def _queries(request: Request) -> Response:
+    """A page of a run's queries: filtered, searched, sorted."""
+    index = run_of(request)
+    size = whole(request, "size", 50, 1, SIZES)
+    page = whole(request, "page", 1, 1, 10**9)
+    columns, numbers, over = _selection(request, index)
+    return json_response(
         {
             "total": len(columns.at),
             "matched": len(numbers),
             "page": page,
             "size": size,
-            "rows": brief(index, columns, shown, over),
+            "rows": brief(index, columns, numbers[(page - 1) * size : page * size], over),
+        }
+    )
+
+
+def _neighbours(request: Request) -> Response:
+    """The queries before and after one in the list that the request describes."""
+    index = run_of(request)
+    id = text(request, "id")
+    columns, numbers, _ = _selection(request, index)
+    number = index.number_of(columns, id)
+    places = np.flatnonzero(numbers == number).tolist() if number is not None else []
+    place: int | None = places[0] if places else None
+
+    def id_at(place: int) -> str | None:
+        if not 0 <= place < len(numbers):
+            return None
+        return index.answers([int(columns.at[numbers[place]])])[0].id
+
+    return json_response(
+        {
+            "position": None if place is None else place + 1,
+            "matched": len(numbers),
+            "before": None if place is None else id_at(place - 1),
+            "after": None if place is None else id_at(place + 1),
         }
     )
 
@@ -134,6 +188,8 @@ def _shown(request: Request, columns: Columns, over: str) -> np.ndarray:
         shown &= gain >= low
     if high is not None:
         shown &= gain < high
+    if "step" in request.query_params:
+        shown &= (columns.found == whole(request, "step", 0, 0, 10**6)) & (columns.failed == 0)
     return shown
 
 
@@ -145,7 +201,16 @@ def _questions(request: Request) -> Response:
         raise InputError(f"{len(ids)} questions are asked for; at most {SIZES} at a time.")
     answers = [answer for id in ids if (answer := index.answer(id)) is not None]
     found = index.questions(answers)
-    return said({answer.id: preview(question) for answer, question in zip(answers, found, strict=True)})
+    return json_response({answer.id: preview(question) for answer, question in zip(answers, found, strict=True)})
+
+
+def _answers(request: Request) -> Response:
+    """What all answers of a run come to; a large journal is read only where the request has `all`."""
+    stats = run_of(request).answer_stats
+    left = stats.left
+    if left > READ_AT_ONCE and "all" not in request.query_params:
+        return json_response({"unread": left})
+    return json_response(stats.counted())
 
 
 def run_of(request: Request, parameter: str = "run") -> RunIndex:
@@ -189,11 +254,3 @@ def line_of(answer: Answer) -> dict[str, Any]:
 def finite(value: float) -> float | None:
     """A number as JSON has it."""
     return round(float(value), 6) if np.isfinite(value) else None
-
-
-def preview(long: str | None) -> str | None:
-    """The beginning of a text, on one line."""
-    if long is None:
-        return None
-    flat = " ".join(long[: 2 * PREVIEW].split())
-    return flat if len(flat) <= PREVIEW else f"{flat[: PREVIEW - 1]}…"

@@ -19,8 +19,9 @@ from tpo.runs.answers import Answer
 from tpo.runs.standing import Standing, standing
 from tpo.runs.stories import Story, open_run, story, story_of
 from tpo.runs.summary import Count
-from tpo.view.columns import Columns, Gathering, Integers
-from tpo.view.spans import Spans
+from tpo.view.answer_stats import AnswerStats
+from tpo.view.columns import ColumnBuilder, Columns, Integers
+from tpo.view.journal_index import JournalIndex
 
 # Searches whose hits are kept, so that turning a page does not search again.
 REMEMBERED = 16
@@ -41,7 +42,8 @@ class RunIndex:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.directory = open_run(path)
-        self._spans = Spans(self.directory.journal)
+        self._journal = JournalIndex(self.directory.journal)
+        self.answer_stats = AnswerStats(self.directory.journal)
         self._reading = threading.Lock()
         self._decoder = msgspec.json.Decoder(Answer)
         self._found: OrderedDict[tuple[str, int, int], Integers] = OrderedDict()
@@ -51,8 +53,8 @@ class RunIndex:
         self._inode = inode
         self._size = 0
         self._count = Count()
-        self._gathering = Gathering()
-        self._columns = self._gathering.snapshot()
+        self._builder = ColumnBuilder()
+        self._columns = self._builder.snapshot()
 
     def columns(self) -> Columns:
         """The answers that there are now.
@@ -91,11 +93,11 @@ class RunIndex:
         at = self._size
         for line in lines_of(self.directory.answers, at):
             answer = self._decoded(line, at)
-            self._gathering.add(at, answer)
+            self._builder.add(at, answer)
             self._count.take(answer)
             at += len(line)
         if at > self._size:
-            self._size, self._columns = at, self._gathering.snapshot()
+            self._size, self._columns = at, self._builder.snapshot()
 
     def _decoded(self, line: bytes, at: int) -> Answer:
         try:
@@ -128,6 +130,17 @@ class RunIndex:
         places = columns.at[columns.name == hash(id)]
         return next((answer for answer in self.answers(places) if answer.id == id), None)
 
+    def id_of_row(self, row: int) -> str | None:
+        """The id of the query in a row of the data; None where it has no answer (yet)."""
+        columns = self.columns()
+        return next((answer.id for answer in self.answers(columns.at[columns.row == row].tolist())), None)
+
+    def number_of(self, columns: Columns, id: str) -> int | None:
+        """Where among the columns a query is; None where it has no answer (yet)."""
+        numbers = np.flatnonzero(columns.name == hash(id)).tolist()
+        answers = self.answers(columns.at[numbers].tolist())
+        return next((number for number, answer in zip(numbers, answers, strict=True) if answer.id == id), None)
+
     def story(self, id: str) -> Story:
         """The story of a query, finished or not.
 
@@ -138,7 +151,7 @@ class RunIndex:
         answer = self.answer(id)
         if answer is None:
             return story(self.path, id)
-        return story_of(self.directory, answer, self._spans.of(answer.key))
+        return story_of(self.directory, answer, self._journal.of(answer.key))
 
     def questions(self, answers: Iterable[Answer]) -> list[str | None]:
         """What was asked; None for what the journal lacks.
@@ -146,7 +159,7 @@ class RunIndex:
         Raises:
             JournalError: the journal cannot be read.
         """
-        return self._spans.questions([answer.key for answer in answers])
+        return self._journal.questions([answer.key for answer in answers])
 
     def search(self, words: str) -> Integers:
         """Which queries have the words in their id, question or answer, whatever their case.

@@ -1,4 +1,4 @@
-"""What is drawn of a run: the distribution of gain, gain against length, and what they come to in a sentence."""
+"""What is drawn of a run: the distribution of gain, also by step, and gain and reward against length and tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tpo.view.columns import Columns, Floats
+from tpo.view.columns import Columns, Floats, Integers
 
 BINS = 32
 # More dots than these nobody can tell apart.
@@ -50,27 +50,80 @@ def gain_and_length(columns: Columns, gain: Floats) -> dict[str, Any] | None:
         gain: what each query gained in reward.
 
     Returns:
-        dots (an even choice where there are very many) as number of the query, change in characters and gain; the rank
-        correlation of the two; and the mean gain of the queries whose answer did not grow. None without any gain.
+        dots (an even choice where there are very many) as row of the query, change in characters (`x`) and gain (`y`);
+        the rank correlation of the two, and over how many queries, which are those whose length changed; and the mean
+        gain of the queries whose answer did not grow. None without any gain.
     """
     known = np.flatnonzero(np.isfinite(gain))
     if not len(known):
         return None
     grown = (columns.length - columns.first_length)[known].astype(np.float64)
     gained = gain[known]
-    shown = np.linspace(0, len(known) - 1, min(len(known), DOTS)).round().astype(np.int64)
     not_longer = gained[grown <= 0]
     changed = grown != 0
-    return {
-        "number": known[shown].tolist(),
-        "length": grown[shown].tolist(),
-        "gain": [round(value, 6) for value in gained[shown].tolist()],
-        "of": len(known),
+    return _dots(columns.row[known], grown, gained) | {
         "correlation": _rank_correlation(grown[changed], gained[changed]),
+        "correlated": int(changed.sum()),
         "longer": float((grown > 0).mean()),
         "shorter": float((grown < 0).mean()),
         "gain_longer": _mean(gained[grown > 0]),
         "gain_not_longer": _mean(not_longer),
+    }
+
+
+def tokens_and_reward(columns: Columns) -> dict[str, Any] | None:
+    """What the answers cost, against their rewards.
+
+    Args:
+        columns: the run.
+
+    Returns:
+        dots as row of the query, tokens of all roles (`x`) and reward (`y`), their rank correlation and over how many
+        queries it is. None without any reward.
+    """
+    known = np.flatnonzero(np.isfinite(columns.reward) & (columns.failed == 0))
+    if not len(known):
+        return None
+    tokens, rewards = columns.spent[known].astype(np.float64), columns.reward[known]
+    correlation = {"correlation": _rank_correlation(tokens, rewards), "correlated": len(known)}
+    return _dots(columns.row[known], tokens, rewards) | correlation
+
+
+# Quantiles of the gain at a step.
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
+
+def gain_by_step(columns: Columns, over: str) -> list[dict[str, Any]]:
+    """How the gain is distributed after each step.
+
+    Args:
+        columns: the run.
+        over: what it is measured from, as `Columns.gain` takes it.
+
+    Returns:
+        for each step its number, how many queries have rewards there, the quantiles of `QUANTILES`, and how many
+        queries found their answer at this step.
+    """
+    start = np.where(columns.failed == 1, np.nan, columns.first if over == "first" else columns.best_first)
+    steps = []
+    for step in range(int(columns.steps.max(initial=0))):
+        gain = columns.best_at(step) - start
+        known = gain[np.isfinite(gain)]
+        if len(known):
+            quantiles = [round(float(value), 6) for value in np.quantile(known, QUANTILES)]
+            found = int(((columns.found == step) & (columns.failed == 0)).sum())
+            steps.append({"step": step, "queries": len(known), "quantiles": quantiles, "found": found})
+    return steps
+
+
+def _dots(rows: Integers, x: Floats, y: Floats) -> dict[str, Any]:
+    """Dots of a chart; an even choice where there are more than anybody can tell apart."""
+    shown = np.linspace(0, len(rows) - 1, min(len(rows), DOTS)).round().astype(np.int64)
+    return {
+        "row": rows[shown].tolist(),
+        "x": x[shown].tolist(),
+        "y": [round(value, 6) for value in y[shown].tolist()],
+        "of": len(rows),
     }
 
 

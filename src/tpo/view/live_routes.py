@@ -11,9 +11,8 @@ from starlette.routing import Route
 
 from tpo.engine.records import Prompted, Record, Scored, Started
 from tpo.messages import question
-from tpo.view.answering import NotHere, said, text
-from tpo.view.runs import preview
-from tpo.view.telling import records_data, state_of
+from tpo.view.endpoint import NotFound, json_response, text
+from tpo.view.story import preview, records_json, state_of
 
 # The requests that there are, by id and the oldest first, each with its records so far; a server keeps those that are
 # over for as long as it likes.
@@ -27,15 +26,15 @@ def live_routes() -> list[Route]:
 
 # In the event loop, where the server appends to the records: no other thread sees half of a change.
 async def _list(request: Request) -> Response:
-    return said([_line(id, records) for id, records in reversed(_requests(request).items())])
+    return json_response([_line(id, records) for id, records in reversed(_requests(request).items())])
 
 
 async def _story(request: Request) -> Response:
     id = text(request, "id")
     records = _requests(request).get(id)
     if not records:
-        raise NotHere(f"There is no request {id!r} (any more).")
-    return said(records_data(id, records))
+        raise NotFound(f"There is no request {id!r} (any more).")
+    return json_response(records_json(id, records))
 
 
 def _requests(request: Request) -> dict[str, Sequence[Record]]:

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tpo.runs.directory import differences
 from tpo.stats import Running
-from tpo.view.answering import one_of, said, text, whole
+from tpo.view.charts import histogram
 from tpo.view.columns import Floats
-from tpo.view.figures import histogram
-from tpo.view.index import RunIndex, ordered
-from tpo.view.runs import SIZES, finite, line_of, run_of
+from tpo.view.endpoint import json_response, one_of, text, whole
+from tpo.view.labels import setting_changes
+from tpo.view.run_index import RunIndex, ordered
+from tpo.view.run_routes import SIZES, finite, line_of, run_of
 
 
 def comparison_routes() -> list[Route]:
@@ -54,7 +54,7 @@ def _compare(request: Request) -> Response:
     numbers = ordered(left._replace(row=left.row[here]), np.flatnonzero(shown), lambda _: by, down=down)
     rows = numbers[(page - 1) * size : page * size]
     pairs = zip(one.answers(left.at[here[rows]].tolist()), other.answers(right.at[there[rows]].tolist()), strict=True)
-    return said(
+    return json_response(
         {
             "runs": [text(request, "run"), text(request, "with")],
             "alike": alike,
@@ -81,9 +81,12 @@ def _compare(request: Request) -> Response:
 
 
 def _alike(one: RunIndex, other: RunIndex) -> tuple[bool, list[str]]:
-    """Whether the rewards of two runs may be compared, and what is different between the runs."""
-    first, second = one.standing().identity.recipe, other.standing().identity.recipe
-    return first.get("reward") == second.get("reward"), differences(first, second)
+    """Whether the rewards of two runs may be compared, and what is different between the runs, in words."""
+    first, second = one.standing().identity, other.standing().identity
+    changes = setting_changes(first.recipe, second.recipe)
+    if first.data != second.data:
+        changes.insert(0, f"the data is {first.data} in the first and {second.data} in the second")
+    return first.recipe.get("reward") == second.recipe.get("reward"), changes
 
 
 def _difference(one: RunIndex, other: RunIndex, here: np.ndarray, there: np.ndarray, alike: bool) -> Floats:
@@ -123,7 +126,7 @@ def _pair(request: Request) -> Response:
         if answer is not None
         for question in index.questions([answer])
     ]
-    return said(
+    return json_response(
         {
             "id": id,
             "question": next(filter(None, questions), None),

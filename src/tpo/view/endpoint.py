@@ -11,20 +11,20 @@ from tpo.errors import InputError, JournalError
 _encoder = msgspec.json.Encoder()
 
 
-class NotHere(InputError):
+class NotFound(InputError):
     """Something was named that is not there."""
 
 
-def said(value: object, status: int = 200) -> Response:
+def json_response(value: object, status: int = 200) -> Response:
     """A JSON response; numbers that JSON does not have become null."""
     headers = {"Cache-Control": "no-store"}
     return Response(_encoder.encode(value), status, headers, "application/json")
 
 
-async def refused(request: Request, error: Exception) -> Response:
+async def error_response(request: Request, error: Exception) -> Response:
     """What tpo itself has to complain about, as a response."""
-    status = 404 if isinstance(error, NotHere) else 422 if isinstance(error, JournalError) else 400
-    return said({"error": str(error)}, status)
+    status = 404 if isinstance(error, NotFound) else 422 if isinstance(error, JournalError) else 400
+    return json_response({"error": str(error)}, status)
 
 
 def text(request: Request, name: str) -> str:
