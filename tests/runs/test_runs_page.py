@@ -13,7 +13,7 @@ from tpo.options import ExportFormat, ExportOptions
 from tpo.runs.answers import Answer, First, StepRewards
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
 from tpo.runs.export_columns import columns
-from tpo.runs.standing import State
+from tpo.runs.status import State
 from tpo.runs.summary import StepSummary, Summary
 from tpo.stats import Estimate
 

@@ -396,3 +396,9 @@ async def test_bodies_that_wait_to_be_asked_for() -> None:
 
 def test_limits_are_those_that_the_docs_have() -> None:
     assert (HEAD_BYTES, connection.HEAD_SECONDS, connection.READ_SECONDS) == (65_536, 10.0, 30.0)
+
+
+async def test_a_chunk_that_is_none_is_answered() -> None:
+    async with listening(Echo()) as at:
+        head = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+        assert statuses(await at.say(head, b"zz\r\n", pause=0.05)) == [400]

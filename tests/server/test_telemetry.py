@@ -83,12 +83,12 @@ async def test_a_search_has_a_span_and_each_call_one_below_it() -> None:
     grown = (("x" * length) for length in range(1, 100))
     model = FakeModel(lambda request, index: next(grown), name="small @ http://models.example:9000/v1")
     events = await traced(collected, model, depth=1)
-    search = collected.one("invoke_workflow tpo")
+    search = collected.one("invoke_agent tpo")
     calls = [event for event in events if isinstance(event, Called)]
     assert len(collected.spans) == len(calls) + 1
     assert search.kind == SpanKind.INTERNAL
     told = attributes(search)
-    assert (told["gen_ai.operation.name"], told["gen_ai.workflow.name"]) == ("invoke_workflow", "tpo")
+    assert (told["gen_ai.operation.name"], told["gen_ai.agent.name"]) == ("invoke_agent", "tpo")
     assert (told["tpo.width"], told["tpo.depth"], told["tpo.stop"]) == (3, 1, "depth")
     assert told["tpo.reward.after"] >= told["tpo.reward.before"]
     for span in collected.spans:
@@ -171,7 +171,7 @@ async def test_a_call_that_failed_says_so() -> None:
         finally:
             for event in events:
                 spans(event)
-    chat, search = collected.named("chat fake")[0], collected.one("invoke_workflow tpo")
+    chat, search = collected.named("chat fake")[0], collected.one("invoke_agent tpo")
     assert chat.status.status_code == search.status.status_code == StatusCode.ERROR
     assert attributes(chat)["error.type"] == "call_failed"
     assert chat.status.description == "The model is on fire."
@@ -187,7 +187,7 @@ async def test_a_search_that_was_given_up_and_calls_of_several_answers_at_once()
         spans(Retrying("policy", "down", 1.5))
         # Two calls of one action: whose answer landed cannot be told, so that none is said to be.
         spans(Called(0, 0, "policy", 0.0, 1.0, Usage(1, 0, 77), retry=True, error="cut short"))
-    search = collected.one("invoke_workflow tpo")
+    search = collected.one("invoke_agent tpo")
     assert attributes(search)["tpo.stop"] == "left"
     assert [event.name for event in search.events][-1] == "tpo.retry"
     (cut,) = [span for span in collected.spans if attributes(span).get("error.type") == "cancelled"]
@@ -237,12 +237,14 @@ async def test_a_request_through_the_whole_server() -> None:
     for span in (first, second):
         assert span.context is not None
         children = [
-            s for s in collected.named("invoke_workflow tpo") if s.parent and s.parent.span_id == span.context.span_id
+            s for s in collected.named("invoke_agent tpo") if s.parent and s.parent.span_id == span.context.span_id
         ]
         assert len(children) == 1
         assert children[0].context is not None
         assert children[0].context.trace_id == span.context.trace_id
     assert third.status.status_code == StatusCode.ERROR
+    for span in collected.named("chat small"):
+        assert attributes(span)["server.address"] == "127.0.0.1" and attributes(span)["server.port"] > 0
     assert attributes(third)["error.type"] == "502"
     assert collected.one("GET").name == "GET"  # a path that somebody made up names nothing
     assert not collected.named("GET /health")
@@ -271,7 +273,7 @@ async def test_a_collector_gets_the_spans(name: str, monkeypatch: pytest.MonkeyP
     assert collector.received
     sent = collector.received[0]
     assert sent.path == "/v1/traces"
-    assert b"invoke_workflow tpo" in sent.body
+    assert b"invoke_agent tpo" in sent.body
     assert b"grapefruit" in sent.body
 
 
@@ -287,7 +289,7 @@ async def test_tpo_serve_sends_traces_where_the_environment_says(monkeypatch: py
         async with running(Setup(options=options)) as url, httpx.AsyncClient(trust_env=False) as client:
             body = {"model": "small:best-of-2", "messages": [{"role": "user", "content": "Hi"}]}
             assert (await client.post(f"{url}/chat/completions", json=body)).status_code == 200
-            for name in (b"POST /v1/chat/completions", b"invoke_workflow best-of-n", b"chat small", b"score default"):
+            for name in (b"POST /v1/chat/completions", b"invoke_agent best-of-n", b"chat small", b"score default"):
                 await until(lambda name=name: name in b"".join(request.body for request in collector.received))
 
 

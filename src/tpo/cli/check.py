@@ -9,12 +9,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tpo.checks.finding import Report
-from tpo.cli.console import USER_ERROR, note, print_json, reporting
+from tpo.cli.console import USER_ERROR, note, print_json, reporting, stdout
 from tpo.config import Config
 from tpo.errors import ModelError, TPOError
 from tpo.rewards.resolve import ResolvedReward, resolve
@@ -53,7 +52,7 @@ def check(
     if as_json:
         print_json({"reports": msgspec.to_builtins(reports)})
     else:
-        Console(soft_wrap=False).print(_table(reports))
+        stdout().print(_table(reports))
     if any(report.failures for report in reports):
         raise typer.Exit(USER_ERROR)
 
@@ -112,7 +111,7 @@ async def _accuracy(found: ResolvedReward, files: list[Path], as_json: bool) -> 
         table.add_column(heading)
     for row in rows:
         table.add_row(*map(str, row))
-    Console().print(table)
+    stdout().print(table)
 
 
 def _table(reports: list[Report]) -> Table:

@@ -10,8 +10,10 @@ import typer
 from typer.core import TyperGroup
 
 from tpo.cli import judge
+from tpo.cli.commands import HELP_NAMES, SEARCH
 from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_answer, print_json, reporting, stderr
 from tpo.cli.flags import chosen, search_options, takes
+from tpo.cli.help import HelpfulCommand
 from tpo.cli.interrupts import interruptible
 from tpo.config import Config
 from tpo.options import EvalOptions, RunOptions, SearchOptions
@@ -26,24 +28,35 @@ if TYPE_CHECKING:
 OF_DATASETS = ("column", "split", "skip_bad_rows", "fresh", "input_order", "parquet", "prices")
 # What a benchmark is run by when no command is named.
 TASKS = "tasks"
-FROM_ENVIRONMENT = {"auto_envvar_prefix": "TPO"}
 
 
 class _TasksUnlessNamed(TyperGroup):
     """A group whose first argument may be a benchmark, which then is run."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+        if not args or args[0] not in self.commands:
             args = [TASKS, *args]
         return super().parse_args(ctx, args)
+
+
+class _Tasks(HelpfulCommand):
+    examples = (
+        "tpo eval math500 --data hub: --out results --policy http://localhost:8000/v1",
+        "tpo eval judge preferences.jsonl --judge http://localhost:8002/v1",
+    )
+    first = (*SEARCH, "task", "out", "data", "limit", "judge", "held_out", "format", "details", "as_json", "quiet")
+
+
+class _Judge(HelpfulCommand):
+    examples = ("tpo eval judge preferences.jsonl --judge http://localhost:8002/v1",)
 
 
 app = typer.Typer(
     cls=_TasksUnlessNamed,
     help="Evaluate: `tpo eval TASK… --method tpo --method sample --data DIR --out OUT` makes one table of methods and "
     "benchmarks; `tpo eval tasks --help` has its options. `tpo eval judge` says how far to trust a judge or a reward.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings=HELP_NAMES,
 )
 
 
@@ -144,5 +157,5 @@ async def _evaluate(wanted: Wanted, options: Options, running: RunOptions, quiet
         return await evaluate(wanted, options, running, progress)
 
 
-app.command(TASKS, context_settings=FROM_ENVIRONMENT)(tasks)
-app.command("judge")(judge.judge)
+app.command(TASKS, cls=_Tasks, context_settings={"auto_envvar_prefix": "TPO", **HELP_NAMES})(tasks)
+app.command("judge", cls=_Judge, context_settings=HELP_NAMES)(judge.judge)

@@ -25,7 +25,7 @@ def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
 
     def interrupt() -> None:
-        for name in SIGNALS:  # a second Ctrl-C is not to be argued with
+        for name in SIGNALS:  # a second Ctrl-C ends the process at once
             loop.remove_signal_handler(name)
         if not stop() and task is not None:
             task.cancel()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tpo.cli.console import note, print_json, reporting
+from tpo.cli.console import note, print_json, reporting, stdout
 from tpo.config import Config
 
 if TYPE_CHECKING:
@@ -160,13 +160,12 @@ def _measured(sets: Mapping[str, list[Pair]], opinions: Mapping[str, list[Opinio
 
 def _show(name: str, found: Mapping[str, Quality], *, as_json: bool) -> None:
     import msgspec
-    from rich.console import Console
     from rich.text import Text
 
     if as_json:
         print_json({"measured": name, "sets": msgspec.to_builtins(found)})
         return
-    console = Console(highlight=False)
+    console = stdout()
     console.print(Text(f"{name}, held against what people preferred: percent, with 95 % intervals\n"))
     console.print(_table("pairs", "pairs", AGREEMENT, found))
     console.print(_table("ties", "ties", BIASES, found))

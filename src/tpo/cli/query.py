@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from tpo.cli.console import note
 from tpo.errors import InputError
 
 
@@ -35,7 +38,20 @@ def read_query(prompt: str | None, file: Path | None, messages: Path | None) -> 
     if prompt == "-":
         return _decoded(sys.stdin.buffer.read(), "Standard input")
     assert prompt is not None
-    return prompt
+    return _text(Path(prompt)) if _means_file(prompt) else prompt
+
+
+def _means_file(prompt: str) -> bool:
+    """Whether a prompt that is the name of a file stands for its contents; asked on a terminal, and else noted."""
+    try:
+        if prompt.split() != [prompt] or not Path(prompt).is_file():
+            return False
+    except OSError:  # longer than a file's name may be
+        return False
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return typer.confirm(f"{prompt} is a file. Is the question in it?", default=True, err=True)
+    note(f"{prompt} is the name of a file, and taken as the question itself; --file {prompt} reads the file")
+    return False
 
 
 def _text(path: Path) -> str:

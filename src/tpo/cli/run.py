@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_json, reporting, stderr
+from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_json, reporting, stderr, stdout
 from tpo.cli.flags import chosen, search_options, takes, values_of
 from tpo.cli.interrupts import interruptible
 from tpo.config import Config
@@ -86,7 +86,6 @@ async def _run(data: str, out: Path, spec: Spec, options: RunOptions, quiet: boo
 
 def _show(report: Report, *, as_json: bool, quiet: bool) -> None:
     import msgspec
-    from rich.console import Console
 
     from tpo.cli.summary import summary_table
 
@@ -98,4 +97,4 @@ def _show(report: Report, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(summary))
     else:
-        Console(soft_wrap=False).print(summary_table(summary, report.directory))
+        stdout().print(summary_table(summary, report.directory))

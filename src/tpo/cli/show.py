@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tpo.cli.console import print_json, reporting
+from tpo.cli.console import print_json, reporting, stdout
 
 if TYPE_CHECKING:
-    from tpo.runs.standing import Standing
-    from tpo.runs.stories import Story
+    from tpo.runs.history import QueryHistory
+    from tpo.runs.status import RunStatus
 
 
 @reporting
@@ -27,20 +27,19 @@ def show(
     It only reads, so it may be used while the run is at work.
     """
     from tpo.errors import InputError
-    from tpo.runs.standing import standing
-    from tpo.runs.stories import story
+    from tpo.runs.history import query_history
+    from tpo.runs.status import run_status
 
     if id is not None:
-        _show_story(story(directory, id), prompts=prompts, as_json=as_json)
+        _show_story(query_history(directory, id), prompts=prompts, as_json=as_json)
     elif prompts:
         raise InputError("--prompts shows the prompts of one query: give its id.")
     else:
-        _show_run(standing(directory), as_json=as_json)
+        _show_run(run_status(directory), as_json=as_json)
 
 
-def _show_run(found: Standing, *, as_json: bool) -> None:
+def _show_run(found: RunStatus, *, as_json: bool) -> None:
     import msgspec
-    from rich.console import Console
     from rich.text import Text
 
     from tpo.cli.summary import summary_table
@@ -50,12 +49,12 @@ def _show_run(found: Standing, *, as_json: bool) -> None:
         head = {"directory": str(found.directory), "state": str(found.state)}
         print_json(head | msgspec.to_builtins(found.summary) | counts)
     else:
-        console = Console(highlight=False)
+        console = stdout()
         console.print(summary_table(found.summary, found.directory))
         console.print(Text(_stands(found)))
 
 
-def _stands(found: Standing) -> str:
+def _stands(found: RunStatus) -> str:
     summary = found.summary
     over = f"{summary.left} of {summary.total} queries are left" if found.counted else "some queries may be left"
     return {
@@ -66,20 +65,19 @@ def _stands(found: Standing) -> str:
     }[found.state]
 
 
-def _show_story(told: Story, *, prompts: bool, as_json: bool) -> None:
+def _show_story(told: QueryHistory, *, prompts: bool, as_json: bool) -> None:
     if as_json:
         print_json(_plain(told, prompts=prompts))
         return
-    from rich.console import Console
 
     from tpo.cli.story import story_parts
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout(soft_wrap=True)
     for part in story_parts(told, prompts=prompts):
         console.print(part)
 
 
-def _plain(told: Story, *, prompts: bool) -> dict[str, Any]:
+def _plain(told: QueryHistory, *, prompts: bool) -> dict[str, Any]:
     import msgspec
 
     from tpo.engine.records import Prompted

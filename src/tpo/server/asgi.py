@@ -36,6 +36,7 @@ class RequestInfo(msgspec.Struct):
         weight: the key's share of the server, against that of other keys.
         model: the model that the client named, preset included.
         kind: `aligned` or `passed`, once that is decided.
+        servers: host and port of each role's server, once a search begins.
         tokens: prompt and completion tokens of all roles together.
         status: the response's status.
         spent: called with tokens as they are counted, for the client's limits.
@@ -47,6 +48,7 @@ class RequestInfo(msgspec.Struct):
     weight: float = 1.0
     model: str | None = None
     kind: str | None = None
+    servers: dict[str, tuple[str, int | None]] = {}
     tokens: int = 0
     status: int | None = None
     spent: Callable[[int], None] | None = None

@@ -7,6 +7,8 @@ that are cheap to parse.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +28,8 @@ PART = 262_144
 # Digits of a body's length that are worth reading.
 _DIGITS = 15
 _CLOSE: list[Header] = [(b"connection", b"close")]
+# One after the other: several threads would keep the loop from its turn.
+_LOOKING = ThreadPoolExecutor(1, thread_name_prefix="tpo-bodies")
 _QUOTE, _COMMA = ord('"'), ord(",")
 # One for what opens, and minus one for what closes.
 _STEPS = np.zeros(256, np.int8)
@@ -68,7 +72,7 @@ class Bodies:
             return
         if body is None:  # the client has left
             return
-        wrong = self._wrong(body) if len(body) <= LARGE else await asyncio.to_thread(self._wrong, body)
+        wrong = self._wrong(body) if len(body) <= LARGE else await _apart(self._wrong, body)
         if wrong is not None:
             await refuse(send, 400, wrong)
             return
@@ -116,6 +120,10 @@ class Bodies:
         if shape.entries > ENTRIES:
             return f"The body has {shape.entries} entries of lists and objects, and the limit is {ENTRIES}."
         return None
+
+
+async def _apart(look: Callable[[bytes], str | None], body: bytes) -> str | None:
+    return await asyncio.get_running_loop().run_in_executor(_LOOKING, look, body)
 
 
 class _TooLarge(Exception):

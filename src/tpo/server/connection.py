@@ -152,7 +152,8 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         cycle: Any = self.cycle
-        unanswered = self._idle or not cycle.response_started  # never in the middle of another answer
+        # Never in the middle of another answer, and never in its place: only the request whose body is still coming.
+        unanswered = self._idle or (cycle.more_body and not cycle.response_started and not self.pipeline)
         if unanswered and not self.transport.is_closing():
             body = error_body(status, message)
             head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"

@@ -11,8 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
@@ -53,6 +60,7 @@ class Metrics:
         aligned: Admission | None = None,
         passed: Admission | None = None,
     ) -> None:
+        disable_created_metrics()  # a second series for each, which no dashboard reads  # type: ignore[no-untyped-call]
         self.registry = registry = registry or CollectorRegistry()
         self._names = _Names()
 
@@ -122,14 +130,12 @@ class Metrics:
         with self._open.track_inprogress():
             yield
 
-    def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """All numbers as text, and the text's media type.
+    def exposition(self) -> tuple[bytes, str]:
+        """All numbers in Prometheus' text format, and its media type.
 
-        Args:
-            accept: the header that says which forms are understood.
+        OpenMetrics has no form for histograms of values below zero, which rewards may be.
         """
-        encode, media_type = choose_encoder(accept)
-        return encode(self.registry), media_type
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def _call(self, record: Called, stage: str, model: str) -> None:
         role = record.role
@@ -253,11 +259,11 @@ class Counted:
 def metrics_route(metrics: Metrics) -> Route:
     """/metrics."""
 
-    async def told(request: Request) -> Response:
-        content, media_type = metrics.exposition(request.headers.get("accept", ""))
+    async def exposed(request: Request) -> Response:
+        content, media_type = metrics.exposition()
         return Response(content, headers={"content-type": media_type})
 
-    return Route("/metrics", told)
+    return Route("/metrics", exposed)
 
 
 class _Gates(Collector):

@@ -58,5 +58,6 @@ class SearchRegistry:
         """
         async with self._admission.admitted(info.client, info.weight):
             waited = time.monotonic() - info.began
+            info.servers = await self.service.addresses(model)
             with self._watch(info, options) as watch:
                 return await self.service.answer(options, model, id, waited, both(watch, listen), info.spend)

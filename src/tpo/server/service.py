@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,6 +19,7 @@ from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
 from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.presets import Preset
+from tpo.models.openai import OpenAIModel
 from tpo.models.resolve import served_models
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
@@ -167,6 +169,20 @@ class Service:
             ModelError: it cannot be reached.
         """
         return await self._session.models(model if len(self.models.names) > 1 else None)
+
+    async def addresses(self, model: str) -> dict[str, tuple[str, int | None]]:
+        """Host and port of each role's server, for roles that have one.
+
+        Raises:
+            ModelError: one cannot be reached.
+        """
+        found = {}
+        for role, fleet in (await self.fleets(model)).items():
+            served = fleet.servers[0].model
+            if isinstance(served, OpenAIModel):
+                parts = urlsplit(served.endpoint.shown)
+                found[str(role)] = (parts.hostname or "", parts.port)
+        return found
 
     async def reward(self, name: str | None) -> Reward | None:
         """A reward by its name; the server's own without one.

@@ -1,13 +1,13 @@
 """A search as OpenTelemetry's spans: one for itself, one for each call of a role, one for each call of the reward.
 
-A call is told when it is over, with its times, so that its span is made and ended there. What a critic replied is told
-after that: where contents are wanted, its span is held until then.
+A call's record comes when the call is over, with its times, so that its span is made and ended there. A critic's reply
+comes after that: where contents are wanted, the span is held until then.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -35,9 +35,18 @@ class Spans:
         tracer: OpenTelemetry's.
         reward: the reward's name in the configuration.
         contents: with what was asked and answered.
+        servers: host and port of each role\'s server, where the names of the models do not hold them.
     """
 
-    def __init__(self, tracer: Tracer, reward: str, *, contents: bool) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        reward: str,
+        *,
+        contents: bool,
+        servers: Mapping[str, tuple[str, int | None]] | None = None,
+    ) -> None:
+        self._servers = servers or {}
         self._tracer = tracer
         self._reward = reward
         self._contents = contents
@@ -98,15 +107,15 @@ class Spans:
         self._settings = plan.settings
         self._began = time.time_ns()
         attributes: dict[str, str | int] = {
-            "gen_ai.operation.name": "invoke_workflow",
-            "gen_ai.workflow.name": plan.method,
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.name": plan.method,
             "tpo.width": plan.width,
             "tpo.depth": plan.depth,
             "tpo.reward.name": self._reward,
         }
         # The moment that the calls' times count from: a clock read twice would let a call begin before its search.
         self._search = self._tracer.start_span(
-            f"invoke_workflow {plan.method}", attributes=attributes, start_time=self._began
+            f"invoke_agent {plan.method}", attributes=attributes, start_time=self._began
         )
         self._within = set_span_in_context(self._search)
 
@@ -154,8 +163,11 @@ class Spans:
             "tpo.retry": called.retry,
             "tpo.waited": called.waited,
         }
-        if server := urlsplit(where).hostname:
-            attributes["server.address"] = server
+        address, port = self._servers.get(called.role) or address_of(where)
+        if address:
+            attributes["server.address"] = address
+        if port:
+            attributes["server.port"] = port
         if prompt is not None:
             attributes |= {"tpo.step": prompt.step, "tpo.stage": prompt.name}
             if self._contents:
@@ -239,6 +251,15 @@ class Spans:
         if self._contents:
             told = [_message("assistant", text) | ({"finish_reason": why} if why else {}) for text, why in said]
             span.set_attribute("gen_ai.output.messages", msgspec.json.encode(told).decode())
+
+
+def address_of(url: str) -> tuple[str, int | None]:
+    """Host and port of a URL; an empty host where there is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port
+    except ValueError:
+        return "", None
 
 
 def _messages(conversation: Conversation) -> str:

@@ -61,17 +61,18 @@ class Telemetry:
     @contextmanager
     def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
         """Trace what happens for an aligned request."""
-        with self.watching(options.reward or "default") as spans:
+        with self.watching(options.reward or "default", info.servers) as spans:
             yield spans
 
     @contextmanager
-    def watching(self, reward: str) -> Iterator[Spans]:
+    def watching(self, reward: str, servers: Mapping[str, tuple[str, int | None]] | None = None) -> Iterator[Spans]:
         """Trace a search, below the span that is open where this is called.
 
         Args:
             reward: the reward's name in the configuration.
+            servers: host and port of each role's server.
         """
-        spans = Spans(self._tracer, reward, contents=self._contents)
+        spans = Spans(self._tracer, reward, contents=self._contents, servers=servers)
         try:
             yield spans
         finally:

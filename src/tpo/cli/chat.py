@@ -1,0 +1,80 @@
+"""`tpo chat`: several turns, each answer aligned."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tpo.cli.console import noting, print_answer, reporting, stderr
+from tpo.cli.flags import search_options, takes
+from tpo.cli.interrupts import interruptible
+from tpo.config import Config
+from tpo.options import SearchOptions
+from tpo.options.groups import OUTPUT
+
+if TYPE_CHECKING:
+    from tpo.session.spec import Options
+
+
+@reporting
+@takes(SearchOptions)
+def chat(
+    context: typer.Context,
+    system: Annotated[
+        str | None, typer.Option(help="A system message.", metavar="TEXT", rich_help_panel=OUTPUT)
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.", rich_help_panel=OUTPUT)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)] = False,
+    **flags: Any,
+) -> None:
+    """Talk over several turns; each answer is aligned and becomes part of the conversation.
+
+    An empty line or Ctrl-D ends it. Ctrl-C ends a search with the best answer so far.
+    """
+    configured: Config = context.obj
+    options = search_options(flags, configured, noting(quiet=quiet))
+    asyncio.run(_talk(options, system, quiet))
+
+
+async def _talk(options: Options, system: str | None, quiet: bool) -> None:
+    from tpo.cli.live import view_of
+    from tpo.engine.limits import Stopper
+    from tpo.errors import TPOError
+    from tpo.session.backends import pace_for_one
+    from tpo.session.session import Session
+
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    async with Session(pace=pace_for_one, on_note=noting(quiet=quiet), **options) as session:
+        for question in _questions():
+            asked = [*messages, {"role": "user", "content": question}]
+            stopper = Stopper()
+
+            def stop(stopper: Stopper = stopper) -> bool:
+                stopper.stop("interrupt")
+                return True
+
+            try:
+                with interruptible(stop), view_of(stderr, quiet) as view:
+                    result = await session.align(asked, stopper=stopper, on_event=view.listen, alone=True)
+            except TPOError as error:  # the conversation goes on without this turn
+                noting(quiet=False)(f"error: {error}")
+                continue
+            print_answer(result.answer)
+            messages = [*asked, {"role": "assistant", "content": result.answer}]
+
+
+def _questions() -> Iterator[str]:
+    """What the user types, or the lines of a pipe."""
+    while True:
+        if sys.stdin.isatty():
+            stderr.print("> ", end="")
+        line = sys.stdin.readline()
+        if not line.strip():
+            return
+        yield line.strip()

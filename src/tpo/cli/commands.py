@@ -1,0 +1,184 @@
+"""The commands by name; a command's code is loaded when the command is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+import typer.main
+from typer.core import TyperGroup
+
+from tpo.cli.help import HelpfulCommand
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+class Listed(NamedTuple):
+    """A command as the list of commands knows it.
+
+    Attributes:
+        place: its module and function.
+        summary: one line.
+        examples: lines to copy.
+        first: parameters of the short help; empty for all.
+        configured: its flags may stand in the environment and in tpo.toml.
+    """
+
+    place: str
+    summary: str
+    examples: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    configured: bool = False
+
+
+SEARCH = ("policy", "policy_model", "reward", "require", "method", "width", "depth", "seed", "max_tokens")
+
+COMMANDS = {
+    "align": Listed(
+        "tpo.cli.align:align",
+        "Answer one question, aligned.",
+        (
+            'tpo align "How do I oil a wooden table?"',
+            'tpo align "Why?" --policy http://localhost:8000/v1 --reward hf:NAME',
+        ),
+        ("prompt", "file", "messages", "as_json", "trace", "quiet", *SEARCH),
+        configured=True,
+    ),
+    "chat": Listed("tpo.cli.chat:chat", "Talk over several turns, each answer aligned.", ("tpo chat",), SEARCH, True),
+    "run": Listed(
+        "tpo.cli.run:run",
+        "Answer every query of a dataset, aligned.",
+        ("tpo run questions.jsonl --out answers --policy http://localhost:8000/v1",),
+        ("data", "out", "column", "retry_failed", "fresh", "concurrency", "as_json", "quiet", *SEARCH),
+        configured=True,
+    ),
+    "serve": Listed(
+        "tpo.cli.serve:serve",
+        "Serve aligned answers in OpenAI's protocols.",
+        ("tpo serve --policy http://localhost:8000/v1 --reward hf:NAME --port 9000",),
+        ("host", "port", "keys", "preset", "deadline", "ui", "quiet", *SEARCH),
+        configured=True,
+    ),
+    "key": Listed("tpo.cli.key:key", "Make and list keys for the clients of a server.", ("tpo key alice",)),
+    "view": Listed(
+        "tpo.cli.view:view",
+        "Look at runs and traces in a browser.",
+        ("tpo view answers",),
+        ("paths", "host", "port", "browse", "play", "policy", "reward"),
+        configured=True,
+    ),
+    "check": Listed(
+        "tpo.cli.check:check",
+        "Check models and a reward.",
+        ("tpo check --policy http://localhost:8000/v1 --reward hf:NAME",),
+        configured=True,
+    ),
+    "eval": Listed("tpo.cli.eval:app", "Evaluate methods, judges and rewards."),
+    "show": Listed("tpo.cli.show:show", "Show a run, or one of its queries.", ("tpo show answers q1",)),
+    "runs": Listed("tpo.cli.runs:runs", "List runs.", ("tpo runs experiments",)),
+    "export": Listed(
+        "tpo.cli.export:export",
+        "Make training data from a run.",
+        ("tpo export answers --format dpo --out pairs.jsonl",),
+    ),
+    "report": Listed("tpo.cli.report:report", "Draw figures and a page from runs.", ("tpo report experiments",)),
+    "replay": Listed("tpo.cli.replay:replay", "Rebuild a result from its trace.", ("tpo replay trace.jsonl --json",)),
+    "methods": Listed("tpo.cli.methods:methods", "List the methods with their settings.", ("tpo methods",)),
+    "config": Listed("tpo.cli.config:config", "Show the configuration in force.", ("tpo config > tpo.toml",)),
+}
+
+
+def built(name: str, listed: Listed) -> Any:
+    """The command of that name, loaded."""
+    module, _, attribute = listed.place.partition(":")
+    target = getattr(import_module(module), attribute)
+    if isinstance(target, typer.Typer):
+        command: Any = typer.main.get_command(target)
+        command.name = name
+        return command
+    return command_of(name, target, listed)
+
+
+def command_of(name: str, target: Any, listed: Listed) -> Any:
+    """A function as a command with its short help."""
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    settings = {**HELP_NAMES, **({"auto_envvar_prefix": "TPO"} if listed.configured else {})}
+    single.command(name, cls=HelpfulCommand, context_settings=settings)(target)
+    command: Any = typer.main.get_command(single)
+    command.examples, command.first = listed.examples, listed.first
+    return command
+
+
+class LazyCommands(MutableMapping[str, Any]):
+    """Commands by name, each loaded at its first use."""
+
+    def __init__(self, listed: Mapping[str, Listed]) -> None:
+        self._listed = listed
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            self._built[name] = built(name, self._listed[name])
+        return self._built[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._built[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
+class TpoGroup(TyperGroup):
+    """The commands, and a bare question that is answered as `tpo align` does."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = LazyCommands(COMMANDS)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See `click.Group.list_commands`."""
+        return list(COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """See `click.Group.resolve_command`."""
+        if args[0] not in COMMANDS and is_question(args[0]):
+            return "align", self.commands["align"], args
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """See `click.Command.format_help`."""
+        import shutil
+        import textwrap
+
+        from tpo.cli.help import WIDEST, rows
+
+        width = min(WIDEST, shutil.get_terminal_size().columns)
+        lines = [
+            *("Usage: tpo COMMAND …", '       tpo "A question?"', ""),
+            *textwrap.wrap(self.help or "", width),
+            *("", "Commands:", *rows([(name, listed.summary) for name, listed in COMMANDS.items()], width)),
+            *("", "Options:"),
+            *rows(
+                [
+                    ("--config FILE", "A configuration; tpo.toml unless given, if there is one. [TPO_CONFIG]"),
+                    ("--version", "Show the version and leave."),
+                    ("--install-completion", "Install completion for the current shell."),
+                    ("-h, --help", "Show this help; tpo COMMAND -h shows a command's."),
+                ],
+                width,
+            ),
+        ]
+        formatter.write("\n".join(lines))
+
+
+def is_question(text: str) -> bool:
+    """Whether an argument in a command's place is a question: it has several words, or a question mark."""
+    return not text.startswith("-") and (len(text.split()) > 1 or text.rstrip().endswith("?"))
