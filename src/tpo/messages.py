@@ -22,7 +22,7 @@ _SHOWN_CALL = re.compile(
 )
 
 # Where a data set keeps its queries: the first of these columns that a row has. The first holds chat messages.
-QUERY_COLUMNS = ("messages", "prompt", "instruction", "question", "query", "problem", "input")
+QUERY_COLUMNS = ("messages", "conversations", "prompt", "instruction", "question", "query", "problem", "input")
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -59,14 +59,29 @@ def _checked(message: Any, position: int) -> Message:
     if role not in ROLES:
         raise InputError(f"{where} has the role {role!r}; known roles are {', '.join(ROLES)}.")
     content = message.get("content")
-    if content is None and (role != "assistant" or not message.get("tool_calls")):
+    if content is None and role != "assistant":
         raise InputError(f"{where} ({role}) has no content.")
     if not isinstance(content, str | list | None):
         raise InputError(f"{where} ({role}) has content of type {type(content).__name__}; text is expected.")
     calls = message.get("tool_calls")
     if calls is not None and not (isinstance(calls, list) and all(_is_call(call) for call in calls)):
         raise InputError(f"{where} ({role}) has tool_calls that are not a list of objects with a function.")
-    return dict(message)
+    checked: Message = without_nulls(message)
+    if content is None and not message.get("tool_calls") and not message.get("function_call"):
+        # A refusal, or reasoning alone. Chat templates write a null as the word None.
+        checked["content"] = ""
+    return checked
+
+
+def without_nulls(value: Any) -> Any:
+    """Plain data without object fields that are null, at any depth, but for `content`.
+
+    Strict servers refuse such fields. Arrow gives each object of a column all fields that any of them has, and other
+    programs write `"name": null`.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_nulls(one) for key, one in value.items() if one is not None or key == "content"}
+    return [without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def _is_call(call: Any) -> bool:
@@ -104,7 +119,9 @@ def readable(messages: Conversation) -> str:
 
 def _turn(message: Message) -> str:
     calls = message.get("tool_calls") or []
-    named = [f"[calls {(call.get('function') or {}).get('name', 'a tool')}]" for call in calls if call]
+    refusal = message.get("refusal")
+    named = [refusal] if isinstance(refusal, str) else []
+    named += [f"[calls {(call.get('function') or {}).get('name', 'a tool')}]" for call in calls if call]
     return "\n".join([text for text in (text_of(message), *named) if text])
 
 

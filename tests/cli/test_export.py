@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.test_show import call, run_of
-from runs.test_stories import failing
+from runs.test_history import failing
 from tpo.cli.export import export
 
 

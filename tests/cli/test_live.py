@@ -41,7 +41,7 @@ async def test_the_live_view_shows_candidates_rewards_critique_and_speed() -> No
         for event in await events_of_a_run():
             view.listen(event)
     shown = screen.getvalue()
-    for words in ("tpo N=2 D=1", "[red]answer", "tokens/s", "ended: depth", "best", "gradient", "Name a cloth."):
+    for words in ("tpo N=2 D=1", "[red]answer", "tokens/s", "ended: depth", " with reward ", "best", "Name a cloth."):
         assert words in shown, words
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fakes import FakeModel, FakeReward, numbered
 from runs.kit import by_number, make_run
-from runs.test_stories import failing
+from runs.test_history import failing
 from tpo.cli.show import show
 from tpo.rewards.protocol import Score
 

@@ -248,7 +248,7 @@ async def test_what_holds_no_rewards_is_told(tmp_path: Path) -> None:
 
 
 async def test_failed_queries_are_left_out(tmp_path: Path) -> None:
-    from runs.test_stories import failing
+    from runs.test_history import failing
 
     run = await synthetic(tmp_path, "one", failing("Zebras"))
     assert "q1" not in only(read_groups(run)).runs[0].queries

@@ -12,8 +12,8 @@ from tpo.models.protocol import Model
 from tpo.options import RunOptions
 from tpo.rewards.protocol import Reward
 from tpo.runs.dataset import Report, Watcher, run_spec
+from tpo.runs.progress import RunProgress
 from tpo.runs.runner import Runner
-from tpo.runs.tally import Tally
 from tpo.session.spec import Options, specified
 
 RUN_OPTIONS = ("concurrency", "fresh", "retry_failed", "input_order", "parquet", "skip_bad_rows", "patience")
@@ -31,16 +31,16 @@ class Breaker(Watcher):
         super().__init__()
         self._after = after
 
-    def began(self, runner: Runner, fleets: Any, tally: Tally) -> None:
+    def began(self, runner: Runner, fleets: Any, progress: RunProgress) -> None:
         """See `Watcher`."""
-        answered = tally.answered
+        answered = progress.answered
 
         def count(*arguments: Any, **named: Any) -> None:
             answered(*arguments, **named)
-            if tally.done >= self._after:
+            if progress.done >= self._after:
                 runner.stop()
 
-        tally.answered = count  # type: ignore[method-assign]
+        progress.answered = count  # type: ignore[method-assign]
 
 
 def rows_of(*queries: str | Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -16,19 +16,21 @@ from tpo.messages import Conversation
 from tpo.options import ExportFormat, ExportOptions, PairRule
 from tpo.runs.answers import Answer
 from tpo.runs.export import Export
-from tpo.runs.stories import Story
+from tpo.runs.history import QueryHistory
 
 QUERY: Conversation = [{"role": "user", "content": "Why?"}]
 
 
-def told(*pool: Candidate, query: Conversation = QUERY, reward: str | None = "r", error: str | None = None) -> Story:
+def told(
+    *pool: Candidate, query: Conversation = QUERY, reward: str | None = "r", error: str | None = None
+) -> QueryHistory:
     """A story with this pool."""
     plan = Plan(query, "tpo", 5, 2, Settings(), "p", {}, reward)
     result = None
     if pool:
         steps = [Step(0, None, None, None, None, list(pool))]
         result = Result(pool[0].text, pool[0].reward, "tpo", 5, 2, "depth", steps, {}, 1.0, pool[0].id, [])
-    return Story("q", "k" * 16, [Started(plan, "0", "")], result, Answer("q", "k" * 16, 0, error=error))
+    return QueryHistory("q", "k" * 16, [Started(plan, "0", "")], result, Answer("q", "k" * 16, 0, error=error))
 
 
 def pool(*rewards: float | None, **more: Any) -> list[Candidate]:
@@ -36,12 +38,12 @@ def pool(*rewards: float | None, **more: Any) -> list[Candidate]:
     return [Candidate(f"0.{place}", 0, f"a{place}", reward, **more) for place, reward in enumerate(rewards)]
 
 
-def exported(story: Story, format: ExportFormat = ExportFormat.DPO, **options: Any) -> list[dict[str, Any]]:
+def exported(story: QueryHistory, format: ExportFormat = ExportFormat.DPO, **options: Any) -> list[dict[str, Any]]:
     """The rows of one story, in plain text."""
     return list(Export(ExportOptions(format=format, **{"plain": True} | options)).of([story]))
 
 
-def why(story: Story, format: ExportFormat = ExportFormat.DPO, **options: Any) -> str:
+def why(story: QueryHistory, format: ExportFormat = ExportFormat.DPO, **options: Any) -> str:
     """Why there are no rows."""
     export = Export(ExportOptions(format=format, **options))
     assert list(export.of([story])) == []
@@ -140,10 +142,28 @@ def test_queries_that_do_not_fit_are_left_out_with_a_reason() -> None:
     assert why(told()) == "that failed"
 
 
-def test_a_chat_is_no_plain_text() -> None:
-    chat = [{"role": "system", "content": "Be brief."}, *QUERY]
-    with pytest.raises(InputError, match="query 'q' is a chat"):
-        exported(told(*pool(2.0, 1.0), query=chat))
+def test_a_chat_is_no_plain_text_and_is_left_out() -> None:
+    chat: Conversation = [{"role": "system", "content": "Be brief."}, *QUERY]
+    export = Export(ExportOptions(format=ExportFormat.SFT, plain=True))
+    rows = list(export.of([told(*pool(1.0)), told(*pool(1.0), query=chat), told(*pool(2.0))]))
+    assert [row["prompt"] for row in rows] == ["Why?", "Why?"]
+    assert dict(export.left_out) == {"that are chats, which are no plain text (without --plain they are exported)": 1}
+
+
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
+
+
+@pytest.mark.parametrize("format", list(ExportFormat))
+def test_answers_that_call_tools_or_were_filtered_are_no_training_data(format: ExportFormat) -> None:
+    bad = [
+        Candidate("0.7", 0, "<tool_call>f</tool_call>", 9.0, message=CALL),
+        Candidate("0.8", 0, "I was cut off by a f", 8.0, finish_reason="content_filter"),
+        Candidate("0.9", 0, "<tool_call>f</tool_call>", -9.0, message=CALL),
+    ]
+    rows = exported(told(*bad, *pool(2.0, 1.0)), format)
+    assert not [row for row in rows if "tool_call" in str(row) or "filter" in str(row) or "cut off" in str(row)]
+    assert len(rows) == (2 if format is ExportFormat.KTO else 1)
+    assert why(told(bad[0]), format) == "whose answers call tools"
 
 
 @pytest.mark.parametrize(
@@ -151,8 +171,8 @@ def test_a_chat_is_no_plain_text() -> None:
     [
         ({"format": ExportFormat.SFT, "min_gap": 1.0}, "for dpo and kto"),
         ({"format": ExportFormat.SFT, "pairs": PairRule.BEST_EACH}, "for dpo and kto"),
-        ({"format": ExportFormat.DPO, "min_gap": -1.0}, "0 or more"),
-        ({"format": ExportFormat.DPO, "min_gap": float("nan")}, "0 or more"),
+        ({"format": ExportFormat.DPO, "min_gap": -1.0}, "at least 0"),
+        ({"format": ExportFormat.DPO, "min_gap": float("nan")}, "at least 0"),
         ({"format": ExportFormat.DPO, "pairs": PairRule.BEST_EACH, "max_pairs": 0}, "at least 1"),
         ({"format": ExportFormat.DPO, "max_pairs": 3}, "best-each"),
     ],

@@ -13,7 +13,7 @@ from tpo.options import ExportFormat, ExportOptions
 from tpo.runs.answers import Answer, First, StepRewards
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
 from tpo.runs.export_columns import columns
-from tpo.runs.standing import State
+from tpo.runs.status import State
 from tpo.runs.summary import Estimate, StepSummary, Summary
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")

@@ -12,8 +12,8 @@ from tpo.cli.progress import EVERY, FIRST_LINES, Progress, duration
 from tpo.evals.evaluate import Onlooker
 from tpo.prompts import Role
 from tpo.runs.dataset import Watcher
+from tpo.runs.progress import RunProgress
 from tpo.runs.runner import Runner
-from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
 
 
@@ -83,9 +83,9 @@ class _Run(Progress):
 
     def __init__(self, whole: EvalProgress) -> None:
         super().__init__(whole.note)
-        self.tally: Tally | None = None
+        self.tally: RunProgress | None = None
 
-    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: Tally) -> None:
+    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: RunProgress) -> None:
         """See `Watcher`."""
         super().began(runner, fleets, tally)
         self.tally = tally

@@ -14,7 +14,7 @@ from tpo.options import ExportOptions
 
 if TYPE_CHECKING:
     from tpo.runs.export import Export
-    from tpo.runs.standing import Standing
+    from tpo.runs.status import RunStatus
 
 
 @reporting
@@ -34,12 +34,12 @@ def export(
     """
     from tpo.runs.export import Export
     from tpo.runs.export_files import write_file, write_stream
-    from tpo.runs.standing import standing
-    from tpo.runs.stories import stories
+    from tpo.runs.history import histories
+    from tpo.runs.status import run_status
 
     options = chosen(ExportOptions, flags)
-    made, found = Export(options), standing(directory)
-    rows = made.of(stories(directory))
+    made, found = Export(options), run_status(directory)
+    rows = made.of(histories(directory))
     if out is None:
         write_stream(rows, sys.stdout.buffer)
     else:
@@ -48,7 +48,7 @@ def export(
         _tell(made, found)
 
 
-def _tell(made: Export, found: Standing) -> None:
+def _tell(made: Export, found: RunStatus) -> None:
     note(f"{made.rows} rows from {made.used} of {made.seen} queries")
     for reason, count in made.left_out.most_common():
         note(f"left out: {count} {reason}")

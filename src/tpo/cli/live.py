@@ -122,6 +122,8 @@ class Live(Silence):
         self._growing: dict[int, str] = {}
         self._draws = False
         self._best: dict[int, float] = {}
+        self._rewards: dict[str, float] = {}
+        self._stale = False
         self._writing: tuple[str, str] = ("", "")
         self._note = ""
         # Last: it draws the first picture at once.
@@ -149,18 +151,20 @@ class Live(Silence):
                 self._step = event.step
                 self._draws = event.width is not None
                 if self._draws:
-                    self._rows, self._growing = {}, {}
+                    self._stale = True  # the last step's answers are shown until the first new one comes
                 else:
                     self._writing = (event.name, "")
             case TextGrew():
                 self._grow(event)
             case Sampled():
+                self._clear_stale()
                 self._growing.pop(event.index, None)
                 self._rows[event.id] = (event, None)
             case Scored() if event.id in self._rows:
                 self._rows[event.id] = (self._rows[event.id][0], event)
                 if event.reward is not None:
                     self._best[self._step] = max(self._best.get(self._step, event.reward), event.reward)
+                    self._rewards[event.id] = event.reward
             case Replied():
                 self._writing = (event.name, event.text)
             case Retrying():
@@ -168,17 +172,26 @@ class Live(Silence):
             case Called(error=None):
                 self._note = ""
             case Ended():
-                self._note = f"ended: {event.stop}, the answer is {event.chosen}"
+                reward = self._rewards.get(event.chosen or "")
+                scored = "" if reward is None else f" with reward {reward:.3f}"
+                self._note = f"ended: {event.stop}, the answer is {event.chosen}{scored}"
 
     def _grow(self, event: TextGrew) -> None:
         if self._draws:
+            self._clear_stale()
             self._growing[event.index] = self._growing.get(event.index, "") + event.text
         else:
             self._writing = (event.name, self._writing[1] + event.text)
 
+    def _clear_stale(self) -> None:
+        if self._stale:
+            self._rows, self._growing, self._stale = {}, {}, False
+
     def _render(self) -> RenderableType:
         best = "  ".join(f"step {step}: {reward:.3f}" for step, reward in self._best.items())
-        parts: list[RenderableType] = [Text(self._title, style="bold"), self._table()]
+        parts: list[RenderableType] = [Text(self._title, style="bold")]
+        waiting = not self._rows and not self._growing
+        parts.append(Text("waiting for the first answer", style="dim") if waiting else self._table())
         name, text = self._writing
         if text:
             lines = text.strip().splitlines()[-CRITIQUE_LINES:]

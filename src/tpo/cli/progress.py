@@ -16,8 +16,8 @@ from rich.text import Text
 from tpo.cli.console import note
 from tpo.prompts import Role
 from tpo.runs.dataset import Watcher
+from tpo.runs.progress import RunProgress
 from tpo.runs.runner import Runner
-from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
 
@@ -34,7 +34,7 @@ class Progress(Watcher):
         super().__init__(on_note)
         self.runner: Runner | None = None
         self._fleets: dict[Role, Fleet] = {}
-        self._tally: Tally | None = None
+        self._tally: RunProgress | None = None
         # Tokens and seconds a while ago, for the speed of now.
         self._before: tuple[int, float] = (0, time.monotonic())
         self._speed = 0.0
@@ -45,7 +45,7 @@ class Progress(Watcher):
     def __exit__(self, *_: object) -> None:
         """Nothing to take down."""
 
-    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: Tally) -> None:
+    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: RunProgress) -> None:
         """See `Watcher`."""
         self.runner, self._fleets, self._tally = runner, fleets, tally
 
@@ -68,7 +68,7 @@ class Progress(Watcher):
             parts.append(f"{duration(tally.left)} left")
         return ", ".join(parts)
 
-    def _tokens_per_second(self, tally: Tally) -> float:
+    def _tokens_per_second(self, tally: RunProgress) -> float:
         tokens, at = self._before
         now = time.monotonic()
         if now - at >= 1.0:
@@ -90,7 +90,7 @@ class LogProgress(Progress):
             self._telling.cancel()
             self._console.print(self.line(), markup=False)
 
-    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: Tally) -> None:
+    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: RunProgress) -> None:
         """See `Watcher`."""
         super().began(runner, fleets, tally)
         self._telling = asyncio.ensure_future(self._tell())

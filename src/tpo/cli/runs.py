@@ -13,7 +13,7 @@ from tpo.cli.console import note, print_json, reporting, stdout
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tpo.runs.standing import Standing
+    from tpo.runs.status import RunStatus
 
 
 @reporting
@@ -27,7 +27,7 @@ def runs(
 ) -> None:
     """List the runs in directories, with what each is and how it stands."""
 
-    from tpo.runs.listing import outline
+    from tpo.runs.status import outline
 
     where = directories or [Path()]
     found = sorted(_all(where), key=lambda one: one.identity.began)
@@ -39,24 +39,23 @@ def runs(
         note(f"there is no run in {', '.join(map(str, where))} or one level below")
 
 
-def _all(directories: Iterable[Path]) -> Iterator[Standing]:
+def _all(directories: Iterable[Path]) -> Iterator[RunStatus]:
     from tpo.errors import TPOError
-    from tpo.runs.listing import run_directories
-    from tpo.runs.standing import standing
+    from tpo.runs.status import run_directories, run_status
 
     for path in run_directories(directories):
         try:
-            yield standing(path)
+            yield run_status(path)
         except TPOError as error:  # one damaged run does not hide the others
             note(str(error))
 
 
-def _table(found: Iterable[Standing]) -> Table:
+def _table(found: Iterable[RunStatus]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from tpo.runs.listing import outline
+    from tpo.runs.status import outline
 
     table = Table(box=box.SIMPLE, show_edge=False)
     for heading in ("directory, data", "method", "policy, reward", "done", "reward", "state, begun"):

@@ -10,8 +10,8 @@ import typer
 from tpo.cli.console import print_json, reporting, stdout
 
 if TYPE_CHECKING:
-    from tpo.runs.standing import Standing
-    from tpo.runs.stories import Story
+    from tpo.runs.history import QueryHistory
+    from tpo.runs.status import RunStatus
 
 
 @reporting
@@ -27,18 +27,18 @@ def show(
     It only reads, so it may be used while the run is at work.
     """
     from tpo.errors import InputError
-    from tpo.runs.standing import standing
-    from tpo.runs.stories import story
+    from tpo.runs.history import query_history
+    from tpo.runs.status import run_status
 
     if id is not None:
-        _show_story(story(directory, id), prompts=prompts, as_json=as_json)
+        _show_story(query_history(directory, id), prompts=prompts, as_json=as_json)
     elif prompts:
         raise InputError("--prompts shows the prompts of one query: give its id.")
     else:
-        _show_run(standing(directory), as_json=as_json)
+        _show_run(run_status(directory), as_json=as_json)
 
 
-def _show_run(found: Standing, *, as_json: bool) -> None:
+def _show_run(found: RunStatus, *, as_json: bool) -> None:
     import msgspec
     from rich.text import Text
 
@@ -54,7 +54,7 @@ def _show_run(found: Standing, *, as_json: bool) -> None:
         console.print(Text(_stands(found)))
 
 
-def _stands(found: Standing) -> str:
+def _stands(found: RunStatus) -> str:
     summary = found.summary
     over = f"{summary.left} of {summary.total} queries are left" if found.counted else "some queries may be left"
     return {
@@ -65,7 +65,7 @@ def _stands(found: Standing) -> str:
     }[found.state]
 
 
-def _show_story(told: Story, *, prompts: bool, as_json: bool) -> None:
+def _show_story(told: QueryHistory, *, prompts: bool, as_json: bool) -> None:
     if as_json:
         print_json(_plain(told, prompts=prompts))
         return
@@ -77,7 +77,7 @@ def _show_story(told: Story, *, prompts: bool, as_json: bool) -> None:
         console.print(part)
 
 
-def _plain(told: Story, *, prompts: bool) -> dict[str, Any]:
+def _plain(told: QueryHistory, *, prompts: bool) -> dict[str, Any]:
     import msgspec
 
     from tpo.engine.records import Prompted

@@ -15,10 +15,10 @@ from tpo.cli.terminal import safe
 from tpo.engine.records import Called, Prompted
 from tpo.engine.result import Result, Step
 from tpo.messages import Conversation, text_of
-from tpo.runs.stories import Story
+from tpo.runs.history import QueryHistory
 
 
-def story_parts(story: Story, *, prompts: bool) -> Iterator[RenderableType]:
+def story_parts(story: QueryHistory, *, prompts: bool) -> Iterator[RenderableType]:
     """The whole story, part by part.
 
     Args:
@@ -42,7 +42,7 @@ def story_parts(story: Story, *, prompts: bool) -> Iterator[RenderableType]:
         yield _text(story.result.answer)
 
 
-def _stands(story: Story) -> str:
+def _stands(story: QueryHistory) -> str:
     if story.error is not None:
         return safe(f"failed: {story.error}")
     if story.ended is None:
@@ -57,7 +57,7 @@ def _messages(messages: Conversation) -> Iterator[Text]:
         yield _text("\n".join(filter(None, [text_of(message), f"[tool calls: {calls}]" if calls else ""])))
 
 
-def _steps(story: Story, prompts: bool) -> Iterator[Text]:
+def _steps(story: QueryHistory, prompts: bool) -> Iterator[Text]:
     sent: dict[int, list[Prompted]] = {}
     for record in story.records if prompts else ():
         if isinstance(record, Prompted):
@@ -104,12 +104,14 @@ def _candidate(candidate: Candidate, played: list[str]) -> Iterator[Text]:
         yield _text(f"parts: {parts}", style="dim")
     if candidate.feedback:
         yield _text(f"feedback: {candidate.feedback}", style="dim")
+    if candidate.leaked:
+        yield _text(f"repeats words of the prompt, so it ranks below the others: {candidate.leaked}", style="red")
     if candidate.error:
         yield _text(f"error: {candidate.error}", style="red")
     yield _text(candidate.text)
 
 
-def _troubles(story: Story) -> Counter[tuple[str, str]]:
+def _troubles(story: QueryHistory) -> Counter[tuple[str, str]]:
     """Calls that failed or were cut short, whether or not they were repeated."""
     return Counter((r.role, r.error) for r in story.records if isinstance(r, Called) and r.error is not None)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tpo.errors import InputError
-from tpo.runs.reading.choosing import table_of
-from tpo.runs.reading.records import Flaw, Table, guarded, listed, readable
+from tpo.runs.reading.formats import table_of
+from tpo.runs.reading.records import DataTable, Flaw, guarded, listed, readable
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ class Source:
             raise InputError(f"{published.what.capitalize()} of {published.benchmark} has no rows.")
         return found
 
-    def _tables(self, published: Published) -> list[Table]:
+    def _tables(self, published: Published) -> list[DataTable]:
         place = self._place(published)
         if place is None or not place.startswith(HUB):
             return [table_of(str(path), None, None) for path in self.paths(published)]
@@ -136,7 +136,7 @@ def text_in(fields: Mapping[str, Any], *names: str) -> str:
     return next((str(fields[name]) for name in names if fields.get(name) is not None), "")
 
 
-def _rows(table: Table, published: Published) -> Iterator[dict[str, Any]]:
+def _rows(table: DataTable, published: Published) -> Iterator[dict[str, Any]]:
     with readable(table.name):
         columns = table.columns()
     for number, record in enumerate(guarded(table.name, table.records(columns)), 1):

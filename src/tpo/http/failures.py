@@ -58,6 +58,18 @@ class RequestRefused(ModelError):
         self.fields = fields
 
 
+class KeyRefused(ModelError):
+    """The server does not accept the key, or not for this request.
+
+    Attributes:
+        status: 401 or 403; some servers answer 403 for a single request that they find objectionable.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class ContextOverflow(ModelError):
     """A request that does not fit the model's context.
 
@@ -140,7 +152,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str, key_
         target = _one_line(headers.get("location", "elsewhere"))
         return ModelError(f"{url} redirects to {target}: give that address instead.")
     if status in (401, 403):
-        return ModelError(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.")
+        return KeyRefused(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.", status)
     wait = retry_after(headers)
     failed, refusal = f"{url} answered {status}", f"{url} refused the request ({status})"
     return _failure(status, said, failed, refusal, _parsed(text), wait)

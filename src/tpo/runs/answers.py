@@ -1,6 +1,6 @@
-"""`answers.jsonl`: what came of each query, a line each, written as they finish.
+"""`answers.jsonl`: the answer to each query, a line each, written as queries end.
 
-It is a view of the journal: a line that a crash took is written again from there.
+It is a view of the journal: a line that a crash destroyed is written again from there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tpo.runs.rows import Row
 
 
 class First(msgspec.Struct, frozen=True):
-    """The answer that the policy gave first, which is what it says without alignment."""
+    """The first sample: the policy without alignment."""
 
     answer: str
     reward: float | None
@@ -40,11 +40,11 @@ class StepRewards(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came of one query.
+    """The answer to one query, or its error.
 
     Attributes:
         id: the row's id.
-        key: what the journal knows it by.
+        key: its key in the journal.
         row: the row's position in the data, from 0.
         answer: the chosen answer; None where there is none.
         reward: its reward.
@@ -76,8 +76,8 @@ def answer_of(row: Row, key: str, result: Result | None, error: str | None = Non
 
     Args:
         row: the query.
-        key: what the journal knows it by.
-        result: what came of it, or had come when it failed.
+        key: its key in the journal.
+        result: its result, or the best before it failed.
         error: why it failed.
     """
     if result is None:
@@ -130,8 +130,8 @@ def read_answers(path: Path) -> Iterator[Answer]:
             yield _decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise JournalError(
-                f"{path}, line {number}: this is no answer of a run ({error}). Remove the file and run the same "
-                f"command again: it is made anew from the journal."
+                f"{path}, line {number}: this is no answer of a run ({error}). Delete this line, or the whole "
+                f"file, and run the same command again: what is missing is made again from the journal."
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""The front door of runs: a dataset in, a directory of answers out."""
+"""`run_spec`: a dataset in, a directory of answers out."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tpo.rewards.protocol import Reward
 from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
 from tpo.runs.directory import RunDirectory, replace, unlocated
 from tpo.runs.parquet import write_parquet
+from tpo.runs.progress import RunProgress
 from tpo.runs.reading import open_data
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner, keys_of
 from tpo.runs.store import RunJournal, cut_torn_end, read_lines
 from tpo.runs.summary import Summary, parse_prices, summarize
-from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds
@@ -56,16 +56,16 @@ class DatasetOptions(Options, total=False):
 
 
 class Watcher:
-    """Looks on while a run goes; the command line shows it, and can break it off.
+    """Receives what a run reports while it goes; the command line shows it, and can interrupt the run.
 
     Args:
-        on_note: told in a sentence of what a user should know.
+        on_note: called with each sentence that a user should read.
     """
 
     def __init__(self, on_note: Note = lambda line: None) -> None:
         self.note = on_note
 
-    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: Tally) -> None:
+    def began(self, runner: Runner, fleets: dict[Role, Fleet], progress: RunProgress) -> None:
         """The first query is about to begin."""
 
 
@@ -73,9 +73,9 @@ class Report(msgspec.Struct, frozen=True):
     """How a run ended.
 
     Attributes:
-        directory: where it is.
-        summary: what it came to.
-        stopped: it was broken off.
+        directory: its directory.
+        summary: its results.
+        stopped: it was interrupted.
         idle: there was nothing left to do.
     """
 
@@ -143,7 +143,7 @@ class _Run:
 
     async def run(self) -> Report:
         survey = await asyncio.to_thread(self._survey)
-        tally = Tally(survey.total)
+        progress = RunProgress(survey.total)
         asked = asked_of(self._spec)
         if self._options.fresh:
             self._directory.put_aside()
@@ -153,7 +153,7 @@ class _Run:
             known = recipe_without_backends(self._spec)
             decided = {name: value for name, value in before.recipe.items() if name not in ("models", "reward")}
             self._directory.expect(decided, known)
-            done = await asyncio.to_thread(self._done, keys_of(before.recipe), tally)
+            done = await asyncio.to_thread(self._done, keys_of(before.recipe), progress)
             if len(done) == survey.total and before.asked == asked:
                 return self._report(survey, idle=True)  # no server is needed to see that
         async with AsyncExitStack() as stack:
@@ -174,9 +174,11 @@ class _Run:
             fleets = await session.models()
             recipe = unlocated(recipe_of(self._spec, fleets, reward))
             self._directory.claim(self._source.name, asked, recipe, endpoints_of(fleets))
+            if before is not None:
+                recipe = before.recipe  # the keys in its files were made from this
             if len(done) == survey.total:
                 return self._report(survey, idle=True)
-            self._report(survey)  # so that others can see how much there is to do
+            self._report(survey)  # so that `tpo show` knows the number of queries
             if self._spec.settings.seed is not None:
                 note_lost_seeds(fleets, self._watcher.note)
             past = self._past(done) if before is not None else {}
@@ -186,14 +188,16 @@ class _Run:
             stack.callback(answers.close)
             make: Callable[..., Any] = Runner if team is None else team.runner
             note = self._watcher.note
-            runner = make(session, recipe, fleets, reward, journal, lambda a: answers.append(encoded(a)), tally, note)
-            self._watcher.began(runner, fleets, tally)
+            runner = make(
+                session, recipe, fleets, reward, journal, lambda a: answers.append(encoded(a)), progress, note
+            )
+            self._watcher.began(runner, fleets, progress)
             with self._directory.timed():
                 await runner.run(self._source.rows(), done, past)
         return self._report(survey, stopped=runner.stopped)
 
     def _survey(self) -> _Survey:
-        """Look at all rows once: nothing is paid for when a bad one is found in the middle."""
+        """Read all rows once, so that a bad one in the middle is found before anything is paid for."""
         survey = _Survey()
         for row in self._source.rows():
             if isinstance(row, BadRow):
@@ -214,7 +218,7 @@ class _Run:
             raise InputError(f"{self._source.name} holds no query.")
         return survey
 
-    def _done(self, key_of: Callable[[Row], str], tally: Tally) -> set[str]:
+    def _done(self, key_of: Callable[[Row], str], progress: RunProgress) -> set[str]:
         """The keys of the queries that have their answers."""
         keys = {key_of(row) for row in self._source.rows() if isinstance(row, Row)}
         path = self._directory.answers
@@ -228,7 +232,7 @@ class _Run:
                 gone.append(answer.id)
             elif answer.key not in done and not (answer.error is not None and self._options.retry_failed):
                 done.add(answer.key)
-                tally.answered(answer, before=True)
+                progress.answered(answer, before=True)
         if gone:
             ids = ", ".join(gone[:SHOWN_BAD_ROWS]) + (" …" if len(gone) > SHOWN_BAD_ROWS else "")
             raise InputError(
@@ -241,7 +245,7 @@ class _Run:
         return done
 
     def _past(self, done: set[str]) -> dict[str, list[Record]]:
-        """What the journal holds of queries that are not done."""
+        """The journal's records of queries that are not done."""
         torn = cut_torn_end(self._directory.journal)
         if torn:
             self._watcher.note(f"The last line of {self._directory.journal} was torn ({torn} bytes) and is cut off.")
@@ -265,7 +269,7 @@ class _Run:
 
 
 def asked_of(spec: Spec) -> dict[str, Any]:
-    """What the user asked for in the way of models and reward, before anybody was asked what that is."""
+    """The models and the reward as the user named them, before any server is reached."""
     asked: dict[str, Any] = {
         role: [one.where if isinstance(one.where, str | None) else str(getattr(one.where, "name", "")), one.model]
         for role, one in spec.roles.items()
@@ -277,7 +281,7 @@ def asked_of(spec: Spec) -> dict[str, Any]:
 
 
 def recipe_without_backends(spec: Spec) -> dict[str, Any]:
-    """What of the recipe is known before anybody is asked."""
+    """The part of the recipe that is known before any server is reached."""
     recipe = recipe_of(spec, {}, None)
     return {name: value for name, value in recipe.items() if name not in ("models", "reward")}
 
@@ -292,7 +296,7 @@ def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | None) -> d
 
 
 def endpoints_of(fleets: dict[Role, Fleet]) -> dict[str, list[str]]:
-    """Where each role is served, without anything secret."""
+    """The endpoints of each role, without secrets."""
     return {
         role: [
             server.model.endpoint.shown if isinstance(server.model, OpenAIModel) else server.model.name

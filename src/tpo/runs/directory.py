@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import shutil
 import time
@@ -34,7 +35,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     Attributes:
         data: the data's name.
-        asked: what the user asked for: who plays which role, and the reward.
+        asked: the models and the reward as the user named them.
         recipe: everything that decides the results, but for the queries: method, sampling, prompts, models, reward.
         endpoints: where each role is served; moving a server changes no result.
         version: tpo's version when it began.
@@ -92,9 +93,10 @@ class RunDirectory:
         """Wall-clock seconds of all processes that were at work here, true to a few seconds for those that were
         killed."""
         try:
-            return float(self._clock.read_text())
+            seconds = float(self._clock.read_text())
         except (OSError, ValueError):
             return 0.0
+        return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -105,7 +107,7 @@ class RunDirectory:
         before, began = self.seconds(), time.monotonic()
 
         def write() -> None:
-            with suppress(JournalError):  # a full disk is told where it costs something
+            with suppress(JournalError):  # a full disk is reported where something is lost
                 replace(self._clock, f"{before + time.monotonic() - began:.3f}\n".encode())
 
         async def beat() -> None:
@@ -124,7 +126,7 @@ class RunDirectory:
         """What the run in it is; None where there is none.
 
         Raises:
-            InputError: the file that says so cannot be read.
+            InputError: run.json cannot be read.
         """
         if not self._identity.exists():
             if self.journal.exists() and self.journal.stat().st_size:
@@ -136,11 +138,11 @@ class RunDirectory:
             raise InputError(f"{self._identity} cannot be read: {error}. Use --fresh to start anew.") from error
 
     def claim(self, data: str, asked: dict[str, Any], recipe: dict[str, Any], endpoints: dict[str, list[str]]) -> bool:
-        """Say what is going to be run here.
+        """Write down what this run is, or compare it with what is there.
 
         Args:
             data: the data's name.
-            asked: what the user asked for.
+            asked: the models and the reward as the user named them.
             recipe: everything that decides the results.
             endpoints: where each role is served.
 
@@ -148,7 +150,7 @@ class RunDirectory:
             whether there is something to go on with.
 
         Raises:
-            InputError: something else was begun here; the message has the differences.
+            InputError: the directory holds another run; the message has the differences.
         """
         before = self.identity()
         if before is not None:
@@ -160,10 +162,10 @@ class RunDirectory:
         return False
 
     def expect(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        """See that what was run here is what is to be run.
+        """Compare what was run here with what is to be run.
 
         Raises:
-            InputError: it is not; the message has the differences.
+            InputError: they differ; the message has the differences.
         """
         changes = differences(before, now)
         if changes:
@@ -196,10 +198,15 @@ def unlocated(value: Any) -> Any:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:
-    """What has changed, a phrase for each: "width was 5 and is 8"."""
+    """What has changed, a phrase for each: "width was 5 and is 8".
+
+    A setting that the version which wrote `before` did not have counts as unchanged while it is not set.
+    """
     found = []
     for key in [*before, *(key for key in now if key not in before)]:
         old, new = before.get(key), now.get(key)
+        if key not in before and not new:
+            continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{within}{key}.")
         elif old != new:

@@ -9,10 +9,9 @@ from typing import Any
 
 from tpo.candidate import Candidate
 from tpo.engine.state import CUT_SHORT
-from tpo.errors import InputError
 from tpo.messages import Conversation, Message, text_of
 from tpo.options import ExportFormat, ExportOptions, PairRule
-from tpo.runs.stories import Story
+from tpo.runs.history import QueryHistory
 
 
 class Export:
@@ -37,12 +36,8 @@ class Export:
         self.rows = self.used = self.seen = 0
         self.left_out: Counter[str] = Counter()
 
-    def of(self, stories: Iterable[Story]) -> Iterator[dict[str, Any]]:
-        """The rows of all queries.
-
-        Raises:
-            InputError: a query is no single user message, and `plain` was asked for.
-        """
+    def of(self, stories: Iterable[QueryHistory]) -> Iterator[dict[str, Any]]:
+        """The rows of all queries."""
         for story in stories:
             self.seen += 1
             made = self._rows(story)
@@ -54,7 +49,7 @@ class Export:
                 self.rows += 1
                 yield row
 
-    def _rows(self, story: Story) -> list[dict[str, Any]] | str:
+    def _rows(self, story: QueryHistory) -> list[dict[str, Any]] | str:
         """The rows of one query, or why there are none."""
         if story.result is None or story.plan is None or story.error is not None:
             return "that failed"
@@ -62,9 +57,7 @@ class Export:
         if messages is None:
             return "with tool calls, or with more than text"
         if self._options.plain and [message["role"] for message in messages] != ["user"]:
-            raise InputError(
-                f"The query {story.id!r} is a chat, which is no plain text: export without --plain, as chat messages."
-            )
+            return "that are chats, which are no plain text (without --plain they are exported)"
         best = self._best(story)
         if isinstance(best, str):
             return best
@@ -79,13 +72,15 @@ class Export:
         labelled = [(best, True), *((worse, False) for worse in rejected)]
         return [row | {"completion": self._answer(one), "label": label, "score": one.reward} for one, label in labelled]
 
-    def _best(self, story: Story) -> Candidate | str:
+    def _best(self, story: QueryHistory) -> Candidate | str:
         """The chosen answer, or why there is none."""
         assert story.result is not None
         candidates = story.result.candidates
         first = candidates[0]
         unscored = story.plan is not None and story.plan.reward is None
         usable = [one for one in candidates if _usable(one, unscored)]
+        if not usable and any(_calls(one) for one in candidates):
+            return "whose answers call tools"
         if not usable:
             return "without an answer that has a reward"
         whole = [one for one in usable if self._options.keep_cut or not _cut(one)]
@@ -128,7 +123,13 @@ class Export:
 
 def _usable(candidate: Candidate, unscored: bool = False) -> bool:
     scored = unscored or candidate.reward is not None
-    return scored and candidate.error is None and bool(candidate.text.strip())
+    whole = candidate.error is None and bool(candidate.text.strip())
+    return scored and whole and not _calls(candidate) and candidate.finish_reason != "content_filter"
+
+
+def _calls(candidate: Candidate) -> bool:
+    """Whether it calls a tool: its text shows the call, and is no answer to train on."""
+    return bool(candidate.message and (candidate.message.get("tool_calls") or candidate.message.get("function_call")))
 
 
 def _cut(candidate: Candidate) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -21,10 +21,27 @@ _OWN = (IDENTITY, JOURNAL, ANSWERS, SUMMARY, LOCK, CLOCK, STDIN, "answers.parque
 
 
 def write_stream(rows: Iterable[dict[str, Any]], stream: IO[bytes]) -> None:
-    """Write rows as JSON, one a line."""
+    """Write rows as JSON, one a line.
+
+    Raises:
+        BrokenPipeError: the reader left.
+        InputError: standard output cannot be written.
+    """
     for row in rows:
-        stream.write(msgspec.json.encode(row) + b"\n")
-    stream.flush()
+        with _explained():
+            stream.write(msgspec.json.encode(row) + b"\n")
+    with _explained():
+        stream.flush()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
 
 def write_file(rows: Iterator[dict[str, Any]], path: Path, options: ExportOptions, run: Path) -> None:
@@ -49,7 +66,8 @@ def write_file(rows: Iterator[dict[str, Any]], path: Path, options: ExportOption
             _write_parquet(rows, beside, options)
         else:
             with beside.open("wb") as file:
-                write_stream(rows, file)
+                for row in rows:
+                    file.write(msgspec.json.encode(row) + b"\n")
         beside.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -1,7 +1,7 @@
-"""A run: every query of a dataset aligned, with the servers kept full and nothing lost.
+"""Aligns every query of a dataset, keeps the servers full and loses nothing.
 
-There is a task for each query that is open, and no barrier anywhere. What is bounded is what is in flight at the
-servers; a new query is let in the moment there is room that no open query wants.
+Each open query has a task, and there is no barrier anywhere. The sequences in flight at the servers are bounded; a new
+query begins when a server has room and no open query waits for it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget
 from tpo.engine.records import Record
 from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
+from tpo.http.failures import KeyRefused
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer, answer_of
+from tpo.runs.progress import RunProgress
 from tpo.runs.rows import BadRow, Row
-from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
 from tpo.session.session import Session
@@ -31,6 +32,8 @@ from tpo.session.spec import plan_of
 
 # Rows are read in another thread, so many at a time, since a dataset's library may block.
 READ_AHEAD = 64
+# So many queries that are answered 403 one after another, with none answered in between, may each be at fault.
+REFUSALS = 3
 
 
 class Journals(Protocol):
@@ -55,7 +58,7 @@ class Runner:
         reward: what scores the answers; None where the method needs none.
         journal: where everything is written down.
         on_answer: called with each answer, once the records that it stands on are durable.
-        tally: counts what happens.
+        progress: counts events and answers.
         on_note: called with each sentence that a user should read.
     """
 
@@ -67,7 +70,7 @@ class Runner:
         reward: Reward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
-        tally: Tally,
+        progress: RunProgress,
         on_note: Note,
     ) -> None:
         self._session = session
@@ -76,22 +79,23 @@ class Runner:
         self._reward = reward
         self._journal = journal
         self._on_answer = on_answer
-        self._tally = tally
+        self._progress = progress
         self._note = on_note
         # A budget has to see tokens while they come; nothing else reads them then.
         self._stream = session.spec.budget != Budget()
         self.key_of = keys_of(recipe)
         self._open: set[asyncio.Task[None]] = set()
         self._fatal: BaseException | None = None
+        self._refusals = 0
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Break off: what is in flight is cut short, what is done is kept."""
+        """Interrupt the run: calls in flight are cancelled, what is done is kept."""
         self._stopped.set()
 
     @property
     def stopped(self) -> bool:
-        """Whether it was broken off."""
+        """Whether the run was interrupted."""
         return self._stopped.is_set()
 
     async def run(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
@@ -135,7 +139,7 @@ class Runner:
             task = asyncio.create_task(self._one(row, key, past.pop(key, []), seated))
             self._open.add(task)
             task.add_done_callback(self._left)
-            # Until it has made its first call, what it needs does not show in what is in flight.
+            # Until its first call is queued, what it needs does not count as in flight.
             first = asyncio.ensure_future(seated.wait())
             await asyncio.wait({task, first}, return_when=asyncio.FIRST_COMPLETED)
             first.cancel()
@@ -143,7 +147,7 @@ class Runner:
             await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
 
     async def _room(self, policy: Fleet) -> None:
-        """Wait until there is room at a server, and not so much open that another part must be what is slow."""
+        """Wait until a server has room, and fewer queries are open than sequences fit: else another part is slow."""
         while self._fatal is None:
             await policy.room()
             if len(self._open) < policy.limit:
@@ -157,14 +161,14 @@ class Runner:
             self._stopped.set()
 
     async def _one(self, row: Row, key: str, past: list[Record], seated: asyncio.Event) -> None:
-        self._tally.opened()
+        self._progress.opened()
         try:
             answer = await self._answer(row, key, past, seated)
         finally:
-            self._tally.closed()
+            self._progress.closed()
         await self._journal.commit()
         self._on_answer(answer)
-        self._tally.answered(answer)
+        self._progress.answered(answer)
 
     async def _answer(self, row: Row, key: str, past: list[Record], seated: asyncio.Event) -> Answer:
         spec = self._session.spec
@@ -182,34 +186,37 @@ class Runner:
         except JournalError:
             raise
         except TPOError as error:
-            if _ends_the_run(error):
+            if self._ends_the_run(error):
                 raise
             return answer_of(row, key, error.partial, str(error))
-        except Exception as error:  # one bad query, or one bug, does not take the others along
+        except Exception as error:  # one bad query, or one bug, does not end the run
             return answer_of(row, key, None, f"{type(error).__name__}: {error}")
+        self._refusals = 0
         return answer_of(row, key, result)
 
+    def _ends_the_run(self, error: TPOError) -> bool:
+        """Whether every other query would fail in the same way: a server is down, or a key is accepted no more."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, RewardUnavailable) or (isinstance(cause, ModelUnavailable) and cause.down):
+                return True
+            if isinstance(cause, KeyRefused):
+                self._refusals += 1
+                return cause.status == 401 or self._refusals > REFUSALS
+            cause = cause.__cause__
+        return False
+
     def _listen(self, event: Event) -> None:
-        self._tally.take(event)
+        self._progress.take(event)
         if isinstance(event, Retrying):
             self._note_once(f"{event.role}: {event.error}")
 
     def _note_once(self, line: str) -> None:
-        self._tally.trouble(line, self._note)
-
-
-def _ends_the_run(error: TPOError) -> bool:
-    # A server that is down for longer than the patience would only turn every query into an error.
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, RewardUnavailable) or (isinstance(cause, ModelUnavailable) and cause.down):
-            return True
-        cause = cause.__cause__
-    return False
+        self._progress.trouble(line, self._note)
 
 
 def keys_of(recipe: dict[str, Any]) -> Callable[[Row], str]:
-    """What names a query in the journal: a hash of everything that decides its result, and its id."""
+    """A query's key in the journal: a hash of its id and of everything that decides its result."""
     beginning = hashlib.blake2b(msgspec.json.encode(recipe, order="deterministic"), digest_size=8)
 
     def key_of(row: Row) -> str:

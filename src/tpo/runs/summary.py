@@ -1,4 +1,4 @@
-"""What a run came to: read off its answers, so that it is the same whoever asks and whenever."""
+"""The summary of a run, computed from its answers alone."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Summary(msgspec.Struct, frozen=True):
         failed: queries that ended with an error.
         left: queries that are not over.
         bad_rows: rows of the data that hold no query.
-        first: mean reward of the first samples: what the policy says by itself.
+        first: mean reward of the first samples: the policy without alignment.
         reward: mean reward of the answers.
         improved: share of queries whose answer has a higher reward than the first sample.
         steps: reward by step.
@@ -300,7 +300,7 @@ class Count:
             self.failed += 1
             if answer.error in self.errors or len(self.errors) < 1000:
                 self.errors[answer.error] = self.errors.get(answer.error, 0) + 1
-            return  # half a search says nothing about what a whole one brings
+            return  # a search that was cut short does not measure the method
         self.done += 1
         if answer.first is not None and answer.first.reward is not None and answer.reward is not None:
             self.first.add(answer.first.reward)

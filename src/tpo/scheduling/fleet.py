@@ -1,6 +1,6 @@
-"""One model on one server or on several equal ones: who serves which query, and who steps in when one dies.
+"""One model on one server or on several equal ones: which server gets which query, and what happens when one dies.
 
-All calls of a query go to the same server, so that its prefix cache knows the conversation already.
+All calls of a query go to the same server, whose prefix cache holds the conversation.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ class Server:
         self._pause = _FIRST_PAUSE
 
     def rests(self, now: float) -> bool:
-        """Whether it died a moment ago."""
+        """Whether it failed a moment ago and gets no new calls yet."""
         return now < self._rests_until
 
     def answered_since(self, when: float) -> bool:
-        """Whether it gave anybody an answer since then."""
+        """Whether it answered any call since then."""
         return self._answered_at >= when
 
     def answered(self) -> None:
-        """It is alive."""
+        """Note that it answered."""
         self._answered_at = time.monotonic()
         self._rests_until = 0.0
         self._pause = _FIRST_PAUSE
 
     def died(self) -> None:
-        """Leave it alone for a while."""
+        """Send it nothing for a while."""
         now = time.monotonic()
         if not self.rests(now):
             self._rests_until = now + self._pause
@@ -66,12 +66,12 @@ class Server:
 
     @property
     def load(self) -> float:
-        """What it has to do, against what it takes."""
+        """Its work as a share of what it takes."""
         return (self.limiter.live + self.limiter.waiting + self.queries) / max(self.limiter.pace.limit, 1)
 
 
 class Fleet:
-    """A model, wherever it is served.
+    """A model on one or more servers.
 
     Args:
         servers: at least one; all serve the same model.
@@ -94,13 +94,13 @@ class Fleet:
 
     @property
     def roomiest(self) -> Server:
-        """The server that a new query should go to: the one with the least to do among those that are alive."""
+        """The server for a new query: of those that are alive, the one with the least work."""
         now = time.monotonic()
         alive = [server for server in self.servers if not server.rests(now)]
         return min(alive or self.servers, key=lambda server: server.load)
 
     async def room(self) -> None:
-        """Wait until a new query's calls would go at once at one of the servers."""
+        """Wait until one of the servers would take a new query's calls at once."""
         now = time.monotonic()
         alive = [server for server in self.servers if not server.rests(now)] or self.servers
         if any(server.limiter.has_room for server in alive):
@@ -123,23 +123,23 @@ class Fleet:
         return sum(server.limiter.live for server in self.servers)
 
     def seat(self) -> Seat:
-        """A query's place at one of the servers."""
+        """Assign a query to one of the servers."""
         return Seat(self)
 
     async def aclose(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         for server in self.servers:
             await server.model.aclose()
 
 
 class Seat:
-    """The model as one query sees it: always the same server, for as long as that lives.
+    """The model for one query: always the same server, for as long as that lives.
 
     Args:
         fleet: the servers.
 
     Attributes:
-        on_call: called with each call, when it stands in line.
+        on_call: called for each call, when it is queued.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -150,7 +150,7 @@ class Seat:
 
     @property
     def name(self) -> str:
-        """The model's name, wherever it is served: moving a server changes no result."""
+        """The model's name without its server: moving a server changes no result."""
         return self._fleet.name
 
     @property
@@ -174,16 +174,16 @@ class Seat:
             if error.unreachable and not server.answered_since(began):
                 server.died()
             if error.unreachable or error.overloaded:
-                # Nobody got an answer anywhere: then the fault is not this call's.
+                # No call got an answer anywhere: the fault is not this call's.
                 error.down = not any(other.answered_since(began) for other in self._fleet.servers)
             raise
         except ModelError:
-            server.answered()  # a refusal shows that it lives
+            server.answered()  # a refusal shows that the server is alive
             raise
         server.answered()
 
     async def aclose(self) -> None:
-        """Leave the place to others."""
+        """End the query's use of its server."""
         self._server.queries -= 1
 
     def _served_by(self) -> Server:

@@ -21,7 +21,7 @@ _QUIET = 0.1
 _FORGOTTEN = 10.0
 
 
-class Gate:
+class OutageGate:
     """Whether calls may be sent now.
 
     Times are seconds on one monotonic clock.

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tpo.errors import ModelUnavailable
-from tpo.scheduling.gate import Gate
+from tpo.scheduling.gate import OutageGate
 from tpo.scheduling.pace import Pace
 
 # Timers may ring a little early, by the clock's resolution.
@@ -36,7 +36,7 @@ class Limiter:
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, _Waiter]] = []
         self._room: asyncio.Event | None = None
-        self._gate = Gate()
+        self._gate = OutageGate()
         self._wake: tuple[asyncio.AbstractEventLoop, float] | None = None
 
     @property
@@ -55,7 +55,7 @@ class Limiter:
         )
 
     @asynccontextmanager
-    async def slot(self, sequences: int, tokens: int, urgency: int) -> AsyncIterator[Call]:
+    async def slot(self, sequences: int, tokens: int, urgency: int) -> AsyncIterator[AdmittedCall]:
         """Wait for room, and keep it for as long as the call takes.
 
         Args:
@@ -74,7 +74,7 @@ class Limiter:
             else:
                 self._admit()  # the calls behind it
             raise
-        call = Call(self, sequences)
+        call = AdmittedCall(self, sequences)
         try:
             yield call
         except ModelUnavailable as error:
@@ -141,7 +141,7 @@ class Limiter:
             loop.call_at(at + _TIMER_MARGIN, self._admit)
 
 
-class Call:
+class AdmittedCall:
     """A call that was let through.
 
     Attributes:

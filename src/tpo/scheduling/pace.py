@@ -1,11 +1,11 @@
-"""How many sequences a server should have in flight: found by trying, with nothing known of the server.
+"""How many sequences a server should have in flight, measured without knowing the server.
 
-A server's throughput grows with what is in flight until it is full; beyond that, more only waits in its queue, and in
-the end is refused. So: begin low and double while that pays; then keep trying a little more and a little less; and back
-off at once when the server says that it has too much.
+A server's throughput grows with the sequences in flight until it is full; beyond that they only wait in its queue, and
+in the end are refused. So the limit begins low and doubles while that pays; then it tries a little more and a little
+less; and a refusal lowers it at once.
 
-Throughput is read off finished calls: sequences in flight times the tokens that one of them gets in a second. Unlike
-counting what finished in a window, this is as good with few calls as with many, and long answers do not disturb it.
+Throughput is computed from finished calls: sequences in flight times the tokens that one of them gets in a second.
+Unlike a count of what finished in a window, it is as exact with few calls as with many; long answers do not bias it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Pace(Protocol):
 
 
 class FixedPace:
-    """Always the same.
+    """A limit that stays.
 
     Args:
         limit: sequences in flight.
@@ -136,7 +136,7 @@ class AdaptivePace:
         self._window.add(now - sent_at, sequences, tokens, live)
         if self._window.sequences >= max((_WINDOW if self._doubling else _LONG_WINDOW) * self.limit, _FEWEST):
             window, self._window = self._window, _Window()
-            # Where there is not enough to do, the limit is not what decides, and nothing can be learnt of it.
+            # With too little to do the limit has no effect, and the window shows nothing about it.
             if window.live >= _BUSY * self.limit:
                 self._judge(window.live * window.speed, now)
 
@@ -144,15 +144,14 @@ class AdaptivePace:
         """See `Pace`."""
         if sent_at < self._changed_at or now < self._no_step_before:
             return  # sent before the limit was lowered, or within the same round trip
-        # Where more were in flight than were ever answered, the refusal says what the server takes.
+        # With more in flight than ever got answers, the refusal shows what the server takes.
         level = min(self.limit, live) if live > self._worked else self.limit
         if self._refused_limit is None or self._accepted:
             self._refused_limit = level
             self._was_doubling, self._doubling = self._doubling, self._doubling and live <= self._worked
         else:
-            self._doubling = (
-                self._was_doubling
-            )  # nothing was accepted since: an outage, which says nothing of the limit
+            # Nothing was accepted in between: an outage, which does not show what the server takes.
+            self._doubling = self._was_doubling
         self._accepted = False
         self._before = None
         self._rest = self._resting = _LONGEST_REST
@@ -237,7 +236,7 @@ class _Window:
 
     def add(self, seconds: float, sequences: int, tokens: int, live: int) -> None:
         self.sequences += sequences
-        # A call without a token took its turn all the same.
+        # A call without a token took a slot all the same.
         self._tokens += max(tokens, sequences)
         self._seconds += seconds * sequences
         self._live += live * sequences

@@ -45,7 +45,7 @@ def test_a_rubric_file_goes_before_the_folder_s(tmp_path: Path) -> None:
     ("name", "text", "complaint"),
     [
         ("pointwise.user.jinja", "{{ answer", "does not parse: line 1"),
-        ("pointwise.user.jinja", "{{ anwser }}", "names anwser, which nobody gives it"),
+        ("pointwise.user.jinja", "{{ anwser }}", "names anwser, which is no variable"),
         ("pointwise.user.jinja", "{{ answer.text.more }}", "does not render"),
         ("pointwise.user.jinja", "{{ query.__class__.mro() }}", "does not render"),
         ("listwise.user.jinja", "{% for a in answers %}{{ a.name }}{% endfor %}", "does not render"),

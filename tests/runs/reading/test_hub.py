@@ -10,7 +10,7 @@ import pytest
 from runs.reading.kit import everything, good, queries, texts, without, written
 from tpo.errors import InputError
 from tpo.runs.reading import open_data
-from tpo.runs.reading.hub import hub_dataset
+from tpo.runs.reading.tables import hub_dataset
 from tpo.runs.rows import BadRow
 
 datasets = pytest.importorskip("datasets", reason="pip install 'tpo[datasets]'")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runs.reading.kit import everything, good, only_reason, queries, written
 from tpo.errors import InputError
 from tpo.runs.reading import open_data
-from tpo.runs.reading.ids import Ids
+from tpo.runs.reading.data import Ids
 from tpo.runs.reading.query import canonical
 from tpo.runs.rows import BadRow, Row
 
@@ -75,7 +75,7 @@ def test_one_row_without_the_column(tmp_path: Path) -> None:
         ({"messages": []}, "messages are empty"),
         ({"messages": [ANSWER]}, "messages are empty"),
         ({"messages": ["Why?"]}, "Message 0 is a str"),
-        ({"messages": [{"from": "human", "value": "Why?"}]}, "has the role None"),
+        ({"messages": [{"speaker": "human", "value": "Why?"}]}, "has the role None"),
         ({"messages": [{"role": "user", "content": " "}]}, "no user message with text"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "n": float("nan")}]}]}, "as JSON"),
         ({"messages": 3}, "is a number"),
@@ -104,7 +104,7 @@ def test_ids_that_are_given(tmp_path: Path) -> None:
     ]
     *named, twice = everything(data(tmp_path, *rows))
     assert [row.id for row in good(named)] == ["0", "u", "81", "3"]
-    assert isinstance(twice, BadRow) and "The id 'u' is another row's too" in twice.reason
+    assert isinstance(twice, BadRow) and "The id 'u' belongs to another row" in twice.reason
 
 
 def test_ids_that_are_made(tmp_path: Path) -> None:
@@ -148,3 +148,48 @@ def test_many_ids_cost_little_memory() -> None:
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 8_000_000
+
+
+def test_fields_that_are_null_are_left_out(tmp_path: Path) -> None:
+    row = '{"messages": [{"role": "user", "content": "And of Norway?", "name": null, "tool_calls": null}]}\n'
+    assert queries(written(tmp_path, "a.jsonl", row)) == [[{"role": "user", "content": "And of Norway?"}]]
+    parts = '[{"type": "text", "text": "Hi", "cache_control": null}]'
+    row = f'{{"messages": [{{"role": "user", "content": {parts}}}]}}\n'
+    assert queries(written(tmp_path, "b.jsonl", row))[0][0]["content"] == [{"type": "text", "text": "Hi"}]
+
+
+@pytest.mark.parametrize("turn", [{"content": None, "refusal": "I cannot help."}, {}, {"reasoning_content": "Hm."}])
+def test_an_assistant_turn_without_content_is_a_turn(tmp_path: Path, turn: dict[str, object]) -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", **turn}, {"role": "user", "content": "Why?"}]
+    (found,) = queries(written(tmp_path, "a.jsonl", json.dumps({"messages": messages}) + "\n"))
+    kept = {name: value for name, value in turn.items() if value is not None}
+    assert found[1] == {"role": "assistant", **kept, "content": ""}
+
+
+def test_an_assistant_turn_that_calls_keeps_its_null_content(tmp_path: Path) -> None:
+    call = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    messages = [{"role": "user", "content": "Hi"}, call, {"role": "function", "name": "f", "content": "1"}]
+    (found,) = queries(written(tmp_path, "a.jsonl", json.dumps({"messages": messages}) + "\n"))
+    assert found[1] == call
+
+
+def test_conversations_of_sharegpt_are_read(tmp_path: Path) -> None:
+    turns = [
+        {"from": "system", "value": "Be brief."},
+        {"from": "human", "value": "Hi"},
+        {"from": "gpt", "value": "Hello!", "weight": 1},
+        {"from": "human", "value": "Why is the sky blue?"},
+        {"from": "gpt", "value": "Rayleigh."},
+    ]
+    expected = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "Why is the sky blue?"},
+    ]
+    rows = json.dumps({"id": "x", "conversations": turns}) + "\n"
+    assert queries(written(tmp_path, "a.jsonl", rows)) == [expected]
+    assert queries(written(tmp_path, "b.csv", f'conversations\n"{json.dumps(turns).replace(chr(34), chr(34) * 2)}"\n'))
+    turns[1] = {"from": "narrator", "value": "Hi"}
+    reason = only_reason(written(tmp_path, "c.jsonl", json.dumps({"conversations": turns}) + "\n"))
+    assert "A turn is from 'narrator'; known are human" in reason

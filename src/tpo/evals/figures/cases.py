@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tpo.engine.result import Step
 from tpo.evals.figures.material import Group, Run
 from tpo.messages import Conversation, text_of
-from tpo.runs.stories import Story, story
+from tpo.runs.history import QueryHistory, query_history
 
 WHICH = ("Best improvement", "Median improvement", "Worst improvement")
 
@@ -67,7 +67,7 @@ def picked(run: Run) -> list[tuple[str, str]]:
 
 
 def _case(run: Run, which: str, id: str) -> Case:
-    told: Story = story(run.path, id)
+    told: QueryHistory = query_history(run.path, id)
     assert told.result is not None
     result, query = told.result, run.queries[id]
     first = next(one for one in result.candidates if one.reward is not None)

@@ -13,7 +13,7 @@ from tpo.engine.result import Result, RoleUsage
 from tpo.errors import InputError
 from tpo.evals.evaluation import EVALUATION, SECOND_TURNS
 from tpo.runs.directory import IDENTITY, Identity
-from tpo.runs.stories import open_run, stories
+from tpo.runs.history import histories, open_run
 
 ROLES = ("policy", "critic", "editor")
 
@@ -187,7 +187,7 @@ def run_paths(directory: Path) -> Iterator[Path]:
 
 
 def _queries(path: Path) -> Iterator[tuple[str, Query]]:
-    for story in stories(path):
+    for story in histories(path):
         if story.result is not None and story.error is None and story.result.reward is not None:
             query = _query(story.result, str(story.plan.query if story.plan is not None else story.id))
             if query.candidates[:1] and query.candidates[0].step == 0:

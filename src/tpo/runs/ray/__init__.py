@@ -1,6 +1,6 @@
 """Runs on a Ray cluster: the queries of a dataset spread over many machines, everything kept where the run was started.
 
-Four kinds of processes take part. The one that was started (`RayRunner`) holds the run's directory. The `Office`, an
+Four kinds of processes take part. The one that was started (`RayRunner`) holds the run's directory. The `Broker`, an
 actor on the cluster's head node, has Ray Data spread the queries and passes messages on. Workers (`AlignWorker`, in Ray
 Data's pool of actors) align them. `RewardActor`s hold a reward that lives in a process, with a GPU where there is one.
 
@@ -20,7 +20,7 @@ import msgspec
 
 from tpo.config import NamedReward
 from tpo.errors import InputError
-from tpo.runs.ray.blueprint import Blueprint, blueprint, spec_of
+from tpo.runs.ray.job_spec import JobSpec, job_spec, spec_of
 from tpo.session.backends import Note
 from tpo.session.spec import Spec
 
@@ -62,7 +62,7 @@ class Cluster:
             if number is not None and number < 1:
                 raise InputError(f"{name} is {number}; it is at least 1.")
         self._address = address
-        self._made = blueprint(options, named or options.get("rewards") or {})
+        self._made = job_spec(options, named or options.get("rewards") or {})
         self._workers = workers
         self._rewards = rewards
         self.spec: Spec = spec_of(self._made)
@@ -74,55 +74,55 @@ class Cluster:
         Args:
             concurrency: sequences in flight at each server, all workers together; None finds out what it takes.
             patience: seconds for which an endpoint that is down or overloaded is tried again.
-            on_note: told in a sentence of what a user should know.
+            on_note: called with each sentence that a user should read.
 
         Raises:
             InputError: Ray is not installed, there is no cluster, or it lacks tpo.
         """
-        from tpo.runs.ray.joining import joined, start_office
+        from tpo.runs.ray.joining import joined, start_broker
 
         made = msgspec.structs.replace(self._made, concurrency=concurrency, patience=patience)
         async with joined(self._address):
-            office = await start_office(made, self._rewards)
-            team = Team(office, made, self.spec, self._workers)
+            broker = await start_broker(made, self._rewards)
+            team = Team(broker, made, self.spec, self._workers)
             try:
                 await team.warn(on_note)
                 yield team
             finally:
                 with suppress(Exception):
-                    await asyncio.to_thread(_kill, office)
+                    await asyncio.to_thread(_kill, broker)
 
 
 class Team:
     """What of a run is done on the cluster.
 
     Args:
-        office: the run's `Office`.
+        broker: the run's `Broker`.
         made: what its workers get.
         spec: what is done with each query.
         workers: how many workers.
     """
 
-    def __init__(self, office: Any, made: Blueprint, spec: Spec, workers: int | None) -> None:
-        self._office = office
+    def __init__(self, broker: Any, made: JobSpec, spec: Spec, workers: int | None) -> None:
+        self._broker = broker
         self._made = made
         self._spec = spec
         self._workers = workers
 
     async def with_reward(self, spec: Spec) -> Spec:
-        """The spec with the reward that actors of the cluster hold, where one process cannot hold it for each worker.
+        """The spec with a reward that actors of the cluster hold, where it lives in a process.
 
-        The actors open it, and see that it works.
+        The actors open and check it.
         """
         if not spec.method.needs_reward or not self._made.shares_reward:
             return spec
         from tpo.runs.ray.rewards import RemoteReward
         from tpo.runs.ray.wire import Failure
 
-        said = await self._office.open_reward.remote()
-        if isinstance(said, Failure):
-            raise said.error()
-        name, pools = said
+        opened = await self._broker.open_reward.remote()
+        if isinstance(opened, Failure):
+            raise opened.error()
+        name, pools = opened
         # Its name is all that is needed here.
         return msgspec.structs.replace(spec, reward=RemoteReward(name, pools, ()), require=(), check=False)
 
@@ -130,11 +130,11 @@ class Team:
         """What aligns the queries; takes what `tpo.runs.runner.Runner` takes."""
         from tpo.runs.ray.runner import RayRunner
 
-        return partial(RayRunner, self._office, self._workers, self._made.concurrency)(*given)
+        return partial(RayRunner, self._broker, self._workers, self._made.concurrency)(*given)
 
     async def warn(self, on_note: Note) -> None:
-        """Tell of addresses that mean another machine on each node."""
-        if await self._office.nodes.remote() < 2:
+        """Note addresses that mean another machine on each node."""
+        if await self._broker.nodes.remote() < 2:
             return
         texts = [
             self._made.reward,
@@ -152,7 +152,7 @@ def _near(text: str) -> bool:
     return False
 
 
-def _kill(office: Any) -> None:
+def _kill(broker: Any) -> None:
     import ray
 
-    ray.kill(office)
+    ray.kill(broker)

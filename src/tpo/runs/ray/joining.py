@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 LOCAL = "local"
 AUTO = "auto"
-# Seconds for somebody to answer at the address, and for Ray to join what is there.
+# Seconds to connect to the address, and for Ray to join the cluster.
 CONNECT = 10.0
 JOIN = 90.0
 TOKEN = "If it wants a token, set RAY_AUTH_MODE=token here as well, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
@@ -51,7 +51,7 @@ async def joined(address: str) -> AsyncIterator[None]:
     if ray.is_initialized():
         yield
         return
-    await _somebody_there(address)
+    await _reachable(address)
     try:
         await _in_thread(lambda: _init(ray, address), JOIN)
     except TimeoutError:
@@ -60,7 +60,7 @@ async def joined(address: str) -> AsyncIterator[None]:
         ) from None
     except Exception as error:
         hint = f" {TOKEN}" if address not in (LOCAL, AUTO) else ""
-        raise InputError(f"There is no Ray cluster to join at {address}: {_said(error)}{hint}") from error
+        raise InputError(f"There is no Ray cluster to join at {address}: {_message(error)}{hint}") from error
     _take_signals_back()
     try:
         yield
@@ -69,11 +69,11 @@ async def joined(address: str) -> AsyncIterator[None]:
             await _in_thread(ray.shutdown, JOIN)
 
 
-async def start_office(made: Any, rewards: int | None) -> Any:
-    """Start the run's office on the cluster's head node.
+async def start_broker(made: Any, rewards: int | None) -> Any:
+    """Start the run's broker on the cluster's head node.
 
     Args:
-        made: the run's blueprint.
+        made: the run's job_spec.
         rewards: how many actors hold the reward.
 
     Raises:
@@ -82,15 +82,15 @@ async def start_office(made: Any, rewards: int | None) -> Any:
     import ray
     from ray.exceptions import RayError
 
-    from tpo.runs.ray.office import Office
+    from tpo.runs.ray.broker import Broker
 
     # In a thread, since all of this waits for the cluster.
     def start() -> Any:
         head = {HEAD: 0.001} if HEAD in ray.cluster_resources() else {}
-        actor = ray.remote(num_cpus=0, resources=head, max_concurrency=10_000)(Office)
-        office = actor.remote(made, rewards)
-        ray.get(office.nodes.remote())
-        return office
+        actor = ray.remote(num_cpus=0, resources=head, max_concurrency=10_000)(Broker)
+        broker = actor.remote(made, rewards)
+        ray.get(broker.nodes.remote())
+        return broker
 
     try:
         return await _in_thread(start, JOIN)
@@ -98,12 +98,12 @@ async def start_office(made: Any, rewards: int | None) -> Any:
         raise InputError(f"The Ray cluster's head node started no actor within {JOIN:.0f} s.") from None
     except RayError as error:
         raise InputError(
-            f"The Ray cluster cannot run tpo: {_said(error)} All its nodes need tpo[ray], in the same version as here."
+            f"The Ray cluster cannot run tpo: {_message(error)} All its nodes need tpo[ray] in the same version."
         ) from error
 
 
 def _take_signals_back() -> None:
-    """Have signals mean what they meant before Ray took them: its handler of SIGTERM aborts the process."""
+    """Restore our signal handlers: Ray's handler of SIGTERM aborts the process."""
     if threading.current_thread() is threading.main_thread():
         for name in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(name)
@@ -118,8 +118,8 @@ def _init(ray: Any, address: str) -> None:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **more)
 
 
-async def _somebody_there(address: str) -> None:
-    """See that there is somebody at an address: Ray itself would try for minutes."""
+async def _reachable(address: str) -> None:
+    """Connect to the address once: Ray itself would try for minutes."""
     if address in (LOCAL, AUTO):
         return
     parts = urlsplit(address if "://" in address else f"//{address}")
@@ -134,7 +134,7 @@ async def _somebody_there(address: str) -> None:
     try:
         await _in_thread(lambda: socket.create_connection((host, port), CONNECT).close(), 2 * CONNECT)
     except (OSError, TimeoutError) as error:
-        raise InputError(f"Nobody answers at {address} ({_said(error)}): is the Ray cluster up?") from error
+        raise InputError(f"Nobody answers at {address} ({_message(error)}): is the Ray cluster up?") from error
 
 
 async def _in_thread(work: Callable[[], T], seconds: float) -> T:
@@ -174,8 +174,8 @@ def _thread() -> threading.Thread:
     return thread
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    # A headline and a traceback: what it comes to stands last.
-    said = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]
-    return said if said.endswith((".", "!", "?")) else f"{said}."
+    # A headline and a traceback: the error itself is the last line.
+    text = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]
+    return text if text.endswith((".", "!", "?")) else f"{text}."

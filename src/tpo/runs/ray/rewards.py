@@ -15,7 +15,7 @@ from tpo.errors import RewardError, TPOError
 from tpo.messages import Conversation
 from tpo.rewards.call import score
 from tpo.rewards.protocol import Reward, Score, is_relative
-from tpo.runs.ray.blueprint import Blueprint, settled, spec_of, with_reward
+from tpo.runs.ray.job_spec import JobSpec, settled, spec_of, with_reward
 from tpo.runs.ray.wire import Failure, failure_of
 from tpo.session.backends import open_reward
 
@@ -27,7 +27,7 @@ class RewardActor:
         made: how to open it.
     """
 
-    def __init__(self, made: Blueprint) -> None:
+    def __init__(self, made: JobSpec) -> None:
         # Ray gives a process as many threads as it asked for processors, which is one here.
         if "OMP_NUM_THREADS" not in made.environment:
             os.environ.pop("OMP_NUM_THREADS", None)

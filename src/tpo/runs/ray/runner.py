@@ -1,8 +1,8 @@
 """The part of a run on a cluster that stays where the run's directory is.
 
-It hands the queries out, and everything that comes of them comes back here: workers' records go into the one journal,
-and a worker hears that they are durable before it builds on them; answers go into the one file. So whatever dies, the
-directory is what it would be without a cluster, and going on needs nothing else.
+It spreads the queries and receives all results: workers' records go into the one journal, and a worker uses a result
+only after the reply that its record is durable; answers go into the one file. So whatever dies, the directory is the
+same as without a cluster, and going on needs nothing else.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tpo.errors import TPOError
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer
-from tpo.runs.ray.desk import Desk
-from tpo.runs.ray.paces import limiters_of
+from tpo.runs.progress import RunProgress
+from tpo.runs.ray.coordinator import Coordinator
+from tpo.runs.ray.shared_limits import limiters_of
 from tpo.runs.ray.wire import Failure
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Journals, keys_of
-from tpo.runs.tally import Tally
 from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
 from tpo.session.session import Session
@@ -40,22 +40,22 @@ class RayRunner:
     """Aligns the queries that are left to do, on a cluster; its twin without one is `tpo.runs.runner.Runner`.
 
     Args:
-        office: the run's `Office`.
+        broker: the run's `Broker`.
         workers: how many workers; None for one on each node.
         concurrency: sequences in flight at each server, all workers together.
         session: as for `Runner`, like all that follow.
         recipe: everything else that decides the results, for the queries' keys.
-        fleets: the model of each role; nothing is asked of them here, but they show what the workers have in flight.
-        reward: what scores the answers; it is not asked here.
+        fleets: the model of each role; they make no calls here, but show what the workers have in flight.
+        reward: what scores the answers; it makes no calls here.
         journal: where everything is written down.
         on_answer: takes each answer, when all that it stands on is durable.
-        tally: counts what happens.
-        on_note: told in a sentence of what a user should know.
+        progress: counts what happens.
+        on_note: called with each sentence that a user should read.
     """
 
     def __init__(
         self,
-        office: Any,
+        broker: Any,
         workers: int | None,
         concurrency: int | None,
         session: Session,
@@ -64,27 +64,27 @@ class RayRunner:
         reward: Reward | None,
         journal: Journals,
         on_answer: Callable[[Answer], None],
-        tally: Tally,
+        progress: RunProgress,
         on_note: Note,
     ) -> None:
-        self._office = office
+        self._broker = broker
         self._wanted = workers
         self._concurrency = concurrency
         self._width = session.spec.width
         self._recipe = recipe
         self._journal = journal
-        self._desk = Desk(journal, on_answer, tally, on_note, limiters_of(fleets))
+        self._coordinator = Coordinator(journal, on_answer, progress, on_note, limiters_of(fleets))
         self.key_of = keys_of(recipe)
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Break off: what is in flight is cut short, what is done is kept."""
-        self._desk.stopping = True
+        """Interrupt the run: calls in flight are cancelled, what is done is kept."""
+        self._coordinator.stopping = True
         self._stopped.set()
 
     @property
     def stopped(self) -> bool:
-        """Whether it was broken off."""
+        """Whether the run was interrupted."""
         return self._stopped.is_set()
 
     async def run(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
@@ -98,7 +98,7 @@ class RayRunner:
         Raises:
             TPOError: the run cannot go on: the disk is full, a server has been down for too long, the cluster is lost.
         """
-        self._desk.past = past
+        self._coordinator.past = past
         serving = asyncio.ensure_future(self._serve())
         spreading = asyncio.ensure_future(self._spread(rows, done))
         alarm = asyncio.ensure_future(self._stopped.wait())
@@ -106,7 +106,7 @@ class RayRunner:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if self.stopped:
-                await self._reached(self._office.end.remote())
+                await self._reached(self._broker.end.remote())
                 await asyncio.wait({serving, spreading}, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
             for work in (serving, spreading):
                 if work.done():
@@ -123,27 +123,27 @@ class RayRunner:
             sent = []
             for row in batch:
                 if isinstance(row, Row) and (key := self.key_of(row)) not in done:
-                    self._desk.left.add(key)
+                    self._coordinator.left.add(key)
                     sent.append(msgspec.json.encode(row))
-            await self._reached(self._office.add.remote(sent))
-        workers = self._wanted or max(1, await self._reached(self._office.nodes.remote()))
+            await self._reached(self._broker.add.remote(sent))
+        workers = self._wanted or max(1, await self._reached(self._broker.nodes.remote()))
         if self._concurrency is not None:  # every worker's part must be enough for one query's answers
             workers = max(1, min(workers, self._concurrency // self._width))
-        failure: Failure | None = await self._reached(self._office.spread.remote(self._recipe, workers))
+        failure: Failure | None = await self._reached(self._broker.spread.remote(self._recipe, workers))
         if failure is not None:
             raise failure.error() if failure.kind else TPOError(failure.text)
 
     async def _serve(self) -> None:
         replies: list[tuple[int, bytes]] = []
         while True:
-            messages = await self._reached(self._office.exchange.remote(replies))
-            replies = await self._desk.take(messages)
+            messages = await self._reached(self._broker.exchange.remote(replies))
+            replies = await self._coordinator.take(messages)
 
     async def _reached(self, reference: Awaitable[Any]) -> Any:
         from ray.exceptions import RayError
 
         waiting = asyncio.ensure_future(reference)
-        waiting.add_done_callback(_heard)
+        waiting.add_done_callback(_retrieve)
         try:
             # Shielded: Ray's client trips over a future that was cancelled.
             return await asyncio.shield(waiting)
@@ -153,7 +153,7 @@ class RayRunner:
             ) from error
 
 
-def _heard(future: asyncio.Future[Any]) -> None:
-    """Look at how something ended that nobody may be waiting for any more."""
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a future that may have no waiter left, so that asyncio does not log it."""
     if not future.cancelled():
         future.exception()

@@ -15,7 +15,7 @@ class Failure(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: the name of its class in `tpo.errors`; empty for a bug.
-        text: what it says.
+        text: its message.
         retry_after: see `RewardUnavailable`.
         too_much: see `RewardUnavailable`.
     """
@@ -84,8 +84,8 @@ class Post(msgspec.Struct, frozen=True, tag="post"):
     failure: Failure | None = None
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """What a worker is told.
+class CoordinatorReply(msgspec.Struct, frozen=True):
+    """The coordinator's reply to a worker.
 
     Attributes:
         past: for `Begin`: what was done of each query already; a query that is over is left out.
@@ -102,4 +102,4 @@ class Reply(msgspec.Struct, frozen=True):
 
 encode = msgspec.msgpack.Encoder().encode
 decode_message = msgspec.msgpack.Decoder(Begin | Post).decode
-decode_reply = msgspec.msgpack.Decoder(Reply).decode
+decode_reply = msgspec.msgpack.Decoder(CoordinatorReply).decode

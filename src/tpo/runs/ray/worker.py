@@ -20,14 +20,14 @@ from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
 from tpo.runs.answers import Answer
 from tpo.runs.dataset import recipe_of
 from tpo.runs.directory import differences, unlocated
-from tpo.runs.ray.blueprint import settled, spec_of
-from tpo.runs.ray.outbox import Outbox, SentJournals
-from tpo.runs.ray.paces import Paces, limiters_of
+from tpo.runs.progress import RunProgress
+from tpo.runs.ray.job_spec import settled, spec_of
+from tpo.runs.ray.record_sender import RecordSender, SentJournals
 from tpo.runs.ray.rewards import RemoteReward
-from tpo.runs.ray.wire import Reply, failure_of
+from tpo.runs.ray.shared_limits import SharedLimits, limiters_of
+from tpo.runs.ray.wire import CoordinatorReply, failure_of
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner
-from tpo.runs.tally import Tally
 from tpo.session.session import Session
 from tpo.session.spec import Spec
 
@@ -41,17 +41,17 @@ class AlignWorker:
     """What Ray Data calls with blocks of queries, several at once, all in one event loop.
 
     Args:
-        office: the run's `Office`.
+        broker: the run's `Broker`.
     """
 
-    def __init__(self, office: Any) -> None:
-        self._office = office
+    def __init__(self, broker: Any) -> None:
+        self._broker = broker
         self._opening: asyncio.Future[_Bench] | None = None
 
     async def __call__(self, block: pa.Table) -> pa.Table:
         """Align the queries of a block; when this returns, their answers are durable."""
         if self._opening is None:
-            self._opening = asyncio.ensure_future(_Bench.opened(self._office))
+            self._opening = asyncio.ensure_future(_Bench.opened(self._broker))
         bench = await asyncio.shield(self._opening)
         rows = [_decode(row) for row in block.column(COLUMN).to_pylist()]
         await bench.align(rows)
@@ -61,9 +61,9 @@ class AlignWorker:
 class _Bench:
     """The run as it goes on in this process."""
 
-    def __init__(self, office: Any) -> None:
-        self._paces: Paces | None = None
-        self._outbox = Outbox(office.call.remote, self._load, self._replied)
+    def __init__(self, broker: Any) -> None:
+        self._limits: SharedLimits | None = None
+        self._sender = RecordSender(broker.call.remote, self._load, self._replied)
         self._past: dict[str, list[Record]] = {}
         self._open: dict[str, asyncio.Future[None]] = {}
         self._feed = Feed()
@@ -72,11 +72,11 @@ class _Bench:
         self._running: asyncio.Future[None] | None = None
 
     @classmethod
-    async def opened(cls, office: Any) -> _Bench:
-        """Connect to everything; what is wrong is told to the run."""
-        bench = cls(office)
+    async def opened(cls, broker: Any) -> _Bench:
+        """Connect to everything; errors are sent to the coordinator."""
+        bench = cls(broker)
         try:
-            await bench._begin(office)
+            await bench._begin(broker)
         except Exception as error:
             bench._fail(error)
         return bench
@@ -84,14 +84,14 @@ class _Bench:
     async def align(self, rows: list[Row]) -> None:
         """Align queries, and wait until their answers are durable, or until the run is over."""
         if self._runner is None or self._ended.is_set():
-            await self._outbox.commit()
+            await self._sender.commit()
             return
         keyed = {self._runner.key_of(row): row for row in rows}
         new = {key: row for key, row in keyed.items() if key not in self._open}
         for key in new:
             self._open[key] = asyncio.get_running_loop().create_future()
         waits = [self._open[key] for key in keyed]
-        known = await self._outbox.begin([(key, row.id) for key, row in new.items()]) if new else {}
+        known = await self._sender.begin([(key, row.id) for key, row in new.items()]) if new else {}
         for key, row in new.items():
             if key in known:
                 self._past[key] = known[key]
@@ -104,25 +104,25 @@ class _Bench:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for one in waiting:
             one.cancel()
-        await self._outbox.commit()
+        await self._sender.commit()
 
-    async def _begin(self, office: Any) -> None:
-        made, recipe, actors, known = await office.plan.remote()
+    async def _begin(self, broker: Any) -> None:
+        made, recipe, actors, known = await broker.plan.remote()
         settled(made)
-        self._paces = paces = Paces(made.concurrency)
-        await self._outbox.begin([])  # to learn how many workers there are
+        self._limits = limits = SharedLimits(made.concurrency)
+        await self._sender.begin([])  # to learn how many workers there are
         spec = _with_actors(spec_of(made), actors, known)
         # The session is closed by the end of the process.
-        session = Session(spec, patience=made.patience, pace=paces.of, on_note=self._outbox.note)
+        session = Session(spec, patience=made.patience, pace=limits.of, on_note=self._sender.note)
         await _patiently(session.open, made.patience)
         models = await session.models()
         reward = await session.reward() if spec.method.needs_reward else None
-        paces.limiters = limiters_of(models)
+        limits.limiters = limiters_of(models)
         changes = differences(recipe, unlocated(recipe_of(spec, models, reward)))
         if changes:
             raise InputError(f"what this node would do is not what the run was begun with: {'; '.join(changes)}")
-        journals, tally = SentJournals(self._outbox), Tally(0)
-        self._runner = Runner(session, recipe, models, reward, journals, self._answered, tally, self._outbox.note)
+        journals, progress = SentJournals(self._sender), RunProgress(0)
+        self._runner = Runner(session, recipe, models, reward, journals, self._answered, progress, self._sender.note)
         self._running = asyncio.ensure_future(self._run(self._runner))
 
     async def _run(self, runner: Runner) -> None:
@@ -134,7 +134,7 @@ class _Bench:
         self._ended.set()
 
     def _answered(self, answer: Answer) -> None:
-        self._outbox.answer(answer)
+        self._sender.answer(answer)
         self._over(answer.key)
 
     def _over(self, key: str) -> None:
@@ -143,12 +143,12 @@ class _Bench:
             future.set_result(None)
 
     def _fail(self, error: Exception) -> None:
-        self._outbox.fail(failure_of(error, f"on {platform.node()}"))
+        self._sender.fail(failure_of(error, f"on {platform.node()}"))
         self._ended.set()
 
-    def _replied(self, reply: Reply) -> None:
-        if self._paces is not None:
-            self._paces.place = reply.place
+    def _replied(self, reply: CoordinatorReply) -> None:
+        if self._limits is not None:
+            self._limits.place = reply.place
         if reply.stop:
             if self._runner is not None:
                 self._runner.stop()
@@ -156,7 +156,7 @@ class _Bench:
                 self._ended.set()
 
     def _load(self) -> list[tuple[int, int]]:
-        limiters = self._paces.limiters if self._paces is not None else []
+        limiters = self._limits.limiters if self._limits is not None else []
         return [(limiter.live, limiter.pace.limit) for limiter in limiters]
 
 

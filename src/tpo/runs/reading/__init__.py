@@ -1,4 +1,4 @@
-"""Reading datasets of queries, whatever they are kept in: a row at a time, from the start as often as needed."""
+"""Reading datasets of queries, in any format: a row at a time, from the start as often as needed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from tpo.runs.reading.choosing import table_of
 from tpo.runs.reading.data import Data
+from tpo.runs.reading.formats import table_of
 from tpo.runs.rows import BadRow, Row
 
-__all__ = ["Source", "open_data"]
+__all__ = ["QuerySource", "open_data"]
 
 
-class Source(Protocol):
+class QuerySource(Protocol):
     """Data with a query in each row.
 
     Attributes:
-        name: what users know it by.
+        name: its name for messages.
     """
 
     name: str
 
     def rows(self) -> Iterator[Row | BadRow]:
-        """All rows from the start, read as they are asked for, the same each time.
+        """All rows from the start, read lazily, the same each time.
 
         Raises:
             InputError: the data cannot be read any further.
@@ -31,12 +31,14 @@ class Source(Protocol):
         ...
 
 
-def open_data(spec: str, *, column: str | None = None, split: str | None = None, spool: Path | None = None) -> Source:
-    """The data that a user named.
+def open_data(
+    spec: str, *, column: str | None = None, split: str | None = None, spool: Path | None = None
+) -> QuerySource:
+    """Open data by its name.
 
     Args:
         spec: a file, a folder, `-` for standard input, or a dataset of the Hub: `org/name` or `org/name:config`.
-        column: the column that holds the query; without it the usual names are looked for.
+        column: the column that holds the query; by default one of the usual names.
         split: the split of a dataset that has several.
         spool: the file in which standard input is kept.
 

@@ -1,4 +1,4 @@
-"""The query in a row: chat messages, or a text."""
+"""The query in a row: a text, chat messages, or a conversation as ShareGPT writes it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from typing import Any
 
 from tpo.errors import InputError
 from tpo.messages import QUERY_COLUMNS, Conversation, conversation
-from tpo.runs.reading.jsonl import kind
+from tpo.runs.reading.records import kind
 
-MESSAGES = QUERY_COLUMNS[0]
+CHATS = ("messages", "conversations")
 SYSTEM = "system"
+# Who speaks in ShareGPT's files and their descendants.
+SPEAKERS = {
+    **dict.fromkeys(("human", "user"), "user"),
+    **dict.fromkeys(("gpt", "chatgpt", "assistant", "model", "bing", "bard", "function_call"), "assistant"),
+    **dict.fromkeys(("tool", "observation", "function_response"), "tool"),
+    "system": "system",
+}
 
 
 def query_of(fields: Mapping[str, Any], column: str | None) -> Conversation:
@@ -29,10 +36,10 @@ def query_of(fields: Mapping[str, Any], column: str | None) -> Conversation:
     if chosen is None:
         raise InputError(f"The row has no column with a query: one of {', '.join(QUERY_COLUMNS)} is expected.")
     value = fields.get(chosen)
-    if chosen == MESSAGES and isinstance(value, str):
-        value = _unpacked(value)
+    if chosen in CHATS and isinstance(value, str):
+        value = _unpacked(chosen, value)
     if isinstance(value, list):
-        messages = conversation(_unanswered(value))
+        messages = conversation(_unanswered([_from_sharegpt(entry) for entry in value]))
     else:
         query = _text(chosen, value)
         if column is None and chosen == "instruction":  # the two columns of Alpaca
@@ -64,21 +71,32 @@ def canonical(messages: Conversation) -> bytes:
 
 
 def _unanswered(messages: list[Any]) -> list[Any]:
-    """The messages up to the last answer, which data made for training brings along."""
+    """The messages before the last answer, which data made for training includes."""
     end = len(messages)
     while end and isinstance(messages[end - 1], Mapping) and messages[end - 1].get("role") == "assistant":
         end -= 1
     return messages[:end]
 
 
-def _unpacked(value: str) -> Any:
+def _from_sharegpt(entry: Any) -> Any:
+    """A turn `{"from": "human", "value": …}` as a chat message; anything else as it is."""
+    if not isinstance(entry, Mapping) or "from" not in entry or "role" in entry:
+        return entry
+    speaker = entry["from"]
+    role = SPEAKERS.get(speaker) if isinstance(speaker, str) else None
+    if role is None:
+        raise InputError(f"A turn is from {speaker!r}; known are {', '.join(SPEAKERS)}.")
+    return {"role": role, "content": entry.get("value")}
+
+
+def _unpacked(column: str, value: str) -> Any:
     """Messages written as JSON, the only way into a CSV."""
     try:
         messages = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"The column {MESSAGES!r} holds text that is no JSON list of chat messages.") from error
+        raise InputError(f"The column {column!r} holds text that is no JSON list of chat messages.") from error
     if not isinstance(messages, list):
-        raise InputError(f"The column {MESSAGES!r} holds JSON that is {kind(messages)}, not a list of chat messages.")
+        raise InputError(f"The column {column!r} holds JSON that is {kind(messages)}, not a list of chat messages.")
     return messages
 
 
