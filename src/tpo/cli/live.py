@@ -284,13 +284,7 @@ class LiveView(SilentView):
             unscored = "error" if sampled.error else "…"
             reward = ("* " if best else "") + (shown_reward(scored) if scored else unscored)
             text = (scored.error if scored and scored.error else None) or sampled.error or sampled.text
-            cells: list[str | Text] = [
-                sampled.id,
-                reward,
-                *([] if narrow else [str(sampled.tokens)]),
-                Text(one_line(text)),
-            ]
-            table.add_row(*cells, style="bold green" if best else None)
+            self._add_row(table, sampled.id, reward, str(sampled.tokens), Text(one_line(text)), best=best)
         for (turn, action, index), text in sorted(self._growing.items())[: most - len(rows)]:
             step = self._drawing[turn, action]
             self._add_row(table, f"{step}.{index}", "…", "", Text(one_line(text), style="dim"))
