@@ -33,6 +33,7 @@ from tpo.engine.records import (
 )
 from tpo.engine.result import RoleUsage, result_of
 from tpo.models.protocol import Usage
+from tpo.prompts import Role
 from tpo.runs.history import QueryHistory
 from tpo.runs.progress import RunProgress
 from tpo.runs.summary import Estimate, StepSummary, Summary
@@ -51,8 +52,8 @@ CRITIQUE = (
     "Neither says how long a coat dries, nor that rags soaked in linseed oil may catch fire by themselves."
 )
 BETTER = "Sand along the grain, wipe off the dust, rub in a thin coat of linseed oil, wait a day, and repeat twice."
-MODELS = {"policy": "org/model-7B @ http://localhost:8000/v1", "critic": "c", "editor": "e"}
-PLAN = Plan([{"role": "user", "content": QUESTION}], "tpo", 3, 1, Settings(), "default", MODELS, "surface")  # type: ignore[dict-item]
+MODELS: dict[Role, str] = {"policy": "org/model-7B @ http://localhost:8000/v1", "critic": "c", "editor": "e"}
+PLAN = Plan([{"role": "user", "content": QUESTION}], "tpo", 3, 1, Settings(), "default", MODELS, "surface")
 
 
 def drawn(turn: int, step: int, index: int, text: str, reward: float) -> list[Record]:
@@ -64,9 +65,10 @@ def drawn(turn: int, step: int, index: int, text: str, reward: float) -> list[Re
 
 
 def prompted(turn: int, step: int, name: str, width: int | None = None) -> Prompted:
-    role = "policy" if name == "answer" else "editor" if name == "update" else "critic"
-    pair = ("0.2", "0.1") if step else (None, None)
-    return Prompted(turn, 0, step, name, role, [{"role": "user", "content": f"{name}?"}], *pair, width)  # type: ignore[arg-type]
+    roles: dict[str, Role] = {"answer": "policy", "update": "editor"}
+    chosen, rejected = ("0.2", "0.1") if step else (None, None)
+    messages = [{"role": "user", "content": f"{name}?"}]
+    return Prompted(turn, 0, step, name, roles.get(name, "critic"), messages, chosen, rejected, width)
 
 
 def called(turn: int, role: str, tokens: int) -> Called:
