@@ -36,7 +36,8 @@ from tpo.models.protocol import Usage
 from tpo.prompts import Role
 from tpo.runs.history import QueryHistory
 from tpo.runs.progress import RunProgress
-from tpo.runs.summary import Estimate, StepSummary, Summary
+from tpo.runs.summary import StepSummary, Summary
+from tpo.stats import Estimate
 
 CAPTURES = Path(__file__).parent / "captures"
 WIDTHS = (40, 80, 120)
@@ -191,6 +192,10 @@ def test_a_run_estimates_from_what_is_measured() -> None:
     assert streamed.tokens == 5
 
 
+def estimate(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value, None, low, high, 990)
+
+
 USAGE = {
     "policy": RoleUsage(3000, 12, 1_234_567, 100_000, 2_345_678, 1234.5, 100.2),
     "critic": RoleUsage(4000, 0, 4_234_567, 3_100_000, 845_678, 934.5, 80.0),
@@ -202,13 +207,13 @@ SUMMARY = Summary(
     failed=7,
     left=3,
     bad_rows=2,
-    first=Estimate(0.512, 0.498, 0.526),
-    reward=Estimate(0.844, 0.835, 0.853),
-    improved=Estimate(0.912, 0.893, 0.928),
+    first=estimate(0.512, 0.498, 0.526),
+    reward=estimate(0.844, 0.835, 0.853),
+    improved=estimate(0.912, 0.893, 0.928),
     steps=[
-        StepSummary(0, 990, Estimate(0.7, 0.69, 0.71), Estimate(0.51, 0.5, 0.52), None),
-        StepSummary(1, 990, Estimate(0.8, 0.79, 0.81), Estimate(0.7, 0.69, 0.71), Estimate(0.9, 0.875, 0.925)),
-        StepSummary(2, 988, Estimate(-10.844, -10.9, -10.7), None, Estimate(1.0, 0.996, 1.0)),
+        StepSummary(0, 990, estimate(0.7, 0.69, 0.71), estimate(0.51, 0.5, 0.52), None),
+        StepSummary(1, 990, estimate(0.8, 0.79, 0.81), estimate(0.7, 0.69, 0.71), estimate(0.9, 0.875, 0.925)),
+        StepSummary(2, 988, estimate(-10.844, -10.9, -10.7), None, estimate(1.0, 0.996, 1.0)),
     ],
     usage=USAGE,
     cached_share=0.58,

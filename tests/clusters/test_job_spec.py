@@ -83,3 +83,20 @@ def test_errors_arrive_as_they_were() -> None:
     assert isinstance(failure_of(JournalError("full")).error(), JournalError)
     bug = failure_of(KeyError("x"), "on node1").error()
     assert isinstance(bug, RuntimeError) and "on node1: KeyError" in str(bug)
+
+
+def test_a_method_of_ones_own_goes_along_with_its_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wordings").mkdir()
+    (tmp_path / "wordings" / "again.user.jinja").write_text("{{ question }} Again.")
+    (tmp_path / "carried_method.py").write_text(
+        "from pathlib import Path\n"
+        "from tpo.methods import Outcome, Sample, method\n"
+        "@method(templates=Path(__file__).parent / 'wordings')\n"
+        "def search(query, *, width, prompts):\n"
+        "    drawn = yield Sample(prompts.render('again', query, role='policy'), width)\n"
+        "    return Outcome(drawn[0], 'depth')\n"
+    )
+    made = job_spec({"method": "python:carried_method:search", "reward": "surface"}, {})
+    assert made.options["method"] == "python:carried_method:search"
+    assert made.modules.keys() == {"carried_method.py", "wordings/again.user.jinja"}

@@ -210,6 +210,9 @@ def _candidate(candidate: Candidate, uses: list[str]) -> Iterator[Part]:
         yield Part(_text(f"parts: {parts}", style="dim"), 2)
     if candidate.feedback:
         yield Part(_text(f"feedback: {candidate.feedback}", style="dim"), 2)
+    if candidate.leaked:
+        leaked = f"repeats words of the prompt, so it ranks below the others: {candidate.leaked}"
+        yield Part(_text(leaked, style="red"), 2)
     if candidate.error:
         yield Part(_text(f"error: {candidate.error}", style="red"), 2)
     if candidate.text:

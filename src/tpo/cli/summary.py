@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tpo.cli.progress import duration
-from tpo.runs.summary import Estimate, Summary
+from tpo.runs.summary import Summary
+from tpo.stats import Estimate
 
 # Columns that no table needs.
 UNLIMITED = 10_000
@@ -37,7 +38,8 @@ def _lines(summary: Summary) -> list[str]:
     lines = [f"{summary.total} queries: {', '.join(over)}"]
     if summary.first and summary.reward and summary.improved:
         lines.append(f"reward of the first sample {_shown(summary.first)}, of the answer {_shown(summary.reward)}")
-        lines.append(f"the answer is better in {_percent(summary.improved)} of queries")
+        queries = f"{summary.reward.n} queries" if summary.reward.n else "queries"  # earlier files do not have it
+        lines.append(f"the answer is better in {_percent(summary.improved)} of {queries} (a tie counts half)")
     rate = f", {summary.tokens_per_second:.0f} tokens/s" if summary.tokens_per_second else ""
     lines.append(f"{duration(summary.seconds)}{rate}, {summary.calls} calls, {summary.retries} retries")
     if summary.time:
@@ -111,8 +113,11 @@ def _roles(summary: Summary) -> RenderableType:
 
 
 def _shown(estimate: Estimate, between: str = " ") -> str:
-    return f"{estimate.value:.3f}{between}[{estimate.low:.3f}, {estimate.high:.3f}]"
+    return estimate.shown(3).replace(" ", between, 1)
 
 
 def _percent(estimate: Estimate, between: str = " ") -> str:
-    return f"{estimate.value:.1%}{between}[{estimate.low:.1%}, {estimate.high:.1%}]"
+    percent = estimate.times(100)
+    if percent.low is None or percent.high is None:
+        return f"{percent.value:.1f}%"
+    return f"{percent.value:.1f}%{between}[{percent.low:.1f}%, {percent.high:.1f}%]"
