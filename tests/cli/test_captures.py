@@ -27,8 +27,8 @@ from tpo.engine.records import (
     Record,
     Replied,
     Sampled,
+    SamplingSettings,
     Scored,
-    Settings,
     Started,
 )
 from tpo.engine.result import RoleUsage, result_of
@@ -54,7 +54,7 @@ CRITIQUE = (
 )
 BETTER = "Sand along the grain, wipe off the dust, rub in a thin coat of linseed oil, wait a day, and repeat twice."
 MODELS: dict[Role, str] = {"policy": "org/model-7B @ http://localhost:8000/v1", "critic": "c", "editor": "e"}
-PLAN = Plan([{"role": "user", "content": QUESTION}], "tpo", 3, 1, Settings(), "default", MODELS, "surface")
+PLAN = Plan([{"role": "user", "content": QUESTION}], "tpo", 3, 1, SamplingSettings(), "default", MODELS, "surface")
 
 
 def drawn(turn: int, step: int, index: int, text: str, reward: float) -> list[Record]:

@@ -37,7 +37,7 @@ def _lines(summary: Summary) -> list[str]:
     over += [f"{summary.bad_rows} bad rows left out"] if summary.bad_rows else []
     lines = [f"{summary.total} queries: {', '.join(over)}"]
     if summary.first and summary.reward and summary.improved:
-        lines.append(f"reward of the first sample {_shown(summary.first)}, of the answer {_shown(summary.reward)}")
+        lines.append(f"reward: first sample {_shown(summary.first)}, answer {_shown(summary.reward)}")
         queries = f"{summary.reward.n} queries" if summary.reward.n else "queries"  # earlier files do not have it
         lines.append(f"the answer is better in {_percent(summary.improved)} of {queries} (a tie counts half)")
     rate = f", {summary.tokens_per_second:.0f} tokens/s" if summary.tokens_per_second else ""
