@@ -55,7 +55,7 @@ class Scoring:
 
 
 async def open_held_out(
-    spec: Any, cache: Path, stack: AsyncExitStack, named: Mapping[str, NamedReward] | None = None
+    spec: Any, cache: Path, stack: AsyncExitStack, *, named: Mapping[str, NamedReward] | None = None
 ) -> Scoring | None:
     """Open a reward that steers nothing.
 
