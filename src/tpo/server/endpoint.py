@@ -29,8 +29,8 @@ from tpo.server.protocols.refusal import BadRequest, refused
 from tpo.server.protocols.request import Alignment, GenerationRequest
 from tpo.server.registry import SearchRegistry
 from tpo.server.request_options import check_counts, check_lengths
-from tpo.server.response import Response
 from tpo.server.stream import Stream
+from tpo.session.response import Response
 
 log = logging.getLogger("tpo.server")
 P = ParamSpec("P")
@@ -126,11 +126,11 @@ class Answers:
         )
         progress = Progress(sink, narrate=options.narration)
 
-        def heard(event: Event) -> None:
+        def take(event: Event) -> None:
             listen(event)
             progress(event)
 
-        result = await self._registry.search(options, named.model, id, info, heard)
+        result = await self._registry.search(options, named.model, id, info, take)
         log_contents(options.messages, [candidate.text for candidate in result.best])
         return result.response(narration=progress.text, thoughts=options.thought, trace=options.return_trace)
 
