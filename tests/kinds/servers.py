@@ -108,16 +108,21 @@ PARTS = [
     {"type": "text", "text": ANSWER},
 ]
 
+ODD: list[Any] = [7.0, 7.5, "7", None, -7, [], {}, True, 10**30]
+REASONS: list[Any] = [7, True, {}, [], None, ""]
+INDICES: list[Any] = ["0", None, [], -1, 2**70]
+CALLS: list[Any] = [7, {}, [7], [{"function": 7}]]
+
 A1 = [
     *(
         Kind(f"usage {count!r}", serves(whole(TEXT, usage={"prompt_tokens": count, "completion_tokens": count})))
-        for count in (7.0, 7.5, "7", None, -7, [], {}, True, 10**30)
+        for count in ODD
     ),
-    *(Kind(f"usage is {value!r}", serves(whole(TEXT, usage=value))) for value in ([], 7, "many")),
-    *(Kind(f"reason {value!r}", message(ANSWER, value)) for value in (7, True, {}, [], None, "")),
-    *(Kind(f"index {value!r}", serves(whole({**TEXT, "index": value}))) for value in ("0", None, [], -1, 2**70)),
-    *(Kind(f"calls {value!r}", message(ANSWER, tool_calls=value)) for value in (7, {}, [7], [{"function": 7}])),
-    *(Kind(f"logprobs {value!r}", serves(whole({**TEXT, "logprobs": value}))) for value in (7, {"content": [7]})),
+    *(Kind(f"usage is {value!r}", serves(whole(TEXT, usage=value))) for value in ODD[5:7]),
+    *(Kind(f"reason {value!r}", message(ANSWER, value)) for value in REASONS),
+    *(Kind(f"index {value!r}", serves(whole({**TEXT, "index": value}))) for value in INDICES),
+    *(Kind(f"calls {value!r}", message(ANSWER, tool_calls=value)) for value in CALLS),
+    *(Kind(f"logprobs {value!r}", serves(whole({**TEXT, "logprobs": value}))) for value in CALLS),
     Kind("nested 100,000 deep", serves(response(b"[" * 100_000)), "nested too deeply", status=502),
     Kind(
         "half a surrogate",

@@ -20,6 +20,7 @@ from server.kit import running
 from tpo.cli.app import app
 from tpo.http import retry
 from tpo.server.service import Setup
+from tpo.session.spec import Options
 
 SEARCH = ("--reward", "surface", "--width", "2", "--depth", "1", "--no-check")
 
@@ -117,7 +118,7 @@ def test_serve(kind: Kind) -> None:
 @asynccontextmanager
 async def answering(kind: Kind, behind: Server) -> AsyncIterator[httpx.AsyncClient]:
     given = dict(zip(kind.flags[::2], kind.flags[1::2], strict=True))
-    options: dict[str, Any] = {"policy": behind.url, "reward": "surface", "check": False, "width": 2, "depth": 1}
+    options: Options = {"policy": behind.url, "reward": "surface", "check": False, "width": 2, "depth": 1}
     options |= {"policy_model": given.get("--policy-model"), "omit": [given["--omit"]] if "--omit" in given else []}
     options |= {"seed": int(given["--seed"])} if "--seed" in given else {}
     async with running(Setup(options=options), ui=False) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
