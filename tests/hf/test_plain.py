@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.hf.batch_thread import BatchThread
-from tpo.rewards.hf.batching import batches, padded, unused
+from tpo.rewards.hf.batching import BatchThread, batches
+from tpo.rewards.hf.loading import HfSettings
 from tpo.rewards.hf.profiles import profile_for
-from tpo.rewards.hf.settings import HfSettings
+from tpo.rewards.hf.scoring import padded, unused
 from tpo.rewards.protocol import Score
 
 LENGTHS = st.lists(st.integers(1, 3000), max_size=80)

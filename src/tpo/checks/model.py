@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tpo.checks.finding import Finding, Report
+from tpo.checks.finding import CheckReport, Finding
 from tpo.errors import ModelError
 from tpo.messages import conversation
 from tpo.models.openai import OpenAIModel
@@ -13,7 +13,7 @@ from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 QUESTION = "Name one thing that floats on water, and say in a sentence why."
 
 
-async def check_model(model: Model) -> Report:
+async def check_model(model: Model) -> CheckReport:
     """Find out what a model's server can do.
 
     Args:
@@ -34,7 +34,7 @@ async def check_model(model: Model) -> Report:
             findings.append(Finding("logprobs", "info", offered))
     except ModelError as error:
         findings.append(Finding("answers", "fail", str(error)))
-    return Report(model.name, findings)
+    return CheckReport(model.name, findings)
 
 
 async def _answers(model: Model) -> list[Finding]:

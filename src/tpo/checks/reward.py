@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tpo.checks.finding import Finding, Report
+from tpo.checks.finding import CheckReport, Finding
 from tpo.checks.good_and_bad import EXAMPLES
 from tpo.errors import CheckError, RewardError
 from tpo.messages import Conversation, answered, conversation
@@ -31,7 +31,7 @@ LONG_WORDS = 3000
 BATCH = 32
 
 
-async def check_reward(reward: Reward, *, thorough: bool = True) -> Report:
+async def check_reward(reward: Reward, *, thorough: bool = True) -> CheckReport:
     """Find out whether a reward can be trusted to steer.
 
     Args:
@@ -53,7 +53,7 @@ async def check_reward(reward: Reward, *, thorough: bool = True) -> Report:
             findings = [_milder(finding) for finding in findings]
     except RewardError as error:
         findings.append(Finding("answers", "fail", str(error)))
-    return Report(reward.name, findings)
+    return CheckReport(reward.name, findings)
 
 
 async def _basics(reward: Reward, examples: Sequence[tuple[str, str, str]]) -> tuple[list[Finding], list[float]]:

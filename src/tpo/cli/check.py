@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tpo.checks.finding import Report
+from tpo.checks.finding import CheckReport
 from tpo.cli.console import USER_ERROR, note, print_json, reporting, stdout
 from tpo.config import Config
 from tpo.errors import ModelError, TPOError
@@ -57,7 +57,7 @@ def check(
         raise typer.Exit(USER_ERROR)
 
 
-async def _all(roles: list[tuple[str, str | None, str | None]], found: ResolvedReward) -> list[Report]:
+async def _all(roles: list[tuple[str, str | None, str | None]], found: ResolvedReward) -> list[CheckReport]:
     from tpo.checks.finding import Finding
     from tpo.checks.model import check_model
     from tpo.checks.reward import check_reward, scoring_inside
@@ -74,15 +74,15 @@ async def _all(roles: list[tuple[str, str | None, str | None]], found: ResolvedR
         except TPOError as error:
             if not isinstance(error, ModelError):
                 raise
-            reports.append(Report(f"{role}: {where}", [Finding("connection", "fail", str(error))]))
+            reports.append(CheckReport(f"{role}: {where}", [Finding("connection", "fail", str(error))]))
             continue
         report = await check_model(model)
-        reports.append(Report(f"{role}: {report.subject}", report.findings))
+        reports.append(CheckReport(f"{role}: {report.subject}", report.findings))
         await model.aclose()
     try:
         for one in scoring_inside(found.reward):
             report = await check_reward(one)
-            reports.append(Report(f"reward: {report.subject}", report.findings))
+            reports.append(CheckReport(f"reward: {report.subject}", report.findings))
     finally:
         await found.aclose()
     return reports
@@ -114,7 +114,7 @@ async def _accuracy(found: ResolvedReward, files: list[Path], as_json: bool) -> 
     stdout().print(table)
 
 
-def _table(reports: list[Report]) -> Table:
+def _table(reports: list[CheckReport]) -> Table:
     table = Table()
     for heading in ("what", "state", "found"):
         table.add_column(heading, overflow="fold")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tpo.messages import Conversation
 from tpo.rewards.call import connect, score
-from tpo.rewards.protocol import Reward, Score, is_relative
+from tpo.rewards.protocol import Reward, Score, is_relative, maximum_of
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
 
@@ -33,6 +33,12 @@ class Gate:
     def name(self) -> str:
         """Both names: the gate scores differently when either does."""
         return f"gate@1({self.requirements.name}, {self.base.name})"
+
+    @property
+    def maximum(self) -> float | None:
+        """The value of an answer that keeps all rules and has the base's largest reward, where that is known."""
+        best, rules = maximum_of(self.base), len(self.requirements.rules)
+        return None if best is None else (rules + squash(best)) / (rules + 1)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score by both, at the same time.

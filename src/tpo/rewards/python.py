@@ -14,7 +14,7 @@ from tpo import specs
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation
 from tpo.rewards.call import ABSTAINED, as_float, connect, shown
-from tpo.rewards.protocol import Score, is_relative
+from tpo.rewards.protocol import Score, is_relative, maximum_of
 from tpo.rewards.user_code import described, fingerprint, load, path_of
 
 
@@ -43,6 +43,7 @@ class PythonReward:
         self._is_async = _is_async(self._function)
         self._name = f"{self._label}@{fingerprint(target)}"
         self.relative = is_relative(self._object)
+        self.maximum = maximum_of(self._object)
         # One thread, not a lock around many: waiting calls occupy no thread, and code that must stay in
         # the thread it began in (a database, a GPU context) does.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tpo-reward")

@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 
 from tpo.rewards import text
-from tpo.rewards.surface_reading import Answer, Query, per_word, runs
+from tpo.rewards.surface_reading import Answer, QueryText, per_word, runs
 
 
-def relevance(query: Query, answer: Answer) -> float:
+def relevance(query: QueryText, answer: Answer) -> float:
     """How much of what the query is about the answer speaks of.
 
     Of m content words in the query the answer shares n: n / (n + 1), scaled so that sharing all gives 1.
@@ -24,7 +24,7 @@ def relevance(query: Query, answer: Answer) -> float:
     return shared / (shared + 1) * (there + 1) / there if there else 1.0
 
 
-def length(query: Query, answer: Answer) -> float:
+def length(query: QueryText, answer: Answer) -> float:
     """How much is said: distinct stems n against a constant, n / (n + k).
 
     It saturates, and repetition adds nothing to it. Where the query asks for a short answer, a few words
@@ -91,7 +91,7 @@ def _looped(answer: Answer) -> float:
     return (letters + signs) / max(1, len(answer.text))
 
 
-def echo(query: Query, answer: Answer) -> float:
+def echo(query: QueryText, answer: Answer) -> float:
     """Freedom from repeating the query: 1 minus the square of the share of the answer copied from it.
 
     Copied is a word inside a run of six (twelve characters in unspaced scripts) that the query has too.
@@ -136,7 +136,7 @@ _LEAK = re.compile(
 )
 
 
-def cleanness(query: Query, answer: Answer) -> float:
+def cleanness(query: QueryText, answer: Answer) -> float:
     """1 without template tokens, role labels or prompt tags; a quarter for each kind that the query did not show."""
     found = {mark.casefold() for mark in _LEAK.findall(answer.text)}
     return 0.25 ** sum(mark not in query.folded for mark in found) if found else 1.0
@@ -149,7 +149,7 @@ _TABLE_ROW = re.compile(r"^[^\n|]*\|[^\n]*\||^[^\n,]+,[^\n,]+,", re.MULTILINE)
 _JSON = re.compile(r"[{\[][^{}\[\]]*[}\]]")
 
 
-def structure(query: Query, answer: Answer) -> float:
+def structure(query: QueryText, answer: Answer) -> float:
     """Whether the answer has the forms that the query asks for, as a share of them: 1 where it asks for none."""
     if not query.forms:
         return 1.0

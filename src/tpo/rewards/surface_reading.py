@@ -46,7 +46,7 @@ RUN = 6  # words in a row that no two texts share by chance; see `per_word` for 
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class QueryText:
     """A query, read once for all its candidates.
 
     Attributes:
@@ -79,11 +79,11 @@ class Answer:
 
 # Candidates of one query are scored as they arrive, a few queries at a time.
 @lru_cache(maxsize=256)
-def read_query(query: str) -> Query:
+def read_query(query: str) -> QueryText:
     """Read a query."""
     tokens = text.tokens(query)
     content = [token for token in tokens if token not in _FUNCTION_WORDS]
-    return Query(
+    return QueryText(
         folded=query.casefold(),
         tokens=tokens,
         subject=frozenset(stem for stem in stems(content) if len(stem) > 1),

@@ -1,7 +1,7 @@
-"""From who was preferred to whom, to one number for each: Bradley–Terry for pairs, Plackett–Luce for rankings.
+"""Strengths from preferences: Bradley–Terry for pairs, Plackett–Luce for rankings.
 
-Both say the same: that one is chosen from several with a probability in proportion to its strength (R. L. Plackett,
-1975; R. D. Luce, 1959; Bradley and Terry, 1952, for two). A ranking is a row of such choices: the best of all, the best
+Both are one model: a contestant is chosen from several with a probability in proportion to its strength (Plackett,
+1975; Luce, 1959; Bradley and Terry, 1952, for two). A ranking is a row of such choices: the best of all, the best
 of the rest, and so on.
 """
 
@@ -11,8 +11,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-# Everyone also draws against a stranger of strength 0 this often, half won and half lost. It keeps those finite who
-# won or lost every time, ties together those who never met, and hardly moves anyone else.
+import numpy as np
+
+# Each contestant also plays this many games against a virtual one of strength 0, half won and half lost. They keep the
+# strength of one that won or lost every game finite, connect contestants that never met, and hardly move the others.
 PRIOR = 0.1
 
 _STEPS = 60
@@ -23,8 +25,8 @@ class Chosen(NamedTuple):
     """One choice.
 
     Attributes:
-        best: who was chosen.
-        among: from whom, `best` included.
+        best: the contestant that was chosen.
+        among: the contestants to choose from, `best` included.
         weight: how much it counts; a verdict of 70 % is a choice of 0.7 and one of 0.3.
     """
 
@@ -55,8 +57,8 @@ def strengths(count: int, choices: Iterable[Chosen], prior: float = PRIOR) -> li
 
     Args:
         count: contestants, numbered from 0.
-        choices: who was chosen from whom.
-        prior: draws against the stranger.
+        choices: all choices.
+        prior: games against the virtual contestant.
 
     Returns:
         A finite number for each contestant, higher for stronger; the difference of two is the log-odds that the one
@@ -128,20 +130,9 @@ def _derivatives(
 
 
 def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:
-    """Solve a positive definite system by Cholesky's decomposition."""
-    count = len(right)
-    lower = [[0.0] * count for _ in range(count)]
-    halfway: list[float] = []
-    for i in range(count):
-        row = lower[i]
-        for j in range(i):
-            other = lower[j]
-            row[j] = (matrix[i][j] - sum(map(float.__mul__, row[:j], other[:j]))) / other[j]
-        rest = matrix[i][i] - sum(map(float.__mul__, row[:i], row[:i]))
-        row[i] = math.sqrt(max(rest, 1e-12))
-        halfway.append((right[i] - sum(map(float.__mul__, row[:i], halfway))) / row[i])
-    solution = [0.0] * count
-    for i in reversed(range(count)):
-        rest = halfway[i] - sum(lower[k][i] * solution[k] for k in range(i + 1, count))
-        solution[i] = rest / lower[i][i]
-    return solution
+    square = np.reshape(matrix, (len(right), len(right)))
+    try:
+        solution = np.linalg.solve(square, right)
+    except np.linalg.LinAlgError:  # against very many games the prior is lost in rounding
+        solution = np.linalg.lstsq(square, right)[0]
+    return [float(value) for value in solution]

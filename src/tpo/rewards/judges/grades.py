@@ -58,7 +58,7 @@ class Scale(NamedTuple):
         return f"{self.low}-{self.high}"
 
 
-class Grade(NamedTuple):
+class ReadGrade(NamedTuple):
     """A grade as it was written.
 
     Attributes:
@@ -74,7 +74,7 @@ class Grade(NamedTuple):
     problem: str | None = None
 
 
-def read_grade(text: str, scale: Scale) -> Grade:
+def read_grade(text: str, scale: Scale) -> ReadGrade:
     """The grade in a reply.
 
     In this order: the last number that is called a score, grade, rating or mark; the last one that is out of
@@ -89,17 +89,17 @@ def read_grade(text: str, scale: Scale) -> Grade:
     outs = {found.start(1): float(found[1]) for found in _OUT_OF.finditer(plain)}
     numbers = [found.span() for found in _ANY.finditer(plain) if found.start() not in outs]
     if not numbers:
-        return Grade(math.nan, problem="the judge gave no grade")
+        return ReadGrade(math.nan, problem="the judge gave no grade")
     of_the_scale = [span for span in numbers if _out_of(plain, span[1], scale.high)]
     start, end = (marked or of_the_scale or numbers)[-1]
     value = float(plain[start:end].replace(",", "."))
     if out_of := _OUT_OF.match(plain, end):
         end = out_of.end()
         if float(out_of[1]) != scale.high:
-            return Grade(math.nan, start, end, f"the judge graded out of {float(out_of[1]):g}, not {scale.high}")
+            return ReadGrade(math.nan, start, end, f"the judge graded out of {float(out_of[1]):g}, not {scale.high}")
     if not scale.low <= value <= scale.high:
-        return Grade(math.nan, start, end, f"the judge's grade {value:g} is not from {scale.low} to {scale.high}")
-    return Grade(value, start, end)
+        return ReadGrade(math.nan, start, end, f"the judge's grade {value:g} is not from {scale.low} to {scale.high}")
+    return ReadGrade(value, start, end)
 
 
 def _out_of(text: str, end: int, high: int) -> bool:
@@ -107,7 +107,7 @@ def _out_of(text: str, end: int, high: int) -> bool:
     return found is not None and float(found[1]) == high
 
 
-def critique_in(text: str, grade: Grade) -> str | None:
+def critique_in(text: str, grade: ReadGrade) -> str | None:
     """What a reply says beside its grade; None where that is nothing.
 
     Args:

@@ -24,7 +24,7 @@ def key_of(query: Conversation, *texts: str) -> bytes:
     return hashlib.sha256(msgspec.json.encode([query, *texts])).digest()
 
 
-class Said:
+class JudgeReply:
     """What a judge said, without its thinking.
 
     Args:
@@ -46,7 +46,7 @@ class Said:
         return f"{problem}; it said {shown[:120]!r}" if shown else f"{problem}; it said nothing"
 
 
-class Judge:
+class JudgeReward:
     """A language model that says how good answers are.
 
     Args:
@@ -95,12 +95,12 @@ class Judge:
         """Close the connections; asking again opens new ones."""
         await self.client.aclose()
 
-    async def _ask(self, query: Conversation, **values: object) -> Said:
+    async def _ask(self, query: Conversation, **values: object) -> JudgeReply:
         """Ask the judge; what does not fit its context is said, not raised, for other answers may fit."""
         return await asked(self.client, self.wording.messages(query, **values), self.max_tokens)
 
 
-async def asked(client: JudgeClient, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> Said:
+async def asked(client: JudgeClient, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> JudgeReply:
     """Ask a judge; what does not fit its context is said, not raised.
 
     Args:
@@ -112,11 +112,11 @@ async def asked(client: JudgeClient, messages: Conversation, max_tokens: int, *,
     try:
         reply = await client.ask(messages, max_tokens, logprobs=logprobs)
     except DoesNotFit as error:
-        return Said("", problem=str(error))
+        return JudgeReply("", problem=str(error))
     text = without_reasoning(reply.text).strip()
     if reply.cut and not text:
-        return Said("", problem=f"all of the judge's {max_tokens} tokens went into thinking; raise max_tokens")
-    return Said(text, reply.tokens)
+        return JudgeReply("", problem=f"all of the judge's {max_tokens} tokens went into thinking; raise max_tokens")
+    return JudgeReply(text, reply.tokens)
 
 
 def one_pool(conversations: Sequence[Conversation]) -> tuple[Conversation, list[str]]:

@@ -20,7 +20,7 @@ ENOUGH = 0.5
 _BEFORE = r"[\s▁Ġ*_\"'`‘“(\[{<>:#=]*"
 
 
-class Reading(NamedTuple):
+class LabelExpectation(NamedTuple):
     """What the tokens say.
 
     Attributes:
@@ -49,7 +49,9 @@ def place_of(text: str, start: int, tokens: Sequence[Token]) -> int | None:
     return None
 
 
-def expected(tokens: Sequence[Token], place: int, labels: Mapping[str, float], spoken: float | None) -> Reading | None:
+def expected(
+    tokens: Sequence[Token], place: int, labels: Mapping[str, float], spoken: float | None
+) -> LabelExpectation | None:
     """The expectation over labels at one place of a reply.
 
     Args:
@@ -69,7 +71,7 @@ def expected(tokens: Sequence[Token], place: int, labels: Mapping[str, float], s
     if total < ENOUGH:
         return None
     value = sum(share * labels[label] for label, share in mass.items()) / total
-    return Reading(value, min(total, 1.0))
+    return LabelExpectation(value, min(total, 1.0))
 
 
 def _spread(

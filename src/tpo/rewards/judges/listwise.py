@@ -12,7 +12,7 @@ from tpo.messages import Conversation
 from tpo.rewards.cache import Memory
 from tpo.rewards.judges.bradley_terry import ranking, strengths
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import REMEMBERED, Judge, key_of, one_pool
+from tpo.rewards.judges.judge import REMEMBERED, JudgeReward, key_of, one_pool
 from tpo.rewards.judges.schedule import lists
 from tpo.rewards.judges.verdicts import read_ranking
 from tpo.rewards.judges.wording import Wording
@@ -35,7 +35,7 @@ class Ranked(NamedTuple):
     problem: str | None = None
 
 
-class ListwiseJudge(Judge):
+class ListwiseJudge(JudgeReward):
     """Has lists of answers ranked, and fits strengths to the rankings (Plackett–Luce, 1975).
 
     What stands where in a list sways judges (arXiv 2309.15088, 2310.07712), so that every list is also shown the other

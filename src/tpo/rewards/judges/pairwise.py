@@ -11,7 +11,7 @@ from tpo.messages import Conversation
 from tpo.rewards.cache import Memory
 from tpo.rewards.judges.bradley_terry import match, strengths
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import REMEMBERED, Judge, Said, key_of, one_pool
+from tpo.rewards.judges.judge import REMEMBERED, JudgeReply, JudgeReward, key_of, one_pool
 from tpo.rewards.judges.labels import expected, place_of
 from tpo.rewards.judges.schedule import pairs
 from tpo.rewards.judges.verdicts import VERDICTS, read_verdict
@@ -34,7 +34,7 @@ class Game(NamedTuple):
     problem: str | None = None
 
 
-class PairwiseJudge(Judge):
+class PairwiseJudge(JudgeReward):
     """Compares answers two by two, in both orders, and fits strengths to the verdicts (Bradley–Terry, 1952).
 
     Judges prefer what is shown in one place (arXiv 2305.17926, 2306.05685), which both orders together cancel.
@@ -116,7 +116,7 @@ class PairwiseJudge(Judge):
         return game_of(await self._ask(query, answer_a=first, answer_b=second))
 
 
-def game_of(said: Said) -> Game:
+def game_of(said: JudgeReply) -> Game:
     """How far a judge preferred the answer shown first: by its tokens' probabilities where it gives any, else by its
     word."""
     verdict = read_verdict(said.text)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from tpo.messages import Conversation, text_of
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.grades import Grade, Scale, critique_in, read_grade
-from tpo.rewards.judges.judge import Judge, Said
-from tpo.rewards.judges.labels import Reading, expected, place_of
+from tpo.rewards.judges.grades import ReadGrade, Scale, critique_in, read_grade
+from tpo.rewards.judges.judge import JudgeReply, JudgeReward
+from tpo.rewards.judges.labels import LabelExpectation, expected, place_of
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import together
@@ -18,7 +18,7 @@ from tpo.rewards.served import together
 GRADE_TOKENS, CRITIQUE_TOKENS = 8, 512
 
 
-class PointwiseJudge(Judge):
+class PointwiseJudge(JudgeReward):
     """Grades answers on a scale, one call each (G-Eval, arXiv 2303.16634).
 
     Args:
@@ -88,7 +88,7 @@ class PointwiseJudge(Judge):
             return Score(math.nan, {}, said.unread(grade.problem or "the judge gave no grade"))
         return Score(grade.value, {}, words)
 
-    def _reading(self, said: Said, grade: Grade) -> Reading | None:
+    def _reading(self, said: JudgeReply, grade: ReadGrade) -> LabelExpectation | None:
         if not said.tokens or (self.critique and grade.start is None):
             return None
         if grade.start is not None and (math.isnan(grade.value) or not grade.value.is_integer()):

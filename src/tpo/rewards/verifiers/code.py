@@ -41,11 +41,11 @@ class CodeTests(Verifier[Suite]):
         *,
         allow_code: bool = False,
         reveal: bool = False,
-        limits: sandbox.Limits | None = None,
+        limits: sandbox.SandboxLimits | None = None,
     ) -> None:
         allowed(allow_code)
         references = tests if isinstance(tests, References) else as_references(_suite(tests))
-        self._limits = limits or sandbox.Limits()
+        self._limits = limits or sandbox.SandboxLimits()
         self.isolation = sandbox.launch()
         doors = self.isolation.open_doors()
         if doors:
@@ -67,7 +67,7 @@ class CodeTests(Verifier[Suite]):
         value = sum(parts.values()) / len(parts)
         return Score(value, parts, self._words(faults, reference))
 
-    def _faults(self, suite: Suite, outcome: sandbox.Outcome) -> dict[str, str]:
+    def _faults(self, suite: Suite, outcome: sandbox.SandboxRun) -> dict[str, str]:
         """What is wrong, by test; all tests carry the same fault if the code stopped before them."""
         events = outcome.events
         if not any("confined" in event for event in events):
@@ -92,7 +92,7 @@ class CodeTests(Verifier[Suite]):
                     faults[event["end"]] = str(fault)
         return faults
 
-    def _end(self, outcome: sandbox.Outcome) -> str:
+    def _end(self, outcome: sandbox.SandboxRun) -> str:
         if outcome.timed_out:
             return f"it did not finish within {self._limits.seconds:g} s"
         return "the program ended in the middle of it, by exiting, crashing, or using too much memory or time"

@@ -10,7 +10,7 @@ from tpo.errors import InputError
 from tpo.rewards.protocol import Score
 from tpo.rewards.verifiers.answers import clipped, final_answer, marked
 from tpo.rewards.verifiers.exact import Accepted, accepted_by, told
-from tpo.rewards.verifiers.notation import Reading, differ, number_in, read
+from tpo.rewards.verifiers.notation import ReadAnswer, differ, number_in, read
 from tpo.rewards.verifiers.references import References
 from tpo.rewards.verifiers.verifier import Verifier, yes_or_no
 from tpo.rewards.verifiers.worker import Worker, WorkerStopped
@@ -106,7 +106,7 @@ def math_answer(solution: str) -> str | None:
     return mark.text if read(mark.text).latex is not None else number_in(mark.text, only=True) or mark.text
 
 
-def _forms(reading: Reading, wanted: Reading) -> list[str]:
+def _forms(reading: ReadAnswer, wanted: ReadAnswer) -> list[str]:
     """What a right answer may read like: where only one of the two has a percent sign, as it is or by a hundred."""
     if wanted.latex is None:
         return []

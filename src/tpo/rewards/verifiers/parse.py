@@ -164,13 +164,13 @@ def _ifeval(options: Options) -> Reward:
 
 def _code(options: Options) -> Reward:
     from tpo.rewards.verifiers.code import CodeTests, allowed, suite_of
-    from tpo.rewards.verifiers.sandbox import Limits
+    from tpo.rewards.verifiers.sandbox import SandboxLimits
 
     allowed(options.flag("allow_code"))
     field = options.text("field") or "test"
     table = options.is_table()
     tests = options.references(lambda row: suite_of(row, field)) if table else read_file(options.file())
-    limits = Limits(seconds=options.number("seconds", 10.0), memory=int(options.number("memory_mb", 1024)) << 20)
+    limits = SandboxLimits(seconds=options.number("seconds", 10.0), memory=int(options.number("memory_mb", 1024)) << 20)
     return CodeTests(tests, allow_code=True, reveal=options.flag("reveal"), limits=limits)
 
 

@@ -26,9 +26,11 @@ class Verifier(ABC, Generic[T]):
 
     Attributes:
         version: rises when verdicts change.
+        maximum: the score of an answer that passes.
     """
 
     version = 1
+    maximum = 1.0
 
     def __init__(self, kind: str, references: References[T], settings: Sequence[str] = (), threads: int = 1) -> None:
         self._references = references
