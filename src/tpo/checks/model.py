@@ -57,10 +57,10 @@ async def _answers(model: Model) -> list[Finding]:
 
 async def _choices(model: Model) -> Finding:
     choices, _ = await _call(model, n=2)
-    said = f"{len(choices)} for n=2"
+    found = f"{len(choices)} for n=2"
     if len(choices) < 2 and model.profile.choices == "n":
-        return Finding("choices per request", "warn", f"{said}; the rest is asked for one by one")
-    return Finding("choices per request", "info", said)
+        return Finding("choices per request", "warn", f"{found}; the rest is requested one by one")
+    return Finding("choices per request", "info", found)
 
 
 async def _seeds(model: Model) -> Finding:

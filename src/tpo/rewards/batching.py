@@ -39,7 +39,7 @@ class Batched:
 
     Args:
         reward: what scores.
-        most: conversations in a batch, at most; halved, for good, when the reward says that it was too much.
+        most: conversations in a batch, at most; halved, for good, when the reward reports that it was too much.
         most_characters: their length together, at most; one conversation alone may be longer.
         wait: seconds for which the first of a batch waits for others.
         file: scores of earlier processes; new ones are added to it.

@@ -21,7 +21,7 @@ class Gate:
         base: the reward that decides between answers that keep the same number of rules.
 
     For k rules kept and a base reward x the value is (k + squash(x)) / (n + 1), in (0, 1). See `squash` for
-    how finely it tells base rewards apart.
+    how finely it separates base rewards.
     """
 
     def __init__(self, requirements: Requirements, base: Reward) -> None:
@@ -60,7 +60,7 @@ class Gate:
         return [self.base]
 
     async def connect(self) -> None:
-        """Let the base find out what serves it."""
+        """Connect the base."""
         await connect(self.base)
 
     def _combined(self, kept: Score, base: Score) -> Score:

@@ -90,7 +90,7 @@ class PythonReward:
         Raises:
             RewardError: the code raised, or returned anything but one number or score for each conversation.
         """
-        # Copies, so that code which edits its messages edits nobody else's.
+        # Copies, so that code which edits its messages leaves the others' alone.
         given = [[dict(message) for message in messages] for messages in conversations]
         if self._is_async:
             try:
@@ -136,7 +136,7 @@ def _checked(label: str, returned: Any, count: int) -> list[Score | float]:
     """What the user's code returned, as one number or score for each of `count` conversations."""
     if inspect.iscoroutine(returned):
         returned.close()
-        raise _unusable(label, "a coroutine that nobody awaits (declare the function with async def)")
+        raise _unusable(label, "a coroutine that is never awaited (declare the function with async def)")
     odd = isinstance(returned, str | bytes | Mapping | Set | Score) or not isinstance(returned, Iterable)
     if odd or getattr(returned, "ndim", 1) != 1:
         raise _unusable(label, _said(returned))

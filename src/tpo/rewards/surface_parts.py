@@ -25,7 +25,7 @@ def relevance(query: QueryText, answer: Answer) -> float:
 
 
 def length(query: QueryText, answer: Answer) -> float:
-    """How much is said: distinct stems n against a constant, n / (n + k).
+    """How much the answer contains: distinct stems n against a constant, n / (n + k).
 
     It saturates, and repetition adds nothing to it. Where the query asks for a short answer, a few words
     reach what otherwise takes many.
@@ -68,7 +68,7 @@ _RUINED = 0.5
 
 
 def repetition(answer: Answer) -> float:
-    """Freedom from loops, by the share of the answer that says again what it said before.
+    """Freedom from loops, by the share of the answer that repeats what came before.
 
     The share is the largest of: runs of four words that came before, lines that came before, and letters
     or signs that recur without end. A tenth is free, for good prose repeats that much; half is ruin.
@@ -118,7 +118,7 @@ _REFUSAL = re.compile(
 def directness(answer: Answer) -> float:
     """1 where the answer neither refuses nor excuses itself; halved by each place where it does, up to three.
 
-    This is about wording only. Whether a refusal is right is not for a surface to say, so the part weighs
+    This is about wording only. Whether a refusal is right does not show on the surface, so the part weighs
     little and no feedback comes of it.
     """
     return 0.5 ** min(3, len(_REFUSAL.findall(answer.text.lower().replace("’", "'"))))
@@ -150,7 +150,7 @@ _JSON = re.compile(r"[{\[][^{}\[\]]*[}\]]")
 
 
 def structure(query: QueryText, answer: Answer) -> float:
-    """Whether the answer has the forms that the query asks for, as a share of them: 1 where it asks for none."""
+    """Whether the answer has the forms that the query requests, as a share of them: 1 where it requests none."""
     if not query.forms:
         return 1.0
     return sum(_has_form(form, answer.text) for form in query.forms) / len(query.forms)

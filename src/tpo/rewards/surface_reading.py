@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from tpo.rewards import text
 
-# English words that a question is made of without saying what it is about. In other languages, counting
+# English words that a question is made of that do not show its subject. In other languages, counting
 # words by their length does most of this work.
 _FUNCTION_WORDS = frozenset(
     re.findall(
@@ -28,7 +28,7 @@ _FUNCTION_WORDS = frozenset(
 
 _ASKED = {
     "list": r"lists?|bullets?|steps?|enumerate|outline|itinerary|tips|ingredients|recipe",
-    # A table may be of wood, and a program on television: the words around must ask for the form.
+    # A table may be of wood, and a program on television: the words around must request the form.
     "table": r"(?:in|as|into|make|create|draw|build|give|show) (?:\w+ )?an? (?:\w+ )?table|table (?:of|with|showing)"
     r"|tabular|csv|spreadsheet",
     "code": r"(?:write|implement|create|give|show|fix|refactor) (?:\w+ ){0,4}(?:code|function|program|script|snippet)"
@@ -55,8 +55,8 @@ class QueryText:
         subject: the stems of its content words.
         run: how many tokens in a row are no chance when an answer has them too.
         runs: every `run` tokens in a row.
-        forms: the forms it asks for, of "list", "table", "code", "json" (English only).
-        brief: whether it asks for a short answer (English only).
+        forms: the forms it requests, of "list", "table", "code", "json" (English only).
+        brief: whether it requests a short answer (English only).
     """
 
     folded: str
@@ -89,7 +89,7 @@ def read_query(query: str) -> QueryText:
         subject=frozenset(stem for stem in stems(content) if len(stem) > 1),
         run=(run := RUN * per_word(tokens)),
         runs=frozenset(runs(tokens, run)),
-        forms=tuple(form for form, asked in _FORMS.items() if asked.search(query)),
+        forms=tuple(form for form, pattern in _FORMS.items() if pattern.search(query)),
         brief=_BRIEF.search(query) is not None,
     )
 

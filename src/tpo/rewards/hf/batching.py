@@ -73,11 +73,11 @@ class BatchThread:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         # A call that was cancelled while it waited costs nothing.
-        taken = [(asked, future) for asked, future in waiting if future.set_running_or_notify_cancel()]
+        taken = [(one, future) for one, future in waiting if future.set_running_or_notify_cancel()]
         if not taken:
             return
         try:
-            for position, score in self._work([asked for asked, _ in taken]):
+            for position, score in self._work([one for one, _ in taken]):
                 taken[position][1].set_result(score)
         except BaseException as error:
             for _, future in taken:

@@ -96,7 +96,7 @@ def made(model: str, **options: Any) -> HfSettings:
 
 INSTALL = "pip install 'tpo[hf]'"
 
-# Some tokenizers say that they take 10**30 tokens, which means that nobody set it.
+# Some tokenizers give 10**30 tokens as their limit, which means that it was never set.
 SANE_LENGTH = 10_000_000
 
 
@@ -109,7 +109,7 @@ class Loaded:
         tokenizer: its tokenizer.
         profile: how it is fed and read.
         dtype: of its weights, by name.
-        version: what tells these weights from others under the same name.
+        version: what distinguishes these weights from others of the same name.
         limit: most tokens that it takes; None if it has no limit.
         padding: the token id that its config names as padding, if it is one. Kept here, for a pass may change the
             config while another reward is made of the same model.
@@ -208,7 +208,7 @@ def _load(torch: Any, transformers: Any, settings: HfSettings, device: str, dtyp
             f"{label} has no trained reward head: its weights lack {', '.join(missing[:3])}"
             f"{' and more' if len(missing) > 3 else ''}. Name a model that was trained as a reward model."
         )
-    # Nothing is generated, so keys and values would be kept for nobody.
+    # Nothing is generated, so a cache of keys and values has no use.
     model.config.get_text_config().use_cache = False
     model.eval()
     version, limit = _version(settings.model, config), _limit(model, tokenizer)
@@ -259,7 +259,7 @@ def _version(name: str, config: Mapping[str, Any]) -> str:
 def _no_reward(config: Mapping[str, Any], token: int | None) -> str:
     architecture = ", ".join(config.get("architectures") or ()) or f"model type {config.get('model_type')}"
     if token is not None:
-        return f"is no language model ({architecture}), so reward_token={token} says nothing; leave it out."
+        return f"is no language model ({architecture}), so reward_token={token} means nothing; leave it out."
     if "ForCausalLM" in architecture:
         return (
             f"is a language model ({architecture}) without a reward head. Name a reward model; if the logit of one "
@@ -301,10 +301,10 @@ def _not_found(settings: HfSettings, error: Exception) -> InputError | RewardErr
 
 
 def _why(error: Exception, own_code: bool, version: str) -> str:
-    said = " ".join(str(error).split())
-    said = said if len(said) <= 300 else f"{said[:299]}…"
-    text = f"{type(error).__name__}: {said}"
-    if "out of memory" in said.lower():
+    message = " ".join(str(error).split())
+    message = message if len(message) <= 300 else f"{message[:299]}…"
+    text = f"{type(error).__name__}: {message}"
+    if "out of memory" in message.lower():
         return f"{text} (Use a smaller model, dtype=bfloat16, device=cpu, or device=spread over several GPUs.)"
     if own_code:
         return f"{text} (The model's own code may not fit transformers {version}: see its card for one that does.)"
@@ -329,7 +329,7 @@ def fingerprint(folder: Path) -> str:
 
     Args:
         folder: a model in transformers' layout. Of large files, 64 blocks at even distances count: training moves
-            all weights, so that is enough to tell two checkpoints apart, and takes no time for 100 GB either.
+            all weights, so that is enough to distinguish two checkpoints, and takes no time for 100 GB either.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.suffix in _KINDS and path.is_file()):

@@ -102,10 +102,10 @@ def profile_for(name: str, config: Mapping[str, Any], token: int | None = None) 
     Args:
         name: the model's name or folder.
         config: its config.json.
-        token: the vocabulary index that the user says carries the reward, if so.
+        token: the vocabulary index that carries the reward, if the user named one.
 
     Returns:
-        The profile; None for a model that is no reward model, as far as its config tells.
+        The profile; None for a model that is no reward model, as far as its config shows.
     """
     names = f"{name} {config.get('_name_or_path', '')}"
     for architecture in config.get("architectures") or ():

@@ -46,7 +46,7 @@ class HfReward:
         profile, tokenizer = self._loaded.profile, self._loaded.tokenizer
         if profile.layout == "chat" and not (template or tokenizer.chat_template):
             raise InputError(
-                f"hf:{self.settings.model} has no chat template, so nobody knows how it wants a conversation "
+                f"hf:{self.settings.model} has no chat template, so it is unknown how it expects a conversation to be "
                 f"written: give one with ?chat_template=FILE.jinja, or name a chat reward model."
             )
         config = self._loaded.model.config
@@ -150,8 +150,8 @@ class HfReward:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> RewardError:
-        said = " ".join(str(error).split())
-        return RewardError(f"hf:{self.settings.model} failed: {type(error).__name__}: {said:.300}")
+        message = " ".join(str(error).split())
+        return RewardError(f"hf:{self.settings.model} failed: {type(error).__name__}: {message:.300}")
 
 
 def _template(settings: HfSettings) -> str | None:

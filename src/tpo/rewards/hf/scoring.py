@@ -53,8 +53,8 @@ class Encoder:
             # A template is a program from elsewhere: it may raise anything, and refuses roles by raising.
             written = self._tokenizer.apply_chat_template(flat, chat_template=self._template, tokenize=False)
         except Exception as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            return f"the reward model's chat template refuses this conversation: {said}"
+            reason = " ".join(str(error).split()) or type(error).__name__
+            return f"the reward model's chat template refuses this conversation: {reason}"
         return (str(written),)
 
     def _tokens(self, texts: list[tuple[str, ...]]) -> list[list[int]]:
@@ -80,7 +80,7 @@ def _flat(message: Message) -> Message:
 
 
 class RawRewards(NamedTuple):
-    """What a pass says of each sequence: the reward, and what it is made of."""
+    """The rewards of one pass: a value for each sequence, and what it is made of."""
 
     values: list[float]
     parts: list[dict[str, float]]
@@ -108,7 +108,7 @@ class RewardHead:
         Args:
             rows: token ids, padded on the right to the same length.
             lengths: how many of each row's ids are the conversation's.
-            masked: tell the model by an attention mask what is padding.
+            masked: mark padding in an attention mask.
         """
         import torch
 
@@ -177,7 +177,7 @@ class Padding:
     the padding is, batch by batch, a token that no row contains.
 
     Attributes:
-        masked: whether the model is told by an attention mask what is padding. A causal model needs none, for
+        masked: whether an attention mask marks the padding. A causal model needs none, for
             padding on the right comes after all that it could disturb, and attention is twice as fast without.
     """
 

@@ -1,4 +1,4 @@
-"""Reading a grade out of whatever a judge wrote. Nothing raises: what cannot be read is said in words."""
+"""Reading a grade out of whatever a judge wrote. Nothing raises: a reply without a grade has a problem in words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Scale:
-        """A scale as a user writes it: "10" is 1 to 10, and "0-4" what it says.
+        """A scale as a user writes it: "10" is 1 to 10, "0-4" is 0 to 4.
 
         Raises:
             InputError: it is neither, or a scale of one grade or of more than a hundred.
@@ -51,7 +51,7 @@ class Scale(NamedTuple):
 
     @property
     def labels(self) -> dict[str, float]:
-        """What a judge may say, and what it is worth."""
+        """The labels that a judge may write, with their values."""
         return {str(grade): float(grade) for grade in range(self.low, self.high + 1)}
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ def read_grade(text: str, scale: Scale) -> ReadGrade:
 
     Args:
         text: the reply, without thinking.
-        scale: the grades that were asked for.
+        scale: the allowed grades.
     """
     plain = _without_scale(text, scale)
     marked = [found.span(1) for found in _MARKED.finditer(plain)]
@@ -108,7 +108,7 @@ def _out_of(text: str, end: int, high: int) -> bool:
 
 
 def critique_in(text: str, grade: ReadGrade) -> str | None:
-    """What a reply says beside its grade; None where that is nothing.
+    """The text of a reply without its grade; None where nothing is left.
 
     Args:
         text: the reply, without thinking.

@@ -19,7 +19,7 @@ from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import together
 
-# Without "I", which judges say of themselves.
+# Without "I", the pronoun.
 LETTERS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"
 
 
@@ -28,7 +28,7 @@ class Ranked(NamedTuple):
 
     Attributes:
         order: who the judge ranked, best first; those that it left out are left out.
-        problem: why it ranked nobody.
+        problem: why there is no ranking.
     """
 
     order: list[int]
@@ -44,7 +44,7 @@ class ListwiseJudge(JudgeReward):
     Args:
         url: an OpenAI-compatible API; its key is in `TPO_JUDGE_API_KEY` or `TPO_API_KEY`.
         model: the model's name there; found by itself where one is served.
-        rubric: a file that says what makes an answer good.
+        rubric: a file that describes a good answer.
         templates: a folder with templates that replace the default wording.
         size: most answers in one list.
         rounds: how often each answer is shown; with an even number, in both directions equally often.
@@ -98,7 +98,7 @@ class ListwiseJudge(JudgeReward):
 
         Raises:
             RewardError: the server refuses, or answers no completion; or the queries differ.
-            RewardUnavailable: it may answer later. What was said until then is kept.
+            RewardUnavailable: it may answer later. Earlier rankings are kept.
         """
         if not conversations:
             return []
@@ -123,9 +123,9 @@ class ListwiseJudge(JudgeReward):
             return Ranked([])
         letters = LETTERS[: len(texts)]
         answers = [{"label": letter, "text": text} for letter, text in zip(letters, texts, strict=True)]
-        said = await self._ask(query, answers=answers)
-        order = [letters.index(letter) for letter in read_ranking(said.text, letters)]
-        return Ranked(order) if len(order) > 1 else Ranked([], said.unread("the judge gave no ranking"))
+        reply = await self._call(query, answers=answers)
+        order = [letters.index(letter) for letter in read_ranking(reply.text, letters)]
+        return Ranked(order) if len(order) > 1 else Ranked([], reply.unread("the judge gave no ranking"))
 
 
 def scores_of(count: int, shown: Sequence[Sequence[int]], ranked: Sequence[Ranked]) -> list[Score]:
@@ -134,7 +134,7 @@ def scores_of(count: int, shown: Sequence[Sequence[int]], ranked: Sequence[Ranke
     Args:
         count: how many took part.
         shown: the lists.
-        ranked: what was said of each.
+        ranked: the ranking of each list.
     """
     orders = [one.order for one in ranked if one.order]
     values = strengths(count, [choice for order in orders for choice in ranking(order)])
@@ -147,9 +147,9 @@ def scores_of(count: int, shown: Sequence[Sequence[int]], ranked: Sequence[Ranke
     for one in range(count):
         mine = [order for order in orders if one in order]
         if not mine and shown:
-            problems = (said.problem for given, said in zip(shown, ranked, strict=True) if one in given)
-            said = next((problem for problem in problems if problem), "the judge left it out of every ranking")
-            scores.append(Score(math.nan, {"lists": 0.0}, said))
+            problems = (one_list.problem for given, one_list in zip(shown, ranked, strict=True) if one in given)
+            problem = next((problem for problem in problems if problem), "the judge left it out of every ranking")
+            scores.append(Score(math.nan, {"lists": 0.0}, problem))
             continue
         parts = {"lists": float(len(mine))}
         if mine:

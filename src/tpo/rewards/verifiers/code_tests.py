@@ -23,7 +23,7 @@ class Suite(NamedTuple):
 
     Attributes:
         steps: what to run, in order.
-        shown: what each test says, by name, for those who may see it.
+        shown: the text of each test, by name, for feedback that may reveal it.
     """
 
     steps: tuple[SuiteStep, ...]

@@ -1,4 +1,4 @@
-"""The 25 checkable instructions of IFEval: their arguments, what they ask for, how an answer is checked.
+"""The 25 checkable instructions of IFEval: their arguments, what they require, how an answer is checked.
 
 Which answers follow an instruction is as published: Zhou et al., "InstructionKindion-Following Evaluation for Large
 Language Models", arXiv 2311.07911, and the verdicts of the program that belongs to it. Where the words of an
@@ -20,7 +20,7 @@ class InstructionKind(NamedTuple):
     """A kind of instruction.
 
     Attributes:
-        build: takes the arguments, returns what is asked for in words and the check of an answer; raises
+        build: takes the arguments, returns what is required in words and the check of an answer; raises
             ValueError with what is wrong with an argument.
         arguments: the names of the arguments and their types.
     """
@@ -71,7 +71,7 @@ KINDS: dict[str, InstructionKind] = {
 
 
 def built(kind: InstructionKind, arguments: dict[str, Any]) -> tuple[str, Check]:
-    """What an instruction asks for in words, and its check.
+    """What an instruction requires in words, and its check.
 
     Args:
         kind: the kind of instruction.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tpo.errors import InputError
 from tpo.rewards.protocol import Score
 from tpo.rewards.verifiers.answers import clipped, final_answer, marked
-from tpo.rewards.verifiers.exact import Accepted, accepted_by, told
+from tpo.rewards.verifiers.exact import Accepted, accepted_by, revealed
 from tpo.rewards.verifiers.notation import ReadAnswer, differ, number_in, read
 from tpo.rewards.verifiers.references import References
 from tpo.rewards.verifiers.verifier import Verifier, yes_or_no
@@ -63,7 +63,7 @@ class Math(Verifier[Accepted]):
         verdict = self.grade(answer, reference)
         if verdict.fault is None:
             return yes_or_no("math", None, "the final answer is right")
-        return yes_or_no("math", f"{verdict.fault}{told(tuple(map(_result, reference)), self._reveal)}", "")
+        return yes_or_no("math", f"{verdict.fault}{revealed(tuple(map(_result, reference)), self._reveal)}", "")
 
     def grade(self, solution: str, reference: Accepted) -> MathVerdict:
         """Whether the final answer of a solution equals one of the right answers."""

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Options:
-    """The options of a verifier as they were written; each reader says what is wrong with the one it reads."""
+    """The options of a verifier as they were written; each reader reports what is wrong with its own."""
 
     def __init__(self, spec: str, given: dict[str, str]) -> None:
         self.spec = spec
@@ -54,11 +54,11 @@ class Options:
         return self._given["file"]
 
     def is_table(self) -> bool:
-        """Whether the file has a line for each query, which its name tells."""
+        """Whether the file has a line for each query, which its name shows."""
         return self.file().endswith((".jsonl", ".ndjson"))
 
     def error(self, fault: str) -> InputError:
-        """The error that says so, with how it is written right."""
+        """The error, with the right way to write it."""
         name = self.spec.partition("?")[0]
         example = f" Write for example {KINDS[name].example}." if name in KINDS else ""
         return InputError(f"The reward verifier:{self.spec} cannot be used: {fault}.{example}")
@@ -72,7 +72,7 @@ class VerifierKind(NamedTuple):
 
     Attributes:
         example: how it is written.
-        sources: the options that say what an answer is held against; exactly one of them is needed.
+        sources: the options that name a reference; exactly one of them is needed.
         options: the other options.
         make: makes the verifier.
     """
@@ -103,8 +103,8 @@ def parse_verifier(spec: str) -> Reward:
     options = Options(spec.strip(), given)
     sources = [source for source in kind.sources if given.get(source, "").strip()]
     if len(sources) != 1:
-        said = "none is" if not sources else f"{' and '.join(sources)} are"
-        raise options.error(f"one of {', '.join(kind.sources)} is needed, and {said} given")
+        given = "none is" if not sources else f"{' and '.join(sources)} are"
+        raise options.error(f"one of {', '.join(kind.sources)} is needed, and {given} given")
     try:
         return kind.make(options)
     except ValueError as error:

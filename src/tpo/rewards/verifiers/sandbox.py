@@ -1,4 +1,4 @@
-"""Running code that nobody has read, with as few rights as an unprivileged process can arrange.
+"""Running untrusted code, with as few rights as an unprivileged process can arrange.
 
 In layers, each used where the system has it: namespaces of its own (no network, no other processes, files in
 memory), Landlock (no files but Python's and a scratch folder), limits on time, memory, files and processes, an
@@ -79,7 +79,7 @@ class Launch(NamedTuple):
 
 
 class SandboxRun(NamedTuple):
-    """What came of a run: the events that the harness reported, and whether time ran out."""
+    """The result of a run: the events that the harness reported, and whether time ran out."""
 
     events: list[dict[str, Any]]
     timed_out: bool
@@ -186,7 +186,7 @@ def _report(folder: str, seconds: float, prefix: tuple[str, ...], as_nobody: boo
 def _kill(process: subprocess.Popen[bytes], is_wrapped: bool) -> None:
     if is_wrapped:
         # First the child of `unshare`, which then reaps it and ends by itself. Killed together, they would leave
-        # the child to a first process that in many containers reaps nobody.
+        # the child to a first process that in many containers reaps no children.
         with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
             for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
                 os.kill(int(child), signal.SIGKILL)

@@ -60,7 +60,7 @@ class Verifier(ABC, Generic[T]):
 
     @abstractmethod
     def check(self, answer: str, reference: T) -> Score:
-        """Check one answer against one reference; it may take a while, and never raises for what an answer says."""
+        """Check one answer against one reference; it may take a while, and never raises because of an answer."""
 
 
 def yes_or_no(part: str, fault: str | None, praise: str) -> Score:
