@@ -70,12 +70,12 @@ def test_no_folder_and_no_rubric(tmp_path: Path) -> None:
         Wording("pointwise", rubric=tmp_path / "latin.md")
 
 
-def test_the_digest_is_that_of_what_is_asked(tmp_path: Path) -> None:
+def test_the_digest_is_that_of_the_prompt(tmp_path: Path) -> None:
     rubric = tmp_path / "rubric.txt"
     rubric.write_text("Short is good.")
     default = Wording("pointwise").digest
     assert default == Wording("pointwise").digest
-    others = {Wording(prompt).digest for asked in QUESTIONS}
+    others = {Wording(prompt).digest for prompt in QUESTIONS}
     assert len(others) == len(QUESTIONS)
     assert Wording("pointwise", rubric=rubric).digest not in others
     (tmp_path / "pointwise.user.jinja").write_text("{{ answer }}?")
