@@ -28,7 +28,7 @@ class Combined:
         how: "sum", or "min": the value of the worst term.
         gates: least value of a term that an answer needs, by the term's name; an answer that falls short ranks below
             all that do not. A term that is only a gate has the weight 0.
-        length_price: standard deviations of reward that an answer loses for being twice as long as the query asks
+        length_price: standard deviations of reward that an answer loses for being twice as long as the query requests
             ("in 50 words"), or else as the median of its pool (half as much at half as much excess); 0 for none.
             Shorter answers gain nothing.
 

@@ -61,4 +61,4 @@ async def detect(url: str, key: str | None = None) -> str:
     finally:
         await server.aclose()
     kinds = ", ".join(f"{kind}:URL" for kind in KINDS)
-    raise RewardError(f"{server.where} does not tell what kind of reward server it is: write one of {kinds}.")
+    raise RewardError(f"{server.where} does not show what kind of reward server it is: write one of {kinds}.")

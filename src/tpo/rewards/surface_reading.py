@@ -69,7 +69,7 @@ class QueryText:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerText:
     """An answer: its text, its words for comparison, and the set of their stems."""
 
     text: str
@@ -94,10 +94,10 @@ def read_query(query: str) -> QueryText:
     )
 
 
-def read_answer(answer: str) -> Answer:
+def read_answer(answer: str) -> AnswerText:
     """Read an answer."""
     tokens = text.tokens(answer)
-    return Answer(answer, tokens, frozenset(stems(tokens)))
+    return AnswerText(answer, tokens, frozenset(stems(tokens)))
 
 
 def per_word(tokens: Sequence[str]) -> int:

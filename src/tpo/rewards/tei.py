@@ -67,7 +67,7 @@ class TEIReward(ServedReward):
         info = await self.server.get("info")
         kinds = info.get("model_type") if isinstance(info, dict) else None
         if not isinstance(info, dict) or not isinstance(kinds, dict):
-            raise self.server.wrong("has no /info that tells a model")
+            raise self.server.wrong("has no /info that names a model")
         if not {"classifier", "reranker"} & kinds.keys():
             raise self.server.wrong(f"serves {info.get('model_id')}, which is of type {', '.join(kinds)}")
         self.model = str(info.get("model_id"))

@@ -14,7 +14,7 @@ from tpo.rewards.verifiers.references import References, field_of, read_file
 T = TypeVar("T")
 
 
-class Options:
+class VerifierOptions:
     """The options of a verifier as they were written; each reader reports what is wrong with its own."""
 
     def __init__(self, spec: str, given: dict[str, str]) -> None:
@@ -80,7 +80,7 @@ class VerifierKind(NamedTuple):
     example: str
     sources: tuple[str, ...]
     options: tuple[str, ...]
-    make: Callable[[Options], Reward]
+    make: Callable[[VerifierOptions], Reward]
 
 
 def parse_verifier(spec: str) -> Reward:
@@ -100,7 +100,7 @@ def parse_verifier(spec: str) -> Reward:
         known = ", ".join(one.example for one in KINDS.values())
         raise InputError(f"The verifier {name!r} is unknown.{near} Known ones look like this: {known}.")
     given = specs.parse(spec, f"reward verifier:{name}", (*kind.sources, *kind.options)).options
-    options = Options(spec.strip(), given)
+    options = VerifierOptions(spec.strip(), given)
     sources = [source for source in kind.sources if given.get(source, "").strip()]
     if len(sources) != 1:
         given = "none is" if not sources else f"{' and '.join(sources)} are"
@@ -111,7 +111,7 @@ def parse_verifier(spec: str) -> Reward:
         raise options.error(str(error)) from error
 
 
-def _accepted(options: Options) -> Any:
+def _accepted(options: VerifierOptions) -> Any:
     from tpo.rewards.verifiers.exact import accepted
 
     answer = options.text("answer")
@@ -121,19 +121,19 @@ def _accepted(options: Options) -> Any:
     return options.references(lambda row: accepted(field_of(row, field)))
 
 
-def _exact(options: Options) -> Reward:
+def _exact(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.exact import Exact
 
     return Exact(_accepted(options), options.text("take") or "auto", reveal=options.flag("reveal"))
 
 
-def _math(options: Options) -> Reward:
+def _math(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.maths import Math
 
     return Math(_accepted(options), reveal=options.flag("reveal"), seconds=options.number("seconds", 5.0))
 
 
-def _json_schema(options: Options) -> Reward:
+def _json_schema(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
 
     needed()
@@ -148,7 +148,7 @@ def _json_schema(options: Options) -> Reward:
     return JsonSchema(schema, seconds=seconds)
 
 
-def _regex(options: Options) -> Reward:
+def _regex(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.pattern import Regex, pattern_of
 
     field = options.text("field") or "pattern"
@@ -156,13 +156,13 @@ def _regex(options: Options) -> Reward:
     return Regex(pattern, reveal=options.flag("reveal"))
 
 
-def _ifeval(options: Options) -> Reward:
+def _ifeval(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.ifeval import IFEval, instructions_of
 
     return IFEval(options.references(instructions_of), options.text("mode") or "strict")
 
 
-def _code(options: Options) -> Reward:
+def _code(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.code import CodeTests, allowed, suite_of
     from tpo.rewards.verifiers.sandbox import SandboxLimits
 
