@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tpo.runs.summary import Sample
+from tpo.stats import Running
 from tpo.view.charts import histogram
 from tpo.view.columns import Floats
 from tpo.view.endpoint import json_response, number, one_of, text, whole
@@ -105,7 +105,7 @@ def _totals(difference: Floats, longer: Floats) -> dict[str, Any] | None:
     known = difference[np.isfinite(difference)]
     if not len(known):
         return None
-    mean, wins = Sample(), Sample()
+    mean, wins = Running(), Running()
     for value in known.tolist():
         mean.add(value)
         wins.add(0.5 if value == 0 else float(value > 0))
@@ -114,7 +114,7 @@ def _totals(difference: Floats, longer: Floats) -> dict[str, Any] | None:
         "better": int((known > 0).sum()),
         "same": int((known == 0).sum()),
         "worse": int((known < 0).sum()),
-        "mean": mean.estimate(),
+        "mean": mean.mean(),
         "wins": wins.share(),
         "longer": round(float(longer.mean()), 1),
     }
