@@ -113,7 +113,7 @@ class PairwiseJudge(JudgeReward):
         return self._known[known]
 
     async def _compare(self, query: Conversation, first: str, second: str) -> Game:
-        return game_of(await self._ask(query, answer_a=first, answer_b=second))
+        return game_of(await self._call(query, answer_a=first, answer_b=second))
 
 
 def game_of(reply: JudgeReply) -> Game:
