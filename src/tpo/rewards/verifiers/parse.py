@@ -103,8 +103,8 @@ def parse_verifier(spec: str) -> Reward:
     options = VerifierOptions(spec.strip(), given)
     sources = [source for source in kind.sources if given.get(source, "").strip()]
     if len(sources) != 1:
-        given = "none is" if not sources else f"{' and '.join(sources)} are"
-        raise options.error(f"one of {', '.join(kind.sources)} is needed, and {given} given")
+        named = "none is" if not sources else f"{' and '.join(sources)} are"
+        raise options.error(f"one of {', '.join(kind.sources)} is needed, and {named} given")
     try:
         return kind.make(options)
     except ValueError as error:
