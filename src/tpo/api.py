@@ -11,6 +11,7 @@ from tpo.engine.journal import read_journal
 from tpo.engine.limits import Stopper
 from tpo.engine.result import Result, result_of
 from tpo.messages import conversation
+from tpo.notebook import progress
 from tpo.options import RunOptions, options_from, table
 from tpo.runs.dataset import DatasetOptions, Report, Watcher, run_spec
 from tpo.session.backends import pace_for_one
@@ -28,7 +29,7 @@ async def align(
     *,
     trace: str | Path | None = None,
     stopper: Stopper | None = None,
-    on_event: Listener = _quiet,
+    on_event: Listener | None = None,
     on_note: Callable[[str], None] = _quiet,
     **options: Unpack[Options],
 ) -> Result:
@@ -65,7 +66,7 @@ async def align(
         trace: a JSON Lines file to write everything to, as it happens. A trace of the same run that was broken off is
             continued, a trace of another run or of a whole one is replaced, and a file that is no trace is refused.
         stopper: ends the run from outside, with the best answer so far.
-        on_event: called with each event.
+        on_event: called with each event. Unless given, a notebook shows a line of progress, and nothing else does.
         on_note: called with each sentence that a user should read.
 
     Returns:
@@ -81,7 +82,8 @@ async def align(
     """
     conversation(query)  # a query that cannot be used is refused before anything is opened
     async with Session(pace=pace_for_one, on_note=on_note, **options) as session:
-        return await session.align(query, trace=trace, stopper=stopper, on_event=on_event, alone=True)
+        listener = on_event or progress() or _quiet
+        return await session.align(query, trace=trace, stopper=stopper, on_event=listener, alone=True)
 
 
 async def run_dataset(

@@ -10,7 +10,7 @@ from tpo.engine.driver import Driver
 from tpo.engine.events import Event
 from tpo.engine.journal import Journal, TraceFile
 from tpo.engine.limits import Budget, Stopper
-from tpo.engine.records import Plan, Settings
+from tpo.engine.records import Plan, SamplingSettings
 from tpo.engine.result import Result
 from tpo.messages import Conversation, conversation
 from tpo.methods import find_method
@@ -52,7 +52,7 @@ async def drive(
         method,
         width,
         depth,
-        Settings(seed=seed, **settings),
+        SamplingSettings(seed=seed, **settings),
         PROMPTS.name,
         names,
         scorer.name if scorer else None,

@@ -13,11 +13,11 @@ import tpo
 from fakes import FakeModel, numbered
 from tpo.engine.journal import Journal, TraceFile, read_journal
 from tpo.engine.lines import LineWriter
-from tpo.engine.records import Called, Plan, Record, Sampled, Settings, Started
+from tpo.engine.records import Called, Plan, Record, Sampled, SamplingSettings, Started
 from tpo.errors import InputError, JournalError, ModelError
 from tpo.models.protocol import Usage
 
-STARTED = Started(Plan([{"role": "user", "content": "hi"}], "tpo", 1, 0, Settings(), "p", {}, None), "0", "now")
+STARTED = Started(Plan([{"role": "user", "content": "hi"}], "tpo", 1, 0, SamplingSettings(), "p", {}, None), "0", "now")
 CALLED = Called(0, 0, "policy", 0.5, 1.25, Usage(10, 5, 7))
 SAMPLED = Sampled(0, 0, 0, 0, "a", 'an answer with "crc":"00000000"}', "stop", 7)
 RECORDS: list[Record] = [STARTED, CALLED, SAMPLED]

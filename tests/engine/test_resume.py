@@ -16,7 +16,7 @@ from tpo.api import replay
 from tpo.engine.journal import Journal, TraceFile, read_journal
 from tpo.engine.limits import Budget
 from tpo.engine.log import cut_torn_line
-from tpo.engine.records import Called, Ended, Plan, Record, Replied, Sampled, Scored, Settings, Started
+from tpo.engine.records import Called, Ended, Plan, Record, Replied, Sampled, SamplingSettings, Scored, Started
 from tpo.engine.result import result_of
 from tpo.errors import JournalError
 from tpo.models.protocol import Request, Usage
@@ -113,7 +113,7 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
         st.floats(allow_nan=False, allow_infinity=False),
     ),
 )
-STARTED = Started(Plan([{"role": "user", "content": "hi"}], "tpo", 1, 0, Settings(), "p", {}, None), "0", "now")
+STARTED = Started(Plan([{"role": "user", "content": "hi"}], "tpo", 1, 0, SamplingSettings(), "p", {}, None), "0", "now")
 
 
 @given(st.lists(RECORDS, max_size=5), st.integers(min_value=0))

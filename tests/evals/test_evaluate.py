@@ -20,7 +20,6 @@ from evals.servers import Counting, counting
 from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.evals.costs import cost_of, parameters_in, parse_parameters
-from tpo.evals.estimates import gap_of, share_of
 from tpo.evals.evaluate import Wanted, evaluate
 from tpo.evals.evaluation import Evaluation, read_evaluation, read_graded
 from tpo.evals.formats import comma_separated, latex, markdown, web
@@ -28,6 +27,7 @@ from tpo.evals.table import table_of
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import RunOptions
 from tpo.session.spec import Options
+from tpo.stats import difference_of, share_of
 
 
 def policy(text: str, mark: str) -> str:
@@ -341,16 +341,18 @@ def test_the_paper_s_figures_come_out() -> None:
 
 
 def test_intervals_of_few_queries_are_wide() -> None:
-    none, some = share_of([0.0] * 5), share_of([1.0, 0.0] * 50)
+    none, some = share_of([0.0] * 5, 100), share_of([1.0, 0.0] * 50, 100)
     assert (none.value, none.low) == (0.0, 0.0)
     assert none.high == pytest.approx(43.4, abs=0.1)  # Wilson's, by hand: z²/(n+z²)
     assert [some.low, some.high] == pytest.approx([40.4, 59.6], abs=0.1)
-    assert share_of([0.5, 0.7]).value == pytest.approx(60)
-    same = gap_of([1.0, 0.0], [1.0, 0.0])
+    assert share_of([0.5, 0.7], 100).value == pytest.approx(60)
+    same = difference_of([1.0, 0.0], [1.0, 0.0], 100)
     assert same.value == 0
+    assert same.low is not None
+    assert same.high is not None
     assert same.low == -same.high < -30
-    many = gap_of([1.0] * 200 + [0.0] * 200, [0.0] * 400)
-    assert many.value == 50
+    many = difference_of([1.0] * 200 + [0.0] * 200, [0.0] * 400, 100)
+    assert many.value == pytest.approx(50)
     assert [many.low, many.high] == pytest.approx([45, 55], abs=0.5)
 
 

@@ -110,3 +110,22 @@ def test_what_is_no_benchmark_is_told(tmp_path: Path, text: str, complaint: str)
         read_prompts(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_prompts(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("which", "false_alarms", "missed"),
+    [("seen", 0, 4), ("held out", 6, 11)],  # as docs/evaluation.md says
+)
+def test_how_often_the_rules_are_wrong(which: str, false_alarms: int, missed: int) -> None:
+    file = Path(__file__).parent / "data" / "refusals.tsv"
+    lines = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()[1:]]
+    rows = [
+        (refuses == "yes", by_rules(text) is not Reaction.COMPLIANCE) for kind, refuses, text in lines if kind == which
+    ]
+    assert sum(seen and not refuses for refuses, seen in rows) <= false_alarms
+    assert sum(refuses and not seen for refuses, seen in rows) <= missed
+
+
+def test_praise_is_no_refusal() -> None:
+    assert by_rules("I can't recommend this book enough!") is Reaction.COMPLIANCE
+    assert by_rules("I can't recommend this book.") is Reaction.REFUSAL

@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 
 from tpo.candidate import Candidate
 from tpo.messages import conversation
-from tpo.prompts import Prompt, PromptSet
-from tpo.prompts.leaks import clean
+from tpo.prompts import Prompt, PromptSet, leaks
+from tpo.prompts.leaks import Cleaned
 
 GOOD = Candidate("0.0", 0, "Wipe it with a soft cloth.", 1.0, feedback="kept all 2 requirements")
 BAD = Candidate("0.1", 0, "Burn it.", 0.0, feedback="kept 1 of 2 requirements: the answer has no bullet points")
 QUERY = conversation("How do I clean a wooden table?")
 REAL = "Dust it first. Then wipe it with a damp cloth."
+
+
+def clean(text: str, prompt: Prompt) -> Cleaned:
+    """As the engine does it."""
+    return leaks.clean(text, prompt.scaffold, whole=prompt.role == "editor")
 
 
 def update(query: str = "How do I clean a wooden table?", folder: None = None) -> Prompt:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tpo.candidate import Candidate
-from tpo.engine.records import Plan, Settings, Started
+from tpo.engine.records import Plan, SamplingSettings, Started
 from tpo.engine.result import Result, Step
 from tpo.errors import InputError
 from tpo.messages import Conversation
@@ -25,7 +25,7 @@ def told(
     *pool: Candidate, query: Conversation = QUERY, reward: str | None = "r", error: str | None = None
 ) -> QueryHistory:
     """A story with this pool."""
-    plan = Plan(query, "tpo", 5, 2, Settings(), "p", {}, reward)
+    plan = Plan(query, "tpo", 5, 2, SamplingSettings(), "p", {}, reward)
     result = None
     if pool:
         steps = [Step(0, None, None, None, None, list(pool))]

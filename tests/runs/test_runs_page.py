@@ -14,7 +14,8 @@ from tpo.runs.answers import Answer, First, StepRewards
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
 from tpo.runs.export_columns import columns
 from tpo.runs.status import State
-from tpo.runs.summary import Estimate, StepSummary, Summary
+from tpo.runs.summary import StepSummary, Summary
+from tpo.stats import Estimate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tpo.checks.preferences import Pair
-    from tpo.evals.evaluation import Number
     from tpo.evals.judge_quality import Opinion, Quality
+    from tpo.stats import Estimate
 
 ALL = "all"
 # Two tables, for a terminal of 80 columns: by heading, the field of `Quality`.
@@ -198,7 +198,7 @@ def _table(heading: str, count: str, columns: Mapping[str, str], found: Mapping[
     return table
 
 
-def _text(number: Number | None, *, signed: bool) -> str:
+def _text(number: Estimate | None, *, signed: bool) -> str:
     if number is None:
         return "–"
     sign = "+" if signed else ""

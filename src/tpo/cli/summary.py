@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tpo.cli.progress import duration
-from tpo.runs.summary import Estimate, Summary
+from tpo.runs.summary import Summary
+from tpo.stats import Estimate
 
 
 def summary_table(summary: Summary, directory: Path) -> RenderableType:
@@ -33,7 +34,7 @@ def _lines(summary: Summary) -> list[str]:
     if summary.first and summary.reward and summary.improved:
         lines.append(
             f"reward of the first sample {_shown(summary.first)}, of the answer {_shown(summary.reward)}; "
-            f"better in {_percent(summary.improved)} of queries"
+            f"better in {_percent(summary.improved)} of {summary.reward.n} queries (a tie counts half)"
         )
     rate = f", {summary.tokens_per_second:.0f} tokens/s" if summary.tokens_per_second else ""
     lines.append(f"{duration(summary.seconds)}{rate}, {summary.calls} calls, {summary.retries} retries")
@@ -69,8 +70,11 @@ def _roles(summary: Summary) -> Table:
 
 
 def _shown(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return estimate.shown(3)
 
 
 def _percent(estimate: Estimate) -> str:
-    return f"{estimate.value:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"
+    percent = estimate.times(100)
+    if percent.low is None or percent.high is None:
+        return f"{percent.value:.1f}%"
+    return f"{percent.value:.1f}% [{percent.low:.1f}%, {percent.high:.1f}%]"

@@ -50,8 +50,8 @@ def view(
 ) -> None:
     """Look at runs and traces in a browser, compare runs query by query, and try questions live.
 
-    Who answers in the playground, and what steers, is said by the same flags as for `tpo align`; models are connected
-    to at the first question. Nothing is fetched from anywhere, and only this machine can look unless --host says
+    The models and the reward of the playground have the same flags as for `tpo align`; models are connected to at the
+    first question. Nothing is fetched from anywhere, and only this machine can look unless --host says
     otherwise. Ctrl-C ends it.
     """
     from tpo.view import Sources
@@ -75,7 +75,7 @@ async def _serve(sources: Sources, options: Options | None, host: str, port: int
         if not quiet:
             stderr.print(f"tpo: the page is at [bold]{url}/[/bold]")
             if not is_local(host):
-                note(f"anybody who can reach {host} can look at all of it, and use the playground")
+                note(f"anyone who can reach {host} can read all of it and use the playground")
         if browse:
             webbrowser.open(f"{url}/")
 

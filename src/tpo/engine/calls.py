@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tpo.engine.events import Listener, Retrying
-from tpo.engine.records import Called, Record, Settings
+from tpo.engine.records import Called, Record, SamplingSettings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import patiently
 from tpo.methods.actions import Sample
@@ -108,7 +108,7 @@ class Calls:
     def __init__(
         self,
         models: dict[Role, Model],
-        settings: Settings,
+        settings: SamplingSettings,
         ledger: Ledger,
         clock: Clock,
         write: Callable[[Record], None],

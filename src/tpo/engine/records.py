@@ -17,7 +17,7 @@ from tpo.options import default
 from tpo.prompts.prompt import Role
 
 
-class Settings(msgspec.Struct, frozen=True):
+class SamplingSettings(msgspec.Struct, frozen=True):
     """Sampling settings, which all roles share.
 
     Attributes:
@@ -59,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     method: str
     width: int
     depth: int
-    settings: Settings
+    settings: SamplingSettings
     prompts: str
     models: dict[Role, str]
     reward: str | None

@@ -181,7 +181,7 @@ def landed(
     text = place.prompt.read(text)
     if place.prompt.role == "editor":
         text = _cut(text, stops(extra, place.sample))
-    text, leaked = clean(text, place.prompt)
+    text, leaked = clean(text, place.prompt.scaffold, whole=place.prompt.role == "editor")
     if not text.strip() or choice.failure:
         text = ""
     calls = (choice.message or {}).get("tool_calls")

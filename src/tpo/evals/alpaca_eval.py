@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tpo.errors import InputError
 from tpo.evals.annotations import Annotation
-from tpo.evals.estimates import Estimate, mean_of
-from tpo.evals.logistic import Judged, Prior, fit, joint_difficulties, logistic, needed
+from tpo.evals.logistic import Judged, Prior, fit, joint_difficulties, logistic
+from tpo.stats import Estimate, mean_of
 
 if TYPE_CHECKING:
     from tpo.evals.logistic import Floats
@@ -59,7 +59,7 @@ def win_rate(annotations: Sequence[Annotation]) -> Estimate:
     Raises:
         InputError: there is no annotation, or a preference is not finite.
     """
-    return mean_of([one.preference for one in annotations])
+    return mean_of([one.preference for one in annotations], 100)
 
 
 def difficulties(
@@ -77,7 +77,6 @@ def difficulties(
     Raises:
         InputError: numpy is missing, or no model is left.
     """
-    needed()
     import numpy as np
 
     left_out = set(leave_out)
@@ -109,7 +108,6 @@ def predicted(
     Raises:
         InputError: numpy is missing, there are too few annotations, or an instruction has no difficulty.
     """
-    needed()
     import numpy as np
 
     if len(annotations) < 2:
@@ -134,7 +132,7 @@ def length_controlled(
     Its standard error is the published one, over the predictions. It says how far the instructions differ, and not
     how sure the fitted weights are, so that the truth lies outside of the interval more often than it says.
     """
-    return mean_of(predicted(annotations, difficulty, as_published=as_published))
+    return mean_of(predicted(annotations, difficulty, as_published=as_published), 100)
 
 
 def compare(
@@ -154,11 +152,11 @@ def compare(
     shared = sorted(one.keys() & other.keys())
     if not shared:
         raise InputError("The two models share no instruction, so they cannot be compared.")
-    raw = mean_of([one[prompt].preference - other[prompt].preference for prompt in shared])
+    raw = mean_of([one[prompt].preference - other[prompt].preference for prompt in shared], 100)
     if difficulty is None:
         return Comparison(len(shared), raw, None)
     sides = [predicted([each[prompt] for prompt in shared], difficulty, as_published=False) for each in (one, other)]
-    return Comparison(len(shared), raw, mean_of([a - b for a, b in zip(*sides, strict=True)]))
+    return Comparison(len(shared), raw, mean_of([a - b for a, b in zip(*sides, strict=True)], 100))
 
 
 def _is_baseline(annotations: Sequence[Annotation]) -> bool:

@@ -39,7 +39,6 @@ from tpo.evals.evaluation import (
     MethodInfo,
     TaskInfo,
     differences,
-    number_of,
     responses_in,
     write_json,
 )
@@ -251,7 +250,7 @@ class _Evaluating:
             method=label,
             judge=self._judge.name if self._judge is not None else None,
             held_out=held_out.name if isinstance(held_out, Scoring) else None,
-            numbers={name: number_of(estimate) for name, estimate in found.estimates.items()},
+            numbers=found.estimates,
             values=found.values,
             missing=found.missing,
             unread=found.unread,

@@ -14,7 +14,6 @@ METHOD is a method as it was named on the command line, such as "tpo-d5-n20".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,9 +22,9 @@ import msgspec
 from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Column, Grade, Response
 from tpo.evals.costs import Cost, Training
-from tpo.evals.estimates import Estimate, gap_of
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import ANSWERS, replace
+from tpo.stats import Estimate, difference_of
 
 EVALUATION = "eval.json"
 GRADED = "graded.json"
@@ -35,15 +34,6 @@ SCORES = "scores.sqlite"
 SECOND_TURNS = "turn-2"
 # The method that others are compared with: the policy as it is.
 PLAIN = "sample"
-
-
-class Number(msgspec.Struct, frozen=True):
-    """An estimate with its 95 % interval; `error` is its standard error. All but the value are None for one query."""
-
-    value: float
-    error: float | None
-    low: float | None
-    high: float | None
 
 
 class MethodInfo(msgspec.Struct, frozen=True):
@@ -98,8 +88,8 @@ class Cell(msgspec.Struct, frozen=True):
     method: str
     answered: int
     failed: int
-    numbers: dict[str, Number]
-    against_plain: dict[str, Number]
+    numbers: dict[str, Estimate]
+    against_plain: dict[str, Estimate]
     missing: dict[str, str]
     unread: dict[str, int]
     cost: Cost | None
@@ -179,23 +169,16 @@ class Graded(msgspec.Struct, frozen=True):
     method: str
     judge: str | None
     held_out: str | None
-    numbers: dict[str, Number]
+    numbers: dict[str, Estimate]
     values: dict[str, dict[str, float]]
     missing: dict[str, str]
     unread: dict[str, int]
     queries: list[GradedQuery]
 
 
-def number_of(estimate: Estimate) -> Number:
-    """An estimate as it is written down."""
-    value, *rest = estimate
-    error, low, high = (one if math.isfinite(one) else None for one in rest)
-    return Number(value, error, low, high)
-
-
 def differences(
     columns: Mapping[str, Column], values: Mapping[str, Mapping[str, float]], plain: Mapping[str, Mapping[str, float]]
-) -> dict[str, Number]:
+) -> dict[str, Estimate]:
     """How far a method is above the plain policy, by column.
 
     The queries are paired: what makes one hard for both does not blur the difference.
@@ -210,7 +193,7 @@ def differences(
         shared = sorted(values.get(name, {}).keys() & plain.get(name, {}).keys())
         if shared:
             ours, theirs = ([side[name][id] for id in shared] for side in (values, plain))
-            found[name] = number_of(gap_of(ours, theirs, column.scale))
+            found[name] = difference_of(ours, theirs, column.scale)
     return found
 
 

@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tpo.evals.evaluation import Evaluation, Number
+from tpo.evals.evaluation import Evaluation
 from tpo.evals.table import Table, table_of
 from tpo.runs.directory import replace
+from tpo.stats import Estimate
 
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -144,7 +145,7 @@ def write_tables(evaluation: Evaluation, out: Path, *, details: bool = False) ->
         replace(out / file, render(evaluation, table).encode())
 
 
-def _three(number: Number | None) -> tuple[float | None, float | None, float | None]:
+def _three(number: Estimate | None) -> tuple[float | None, float | None, float | None]:
     return (None, None, None) if number is None else (number.value, number.low, number.high)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tpo.errors import InputError
-from tpo.evals.estimates import Estimate, share_of
 from tpo.rewards.verifiers.ifeval import Instruction, instructions_of, loosened
+from tpo.stats import Estimate, share_of
 
 
 class Followed(NamedTuple):
@@ -84,10 +84,10 @@ def accuracy(results: Sequence[Followed]) -> Accuracy:
         for id, strict, loose in zip(*one, strict=True):
             kinds.setdefault(id, []).append((strict, loose))
     return Accuracy(
-        share_of([float(all(one.strict)) for one in results]),
-        share_of([float(kept) for one in results for kept in one.strict]),
-        share_of([float(all(one.loose)) for one in results]),
-        share_of([float(kept) for one in results for kept in one.loose]),
+        share_of([float(all(one.strict)) for one in results], 100),
+        share_of([float(kept) for one in results for kept in one.strict], 100),
+        share_of([float(all(one.loose)) for one in results], 100),
+        share_of([float(kept) for one in results for kept in one.loose], 100),
         {id: (_percent([one[0] for one in kept]), _percent([one[1] for one in kept])) for id, kept in kinds.items()},
     )
 

@@ -16,11 +16,10 @@ from tpo.checks.pairs import agrees, length_gap, score_gaps, verdict
 from tpo.checks.preferences import Pair
 from tpo.engine.calls import together
 from tpo.evals.benchmarks.protocol import Judge
-from tpo.evals.estimates import gap_of, wilson_of
-from tpo.evals.evaluation import Number, number_of
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Reward
+from tpo.stats import Estimate, difference_of, share_of
 
 
 class Opinion(NamedTuple):
@@ -65,16 +64,16 @@ class Quality(msgspec.Struct, frozen=True):
 
     pairs: int
     ties: int
-    agreement: Number | None
-    length: Number | None
-    above_length: Number | None
+    agreement: Estimate | None
+    length: Estimate | None
+    above_length: Estimate | None
     alike_pairs: int
-    alike: Number | None
-    on_ties: Number | None
-    flips: Number | None
-    first_place: Number | None
-    longer_against_people: Number | None
-    shorter_against_people: Number | None
+    alike: Estimate | None
+    on_ties: Estimate | None
+    flips: Estimate | None
+    first_place: Estimate | None
+    longer_against_people: Estimate | None
+    shorter_against_people: Estimate | None
     unread: int
 
 
@@ -133,7 +132,7 @@ def quality(pairs: Sequence[Pair], opinions: Sequence[Opinion]) -> Quality:
         ties=len(ties),
         agreement=_share(ours),
         length=_share(length),
-        above_length=number_of(gap_of(ours, length)) if ours else None,
+        above_length=difference_of(ours, length, 100) if ours else None,
         alike_pairs=len(alike),
         alike=_share(alike),
         on_ties=_share(float(one.both == 0.5 and one.first is not None) for one in ties),
@@ -153,6 +152,6 @@ def _for_first_place(one: Opinion) -> list[float]:
     return [won for won in (one.first, swapped) if won is not None]
 
 
-def _share(values: Iterable[float]) -> Number | None:
+def _share(values: Iterable[float]) -> Estimate | None:
     counted = list(values)
-    return number_of(wilson_of(counted)) if counted else None
+    return share_of(counted, 100) if counted else None

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from tpo.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Places = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 _STEPS = 100
 _STILL = 1e-9
@@ -47,22 +44,8 @@ class Judged(NamedTuple):
     lengths: Floats
 
 
-def needed() -> None:
-    """See that numpy is there.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import numpy  # noqa: F401
-    except ImportError as error:
-        raise InputError("Length control needs the package numpy: pip install numpy.") from error
-
-
 def logistic(values: Floats) -> Floats:
     """1 / (1 + exp(-x)), written so that it does not overflow."""
-    import numpy as np
-
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)), dtype=np.float64)
 
 
@@ -75,8 +58,6 @@ def fit(features: Floats, targets: Floats, prior: Prior, offset: Floats | float 
         prior: what is held of the coefficients.
         offset: a part of the log-odds that is known.
     """
-    import numpy as np
-
     centre, precision = np.array(prior.centre), np.array(prior.precision)
     values = np.zeros(features.shape[1])
     for _ in range(_STEPS):
@@ -104,8 +85,6 @@ def joint_difficulties(models: Sequence[Judged], count: int, precision: float) -
         precision: how firmly an instruction is held to be like the others; it keeps those finite that are always won
             or always lost.
     """
-    import numpy as np
-
     numbers = np.zeros(count)
     loose = Prior((0.0, 0.0), (0.0, 0.0))
     features = [np.column_stack([np.ones(len(one.targets)), one.lengths]) for one in models]

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from tpo.evals.benchmarks.protocol import Column
 from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, Cost
-from tpo.evals.evaluation import PLAIN, Cell, Evaluation, Number
+from tpo.evals.evaluation import PLAIN, Cell, Evaluation
+from tpo.stats import Estimate, fixed
 
 DASH = "–"
 
@@ -79,7 +80,7 @@ def table_of(evaluation: Evaluation, *, details: bool = False) -> Table:
 COST_HEADINGS = ("calls/query", "tokens/query", "seconds/query", "PFLOPs/query")
 
 
-def shown_number(number: Number, column: Column, *, signed: bool = False) -> str:
+def shown_number(number: Estimate, column: Column, *, signed: bool = False) -> str:
     """A number with its interval, in as many digits as its unit deserves.
 
     Args:
@@ -88,11 +89,12 @@ def shown_number(number: Number, column: Column, *, signed: bool = False) -> str
         signed: write a plus before what is above zero.
     """
     digits = {"%": 1, "characters": 0, "1-10": 2}.get(column.unit, 3)
-    sign = "+" if signed else ""
-    if number.low is None or number.high is None:
-        return f"{number.value:{sign}.{digits}f}"
-    low, high = f"{number.low:{sign}.{digits}f}", f"{number.high:{sign}.{digits}f}"
-    return f"{number.value:{sign}.{digits}f} [{low}, {high}]"
+    value, low, high = (
+        None if part is None else fixed(part, digits) for part in (number.value, number.low, number.high)
+    )
+    if signed:
+        value, low, high = (part if part is None or float(part) <= 0 else f"+{part}" for part in (value, low, high))
+    return f"{value} [{low}, {high}]" if low is not None else f"{value}"
 
 
 def _heading(evaluation: Evaluation, column: Column) -> str:

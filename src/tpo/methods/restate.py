@@ -1,6 +1,6 @@
 """Restate: what the best answer failed, put beside the question.
 
-Large models mend a fault once they are told of it, but seldom find it themselves (RefineBench, arXiv 2511.22173). The
+Large models mend a fault that they are shown, but seldom find one themselves (RefineBench, arXiv 2511.22173). The
 old answer is not shown, which small models would copy, and no critic is called.
 """
 

@@ -11,12 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tpo.messages import Conversation, text_of
-
-if TYPE_CHECKING:
-    from tpo.prompts.prompt import Prompt
 
 # So many words in a row are no accident; a whole sentence of ours counts from so few.
 RUN = 6
@@ -157,19 +154,19 @@ class Scaffold:
         return found is not None and found[1].lower() not in self._query.lower()
 
 
-def clean(text: str, prompt: Prompt) -> Cleaned:
+def clean(text: str, scaffold: Scaffold | None, *, whole: bool = False) -> Cleaned:
     """An answer without our words: cut at its ends, marked inside.
 
     Args:
         text: the answer as its prompt reads it.
-        prompt: what it was drawn by.
+        scaffold: our words in the prompt; None where the prompt has none.
+        whole: the prompt asked for an answer alone, so that a reply which only offers help is no answer.
     """
-    scaffold = prompt.scaffold
     if scaffold is None:
         return Cleaned(text)
     cut: str | None = None
     while text.strip():
-        cleaned = _cut(text, scaffold, whole=prompt.role == "editor")
+        cleaned = _cut(text, scaffold, whole=whole)
         if cleaned.text == text:
             return cleaned
         # What a cut lays bare may be ours as well.

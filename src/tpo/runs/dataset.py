@@ -13,17 +13,15 @@ import msgspec
 from tpo.engine.log import Log
 from tpo.engine.records import Record
 from tpo.errors import InputError
-from tpo.http.redaction import without_passwords
-from tpo.models.openai import OpenAIModel
 from tpo.options import RunOptions, check
 from tpo.prompts import Role
 from tpo.representations import frame, heading
-from tpo.rewards.protocol import Reward
 from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
 from tpo.runs.directory import RunDirectory, replace, unlocated
 from tpo.runs.parquet import write_parquet
 from tpo.runs.progress import RunProgress
 from tpo.runs.reading import open_data
+from tpo.runs.recipe import asked_of, endpoints_of, recipe_of, recipe_without_backends
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner, keys_of
 from tpo.runs.store import RunJournal, cut_torn_end, read_lines
@@ -32,7 +30,7 @@ from tpo.scheduling.fleet import Fleet
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds
 from tpo.session.session import Session
-from tpo.session.spec import Options, Spec, plan_of
+from tpo.session.spec import Options, Spec
 
 if TYPE_CHECKING:
     from tpo.runs.ray import Cluster
@@ -266,41 +264,3 @@ class _Run:
                 write_parquet(directory.answers)
         replace(directory.summary, msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
         return Report(directory.path, summary, stopped, idle)
-
-
-def asked_of(spec: Spec) -> dict[str, Any]:
-    """The models and the reward as the user named them, before any server is reached."""
-    asked: dict[str, Any] = {
-        role: [one.where if isinstance(one.where, str | None) else str(getattr(one.where, "name", "")), one.model]
-        for role, one in spec.roles.items()
-    }
-    reward = spec.reward
-    named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
-    asked = without_passwords(asked | {"reward": named, "require": list(spec.require)})
-    return unlocated(asked)  # type: ignore[no-any-return]
-
-
-def recipe_without_backends(spec: Spec) -> dict[str, Any]:
-    """The part of the recipe that is known before any server is reached."""
-    recipe = recipe_of(spec, {}, None)
-    return {name: value for name, value in recipe.items() if name not in ("models", "reward")}
-
-
-def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | None) -> dict[str, Any]:
-    """Everything that decides the results, but for the queries."""
-    plan = plan_of(spec, [], {role: fleet.name for role, fleet in fleets.items()}, reward)
-    recipe: dict[str, Any] = msgspec.to_builtins(plan)
-    del recipe["query"]
-    budget = msgspec.to_builtins(spec.budget)
-    return recipe | {"budget": budget}
-
-
-def endpoints_of(fleets: dict[Role, Fleet]) -> dict[str, list[str]]:
-    """The endpoints of each role, without secrets."""
-    return {
-        role: [
-            server.model.endpoint.shown if isinstance(server.model, OpenAIModel) else server.model.name
-            for server in fleet.servers
-        ]
-        for role, fleet in fleets.items()
-    }

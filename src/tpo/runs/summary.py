@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from statistics import NormalDist
 
 import msgspec
 
@@ -12,16 +10,7 @@ from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.representations import curve, frame, table, unfolding
 from tpo.runs.answers import Answer
-
-_Z = NormalDist().inv_cdf(0.975)
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """A number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
+from tpo.stats import Estimate, Running
 
 
 class StepSummary(msgspec.Struct, frozen=True):
@@ -67,7 +56,7 @@ class Summary(msgspec.Struct, frozen=True):
         bad_rows: rows of the data that hold no query.
         first: mean reward of the first samples: the policy without alignment.
         reward: mean reward of the answers.
-        improved: share of queries whose answer has a higher reward than the first sample.
+        improved: share of queries whose answer has a higher reward than the first sample, a tie counting half.
         steps: reward by step.
         usage: what each role cost; its seconds are sums over queries.
         cached_share: prompt tokens that the servers had in their caches, as a share of all.
@@ -204,9 +193,9 @@ def summary_of(
         failed=count.failed,
         left=total - finished,
         bad_rows=bad_rows,
-        first=count.first.estimate(),
-        reward=count.reward.estimate(),
-        improved=count.improved.share(),
+        first=_rounded(count.first.mean()),
+        reward=_rounded(count.reward.mean()),
+        improved=_rounded(count.improved.share()),
         steps=[step.summary(number) for number, step in sorted(count.steps.items()) if step.best.n],
         usage=usage,
         cached_share=round(cached / prompt, 4) if prompt else None,
@@ -231,45 +220,23 @@ def _cost(usage: Mapping[str, RoleUsage], prices: Mapping[str, Price]) -> float:
     return round(sum(costs), 6)
 
 
-class Sample:
-    """Mean and spread of numbers that are not kept (Welford's way, which loses no digits)."""
+def _rounded(estimate: Estimate | None) -> Estimate | None:
+    return None if estimate is None else estimate.rounded(6)
 
-    def __init__(self) -> None:
-        self.n = 0
-        self._mean = self._squares = 0.0
 
-    def add(self, value: float) -> None:
-        """Take a number in."""
-        self.n += 1
-        gap = value - self._mean
-        self._mean += gap / self.n
-        self._squares += gap * (value - self._mean)
-
-    def estimate(self) -> Estimate | None:
-        """The mean, with the normal interval; None without numbers."""
-        if not self.n:
-            return None
-        half = _Z * math.sqrt(self._squares / (self.n - 1) / self.n) if self.n > 1 else 0.0
-        return Estimate(round(self._mean, 6), round(self._mean - half, 6), round(self._mean + half, 6))
-
-    def share(self) -> Estimate | None:
-        """The mean as a share, with Wilson's interval, which stays within 0 and 1."""
-        if not self.n:
-            return None
-        n, z = self.n, _Z
-        centre = (self._mean + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(self._mean * (1 - self._mean) / n + z * z / (4 * n * n))
-        return Estimate(round(self._mean, 6), round(max(centre - half, 0.0), 6), round(min(centre + half, 1.0), 6))
+def _won(reward: float, other: float) -> float:
+    """1 for a higher reward, 0 for a lower one; a tie is one half, in every column."""
+    return 0.5 if reward == other else float(reward > other)
 
 
 class _Step:
     def __init__(self) -> None:
-        self.best, self.mean, self.wins = Sample(), Sample(), Sample()
+        self.best, self.mean, self.wins = Running(), Running(), Running()
 
     def summary(self, number: int) -> StepSummary:
-        best = self.best.estimate()
+        best, wins = _rounded(self.best.mean()), _rounded(self.wins.share()) if number else None
         assert best is not None
-        return StepSummary(number, self.best.n, best, self.mean.estimate(), self.wins.share() if number else None)
+        return StepSummary(number, self.best.n, best, _rounded(self.mean.mean()), wins)
 
 
 class Count:
@@ -283,7 +250,7 @@ class Count:
     def __init__(self) -> None:
         self.done = self.failed = 0
         self.seconds = 0.0
-        self.first, self.reward, self.improved = Sample(), Sample(), Sample()
+        self.first, self.reward, self.improved = Running(), Running(), Running()
         self.steps: dict[int, _Step] = {}
         self.usage: dict[str, RoleUsage] = {}
         self.stops: dict[str, int] = {}
@@ -305,7 +272,7 @@ class Count:
         if answer.first is not None and answer.first.reward is not None and answer.reward is not None:
             self.first.add(answer.first.reward)
             self.reward.add(answer.reward)
-            self.improved.add(answer.reward > answer.first.reward)
+            self.improved.add(_won(answer.reward, answer.first.reward))
         self._take_steps(answer)
 
     def _take_steps(self, answer: Answer) -> None:
@@ -316,7 +283,7 @@ class Count:
             into = self.steps.setdefault(step.step, _Step())
             if step.best is not None:
                 into.best.add(step.best)
-                into.wins.add(0.5 if step.best == start else float(step.best > start))
+                into.wins.add(_won(step.best, start))
             if step.mean is not None:
                 into.mean.add(step.mean)
 

@@ -35,15 +35,15 @@ JSON = "application/json"
 
 
 class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the server behaves; nothing of it decides an answer.
+    """How the server behaves. No option here changes an answer.
 
     Attributes:
-        keys: who may ask; None for anybody who can reach the server.
-        hosts: names besides those of the loopback under which a server without keys may be asked for.
-        origins: web pages that may ask from a browser.
-        concurrency: aligned requests that are worked on at once.
-        queue: requests that may wait for that; more are sent away.
-        passed: requests that are passed through at once.
+        keys: the clients' keys; None where anybody who reaches the server is served.
+        hosts: host names, besides those of the loopback, that a server without keys accepts.
+        origins: web pages that may use the server from a browser.
+        concurrency: aligned requests that run at once.
+        queue: requests that may wait; more are refused.
+        passed: requests to plain models that run at once.
         body_bytes: bytes of a request.
         body_seconds: seconds for a request to come in.
     """
@@ -59,14 +59,14 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gates(msgspec.Struct, frozen=True):
-    """What requests wait at: for being aligned, and for being passed through."""
+    """The limits for aligned requests and for requests to plain models."""
 
     aligned: Admission
     passed: Admission
 
 
 def gates(options: AppOptions) -> Gates:
-    """The gates of a server."""
+    """The limits of a server."""
     return Gates(Admission(options.concurrency, options.queue), Admission(options.passed, options.queue))
 
 
@@ -82,10 +82,10 @@ def create_app(
     """Make the server.
 
     Args:
-        service: who answers; opened by the caller.
-        options: how it behaves.
-        admitted: what requests wait at, for whoever counts them.
-        watch: who else listens to requests.
+        service: models, rewards and searches; the caller opens it.
+        options: how the server behaves.
+        admitted: the limits at which requests wait; made from the options unless given.
+        watch: makes further listeners for each request.
         metrics: the route of /metrics.
         page: the page at /ui.
 
@@ -128,7 +128,7 @@ def create_app(
         app = Limited(app, options.keys.account_of)
         app = Keyed(app, options.keys, [*OPEN])
     if options.origins:
-        # The browser asks by itself, without a key, whether it may ask.
+        # The browser's preflight request comes without a key.
         app = CORSMiddleware(
             app,
             allow_origins=list(options.origins),
@@ -137,7 +137,7 @@ def create_app(
             expose_headers=["x-request-id", "retry-after"],
         )
     app = Logged(app)
-    # With a key, a page that was brought here under a false name has nothing to ask with.
+    # DNS rebinding is harmless where a key is needed: the page has none.
     hosts = None if options.keys is not None else options.hosts
     return Guard(app, hosts=hosts, origins=options.origins)
 
@@ -184,8 +184,8 @@ def _json(value: object) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    told = explained(error)
-    return Response(told.body(), told.status, told.headers, JSON)
+    refusal = explained(error)
+    return Response(refusal.body(), refusal.status, refusal.headers, JSON)
 
 
 async def _bug(request: Request, error: Exception) -> Response:
@@ -198,9 +198,9 @@ async def _bug(request: Request, error: Exception) -> Response:
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, method = request.url.path[:200], request.method
-    said = {
+    message = {
         404: f"There is nothing at {path}: tpo serves /v1/chat/completions, /v1/responses, /v1/messages, "
         f"/v1/completions and /v1/models.",
         405: f"{path} does not take {method}.",
     }.get(error.status_code, str(error.detail))
-    return Response(error_body(error.status_code, said), error.status_code, error.headers, JSON)
+    return Response(error_body(error.status_code, message), error.status_code, error.headers, JSON)

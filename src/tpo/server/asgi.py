@@ -62,16 +62,16 @@ class RequestInfo(msgspec.Struct):
 
 def request_info(scope: Scope) -> RequestInfo:
     """The facts about a request."""
-    known = scope.get(_INFO)
-    if not isinstance(known, RequestInfo):
-        known = scope[_INFO] = RequestInfo("unknown")
-    return known
+    info = scope.get(_INFO)
+    if not isinstance(info, RequestInfo):
+        info = scope[_INFO] = RequestInfo("unknown")
+    return info
 
 
 def begin_request(scope: Scope, id: str) -> RequestInfo:
     """Attach the facts to a new request."""
-    known = scope[_INFO] = RequestInfo(id)
-    return known
+    info = scope[_INFO] = RequestInfo(id)
+    return info
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The whole server put together: service, routes, and everybody who looks on."""
+"""Builds the whole server: service, routes, and listeners."""
 
 from __future__ import annotations
 

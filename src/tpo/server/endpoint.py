@@ -126,11 +126,11 @@ class Answers:
         )
         progress = Progress(sink, narrate=options.narration)
 
-        def heard(event: Event) -> None:
+        def take(event: Event) -> None:
             listen(event)
             progress(event)
 
-        result = await self._registry.search(options, named.model, id, info, heard)
+        result = await self._registry.search(options, named.model, id, info, take)
         log_contents(options.messages, [candidate.text for candidate in result.best])
         return result.response(narration=progress.text, thoughts=options.thought, trace=options.return_trace)
 

@@ -1,4 +1,4 @@
-"""The outermost middleware: what no request gets past, and what no response leaves without.
+"""The outermost middleware: checks that every request passes, and headers that every response carries.
 
 A request gets an id, is looked at from outside (address, headers, where a browser says that it comes from), and
 whatever goes wrong inside ends as a plain error: a traceback goes to the log and never to a client.
@@ -49,14 +49,14 @@ class Guard:
             return
         given = header(scope, REQUEST_ID)
         id = given if given is not None and _CLEAN_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}".encode()
-        known = begin_request(scope, id.decode())
+        info = begin_request(scope, id.decode())
         began = False
 
         async def answer(message: Message) -> None:
             nonlocal began
             if message["type"] == "http.response.start":
                 began = True
-                known.status = message["status"]
+                info.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (REQUEST_ID, id)]
             await send(message)
 
@@ -69,10 +69,10 @@ class Guard:
         except BrokenOff as error:
             log.warning("%s", error)
         except Exception:
-            log.exception("A bug: request %s to %s failed.", known.id, scope["path"])
+            log.exception("A bug: request %s to %s failed.", info.id, scope["path"])
             if began:
                 return  # an answer without an end closes the connection, so that a part does not pass for the whole
-            await refuse(answer, 500, f"A bug in the server; its log has more under {known.id}.", code="internal_error")
+            await refuse(answer, 500, f"A bug in the server; its log has more under {info.id}.", code="internal_error")
 
     def _wrong(self, scope: Scope) -> tuple[int, str] | None:
         headers = scope["headers"]
@@ -89,10 +89,10 @@ class Guard:
         return self._foreign(scope, host)
 
     def _foreign(self, scope: Scope, host: str) -> tuple[int, str] | None:
-        said = header(scope, b"origin")
-        if said is None:
+        value = header(scope, b"origin")
+        if value is None:
             return None
-        origin = said.decode("latin-1").lower()
+        origin = value.decode("latin-1").lower()
         if origin in self._origins or (host and _authority(origin) == host):
             return None
         return 403, f"Web pages of {origin[:200]!r} may not use this server; --allow-origin lets them."

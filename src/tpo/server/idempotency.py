@@ -78,8 +78,8 @@ class Idempotency(Generic[T]):
         place, fingerprint = (client, path, key), hashlib.sha256(body).digest()
         work = self._works.get(place)
         if work is not None and work.fingerprint != fingerprint:
-            said = "This Idempotency-Key was sent with another request: a new request needs a new key."
-            raise ApiError(422, said, code="idempotency_key_reused")
+            message = "This Idempotency-Key was sent with another request: a new request needs a new key."
+            raise ApiError(422, message, code="idempotency_key_reused")
         begun = work is None
         if work is None:
             work = self._works[place] = Work(asyncio.ensure_future(begin()), fingerprint)

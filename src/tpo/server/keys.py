@@ -1,4 +1,4 @@
-"""Who may ask: keys that are kept as hashes, each with a client's name and limits.
+"""Clients' keys: kept as hashes, each with a client's name and limits.
 
     [alice]
     sha256 = "9f86d081884c7d65…"
@@ -36,12 +36,12 @@ VARIABLE = "TPO_SERVE_KEY"
 SHORTEST = 16
 # Seconds after which a key file that was changed is read again, at the latest.
 LOOKED_AT = 1.0
-# What anybody may ask for: whether the server lives, and how it is spoken to.
+# Paths that need no key: health and the description of the API.
 OPEN = frozenset({"/health", "/ready", "/openapi.json"})
 
-# The page, which is looked at with a browser.
+# The page, which a browser opens.
 PAGE = "/ui"
-# What shows something of everybody's requests.
+# Shows numbers of all requests.
 METRICS = "/metrics"
 _BROWSER = b'Basic realm="tpo: any name, and the key as password", charset="UTF-8"'
 
@@ -179,10 +179,12 @@ class Keyed:
         client = self._keys.client_of(given) if given else None
         paged = path == PAGE or path.startswith(f"{PAGE}/")
         if client is None:
-            said = "This key is not known here." if given else "Send a key as `Authorization: Bearer KEY`."
+            message = "This key is not known here." if given else "Send a key as `Authorization: Bearer KEY`."
             code = "invalid_api_key"
         elif (paged or path == METRICS) and not self._keys.is_operator(client):
-            said = "This shows everybody's requests, and takes an operator's key: `tpo key NAME --operator` makes one."
+            message = (
+                "This shows all clients' requests and takes an operator's key: `tpo key NAME --operator` makes one."
+            )
             code = "operator_key_required"
         else:
             info = request_info(scope)
@@ -191,7 +193,7 @@ class Keyed:
             return
         # 401 for both, so that a browser asks for another key; browsers know only Basic.
         headers = [(b"www-authenticate", _BROWSER if paged else b"Bearer")]
-        await refuse(send, 401, said, code=code, headers=headers)
+        await refuse(send, 401, message, code=code, headers=headers)
 
 
 def _given(authorization: bytes) -> str:

@@ -110,8 +110,8 @@ async def serve(
         host: the address to listen at.
         port: the port there; 0 for any that is free.
         grace: seconds in which what is under way may finish at the end.
-        on_start: told the URL when it listens.
-        connect: reach the models now, while requests are told to wait; else whoever needs them does.
+        on_start: called with the URL when it listens.
+        connect: connect to the models now, while requests get 503; otherwise the first search connects.
         ending: set where something other than a signal ends it, in the same way.
 
     Raises:
@@ -140,7 +140,7 @@ async def serve(
     server = Server(config, service, grace, lambda: on_start(f"http://{name}:{where[1]}"))
     opening = asyncio.ensure_future(open_patiently(service) if connect else asyncio.sleep(0))
     serving = asyncio.ensure_future(server.serve([listening]))
-    told = asyncio.ensure_future(_end_with(server, ending)) if ending is not None else None
+    end_watch = asyncio.ensure_future(_end_with(server, ending)) if ending is not None else None
     try:
         await asyncio.wait({opening, serving}, return_when=asyncio.FIRST_COMPLETED)
         if opening.done() and opening.exception() is not None:
@@ -150,8 +150,8 @@ async def serve(
         await serving
     finally:
         await _ended(opening)
-        if told is not None:
-            await _ended(told)
+        if end_watch is not None:
+            await _ended(end_watch)
         await service.aclose()
 
 

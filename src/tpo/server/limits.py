@@ -1,4 +1,4 @@
-"""What one client may ask for: requests and tokens a minute, and requests at once.
+"""Limits of one client: requests and tokens a minute, and requests at once.
 
 Both are buckets that fill up evenly (a minute's worth at most), so that there is no moment at which all clients may ask
 again. What a request costs in tokens is known when it is over: it may begin while anything is left, and what it takes
@@ -16,7 +16,7 @@ import msgspec
 from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, refuse, request_info
 
 MINUTE = 60.0
-# Sums of parts of a second are not exact, and who waited as long as was said must get in.
+# Sums of parts of a second are not exact, and a client that waited for `Retry-After` must get in.
 _ALMOST = 1e-6
 
 
@@ -105,14 +105,14 @@ class Account:
             self._tokens.take(tokens)
 
     def headers(self) -> list[Header]:
-        """How the limits stand, as OpenAI says it."""
-        said: list[Header] = []
+        """The state of the limits, in OpenAI's headers."""
+        headers: list[Header] = []
         for name, bucket in ((b"requests", self._requests), (b"tokens", self._tokens)):
             if bucket is not None:
                 left, full = max(math.floor(bucket.level), 0), bucket.seconds_until(bucket.most)
                 for kind, value in ((b"limit", bucket.most), (b"remaining", left), (b"reset", f"{full:.3f}s")):
-                    said.append((b"x-ratelimit-%b-%b" % (kind, name), str(value).encode()))
-        return said
+                    headers.append((b"x-ratelimit-%b-%b" % (kind, name), str(value).encode()))
+        return headers
 
 
 class Limited:
@@ -130,7 +130,7 @@ class Limited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request (ASGI)."""
         account = None
-        if scope["type"] == "http" and scope["method"] == "POST":  # whoever only looks takes nothing
+        if scope["type"] == "http" and scope["method"] == "POST":  # reading counts for nothing
             account = self._account_of(request_info(scope).client)
         if account is None:
             await self._app(scope, receive, send)
@@ -140,8 +140,8 @@ class Limited:
             message, wait = refusal
             seconds = max(math.ceil(wait), 1)
             headers = [(b"retry-after", str(seconds).encode()), *account.headers()]
-            said = f"{message} Try again in {seconds} s."
-            await refuse(send, 429, said, code="rate_limit_exceeded", headers=headers)
+            message = f"{message} Try again in {seconds} s."
+            await refuse(send, 429, message, code="rate_limit_exceeded", headers=headers)
             return
         account.begin()
         request_info(scope).spent = account.spend

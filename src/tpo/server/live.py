@@ -1,4 +1,4 @@
-"""What is being answered, and what was answered just now, for whoever looks on."""
+"""The journals of requests under way and of the latest ones, for the page."""
 
 from __future__ import annotations
 

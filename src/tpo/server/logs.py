@@ -44,8 +44,8 @@ class _Lines(logging.Formatter):
             line |= facts | {"traceback": trace}
             text = msgspec.json.encode({key: value for key, value in line.items() if value is not None}).decode()
             return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-        said = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
-        text = " ".join(filter(None, [at, record.levelname.lower(), record.getMessage(), said]))
+        shown = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
+        text = " ".join(filter(None, [at, record.levelname.lower(), record.getMessage(), shown]))
         text = _plain(text if id is None or facts else f"{text} request_id={id}")
         return f"{text}\n{trace}" if trace else text
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told: how many requests, how long each stage took, what was spent, and what it was good for.
+"""Prometheus metrics: requests, seconds of each stage, tokens, and the rewards before and after.
 
 Labels are words of ours (roles, stages, methods) and names out of the configuration (models, rewards), and never what a
 client sent, so that nobody can make this grow from outside. docs/observability.md lists all of it.
@@ -60,7 +60,8 @@ class Metrics:
         aligned: Admission | None = None,
         passed: Admission | None = None,
     ) -> None:
-        disable_created_metrics()  # a second series for each, which no dashboard reads  # type: ignore[no-untyped-call]
+        # A second series for each counter, which no dashboard reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = registry or CollectorRegistry()
         self._names = _Names()
 
@@ -233,7 +234,7 @@ class Counted:
 
     Args:
         app: what handles them.
-        metrics: what is told.
+        metrics: where it is counted.
         quiet: paths that do not count: probes come every few seconds.
     """
 

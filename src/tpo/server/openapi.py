@@ -62,7 +62,7 @@ def _schemas() -> dict[str, Schema]:
     types = (ChatRequest, MessagesRequest, ResponsesRequest, CompletionsRequest, *_ITEMS)
     _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     items = [_ref(item.__name__) for item in _ITEMS]
-    # Items are told apart by hand, since a message may leave its type out; a reasoning item is read over.
+    # A message may leave its type out, so that the items have no common discriminator; reasoning items are skipped.
     reasoning = {"type": "object", "properties": {"type": {"const": "reasoning"}}, "required": ["type"]}
     asked = schemas[ResponsesRequest.__name__]["properties"]
     several = {"type": "array", "minItems": 1, "items": {"anyOf": [*items, reasoning]}}
@@ -122,7 +122,7 @@ _ANSWERS: dict[str, Schema] = {
     "Error": _object(
         "error",
         error=_object(
-            "message type param code",
+            "message type",
             message=_TEXT,
             type=_TEXT,
             param=_MAYBE_TEXT,

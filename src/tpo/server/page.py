@@ -1,4 +1,4 @@
-"""The page with a service behind it: what is being answered, runs and traces, and a playground on its models."""
+"""The page with a service behind it: live requests, runs and traces, and a playground on its models."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def page(
         sources: runs and traces to show.
         answers: who answers and what steers, for people.
         live: show what the service is answering.
-        hosts: names under which the page is served; None leaves that to whoever mounts it.
+        hosts: names under which the page is served; None leaves the check to the app around it.
     """
     service = registry.service
 

@@ -1,4 +1,4 @@
-"""Traces of served requests, where somebody wants them kept, for as long as they are wanted.
+"""Keeps the traces of served requests for a number of days.
 
 FOLDER/2026-11-26/req-….jsonl, as `tpo align --trace` writes them: `tpo replay` and `tpo view` read them.
 """
@@ -98,7 +98,7 @@ class Recorder:
         except OSError as error:
             with suppress(OSError):
                 partly.unlink()
-            if not self._failing.is_set():  # said once, not for each request
+            if not self._failing.is_set():  # logged once, not for each request
                 log.error("The trace of a request cannot be kept in %s: %s.", self._folder, error.strerror)
             self._failing.set()
         if time.monotonic() - self._looked > LOOK:

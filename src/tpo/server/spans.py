@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tpo.engine.events import Event, Retrying, TextGrew
-from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Settings, Started
+from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, SamplingSettings, Scored, Started
 from tpo.messages import Conversation, text_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Spans:
         self._began = 0
         self._latest = 0
         self._models: dict[str, str] = {}
-        self._settings = Settings()
+        self._settings = SamplingSettings()
         self._prompts: dict[_Place, Prompted] = {}
         self._landed: dict[_Place, list[Sampled]] = {}
         self._held: dict[_Place, tuple[Span, int]] = {}
@@ -153,7 +153,7 @@ class Spans:
         most = settings.critic_max_tokens if called.role == "critic" else settings.max_tokens
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": "chat",
-            # The word for the protocol that is spoken, whoever serves the model.
+            # The protocol's name in the conventions, whichever server it is.
             "gen_ai.provider.name": "openai",
             "gen_ai.request.model": model,
             "gen_ai.request.temperature": settings.temperature,
@@ -187,7 +187,7 @@ class Spans:
         return self._span(f"score {self._reward}", called, SpanKind.CLIENT, attributes), []
 
     def _answers(self, called: Called, place: _Place) -> list[Sampled]:
-        """The answers that a call brought; none where that cannot be told, since several were under way at once."""
+        """The answers of a call; none where several calls overlapped and counts do not tell them apart."""
         landed = self._landed.get(place, [])
         tokens = called.usage.completion_tokens
         if sum(answer.tokens for answer in landed) == tokens:
@@ -199,15 +199,15 @@ class Spans:
         return []
 
     def _score(self, scored: Scored) -> None:
-        said: dict[str, Any] = {"gen_ai.evaluation.name": self._reward, "tpo.candidate": scored.id}
+        values: dict[str, Any] = {"gen_ai.evaluation.name": self._reward, "tpo.candidate": scored.id}
         if scored.reward is not None:
             self._rewards[scored.id] = scored.reward
-            said["gen_ai.evaluation.score.value"] = scored.reward
+            values["gen_ai.evaluation.score.value"] = scored.reward
         if scored.error is not None:
-            said["tpo.error"] = _cut(scored.error)
+            values["tpo.error"] = _cut(scored.error)
         if self._contents and scored.feedback:
-            said["gen_ai.evaluation.explanation"] = scored.feedback
-        self._note("gen_ai.evaluation.result", said)
+            values["gen_ai.evaluation.explanation"] = scored.feedback
+        self._note("gen_ai.evaluation.result", values)
 
     def _reply(self, replied: Replied) -> None:
         span, end = self._held.pop((replied.turn, replied.action), (None, 0))
@@ -218,15 +218,15 @@ class Spans:
     def _end(self, ended: Ended) -> None:
         if self._search is None:
             return
-        said: dict[str, Any] = {"tpo.stop": ended.stop}
+        values: dict[str, Any] = {"tpo.stop": ended.stop}
         before = [self._rewards[id] for id in self._first if id in self._rewards]
         if before:
-            said["tpo.reward.before"] = max(before)
+            values["tpo.reward.before"] = max(before)
         if ended.chosen is not None:
-            said["tpo.candidate"] = ended.chosen
+            values["tpo.candidate"] = ended.chosen
             if ended.chosen in self._rewards:
-                said["tpo.reward.after"] = self._rewards[ended.chosen]
-        self._search.set_attributes(said)
+                values["tpo.reward.after"] = self._rewards[ended.chosen]
+        self._search.set_attributes(values)
         if ended.error is not None:
             _fail(self._search, "search_failed", ended.error)
         self._close(self._search)
@@ -243,13 +243,13 @@ class Spans:
         # OpenTelemetry's times are the wall clock's, in nanoseconds.
         return self._began + int(seconds * 1e9)
 
-    def _note(self, name: str, said: dict[str, Any]) -> None:
+    def _note(self, name: str, values: dict[str, Any]) -> None:
         if self._search is not None:
-            self._search.add_event(name, said)
+            self._search.add_event(name, values)
 
-    def _write(self, span: Span, said: Iterable[tuple[str, str | None]]) -> None:
+    def _write(self, span: Span, values: Iterable[tuple[str, str | None]]) -> None:
         if self._contents:
-            told = [_message("assistant", text) | ({"finish_reason": why} if why else {}) for text, why in said]
+            told = [_message("assistant", text) | ({"finish_reason": why} if why else {}) for text, why in values]
             span.set_attribute("gen_ai.output.messages", msgspec.json.encode(told).decode())
 
 

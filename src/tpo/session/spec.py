@@ -10,7 +10,7 @@ import msgspec
 
 from tpo.config import NamedReward
 from tpo.engine.limits import Budget
-from tpo.engine.records import Plan, Settings
+from tpo.engine.records import Plan, SamplingSettings
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Method, MethodSource, resolve_method, wording
@@ -65,7 +65,7 @@ class Spec(msgspec.Struct, frozen=True):
     width: int
     depth: int
     method_settings: dict[str, Any]
-    settings: Settings
+    settings: SamplingSettings
     budget: Budget
     prompts: PromptSet
     roles: dict[Role, RoleSpec]
@@ -140,7 +140,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
     method = resolve_method(chosen.method)
     omit = tuple(sorted(omitted(chosen.omit)))
     width, depth = method.dials(chosen.width, chosen.depth)
-    settings = Settings(
+    settings = SamplingSettings(
         chosen.temperature,
         chosen.top_p,
         chosen.max_tokens,
@@ -190,7 +190,7 @@ def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def _checked(settings: Settings, width: int) -> Settings:
+def _checked(settings: SamplingSettings, width: int) -> SamplingSettings:
     """See that the settings go together; each alone was checked before."""
     ours = sorted(OURS & settings.extra.keys())
     if ours:

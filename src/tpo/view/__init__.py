@@ -1,4 +1,4 @@
-"""The page: runs and traces to look at, runs to compare, a playground, and one story as a file of its own."""
+"""The page: runs and traces, comparisons of runs, a playground, and the export of one story as a file."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def create_app(
         play: answers questions in the playground; without it there is none.
         live: returns the requests that are being answered; without it there is no list of them.
         hosts: names in the Host header that are served, which keeps a page from elsewhere out whose name was made to
-            point here (DNS rebinding); None serves all, for an application that looks after it itself.
+            point here (DNS rebinding); None serves all, for an application that checks it itself.
 
     Returns:
         the application.

@@ -10,8 +10,8 @@ import numpy as np
 from tpo.view.columns import Columns, Floats, Integers
 
 BINS = 32
-# More dots than these nobody can tell apart.
-DOTS = 3000
+# More dots than these cannot be told apart.
+DOTS = 1500
 
 
 def histogram(values: Floats, bins: int = BINS) -> dict[str, Any] | None:
@@ -117,7 +117,7 @@ def gain_by_step(columns: Columns, over: str) -> list[dict[str, Any]]:
 
 
 def _dots(rows: Integers, x: Floats, y: Floats) -> dict[str, Any]:
-    """Dots of a chart; an even choice where there are more than anybody can tell apart."""
+    """Dots of a chart; an even choice where there are more than `DOTS`."""
     shown = np.linspace(0, len(rows) - 1, min(len(rows), DOTS)).round().astype(np.int64)
     return {
         "row": rows[shown].tolist(),

@@ -1,7 +1,7 @@
 """The endpoint that holds two runs against each other, query by query.
 
 Queries are paired by their rows' ids. Rewards are compared only where both runs were steered by the same reward: what
-another one says is on another scale.
+another reward returns is on another scale.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tpo.runs.summary import Sample
+from tpo.stats import Running
 from tpo.view.charts import histogram
 from tpo.view.columns import Floats
-from tpo.view.endpoint import json_response, one_of, text, whole
+from tpo.view.endpoint import json_response, number, one_of, text, whole
 from tpo.view.labels import setting_changes
 from tpo.view.run_index import RunIndex, ordered
 from tpo.view.run_routes import SIZES, finite, line_of, run_of
@@ -48,6 +48,11 @@ def _compare(request: Request) -> Response:
         "same": difference == 0,
         "worse": difference < 0,
     }[show]
+    low, high = number(request, "low"), number(request, "high")
+    if low is not None:
+        shown &= difference >= low
+    if high is not None:
+        shown &= difference < high
     if words:
         shown &= np.isin(here, one.search(words)) | np.isin(there, other.search(words))
     by = {"row": left.row[here].astype(np.float64), "difference": difference, "length": longer}[sort]
@@ -71,10 +76,10 @@ def _compare(request: Request) -> Response:
                     "id": mine.id,
                     "one": line_of(mine),
                     "other": line_of(yours),
-                    "difference": finite(difference[number]),
-                    "longer": int(longer[number]),
+                    "difference": finite(difference[place]),
+                    "longer": int(longer[place]),
                 }
-                for (mine, yours), number in zip(pairs, rows.tolist(), strict=True)
+                for (mine, yours), place in zip(pairs, rows.tolist(), strict=True)
             ],
         }
     )
@@ -100,7 +105,7 @@ def _totals(difference: Floats, longer: Floats) -> dict[str, Any] | None:
     known = difference[np.isfinite(difference)]
     if not len(known):
         return None
-    mean, wins = Sample(), Sample()
+    mean, wins = Running(), Running()
     for value in known.tolist():
         mean.add(value)
         wins.add(0.5 if value == 0 else float(value > 0))
@@ -109,7 +114,7 @@ def _totals(difference: Floats, longer: Floats) -> dict[str, Any] | None:
         "better": int((known > 0).sum()),
         "same": int((known == 0).sum()),
         "worse": int((known < 0).sum()),
-        "mean": mean.estimate(),
+        "mean": mean.mean(),
         "wins": wins.share(),
         "longer": round(float(longer.mean()), 1),
     }

@@ -1,4 +1,4 @@
-"""How the page's endpoints read what they are asked, and answer: JSON, and errors in one sentence."""
+"""What the page's endpoints share: parameters of a request, JSON responses, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class NotFound(InputError):
-    """Something was named that is not there."""
+    """The request names something that is not there."""
 
 
 def json_response(value: object, status: int = 200) -> Response:
@@ -22,7 +22,7 @@ def json_response(value: object, status: int = 200) -> Response:
 
 
 async def error_response(request: Request, error: Exception) -> Response:
-    """What tpo itself has to complain about, as a response."""
+    """An error of tpo as a response."""
     status = 404 if isinstance(error, NotFound) else 422 if isinstance(error, JournalError) else 400
     return json_response({"error": str(error)}, status)
 
@@ -40,7 +40,7 @@ def text(request: Request, name: str) -> str:
 
 
 def one_of(request: Request, name: str, *choices: str) -> str:
-    """A parameter that is one of some words, the first unless given.
+    """A parameter that is one of the choices; the first one where it is not given.
 
     Raises:
         InputError: it is another one.

@@ -1,6 +1,6 @@
-"""What keeps other people's pages out: the Host header, the origin of what changes something, and a strict policy.
+"""Keeps pages of other sites out: checks of the Host header and of a request's origin, and a strict policy.
 
-The data on the page was written by models, and some of it by people who would like it to be run: nothing but the page's
+Models wrote the data on the page, and some of it may be an attack: nothing but the page's
 own files may be script or style (Content Security Policy, https://www.w3.org/TR/CSP3/).
 """
 
@@ -29,7 +29,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Looks at each request before the page does, and puts the headers on each response.
+    """Checks each request before the page gets it, and adds the headers to each response.
 
     Args:
         app: the page.
@@ -82,5 +82,5 @@ def same_origin(headers: Headers, host: str) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    # A browser says the origin with each POST, be it the page's own or not; a program says none.
+    # A browser sends the origin with each POST, also from the page itself; a program sends none.
     return origin is None or urlsplit(origin).netloc == host

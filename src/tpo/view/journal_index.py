@@ -6,15 +6,18 @@ and last place are enough to read them without the rest of the file.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from array import array
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from tpo.errors import JournalError
 from tpo.messages import Conversation, question
 from tpo.runs.store import KEY
+from tpo.view.search import Words
 
 
 class _QueryPlan(msgspec.Struct):
@@ -26,13 +29,13 @@ class _QueryRecord(msgspec.Struct):
 
 
 class _FirstLine(msgspec.Struct):
-    """The first line of a query, as far as it is looked at here."""
+    """The first line of a query: only its messages are read."""
 
     record: _QueryRecord
 
 
 class JournalIndex:
-    """The stretches of a journal, read when they are first asked for, and on from there when it has grown.
+    """The stretches of a journal, read at the first use, and on from there when it has grown.
 
     Args:
         journal: the file.
@@ -61,7 +64,7 @@ class JournalIndex:
         return (0, 0) if number is None else (self._first[number], self._last[number])
 
     def questions(self, keys: list[str]) -> list[str | None]:
-        """What was asked: the last user message of each of these queries; None for one that the journal lacks.
+        """The question of each of these queries, which is its last user message; None for one that the journal lacks.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -75,12 +78,39 @@ class JournalIndex:
         except OSError as error:
             raise JournalError(f"The journal {self._journal} cannot be read: {error.strerror}.") from error
 
-    def _question(self, file: object, number: int | None) -> str | None:
+    def questions_with(self, words: Words, keys: list[str]) -> list[bool]:
+        """Whether each of these queries has the words in its question.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        numbers = self._numbers()
+        first = self._first
+        try:
+            with self._journal.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+
+                def has(key: str) -> bool:
+                    number = numbers.get(key.encode("utf-8", "replace"))
+                    if number is None:
+                        return False
+                    line = content[first[number] : content.find(b"\n", first[number])]
+                    return words.may_be_in(line) and words.are_in(self._decoded(line) or "")
+
+                return [has(key) for key in keys]
+        except (FileNotFoundError, ValueError):  # there is none, or it is empty
+            return [False] * len(keys)
+        except OSError as error:
+            raise JournalError(f"The journal {self._journal} cannot be read: {error.strerror}.") from error
+
+    def _question(self, file: BinaryIO, number: int | None) -> str | None:
         if number is None:
             return None
-        file.seek(self._first[number])  # type: ignore[attr-defined]
+        file.seek(self._first[number])
+        return self._decoded(file.readline())
+
+    def _decoded(self, line: bytes) -> str | None:
         try:
-            return question(self._decoder.decode(file.readline()).record.plan.query)  # type: ignore[attr-defined]
+            return question(self._decoder.decode(line).record.plan.query)
         except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
             return None
 

@@ -191,7 +191,7 @@ async def _play(request: Request) -> Response:
     play: Play | None = request.app.state.play
     if play is None:
         raise NotFound("This page has no playground.")
-    # A form of another page can send plain text unasked, and JSON only after asking.
+    # A form of another site can send plain text at once, and JSON only after a preflight request.
     if request.headers.get("content-type", "").partition(";")[0].strip() != MEDIA_TYPE:
         return json_response({"error": f"Send the question as {MEDIA_TYPE}."}, 415)
     body = b""

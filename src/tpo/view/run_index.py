@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -22,11 +23,10 @@ from tpo.runs.summary import Count
 from tpo.view.answer_stats import AnswerStats
 from tpo.view.columns import ColumnBuilder, Columns, Integers
 from tpo.view.journal_index import JournalIndex
+from tpo.view.search import Words
 
 # Searches whose hits are kept, so that turning a page does not search again.
 REMEMBERED = 16
-# Questions that are read at a time when all are searched.
-BATCH = 1000
 
 
 class RunIndex:
@@ -46,6 +46,7 @@ class RunIndex:
         self.answer_stats = AnswerStats(self.directory.journal)
         self._reading = threading.Lock()
         self._decoder = msgspec.json.Decoder(Answer)
+        self._keys = msgspec.json.Decoder(_Key)
         self._found: OrderedDict[tuple[str, int, int], Integers] = OrderedDict()
         self._forget(0)
 
@@ -154,18 +155,18 @@ class RunIndex:
         return history_of(self.directory, answer, self._journal.of(answer.key))
 
     def questions(self, answers: Iterable[Answer]) -> list[str | None]:
-        """What was asked; None for what the journal lacks.
+        """The questions of some answers; None for one that the journal lacks.
 
         Raises:
             JournalError: the journal cannot be read.
         """
         return self._journal.questions([answer.key for answer in answers])
 
-    def search(self, words: str) -> Integers:
+    def search(self, text: str) -> Integers:
         """Which queries have the words in their id, question or answer, whatever their case.
 
         Args:
-            words: what to look for, as it stands there.
+            text: what to search for, as plain text.
 
         Returns:
             their numbers among the columns, ascending.
@@ -173,32 +174,34 @@ class RunIndex:
         Raises:
             JournalError: a file cannot be read.
         """
-        wanted = words.casefold()
+        words = Words(text)
         columns = self.columns()
-        key = (wanted, self._inode, len(columns.at))
+        key = (words.folded, self._inode, len(columns.at))
         if key not in self._found:
-            hits = [number for number, held in enumerate(self._held(len(columns.at), wanted)) if held]
-            self._found[key] = np.array(hits, dtype=np.int64)
+            self._found[key] = np.array(self._hits(words, len(columns.at)), dtype=np.int64)
             while len(self._found) > REMEMBERED:
                 self._found.popitem(last=False)
         return self._found[key]
 
-    def _held(self, count: int, wanted: str) -> Iterator[bool]:
-        def batch(answers: list[Answer]) -> Iterator[bool]:
-            for answer, question in zip(answers, self.questions(answers), strict=True):
-                texts = (answer.id, question or "", answer.answer or "")
-                yield any(wanted in text.casefold() for text in texts)
+    def _hits(self, words: Words, count: int) -> list[int]:
+        hits, others, keys = [], [], []
+        for number, line in enumerate(islice(lines_of(self.directory.answers, 0), count)):
+            if words.may_be_in(line):
+                answer = self._decoder.decode(line)
+                if words.are_in(answer.id, answer.answer or ""):
+                    hits.append(number)
+                    continue
+            others.append(number)
+            keys.append(self._keys.decode(line).key)
+        found = self._journal.questions_with(words, keys)
+        hits += [number for number, there in zip(others, found, strict=True) if there]
+        return sorted(hits)
 
-        waiting: list[Answer] = []
-        for line in lines_of(self.directory.answers, 0):
-            if count == 0:
-                break
-            count -= 1
-            waiting.append(self._decoder.decode(line))
-            if len(waiting) == BATCH:
-                yield from batch(waiting)
-                waiting = []
-        yield from batch(waiting)
+
+class _Key(msgspec.Struct):
+    """A line of answers.jsonl: only its key is read."""
+
+    key: str
 
 
 def lines_of(path: Path, at: int) -> Iterator[bytes]:

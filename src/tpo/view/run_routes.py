@@ -194,11 +194,11 @@ def _shown(request: Request, columns: Columns, over: str) -> np.ndarray:
 
 
 def _questions(request: Request) -> Response:
-    """What was asked, for some of the queries. Apart from them, since the journal may take a while to read at first."""
+    """The questions of some queries. An endpoint of its own, since the journal may take a while to read at first."""
     index = run_of(request)
     ids = request.query_params.getlist("id")
     if len(ids) > SIZES:
-        raise InputError(f"{len(ids)} questions are asked for; at most {SIZES} at a time.")
+        raise InputError(f"{len(ids)} questions are requested; at most {SIZES} at a time.")
     answers = [answer for id in ids if (answer := index.answer(id)) is not None]
     found = index.questions(answers)
     return json_response({answer.id: preview(question) for answer, question in zip(answers, found, strict=True)})

@@ -1,4 +1,4 @@
-"""What may be looked at: the runs and traces in some directories, by name.
+"""The runs and traces that the page shows, by name.
 
 A name in a URL is looked up among what was found, and never made into a path: nothing outside can be named.
 """
@@ -81,7 +81,7 @@ class Sources:
                     yield path
 
     def _named(self, paths: Iterator[Path]) -> dict[str, Path]:
-        """Paths by what they are called below the directory that was given; a number tells equal names apart."""
+        """Paths by their names below the directory that was given; a number tells equal names apart."""
         named: dict[str, Path] = {}
         for path in paths:
             root = self._root(path)

@@ -19,7 +19,7 @@ from tpo.messages import Conversation, question, text_of
 from tpo.runs.history import QueryHistory
 from tpo.view.labels import reward_label
 
-# What the page shows of each call; a query of depth 20 and width 100 has thousands.
+# Calls that the page shows; a query of depth 20 and width 100 has thousands.
 CALLS = 2000
 # Characters of a text in a list.
 PREVIEW = 280
@@ -88,7 +88,7 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
     Args:
         name: what it is called.
         records: what happened.
-        result: what came of it; None where no answer has landed.
+        result: the result so far; None where there is no answer yet.
         error: why it failed.
     """
     started = records[0] if records and isinstance(records[0], Started) else None

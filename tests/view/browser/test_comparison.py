@@ -19,6 +19,10 @@ def test_a_comparison_says_what_differs_and_leads_to_both_runs(page: Any, url: s
     page.get_by_text("the method is tpo in the first and best-of-n in the second").wait_for()
     verdict = page.locator(".verdict").inner_text()
     assert re.search(r"paired, 95 % interval [+−–\d.]+ to [+−–\d.]+", verdict)
+    bar = page.get_by_role("group", name="Difference in reward").locator("a.lead").last
+    bar.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name=re.compile("^difference .* ✕")).click()
     questions = page.locator(".asked[data-id=q1]")
     playwright.expect(questions).to_contain_text("Why is the sky blue?")
     page.get_by_role("link", name="q1 in two").click()

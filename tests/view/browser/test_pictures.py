@@ -89,7 +89,7 @@ def test_a_run(camera: Any, shown: str, look: Look, tmp_path: Path) -> None:
 
 def test_a_query(camera: Any, shown: str, look: Look, tmp_path: Path) -> None:
     camera.goto(f"{shown}/#/query?run=tpo-d2-n5&id=00")
-    camera.locator("blockquote.said").first.wait_for()
+    camera.locator("blockquote.criticism").first.wait_for()
     shoot(camera, "query", look, tmp_path, 1300)
 
 
@@ -104,6 +104,6 @@ def test_a_playground_at_work(camera: Any, shown: str, look: Look, tmp_path: Pat
     camera.goto(f"{shown}/#/play")
     camera.get_by_label("Question").fill(next(iter(SENTENCES)))
     camera.get_by_role("button", name="Answer", exact=True).click()
-    camera.locator("blockquote.said").filter(has_text="Begin with").first.wait_for()
+    camera.locator("blockquote.criticism").filter(has_text="Begin with").first.wait_for()
     camera.locator(".card").nth(2).wait_for()
     shoot(camera, "playground", look, tmp_path, 900)

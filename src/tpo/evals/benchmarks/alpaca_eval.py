@@ -17,9 +17,9 @@ from tpo.evals.annotations import Annotation, read_annotations
 from tpo.evals.benchmarks.pairs import AGAINST, ITSELF, OPPONENT, both_orders
 from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
-from tpo.evals.estimates import mean_of
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording
+from tpo.stats import mean_of
 
 WHERE = "https://huggingface.co/datasets/tatsu-lab/alpaca_eval (alpaca_eval_gpt4_baseline.json)"
 DATA = Published(
@@ -120,7 +120,7 @@ class AlpacaEval(Benchmark):
         except InputError as error:
             return msgspec.structs.replace(found, missing=gone | {"length_controlled": str(error)})
         return Summary(
-            found.estimates | {"length_controlled": mean_of(list(values.values()))},
+            found.estimates | {"length_controlled": mean_of(list(values.values()), 100)},
             found.values | {"length_controlled": values},
             gone,
             found.unread | ({"length_controlled": found.unread["win_rate"]} if "win_rate" in found.unread else {}),

@@ -12,8 +12,8 @@ from tpo.evals.arena_hard import STRONG, VERDICTS, Judgement, read_verdict, win_
 from tpo.evals.benchmarks.pairs import AGAINST, ITSELF, OPPONENT, both_orders
 from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
-from tpo.evals.estimates import Estimate
 from tpo.evals.questions import Question
+from tpo.stats import Estimate
 
 WHERE = "https://huggingface.co/datasets/lmarena-ai/arena-hard-auto (data/arena-hard-v0.1"
 DATA = Published(
@@ -96,7 +96,7 @@ class ArenaHard(Benchmark):
         if not games:
             return found
         value, low, high = win_rates(games, _BASELINE)[_MODEL]
-        estimate = Estimate(value, (high - low) / 2 / _Z, low, high)
+        estimate = Estimate(value, (high - low) / 2 / _Z, low, high, len(found.values["win_rate"]))
         return msgspec.structs.replace(found, estimates={"win_rate": estimate})
 
 

@@ -13,10 +13,10 @@ import msgspec
 from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
-from tpo.evals.estimates import mean_of
 from tpo.evals.questions import Question
 from tpo.messages import answered, readable
 from tpo.rewards.judges.grades import Scale, read_grade
+from tpo.stats import mean_of
 
 WHERE = "https://github.com/lm-sys/FastChat (fastchat/llm_judge/data/mt_bench"
 DATA = Published(

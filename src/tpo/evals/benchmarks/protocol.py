@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from tpo.evals.estimates import Estimate, mean_of, share_of
 from tpo.messages import Conversation
+from tpo.stats import Estimate, mean_of, share_of
 
 if TYPE_CHECKING:
     from tpo.evals.data import Source
@@ -195,7 +195,7 @@ def averaged(columns: Sequence[Column], rows: Sequence[Row], grades: Mapping[str
         if found:
             values[column.name] = found
             numbers = list(found.values())
-            estimates[column.name] = share_of(numbers) if column.unit == "%" else mean_of(numbers, column.scale)
+            estimates[column.name] = share_of(numbers, 100) if column.unit == "%" else mean_of(numbers, column.scale)
             # A query without a reason is one that the column is not about: an unsafe prompt, say.
             unread[column.name] = sum(column.name in grade.missing for _, grade in graded)
         else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from tpo.evals.estimates import mean_of
 from tpo.evals.figures.material import Group, Run
 from tpo.evals.figures.plot import Band, Plot, draw_band, draw_level, legend, new_figure
+from tpo.stats import Estimate, mean_of
 
 NEEDS = "a run with steps: --method tpo or revision, --depth 1 or more, and queries that all runs answered"
 
@@ -51,11 +51,11 @@ def by_step(run: Run, ids: Sequence[str]) -> Band:
     return band_of([float(step) for step in steps], means)
 
 
-def band_of(x: list[float], means: Sequence[tuple[float, float, float, float]]) -> Band:
+def band_of(x: list[float], means: Sequence[Estimate]) -> Band:
     """Estimates as a line; one without an interval has none of width."""
-    y = [value for value, *_ in means]
-    low = [low if low == low else value for value, _, low, _ in means]
-    high = [high if high == high else value for value, _, _, high in means]
+    y = [one.value for one in means]
+    low = [one.value if one.low is None else one.low for one in means]
+    high = [one.value if one.high is None else one.high for one in means]
     return Band(x, y, low, high)
 
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from tpo.evals.estimates import Estimate, wilson_of
+import msgspec
+
 from tpo.evals.figures.material import Group, Query, Run
 from tpo.evals.figures.plot import COLOURS, GREY, Plot, new_figure
+from tpo.stats import Estimate, share_of
 
 NEEDS = "a run with steps and a best-of-n run over the same queries, with the same reward, as wide as N(D+1) or more"
 
@@ -53,7 +55,8 @@ def matched(group: Group) -> Plot | None:
         for place, (budget, bar) in enumerate(by_budget.items()):
             y = -(number * (len(by_budget) + 1.2) + place)
             hatch = "////" if bar.short > 0.05 else ""
-            value, _, low, high = bar.wins
+            value = bar.wins.value
+            low, high = (value if end is None else end for end in (bar.wins.low, bar.wins.high))
             axes.barh(y, value, color=COLOURS[number % len(COLOURS)], alpha=0.75, hatch=hatch, edgecolor="white")
             axes.errorbar(
                 value, y, xerr=[[max(value - low, 0)], [max(high - value, 0)]], color="black", capsize=2, linewidth=0.8
@@ -83,7 +86,7 @@ def matched(group: Group) -> Plot | None:
             "best-of-n would do better than shown; run it wider."
         )
     numbers = {
-        label: {budget: {**bar._asdict(), "wins": bar.wins._asdict()} for budget, bar in one.items()}
+        label: {budget: {**bar._asdict(), "wins": msgspec.structs.asdict(bar.wins)} for budget, bar in one.items()}
         for label, one in found.items()
     }
     return Plot(
@@ -109,11 +112,11 @@ def bars(run: Run, other: Run, ids: Sequence[str]) -> dict[str, Bar]:
             wins.append(0.5 if one.reward == best else float(one.reward > best))
             samples.append(float(k))
             short.append(float(wanted > k))
-        found[name] = Bar(wilson_of(wins), fmean(samples), fmean(short))
+        found[name] = Bar(share_of(wins, 100), fmean(samples), fmean(short))
     every = [(run.queries[id].reward, other.queries[id].reward) for id in ids]
     wins = [0.5 if one == bon else float(one > bon) for one, bon in every]
     pool = fmean(float(len(other.queries[id].candidates)) for id in ids)
-    found["all its samples"] = Bar(wilson_of(wins), pool, 0.0)
+    found["all its samples"] = Bar(share_of(wins, 100), pool, 0.0)
     return found
 
 

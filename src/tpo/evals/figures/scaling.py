@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import comb
 
-from tpo.evals.estimates import mean_of
 from tpo.evals.figures.curves import band_of
 from tpo.evals.figures.material import Group, Query, Run
 from tpo.evals.figures.plot import Band, Plot, draw_band, legend, new_figure
+from tpo.stats import mean_of
 
 NEEDS = "a run of width 2 or more, and queries that all such runs answered"
 

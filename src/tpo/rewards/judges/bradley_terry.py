@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 # Everyone also draws against a stranger of strength 0 this often, half won and half lost. It keeps those finite who
 # won or lost every time, ties together those who never met, and hardly moves anyone else.
 PRIOR = 0.1
@@ -67,7 +69,7 @@ def strengths(count: int, choices: Iterable[Chosen], prior: float = PRIOR) -> li
     now = _likelihood(values, decided, prior)
     for _ in range(_STEPS):
         slope, curve = _derivatives(values, decided, prior)
-        step = _solved(curve, slope)
+        step = np.linalg.solve(curve, slope).tolist()
         size = 1.0
         # The likelihood is concave, so that a step that is short enough always leads up, but for rounding.
         while True:
@@ -125,23 +127,3 @@ def _derivatives(
         slope[i] -= prior / 2 * against
         curve[i][i] += prior / 4 * (1 - against * against) + 1e-12
     return slope, curve
-
-
-def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:
-    """Solve a positive definite system by Cholesky's decomposition."""
-    count = len(right)
-    lower = [[0.0] * count for _ in range(count)]
-    halfway: list[float] = []
-    for i in range(count):
-        row = lower[i]
-        for j in range(i):
-            other = lower[j]
-            row[j] = (matrix[i][j] - sum(map(float.__mul__, row[:j], other[:j]))) / other[j]
-        rest = matrix[i][i] - sum(map(float.__mul__, row[:i], row[:i]))
-        row[i] = math.sqrt(max(rest, 1e-12))
-        halfway.append((right[i] - sum(map(float.__mul__, row[:i], halfway))) / row[i])
-    solution = [0.0] * count
-    for i in reversed(range(count)):
-        rest = halfway[i] - sum(lower[k][i] * solution[k] for k in range(i + 1, count))
-        solution[i] = rest / lower[i][i]
-    return solution

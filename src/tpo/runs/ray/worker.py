@@ -18,7 +18,6 @@ import pyarrow as pa
 from tpo.engine.records import Record
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
 from tpo.runs.answers import Answer
-from tpo.runs.dataset import recipe_of
 from tpo.runs.directory import differences, unlocated
 from tpo.runs.progress import RunProgress
 from tpo.runs.ray.job_spec import settled, spec_of
@@ -26,6 +25,7 @@ from tpo.runs.ray.record_sender import RecordSender, SentJournals
 from tpo.runs.ray.rewards import RemoteReward
 from tpo.runs.ray.shared_limits import SharedLimits, limiters_of
 from tpo.runs.ray.wire import CoordinatorReply, failure_of
+from tpo.runs.recipe import recipe_of
 from tpo.runs.rows import BadRow, Row
 from tpo.runs.runner import Runner
 from tpo.session.session import Session

@@ -45,8 +45,8 @@ export async function refusal(response) {
   const text = await response.text();
   let message = text.trim();
   try {
-    const said = JSON.parse(text).error;
-    message = said?.message ?? said ?? message;
+    const { error } = JSON.parse(text);
+    message = error?.message ?? error ?? message;
   } catch {
     // It is no JSON: what it says is the message.
   }

@@ -27,7 +27,7 @@ let current = null;
 // Settings whose changes make no new entry in the history.
 const SILENT = ["search", "at", "from", "to"];
 
-// A room while it is shown, and what it has to stop doing when another one is.
+// A room while it is shown, and what stops when it is left.
 class Room {
   constructor(name, settings) {
     this.name = name;
@@ -46,7 +46,7 @@ class Room {
     this.leaving.push(work);
   }
 
-  // Again and again, each time after the last one is over, until it says false.
+  // Again and again, each time after the last one is over, until it returns false.
   every(milliseconds, work) {
     const next = async () => {
       if (this.left) return;

@@ -45,17 +45,23 @@ export async function compareRoom(settings, room) {
     ),
   );
   show(parameters, found);
-  room.onChange(["sort", "order", "page", "show", "search"], async (now) => {
+  const bounds = h("span", {});
+  const bound = ({ low, high }) => bounds.replaceChildren(low || high ? h("button", { type: "button", on: { click: () => change({ low: null, high: null, page: null }) } }, `difference ${number(Number(low))} to ${number(Number(high))} ✕`) : "");
+  bound(settings);
+  list.querySelector(".controls").append(bounds);
+  room.onChange(["sort", "order", "page", "show", "search", "low", "high"], async (now) => {
+    bound(now);
     const asked = { ...now, run: one, with: other, sort: now.sort ?? "row", order: now.order ?? "up" };
     show(asked, await ask("compare", asked));
   });
+  const addressOf = (low, high) => to("compare", { ...room.settings, run: one, with: other, low, high, page: null });
   const choices = h("p", { class: "controls" }, choice("First", names, one, pick("run")), choice("Second", names, other, pick("with")));
   const trail = h("div", { class: "where" }, crumbs([["Runs", to("")], ["Comparison", null]]));
   const links = h("p", { class: "facts" }, [one, other].map((name, at) => h("span", {}, at ? "second: " : "first: ", h("a", { href: to("run", { run: name }) }, name), " ", dials(known.find((run) => run.name === name)))));
-  return h("div", {}, trail, h("header", { class: "heading" }, h("h1", { tabindex: -1 }, "Comparison"), links, choices), overall(found), list);
+  return h("div", {}, trail, h("header", { class: "heading" }, h("h1", { tabindex: -1 }, "Comparison"), links, choices), overall(found, addressOf), list);
 }
 
-function overall(found) {
+function overall(found, addressOf) {
   const parts = [];
   const totals = found.compared;
   if (!found.alike) {
@@ -84,7 +90,7 @@ function overall(found) {
   if (found.only[1]) notes.push(`${plural(found.only[1], "query", "queries")} only in the second`);
   const different = notes.length ? h("ul", {}, notes.map((note) => h("li", {}, note))) : h("p", { class: "muted" }, "The settings are the same.");
   const changes = h("section", {}, h("h2", {}, "What is different"), different);
-  const chart = found.difference ? histogram(found.difference, { title: "Difference in reward", xName: "second minus first" }) : null;
+  const chart = found.difference ? histogram(found.difference, { title: "Difference in reward", xName: "second minus first", addressOf, foot: h("p", { class: "muted" }, "A bar leads to its queries.") }) : null;
   parts.push(h("div", { class: "split even" }, chart ?? changes, chart ? changes : null));
   return h("div", {}, parts);
 }

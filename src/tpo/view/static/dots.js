@@ -15,7 +15,8 @@ export function fates(story) {
   return fate;
 }
 
-export function dots(story, { selected = null, onSelect = null, height = 310 } = {}) {
+// `answerName`: what the marked answer is called, which is only the best so far while a search runs.
+export function dots(story, { selected = null, onSelect = null, height = 310, answerName = "the answer" } = {}) {
   const all = story.steps.flatMap((step) => step.candidates);
   const fate = fates(story);
   const table = {
@@ -23,7 +24,7 @@ export function dots(story, { selected = null, onSelect = null, height = 310 } =
     rows: all.map((one) => [one.id, one.step, number(one.reward), one.tokens, fate.get(one.id) ?? ""]),
   };
   const draw = (width, tall) => paint(story, all, fate, width, tall, selected?.() ?? null, onSelect);
-  return figure("Reward by step", draw, { height, table, note: "each dot is an answer, the line is the best so far", foot: legend(fate) });
+  return figure("Reward by step", draw, { height, table, note: "each dot is an answer, the line is the best so far", foot: legend(fate, answerName) });
 }
 
 function paint(story, all, fate, width, height, selected, onSelect) {
@@ -109,13 +110,13 @@ function described(story, scored) {
   return `${scored.length} candidates. ${bests.join(", ")}.`;
 }
 
-function legend(fate) {
+function legend(fate, answerName) {
   const key = (name, words) => {
     const mark = svg("g", { class: `dot ${name}` }, svg("circle", { class: "ring", cx: 9, cy: 9, r: 7.5 }));
     mark.append(svg("circle", { class: "core", cx: 9, cy: 9, r: 3.5 }));
     return h("span", {}, svg("svg", { width: 18, height: 18, "aria-hidden": "true" }, mark), words);
   };
-  const kinds = [["answer", "the answer"], ["chosen", "chosen"], ["rejected", "rejected"]];
+  const kinds = [["answer", answerName], ["chosen", "chosen"], ["rejected", "rejected"]];
   const there = new Set(fate.values());
   const shown = kinds.filter(([name]) => there.has(name));
   return shown.length ? h("p", { class: "legend" }, shown.map(([name, words]) => key(name, words))) : null;

@@ -25,6 +25,7 @@ export function percent(value) {
 }
 
 export function estimate(value, digits = 3) {
+  if (value && value.low === null) return number(value.value, digits);
   return value ? `${number(value.value, digits)} [${number(value.low, digits)}, ${number(value.high, digits)}]` : MISSING;
 }
 

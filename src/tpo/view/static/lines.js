@@ -15,7 +15,7 @@ export function lines(title, series, { level = null, leadOf = null, height = 270
   };
   const draw = (width, tall) => {
     const points = series.flatMap((one) => one.points);
-    const values = points.flatMap((point) => [point.low, point.high]);
+    const values = points.flatMap((point) => [point.low ?? point.value, point.high ?? point.value]);
     if (level) values.push(level.value);
     const yDomain = padded(values);
     const y = linear(yDomain, [tall - MARGIN.bottom, MARGIN.top]);
@@ -48,7 +48,7 @@ export function lines(title, series, { level = null, leadOf = null, height = 270
 
 function curve(one, x, y, leadOf) {
   const path = one.points.map((point, at) => `${at ? "L" : "M"}${x(point.x)} ${y(point.value)}`).join("");
-  const whiskers = one.points.map((point) =>
+  const whiskers = one.points.filter((point) => point.low !== null).map((point) =>
     svg("path", {
       class: `whisker ${one.look}`,
       d: `M${x(point.x)} ${y(point.low)}V${y(point.high)}M${x(point.x) - 4} ${y(point.low)}h8M${x(point.x) - 4} ${y(point.high)}h8`,

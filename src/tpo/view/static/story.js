@@ -165,7 +165,7 @@ function steps(story, all) {
 
 export function criticism(name, term, text) {
   const words = text ? reading(text) : h("p", { class: "muted" }, "none");
-  return h("blockquote", { class: "said" }, h("header", {}, h("strong", {}, name), h("span", { class: "muted" }, term)), words);
+  return h("blockquote", { class: "criticism" }, h("header", {}, h("strong", {}, name), h("span", { class: "muted" }, term)), words);
 }
 
 function prompts(story) {

@@ -39,11 +39,11 @@ export function timeline(calls) {
 
 function bars(call, x, y) {
   const wide = (from, to) => Math.max(1.5, x(to) - x(from));
-  const said = `${call.role}: ${number(call.seconds, 2)} s, ${call.tokens} tokens${call.error ? `, ${call.error}` : ""}`;
+  const words = `${call.role}: ${number(call.seconds, 2)} s, ${call.tokens} tokens${call.error ? `, ${call.error}` : ""}`;
   const bar = svg(
     "rect",
     { class: `call ${call.role} ${call.error ? "broken" : ""}`, x: x(call.began), y, rx: 1.5, height: LANE - 2, width: wide(call.began, call.began + call.seconds) },
-    svg("title", {}, said),
+    svg("title", {}, words),
   );
   if (!(call.waited > 0.01)) return [bar];
   const from = Math.max(0, call.began - call.waited);

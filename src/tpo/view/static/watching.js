@@ -92,7 +92,7 @@ export class Watching {
   draw() {
     const leader = this.leader();
     const drawn = { steps: this.steps.filter((step) => step.candidates.length), answer: leader?.id ?? null };
-    if (drawn.steps.length) this.chart.replaceChildren(dots(drawn, { height: 300 }));
+    if (drawn.steps.length) this.chart.replaceChildren(dots(drawn, { height: 300, answerName: "best so far" }));
     this.words.replaceChildren(...this.critics.map(words));
     // Until the first answer of a step arrives, those of the step before are shown.
     const last = this.growing.size ? this.steps.at(-1) : drawn.steps.at(-1);
@@ -136,7 +136,7 @@ function kind(name) {
 }
 
 function words(critic) {
-  return h("blockquote", { class: "said" }, h("header", {}, h("strong", {}, kind(critic.name))), critic.text ? plain(critic.text) : h("p", { class: "muted" }, "is being written…"));
+  return h("blockquote", { class: "criticism" }, h("header", {}, h("strong", {}, kind(critic.name))), critic.text ? plain(critic.text) : h("p", { class: "muted" }, "is being written…"));
 }
 
 function card(id, reward, text, best = false) {

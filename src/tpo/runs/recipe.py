@@ -1,0 +1,53 @@
+"""The recipe of a run: everything that decides its results, but for the queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tpo.http.redaction import without_passwords
+from tpo.models.openai import OpenAIModel
+from tpo.prompts import Role
+from tpo.rewards.protocol import Reward
+from tpo.runs.directory import unlocated
+from tpo.scheduling.fleet import Fleet
+from tpo.session.spec import Spec, plan_of
+
+
+def asked_of(spec: Spec) -> dict[str, Any]:
+    """The models and the reward as the user named them, before any server is reached."""
+    asked: dict[str, Any] = {
+        role: [one.where if isinstance(one.where, str | None) else str(getattr(one.where, "name", "")), one.model]
+        for role, one in spec.roles.items()
+    }
+    reward = spec.reward
+    named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
+    asked = without_passwords(asked | {"reward": named, "require": list(spec.require)})
+    return unlocated(asked)  # type: ignore[no-any-return]
+
+
+def recipe_without_backends(spec: Spec) -> dict[str, Any]:
+    """The part of the recipe that is known before any server is reached."""
+    recipe = recipe_of(spec, {}, None)
+    return {name: value for name, value in recipe.items() if name not in ("models", "reward")}
+
+
+def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | None) -> dict[str, Any]:
+    """Everything that decides the results, but for the queries."""
+    plan = plan_of(spec, [], {role: fleet.name for role, fleet in fleets.items()}, reward)
+    recipe: dict[str, Any] = msgspec.to_builtins(plan)
+    del recipe["query"]
+    budget = msgspec.to_builtins(spec.budget)
+    return recipe | {"budget": budget}
+
+
+def endpoints_of(fleets: dict[Role, Fleet]) -> dict[str, list[str]]:
+    """The endpoints of each role, without secrets."""
+    return {
+        role: [
+            server.model.endpoint.shown if isinstance(server.model, OpenAIModel) else server.model.name
+            for server in fleet.servers
+        ]
+        for role, fleet in fleets.items()
+    }

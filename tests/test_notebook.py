@@ -1,0 +1,91 @@
+"""Results in a notebook: HTML and short text forms, progress, short errors, and the example notebook, which is run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tpo
+from server.policy import Said, critic, policy
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "notebook.ipynb"
+EVIL = "<script>alert(1)</script>"
+
+
+async def answer(body: dict[str, Any], number: int) -> Said:
+    """Answers of different lengths, with markup in them."""
+    if critic(body):
+        return f"It should say more. {EVIL}"
+    return f"Answer {'and more ' * (number % 5)}{EVIL}"
+
+
+async def length(conversations: list[Any]) -> list[float]:
+    """The longest answer is the best."""
+    return [float(len(conversation[-1]["content"])) for conversation in conversations]
+
+
+async def test_results_have_a_short_text_and_html_without_markup_of_others(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text('{"id": "a", "prompt": "Why?"}\n')
+    async with policy(answer) as behind:
+        options: Any = {"policy": behind.url, "reward": length, "check": False, "width": 3, "depth": 2}
+        async with tpo.Session(**options) as session:
+            shown = session._repr_html_()
+            assert "open" in shown and "policy" in shown and repr(session).startswith("Session(policy=")
+            result = await session.align("Why?")
+        report = await tpo.run_dataset(tmp_path / "data.jsonl", tmp_path / "run", **options)
+    html = result._repr_html_()
+    assert html.count("<details>") >= 3 and "<svg" in html and "Critique" in html
+    assert "<script" not in html and "&lt;script&gt;" in html
+    assert len(repr(result)) < 300 and repr(result).startswith("Result(reward=")
+    assert "1 of 1" in report._repr_html_() and "1 of 1 queries answered" in repr(report)
+
+
+def test_an_address_loses_its_key() -> None:
+    session = tpo.Session(policy="http://me:secret@host:1/v1?key=hidden", reward="surface")
+    for text in (repr(session), session._repr_html_()):
+        assert "host:1" in text and "secret" not in text and "hidden" not in text
+
+
+def test_the_version_is_there() -> None:
+    assert tpo.__version__.count(".") >= 1 and "__version__" in dir(tpo)
+
+
+def test_own_errors_are_one_line_in_ipython() -> None:
+    pytest.importorskip("IPython")
+    code = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell("import tpo")
+shell.run_cell("tpo.align_sync('Why?', width=0)")
+shell.run_cell("1 / 0")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    whole = ran.stdout + ran.stderr
+    assert "InputError" in whole and "ZeroDivisionError" in whole
+    assert "session" not in whole.partition("ZeroDivisionError")[0]  # no frame of ours
+
+
+def test_the_example_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.read(EXAMPLE, as_version=4)
+
+    async def run() -> None:
+        async with policy(answer) as behind:
+            monkeypatch.setenv("TPO_POLICY", behind.url)
+            client = nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3")
+            await client.async_execute()
+
+    asyncio.run(run())
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type in ("error", "stream")]
+    shown = json.dumps([output.get("data") for output in outputs])
+    assert "text/html" in shown and "Best reward by step" in shown
+    assert "answers scored" in shown  # progress, without being asked for
