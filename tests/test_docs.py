@@ -40,7 +40,21 @@ OTHERS = {"python", "py", "js", "toml", "json", "yaml", "text", "nginx", "promql
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 SCRIPTS = ("recipes/", "benchmarks/", "examples/")
 PROGRAMS = {
-    *("chown", "curl", "docker", "git", "inspect", "install", "jq", "kubectl", "llama-server", "llm", "make", "pip", "pipx"),
+    *(
+        "chown",
+        "curl",
+        "docker",
+        "git",
+        "inspect",
+        "install",
+        "jq",
+        "kubectl",
+        "llama-server",
+        "llm",
+        "make",
+        "pip",
+        "pipx",
+    ),
     *("podman", "pre-commit", "printf", "python", "python3", "source", "sudo", "systemctl", "export", "uv", "vllm"),
     "text-embeddings-router",
 }
@@ -245,9 +259,7 @@ def test_commands_run_against_a_fake(block: Block, tmp_path: Path, fake: str) ->
 @pytest.mark.parametrize("block", cases([block for block in SHELL if block.marker == "runs: embedded"]))
 def test_commands_run_on_the_embedded_model(block: Block, tmp_path: Path, embedded_server: EmbeddedServer) -> None:
     key = embedded_server.api_key
-    run_shell(
-        block.code, tmp_path, scratch(tmp_path, block.page, TPO_POLICY=embedded_server.url, TPO_API_KEY=key)
-    )
+    run_shell(block.code, tmp_path, scratch(tmp_path, block.page, TPO_POLICY=embedded_server.url, TPO_API_KEY=key))
 
 
 @pytest.mark.embedded
