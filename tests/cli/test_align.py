@@ -14,6 +14,8 @@ import pytest
 
 from models.server import Received, delta, error, models, response, serving, stream
 
+# Seconds after which a command counts as hanging.
+LONGEST = 300.0
 USAGE = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
 
 
@@ -33,7 +35,11 @@ async def tpo(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, **en
         cwd=cwd,
         env={**os.environ, "COLUMNS": "300", **environment},
     )
-    out, err = await process.communicate(stdin)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(stdin), LONGEST)
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())
 

@@ -10,6 +10,7 @@ import pytest
 from cli.test_align import answering, tpo
 from models.server import serving
 from tpo.config import load_config
+from tpo.models.dialect import OMITTABLE
 
 
 async def test_a_flag_goes_over_the_environment_over_the_file_over_the_default(tmp_path: Path) -> None:
@@ -124,3 +125,25 @@ async def test_the_score_cache_saves_calls(tmp_path: Path) -> None:
             )
             assert ran.code == 0, ran.err
     assert (tmp_path / "calls").read_text() == "xxx"
+
+
+def test_the_fields_that_can_be_left_out_are_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
+    section = page.partition("## Fields that a server refuses")[2].partition("\n## ")[0]
+    assert [field for field in OMITTABLE if f"`{field}`" not in section] == []
+
+
+async def test_settings_and_omitted_fields_come_from_the_file_and_the_environment(tmp_path: Path) -> None:
+    tables = ('[method]\nname = "fusion"\nmerges = 2\n', 'method = "fusion"\nset = ["merges=2"]\n')
+    for number, text in enumerate(tables):
+        (tmp_path / f"{number}.toml").write_text(text)
+    assert load_config(tmp_path / "0.toml").options == load_config(tmp_path / "1.toml").options
+    async with serving(answering) as server:
+        flags = ("--policy", server.url, "--method", "sample", "--seed", "1", "--quiet")
+        ran = await tpo("align", "How?", *flags, TPO_OMIT="top_p seed")
+        assert ran.code == 0, ran.err
+        assert not {"top_p", "seed"} & server.bodies()[0].keys()
+        (tmp_path / "tpo.toml").write_text('omit = ["temperature"]\n')
+        ran = await tpo("align", "How?", *flags, cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        assert "temperature" not in server.bodies()[1] and "top_p" in server.bodies()[1]

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered, said
-from tpo.cli.live import Live, Log, Silence, view_of
+from tpo.cli.live import LineView, LiveView, SilentView, view_of
 from tpo.engine.events import Event
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.models.protocol import Request
@@ -36,7 +36,7 @@ async def test_the_live_view_shows_candidates_rewards_critique_and_speed() -> No
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, height=60)
     view = view_of(console, quiet=False)
-    assert isinstance(view, Live)
+    assert isinstance(view, LiveView)
     with view:
         for event in await events_of_a_run():
             view.listen(event)
@@ -48,7 +48,7 @@ async def test_the_live_view_shows_candidates_rewards_critique_and_speed() -> No
 async def test_plain_lines_tell_the_same_story_elsewhere() -> None:
     screen = io.StringIO()
     view = view_of(Console(file=screen, force_terminal=False, width=200), quiet=False)
-    assert isinstance(view, Log)
+    assert isinstance(view, LineView)
     with view:
         for event in await events_of_a_run():
             view.listen(event)
@@ -80,5 +80,5 @@ async def test_retries_are_told() -> None:
 
 def test_quiet_is_quiet() -> None:
     screen = io.StringIO()
-    assert type(view_of(Console(file=screen, force_terminal=True), quiet=True)) is Silence
+    assert type(view_of(Console(file=screen, force_terminal=True), quiet=True)) is SilentView
     assert screen.getvalue() == ""

@@ -59,21 +59,21 @@ def test_an_unfinished_run_is_counted_from_its_answers(tmp_path: Path) -> None:
     assert (value["state"], value["done"], value["total"], value["left"]) == ("unfinished", 1, None, None)
 
 
-def test_failed_queries_are_counted_and_told(tmp_path: Path) -> None:
+def test_failed_queries_are_counted(tmp_path: Path) -> None:
     run = run_of(tmp_path, "Apples?", "Zebras?", model=failing("Zebras", after=3))
     shown = call(show, run)
     assert "1 of 2 queries failed; --retry-failed tries them again" in shown.out
-    told = call(show, run, "q1")
-    assert told.code == 0
-    assert "failed: " in told.out
-    assert "refused: Zebras" in told.out
-    assert "\nanswer 0.2, reward " in told.out  # the best so far
+    failed = call(show, run, "q1")
+    assert failed.code == 0
+    assert "failed: " in failed.out
+    assert "refused: Zebras" in failed.out
+    assert "\nanswer 0.2, reward " in failed.out  # the best so far
     value = json.loads(call(show, run, "q1", "--json").out)
     assert "refused: Zebras" in value["error"]
     assert (value["stop"], value["id"]) == ("error", "q1")
 
 
-def test_the_story_of_a_query(tmp_path: Path) -> None:
+def test_the_history_of_a_query(tmp_path: Path) -> None:
     def reward(text: str) -> Score:
         return Score(by_number(text), {"length": 0.5}, f"found {text}")
 
@@ -83,16 +83,17 @@ def test_the_story_of_a_query(tmp_path: Path) -> None:
     lines = shown.out.splitlines()
     assert lines[:2] == ["query q0", lines[1]]
     assert lines[1].startswith("ended: depth, ")
-    assert "Apples?" in lines
-    assert "sets out from 0.2, compared with 0.0" in lines
-    assert "0.0: reward 1, stop, 2 tokens, rejected for step 1" in lines
-    assert "0.2: reward 3, stop, 2 tokens, chosen for step 1" in lines
-    assert "parts: length 0.5" in lines
-    assert "feedback: found answer 3" in lines
-    assert [line for line in lines if line.startswith(("step", "loss", "gradient"))] == [
+    assert lines[3:5] == [f"answer 1.2, reward {lines[4].split()[-1]}", f"  {lines[4].strip()}"]  # the answer is first
+    assert "    Apples?" in lines
+    assert "  sets out from 0.2, compared with 0.0" in lines
+    assert "  0.0: reward 1, stop, 2 tokens, rejected for step 1" in lines
+    assert "  0.2: reward 3, stop, 2 tokens, chosen for step 1" in lines
+    assert "    parts: length 0.5" in lines
+    assert "    feedback: found answer 3" in lines
+    assert [line.strip() for line in lines if line.strip().startswith(("step", "loss", "gradient"))] == [
         *("step 0", "step 1", "loss:", "gradient:")
     ]
-    assert lines[-2:] == [f"answer 1.2, reward {lines[-1].split()[-1]}", lines[-1]]
+    assert "costs (calls, tokens, seconds)" in lines
     assert "prompt answer" not in shown.out
     prompted = call(show, run, "q0", "--prompts").out
     for name in ("prompt answer to the policy, 3 answers:", "prompt loss to the critic:", "prompt gradient to the"):

@@ -82,14 +82,14 @@ EVERY_WAY = """
     from rich.table import Table
     from rich.text import Text
     from tpo.cli.console import note, print_answer, print_json, reporting, stderr, stdout
-    from tpo.cli.live import Live, Log
+    from tpo.cli.live import LineView, LiveView
     from tpo.engine.events import Retrying, TextGrew
     from tpo.errors import TPOError
     for attack in map(eval, sys.argv[1:]):
         note(attack); print_answer(attack); print_json({"a": attack}); typer.echo(attack); print(attack)
         stdout().print(Text(attack)); sys.stdout.buffer.write(attack.encode("utf-8", "surrogatepass"))
         table = Table(attack); table.add_row(Text(attack)); stdout().print(table)
-        for view in (Live(stderr), Log(stderr)):
+        for view in (LiveView(stderr), LineView(stderr)):
             with view:
                 view.listen(TextGrew(0, 0, "answer", 0, attack)); view.listen(TextGrew(0, 0, "loss", 0, attack))
                 view.listen(Retrying("policy", attack, 1.0)); view.note(attack); print(attack)

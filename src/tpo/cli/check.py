@@ -15,8 +15,7 @@ from rich.text import Text
 from tpo.checks.finding import Report
 from tpo.cli.console import USER_ERROR, note, print_json, reporting, stdout
 from tpo.config import Config
-from tpo.errors import ModelError, TPOError
-from tpo.rewards.resolve import ResolvedReward, resolve
+from tpo.errors import ModelError
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "dim"}
 
@@ -43,12 +42,11 @@ def check(
     The exit code is 0 if nothing failed, and 2 otherwise.
     """
     configured: Config = context.obj
-    found = resolve(reward, named=configured.rewards)
     if pairs:
-        asyncio.run(_accuracy(found, pairs, as_json))
+        asyncio.run(_accuracy(reward, configured, pairs, as_json))
         return
     roles = [("policy", policy or "embedded", policy_model), ("critic", critic, critic_model)]
-    reports = asyncio.run(_all([*roles, ("editor", editor, editor_model)], found))
+    reports = asyncio.run(_check_all([*roles, ("editor", editor, editor_model)], reward, configured))
     if as_json:
         print_json({"reports": msgspec.to_builtins(reports)})
     else:
@@ -57,45 +55,49 @@ def check(
         raise typer.Exit(USER_ERROR)
 
 
-async def _all(roles: list[tuple[str, str | None, str | None]], found: ResolvedReward) -> list[Report]:
-    from tpo.checks.finding import Finding
-    from tpo.checks.model import check_model
+async def _check_all(roles: list[tuple[str, str | None, str | None]], reward: str, configured: Config) -> list[Report]:
     from tpo.checks.reward import check_reward, scoring_inside
-    from tpo.models.resolve import open_model
+    from tpo.rewards.resolve import resolve
 
-    reports = []
-    policy = roles[0][1]
-    for role, spec, name in roles:
-        where = spec or (policy if name else None)
-        if where is None or where == "none":
-            continue
-        try:
-            model = await open_model(where, role, name, note)
-        except TPOError as error:
-            if not isinstance(error, ModelError):
-                raise
-            reports.append(Report(f"{role}: {where}", [Finding("connection", "fail", str(error))]))
-            continue
-        report = await check_model(model)
-        reports.append(Report(f"{role}: {report.subject}", report.findings))
-        await model.aclose()
-    try:
-        for one in scoring_inside(found.reward):
+    async with AsyncExitStack() as stack:
+        resolved = resolve(reward, named=configured.rewards)  # a wrong name is an error before a model is called
+        stack.push_async_callback(resolved.aclose)
+        policy = roles[0][1]
+        reports = []
+        for role, where, name in roles:
+            where = where or (policy if name else None)
+            if where is not None and where != "none":
+                reports.append(await _check_role(role, where, name))
+        for one in scoring_inside(resolved.reward):
             report = await check_reward(one)
             reports.append(Report(f"reward: {report.subject}", report.findings))
+        return reports
+
+
+async def _check_role(role: str, where: str, name: str | None) -> Report:
+    from tpo.checks.finding import Finding
+    from tpo.checks.model import check_model
+    from tpo.models.resolve import open_model
+
+    try:
+        model = await open_model(where, role, name, note)
+    except ModelError as error:
+        return Report(f"{role}: {where}", [Finding("connection", "fail", str(error))])
+    try:
+        report = await check_model(model)
     finally:
-        await found.aclose()
-    return reports
+        await model.aclose()
+    return Report(f"{role}: {report.subject}", report.findings)
 
 
-async def _accuracy(found: ResolvedReward, files: list[Path], as_json: bool) -> None:
+async def _accuracy(name: str, configured: Config, files: list[Path], as_json: bool) -> None:
     from tpo.checks.pairs import agreement, agreement_of_length, difference, share
     from tpo.checks.preferences import read_pairs
     from tpo.rewards.resolve import opened
 
     rows = []
     async with AsyncExitStack() as stack:
-        reward = await opened(found, stack)
+        reward = await opened(name, stack, named=configured.rewards)
         if reward is None:
             return
         for file in files:

@@ -110,7 +110,6 @@ def tasks(
     from tpo.evals.formats import FORMATS, write_tables
     from tpo.evals.table import table_of
     from tpo.methods.presets import parse_preset
-    from tpo.rewards.resolve import resolve
 
     configured: Config = context.obj
     methods = method or ["sample", "best-of-n", "tpo"]
@@ -127,7 +126,7 @@ def tasks(
         judge=measured.judge,
         judge_model=measured.judge_model,
         judge_max_tokens=measured.judge_max_tokens,
-        held_out=resolve(measured.held_out, named=configured.rewards) if measured.held_out is not None else None,
+        held_out=measured.held_out,
         against=measured.against,
         parameters=parse_parameters(measured.parameters),
     )

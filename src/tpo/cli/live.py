@@ -1,8 +1,9 @@
-"""What a user sees while a run goes on: a live view on a terminal, plain lines elsewhere."""
+"""What a user sees while a search goes on: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich import box
@@ -18,29 +19,42 @@ from tpo.engine.events import Event, Retrying, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Started
 
 PREVIEW = 200
+# Most lines of a critique, and of a long title, error or note.
 CRITIQUE_LINES = 8
+NOTE_LINES = 3
+# Narrower terminals go without the column of tokens; lower ones show fewer answers and shorter texts.
+NARROW = 60
+FEWEST_ROWS = 1
+LOW = 20
 
 
-class Tally:
-    """Counts that both views show."""
+class TokenCount:
+    """Completion tokens and seconds of a search.
 
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.exact = 0
-        self.streaming = 0
+    Args:
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._exact = 0
+        # Chunks of the calls that are not over yet, by the place of the call.
+        self._streaming: dict[tuple[int, int], int] = {}
 
     def take(self, event: Event) -> None:
-        """Count what an event says of tokens: chunks while a call runs, its own account when it is over."""
+        """Count the chunks of a reply while it is written, and the server's own count once the call is over."""
         if isinstance(event, TextGrew):
-            self.streaming += 1
-        elif isinstance(event, Called):
-            self.exact += event.usage.completion_tokens
-            self.streaming = 0
+            place = event.turn, event.action
+            self._streaming[place] = self._streaming.get(place, 0) + 1
+        elif isinstance(event, Called) and event.role != "reward":
+            self._exact += event.usage.completion_tokens
+            self._streaming.pop((event.turn, event.action), None)
 
     def line(self) -> str:
         """Tokens generated, and how fast."""
-        tokens = self.exact + self.streaming
-        seconds = max(time.monotonic() - self.began, 1e-3)
+        tokens = self._exact + sum(self._streaming.values())
+        seconds = max(self._clock() - self._began, 1e-3)
         return f"{tokens} tokens, {tokens / seconds:.0f} tokens/s, {seconds:.0f} s"
 
 
@@ -57,7 +71,7 @@ def shown_reward(scored: Scored) -> str:
     return f"{scored.reward:.3f}"
 
 
-class Silence:
+class SilentView:
     """Shows nothing."""
 
     def __enter__(self) -> Self:
@@ -67,67 +81,86 @@ class Silence:
         """Nothing to take down."""
 
     def listen(self, event: Event) -> None:
-        """Take no notice."""
+        """Ignore an event."""
 
     def note(self, line: str) -> None:
-        """Take no notice."""
+        """Ignore a note."""
 
 
-class Log(Silence):
-    """One plain line for each thing that happened, for logs and pipes."""
+class LineView(SilentView):
+    """One plain line for each thing that happened, for logs and pipes.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: where the lines go.
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
-        self._tally = Tally()
+        self._tokens = TokenCount(clock)
         self._sampled: dict[str, Sampled] = {}
 
     def note(self, line: str) -> None:
-        """Print what a user should know."""
+        """Print a note."""
         note(line)
 
     def listen(self, event: Event) -> None:
-        """Print what an event says."""
-        self._tally.take(event)
+        """Print an event."""
+        self._tokens.take(event)
         match event:
             case Started(plan=plan):
                 size = f"width {plan.width}, depth {plan.depth}"
-                self._say(f"{plan.method} ({size}) with {plan.models['policy']}, reward {plan.reward or 'none'}")
+                self._print(f"{plan.method} ({size}) with {plan.models['policy']}, reward {plan.reward or 'none'}")
             case Prompted() if event.width is not None:
-                self._say(f"step {event.step}: drawing {event.width}")
+                self._print(f"step {event.step}: drawing {event.width}")
             case Sampled():
                 self._sampled[event.id] = event
             case Scored():
                 sampled = self._sampled.get(event.id)
                 text = one_line(event.error or (sampled.text if sampled else ""), 80)
-                self._say(f"step {event.id.partition('.')[0]}: {event.id} reward {shown_reward(event)}: {text}")
+                self._print(f"step {event.id.partition('.')[0]}: {event.id} reward {shown_reward(event)}: {text}")
             case Replied():
-                self._say(f"step {event.step}: {event.name}: {one_line(event.text)}")
+                self._print(f"step {event.step}: {event.name}: {one_line(event.text)}")
             case Retrying():
-                self._say(f"{event.role}: {event.error} Trying again in {event.wait:.1f} s.")
+                self._print(retry_line(event))
             case Ended():
-                self._say(f"ended ({event.stop}): answer {event.chosen}, {self._tally.line()}")
+                self._print(f"ended ({event.stop}): answer {event.chosen}, {self._tokens.line()}")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._console.print(line, markup=False)
 
 
-class Live(Silence):
-    """The run as a screenful that changes in place."""
+def retry_line(event: Retrying) -> str:
+    """A failed call, and when it is tried again."""
+    return f"{event.role}: {event.error} Trying again in {event.wait:.1f} s."
 
-    def __init__(self, console: Console) -> None:
-        self._tally = Tally()
+
+class LiveView(SilentView):
+    """The search as a screenful that changes in place, on terminals from 40 columns and 12 lines.
+
+    Args:
+        console: the terminal.
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._tokens = TokenCount(clock)
         self._title = "starting"
         self._step = 0
         self._rows: dict[str, tuple[Sampled, Scored | None]] = {}
-        self._growing: dict[int, str] = {}
-        self._draws = False
+        # By turn, action and index: the answers that are being written.
+        self._growing: dict[tuple[int, int, int], str] = {}
+        # By turn and action: the step of each action that draws answers.
+        self._drawing: dict[tuple[int, int], int] = {}
+        # The last critique, with its name and place.
+        self._critique: tuple[tuple[int, int], str, str] | None = None
         self._best: dict[int, float] = {}
         self._rewards: dict[str, float] = {}
-        self._stale = False
-        self._writing: tuple[str, str] = ("", "")
+        self._stale = self._ended = False
         self._note = ""
         # Last: it draws the first picture at once.
-        self._live = RichLive(console=console, refresh_per_second=8, get_renderable=self._render)
+        self._live = RichLive(console=console, refresh_per_second=8, get_renderable=self.picture)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -137,89 +170,142 @@ class Live(Silence):
         self._live.stop()
 
     def note(self, line: str) -> None:
-        """Print what a user should know, above the picture."""
+        """Print a note above the picture."""
         note(line)
 
     def listen(self, event: Event) -> None:
         """Take an event into the picture; the screen follows at its own pace."""
-        self._tally.take(event)
+        self._tokens.take(event)
         match event:
             case Started(plan=plan):
                 size = f"N={plan.width} D={plan.depth}"
                 self._title = f"{plan.method} {size} · {plan.models['policy']} · reward {plan.reward or 'none'}"
             case Prompted():
-                self._step = event.step
-                self._draws = event.width is not None
-                if self._draws:
-                    self._stale = True  # the last step's answers are shown until the first new one comes
-                else:
-                    self._writing = (event.name, "")
+                self._begin(event)
             case TextGrew():
                 self._grow(event)
             case Sampled():
                 self._clear_stale()
-                self._growing.pop(event.index, None)
+                self._growing.pop((event.turn, event.action, event.index), None)
                 self._rows[event.id] = (event, None)
             case Scored() if event.id in self._rows:
-                self._rows[event.id] = (self._rows[event.id][0], event)
-                if event.reward is not None:
-                    self._best[self._step] = max(self._best.get(self._step, event.reward), event.reward)
-                    self._rewards[event.id] = event.reward
+                self._score(event)
             case Replied():
-                self._writing = (event.name, event.text)
+                self._critique = (event.turn, event.action), event.name, event.text
             case Retrying():
-                self._note = f"{event.role}: {event.error} Trying again in {event.wait:.1f} s."
+                self._note = retry_line(event)
             case Called(error=None):
                 self._note = ""
             case Ended():
-                reward = self._rewards.get(event.chosen or "")
-                scored = "" if reward is None else f" with reward {reward:.3f}"
-                self._note = f"ended: {event.stop}, the answer is {event.chosen}{scored}"
+                self._end(event)
+
+    def _begin(self, event: Prompted) -> None:
+        self._step = event.step
+        if event.width is not None:
+            self._drawing[event.turn, event.action] = event.step
+            self._stale = True  # the last step's answers are shown until the first new one comes
+        else:
+            self._critique = (event.turn, event.action), event.name, ""
 
     def _grow(self, event: TextGrew) -> None:
-        if self._draws:
+        place = event.turn, event.action
+        if place in self._drawing:
             self._clear_stale()
-            self._growing[event.index] = self._growing.get(event.index, "") + event.text
+            key = *place, event.index
+            self._growing[key] = self._growing.get(key, "") + event.text
         else:
-            self._writing = (event.name, self._writing[1] + event.text)
+            same = self._critique is not None and self._critique[0] == place
+            text = self._critique[2] if same and self._critique is not None else ""
+            self._critique = place, event.name, text + event.text
+
+    def _score(self, event: Scored) -> None:
+        sampled = self._rows[event.id][0]
+        self._rows[event.id] = sampled, event
+        if event.reward is not None:
+            self._best[sampled.step] = max(self._best.get(sampled.step, event.reward), event.reward)
+            self._rewards[event.id] = event.reward
+
+    def _end(self, event: Ended) -> None:
+        reward = self._rewards.get(event.chosen or "")
+        scored = "" if reward is None else f" with reward {reward:.3f}"
+        self._note = f"ended: {event.stop}, the answer is {event.chosen}{scored}"
+        self._ended = True
+        self._growing.clear()
 
     def _clear_stale(self) -> None:
         if self._stale:
             self._rows, self._growing, self._stale = {}, {}, False
 
-    def _render(self) -> RenderableType:
+    def picture(self) -> RenderableType:
+        """The view as it is now, for the console's width and height."""
+        width, height = self._console.size
+        above = [Text(one_line(self._title), style="bold", no_wrap=True, overflow="ellipsis")]
+        below: list[RenderableType] = []
+        critique = self._critique_panel(width, min(CRITIQUE_LINES, max(2, (height - 10) // 2)))
+        if critique is not None:
+            below.append(critique)
         best = "  ".join(f"step {step}: {reward:.3f}" for step, reward in self._best.items())
-        parts: list[RenderableType] = [Text(self._title, style="bold")]
-        waiting = not self._rows and not self._growing
-        parts.append(Text("waiting for the first answer", style="dim") if waiting else self._table())
-        name, text = self._writing
-        if text:
-            lines = text.strip().splitlines()[-CRITIQUE_LINES:]
-            parts.append(Panel(Text(safe("\n".join(lines))), title=name.replace("_", " "), border_style="cyan"))
-        parts.append(Text(f"best  {best}" if best else "", style="green"))
-        parts.append(Text(f"step {self._step} · {self._tally.line()}", style="dim"))
+        status = [Text(f"best  {best}", style="green")] if best else []
+        status.append(Text(f"step {self._step} · {self._tokens.line()}", style="dim"))
         if self._note:
-            parts.append(Text(safe(self._note), style="yellow"))
-        return Group(*parts)
+            status.append(Text(one_line(self._note, (NOTE_LINES if height >= LOW else 1) * width), style="yellow"))
+        below += status
+        used = sum(len(self._console.render_lines(part, pad=False)) for part in [*above, *below])
+        rows = max(FEWEST_ROWS, height - used - 3)  # below the table's heading, and above the cursor
+        if self._rows or self._growing:
+            return Group(*above, self._table(rows, narrow=width < NARROW), *below)
+        return Group(*above, Text("" if self._ended else "waiting for the first answer", style="dim"), *below)
 
-    def _table(self) -> Table:
-        table = Table(box=box.SIMPLE, expand=True, show_edge=False)
-        for heading, width in (("id", 7), ("reward", 8), ("tokens", 7)):
-            table.add_column(heading, width=width, justify="right")
+    def _critique_panel(self, width: int, most: int) -> Panel | None:
+        """The end of the critique, at most so many lines of the terminal."""
+        if self._critique is None or not self._critique[2].strip():
+            return None
+        _, name, text = self._critique
+        lines = Text(safe(text.strip())).wrap(self._console, width - 4)
+        return Panel(Text("\n").join(lines[-most:]), title=name.replace("_", " "), border_style="cyan")
+
+    def _table(self, most: int, *, narrow: bool) -> Table:
+        """The answers of this step; where they are too many, the best and those that are being written."""
+        table = Table(box=box.SIMPLE, expand=True, show_edge=False, padding=(0, 1, 0, 0))
+        for heading, width in (("id", 6), ("reward", 9), ("tokens", 6)):
+            if heading != "tokens" or not narrow:
+                table.add_column(heading, width=width, justify="right")
         table.add_column("answer", no_wrap=True, overflow="ellipsis", ratio=1)
-        top = max((s.reward for _, s in self._rows.values() if s and s.reward is not None), default=None)
-        for sampled, scored in self._rows.values():
-            reward = shown_reward(scored) if scored else "…"
-            text = (scored.error if scored and scored.error else None) or one_line(sampled.text)
+        rows = list(self._rows.values())
+        top = max((s.reward for _, s in rows if s and s.reward is not None), default=None)
+        left_out = max(0, len(rows) + len(self._growing) - most)
+        if left_out:
+            most -= 1  # for the line that says how many are left out
+            left_out += 1
+            kept = sorted(rows, key=_by_reward)[: max(1, most - len(self._growing))]
+            rows = [row for row in rows if row in kept]
+        for sampled, scored in rows:
             best = scored is not None and scored.reward is not None and scored.reward == top
-            table.add_row(sampled.id, reward, str(sampled.tokens), Text(text), style="bold green" if best else None)
-        for index, text in sorted(self._growing.items()):
-            table.add_row(f"{self._step}.{index}", "…", "", Text(one_line(text), style="dim"))
+            unscored = "error" if sampled.error else "…"
+            reward = ("* " if best else "") + (shown_reward(scored) if scored else unscored)
+            text = (scored.error if scored and scored.error else None) or sampled.error or sampled.text
+            self._add_row(table, sampled.id, reward, str(sampled.tokens), Text(one_line(text)), best=best)
+        for (turn, action, index), text in sorted(self._growing.items())[: most - len(rows)]:
+            step = self._drawing[turn, action]
+            self._add_row(table, f"{step}.{index}", "…", "", Text(one_line(text), style="dim"))
+        if left_out:
+            self._add_row(table, "…", "", "", Text(f"and {left_out} more", style="dim"))
         return table
 
+    @staticmethod
+    def _add_row(table: Table, id: str, reward: str, tokens: str, text: Text, *, best: bool = False) -> None:
+        numbers = [id, reward, tokens][: len(table.columns) - 1]
+        table.add_row(*numbers, text, style="bold green" if best else None)
 
-def view_of(console: Console, quiet: bool) -> Silence:
+
+def _by_reward(row: tuple[Sampled, Scored | None]) -> tuple[bool, float]:
+    """Sorts the highest reward first, and answers without one last."""
+    reward = row[1].reward if row[1] else None
+    return reward is None, -(reward or 0.0)
+
+
+def view_of(console: Console, quiet: bool) -> SilentView:
     """The view that fits where stderr goes."""
     if quiet:
-        return Silence()
-    return Live(console) if console.is_terminal else Log(console)
+        return SilentView()
+    return LiveView(console) if console.is_terminal else LineView(console)

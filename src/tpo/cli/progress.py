@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -21,23 +21,22 @@ from tpo.runs.runner import Runner
 from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
 
-# Seconds between two lines of a log: often at first, for whoever looks whether it works at all.
+# Seconds between two lines of a log: often at first, when a user wants to see whether it works at all.
 FIRST_LINES = (1.0, 5.0, 15.0)
 EVERY = 30.0
 BAR = 24
+# Narrower terminals have the bar above the line.
+WIDE = 120
 
 
-class Progress(Watcher):
-    """Shows nothing, and keeps what a signal needs to break the run off."""
+class RunWatcher(Watcher):
+    """Shows nothing, and keeps what a signal needs to interrupt the run."""
 
     def __init__(self, on_note: Note = lambda line: None) -> None:
         super().__init__(on_note)
         self.runner: Runner | None = None
+        self.progress: RunProgress | None = None
         self._fleets: dict[Role, Fleet] = {}
-        self._tally: RunProgress | None = None
-        # Tokens and seconds a while ago, for the speed of now.
-        self._before: tuple[int, float] = (0, time.monotonic())
-        self._speed = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -45,73 +44,84 @@ class Progress(Watcher):
     def __exit__(self, *_: object) -> None:
         """Nothing to take down."""
 
-    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: RunProgress) -> None:
+    def began(self, runner: Runner, fleets: dict[Role, Fleet], progress: RunProgress) -> None:
         """See `Watcher`."""
-        self.runner, self._fleets, self._tally = runner, fleets, tally
+        self.runner, self._fleets, self.progress = runner, fleets, progress
 
     def line(self) -> str:
         """How far it is, in one line."""
-        tally = self._tally
-        if tally is None:
+        if self.progress is None:
             return "starting"
         fleets = {id(fleet): fleet for fleet in self._fleets.values()}.values()
-        live, limit = sum(fleet.live for fleet in fleets), sum(fleet.limit for fleet in fleets)
-        parts = [f"{tally.done}/{tally.total} queries", f"{tally.open} open", f"{live}/{limit} live"]
-        parts.append(f"{self._tokens_per_second(tally):.0f} tokens/s")
-        if tally.rewards is not None:
-            parts.append("reward {:.3f} -> {:.3f}".format(*tally.rewards))
-        if tally.failed:
-            parts.append(f"{tally.failed} failed")
-        if tally.retries:
-            parts.append(f"{tally.retries} retries")
-        if tally.left is not None and tally.done < tally.total:
-            parts.append(f"{duration(tally.left)} left")
-        return ", ".join(parts)
-
-    def _tokens_per_second(self, tally: RunProgress) -> float:
-        tokens, at = self._before
-        now = time.monotonic()
-        if now - at >= 1.0:
-            self._speed = (tally.tokens - tokens) / (now - at)
-            self._before = (tally.tokens, now)
-        return self._speed
+        return progress_line(self.progress, sum(fleet.live for fleet in fleets), sum(fleet.limit for fleet in fleets))
 
 
-class LogProgress(Progress):
+def progress_line(progress: RunProgress, live: int, limit: int) -> str:
+    """How far a run is, in one line.
+
+    Args:
+        progress: its counts.
+        live: sequences in flight.
+        limit: most sequences in flight.
+    """
+    parts = [f"{progress.done}/{progress.total} queries", f"{progress.open} open", f"{live}/{limit} live"]
+    parts.append(f"{progress.tokens} tokens")
+    if progress.tokens_per_second is not None:
+        parts.append(f"{progress.tokens_per_second:.0f} tokens/s")
+    if progress.rewards is not None:
+        parts.append("reward {:.3f} -> {:.3f}".format(*progress.rewards))
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.retries:
+        parts.append(f"{progress.retries} retries")
+    if progress.left is not None and progress.done < progress.total:
+        parts.append(f"about {duration(progress.left)} left")
+    return ", ".join(parts)
+
+
+async def print_lines(console: Console, line: Callable[[], str]) -> None:
+    """Print a line now and then, until cancelled.
+
+    Args:
+        console: where the lines go.
+        line: makes the line of the moment.
+    """
+    before = 0.0
+    for at in FIRST_LINES:
+        await asyncio.sleep(at - before)
+        before = at
+        console.print(line(), markup=False)
+    while True:
+        await asyncio.sleep(EVERY)
+        console.print(line(), markup=False)
+
+
+class LineProgress(RunWatcher):
     """A plain line now and then."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(note)
         self._console = console
-        self._telling: asyncio.Task[None] | None = None
+        self._printing: asyncio.Task[None] | None = None
 
     def __exit__(self, *_: object) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
+        if self._printing is not None:
+            self._printing.cancel()
             self._console.print(self.line(), markup=False)
 
-    def began(self, runner: Runner, fleets: dict[Role, Fleet], tally: RunProgress) -> None:
+    def began(self, runner: Runner, fleets: dict[Role, Fleet], progress: RunProgress) -> None:
         """See `Watcher`."""
-        super().began(runner, fleets, tally)
-        self._telling = asyncio.ensure_future(self._tell())
-
-    async def _tell(self) -> None:
-        before = 0.0
-        for at in FIRST_LINES:
-            await asyncio.sleep(at - before)
-            before = at
-            self._console.print(self.line(), markup=False)
-        while True:
-            await asyncio.sleep(EVERY)
-            self._console.print(self.line(), markup=False)
+        super().began(runner, fleets, progress)
+        self._printing = asyncio.ensure_future(print_lines(self._console, self.line))
 
 
-class LiveProgress(Progress):
+class BarProgress(RunWatcher):
     """A bar and a line that change in place."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(note)
-        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render, transient=False)
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=self.picture, transient=False)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -120,12 +130,28 @@ class LiveProgress(Progress):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def _render(self) -> Table:
-        row = Table.grid(padding=(0, 1))
-        tally = self._tally
-        total, done = (tally.total, tally.done) if tally is not None else (None, 0)
-        row.add_row(ProgressBar(total=total, completed=done, width=BAR, pulse=tally is None), Text(self.line()))
-        return row
+    def picture(self) -> RenderableType:
+        """The bar and the line as they are now."""
+        line = self.line()
+        return progress_picture(self.progress, line, self._console.width, time.monotonic())
+
+
+def progress_picture(progress: RunProgress | None, line: str, width: int, now: float) -> RenderableType:
+    """A bar with a line, side by side where the terminal is wide enough.
+
+    Args:
+        progress: the run's counts; None before it began.
+        line: how far it is.
+        width: columns of the terminal.
+        now: seconds, for a bar that moves before anything is known.
+    """
+    total, done = (progress.total, progress.done) if progress is not None else (None, 0)
+    bar = ProgressBar(total=total, completed=done, width=min(BAR, width), pulse=progress is None, animation_time=now)
+    if width < WIDE:
+        return Group(bar, Text(line))
+    row = Table.grid(padding=(0, 1))
+    row.add_row(bar, Text(line))
+    return row
 
 
 def duration(seconds: float) -> str:
@@ -138,11 +164,8 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-def progress_of(console: Console, quiet: bool) -> Progress:
+def progress_of(console: Console, quiet: bool) -> RunWatcher:
     """The view that fits where stderr goes."""
     if quiet:
-        return Progress()
-    with suppress(AttributeError):
-        if console.is_terminal:
-            return LiveProgress(console)
-    return LogProgress(console)
+        return RunWatcher()
+    return BarProgress(console) if console.is_terminal else LineProgress(console)

@@ -1,17 +1,30 @@
-"""`tpo show`: what a run has come to, or all that happened to one of its queries."""
+"""`tpo show`: the state of a run, or the history of one of its queries."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
 from tpo.cli.console import print_json, reporting, stdout
+from tpo.cli.summary import summary_table, table_or_lines
+from tpo.cli.terminal import safe
+from tpo.messages import Conversation, text_of
 
 if TYPE_CHECKING:
+    from tpo.candidate import Candidate
+    from tpo.engine.records import Prompted
+    from tpo.engine.result import Result, Step
     from tpo.runs.history import QueryHistory
     from tpo.runs.status import RunStatus
+
+INDENT = 2
 
 
 @reporting
@@ -22,7 +35,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Show what a run has come to, or with an ID all that happened to that query.
+    """Show the state of a run, or with an ID the answer to that query and everything that led to it.
 
     It only reads, so it may be used while the run is at work.
     """
@@ -31,7 +44,7 @@ def show(
     from tpo.runs.status import run_status
 
     if id is not None:
-        _show_story(query_history(directory, id), prompts=prompts, as_json=as_json)
+        _show_query(query_history(directory, id), prompts=prompts, as_json=as_json)
     elif prompts:
         raise InputError("--prompts shows the prompts of one query: give its id.")
     else:
@@ -40,9 +53,6 @@ def show(
 
 def _show_run(found: RunStatus, *, as_json: bool) -> None:
     import msgspec
-    from rich.text import Text
-
-    from tpo.cli.summary import summary_table
 
     if as_json:
         counts = {} if found.counted else {"total": None, "left": None}
@@ -51,10 +61,10 @@ def _show_run(found: RunStatus, *, as_json: bool) -> None:
     else:
         console = stdout()
         console.print(summary_table(found.summary, found.directory))
-        console.print(Text(_stands(found)))
+        console.print(Text(_run_state(found)))
 
 
-def _stands(found: RunStatus) -> str:
+def _run_state(found: RunStatus) -> str:
     summary = found.summary
     over = f"{summary.left} of {summary.total} queries are left" if found.counted else "some queries may be left"
     return {
@@ -65,29 +75,170 @@ def _stands(found: RunStatus) -> str:
     }[found.state]
 
 
-def _show_story(told: QueryHistory, *, prompts: bool, as_json: bool) -> None:
+def _show_query(history: QueryHistory, *, prompts: bool, as_json: bool) -> None:
     if as_json:
-        print_json(_plain(told, prompts=prompts))
+        print_json(_as_json(history, prompts=prompts))
         return
-
-    from tpo.cli.story import story_parts
-
     console = stdout(soft_wrap=True)
-    for part in story_parts(told, prompts=prompts):
-        console.print(part)
+    for part in history_parts(history, prompts=prompts):
+        part.print(console)
 
 
-def _plain(told: QueryHistory, *, prompts: bool) -> dict[str, Any]:
+def _as_json(history: QueryHistory, *, prompts: bool) -> dict[str, Any]:
     import msgspec
 
     from tpo.engine.records import Prompted
 
-    value: dict[str, Any] = {"id": told.id, "key": told.key, "error": told.error}
-    if told.result is not None:
-        value |= told.result.to_dict()
+    value: dict[str, Any] = {"id": history.id, "key": history.key, "error": history.error}
+    if history.result is not None:
+        value |= history.result.to_dict()
     else:
-        ended = told.ended or told.answer
+        ended = history.ended or history.answer
         value |= {"answer": None, "reward": None, "stop": ended.stop if ended else "interrupt", "steps": []}
     if prompts:
-        value["prompts"] = [msgspec.to_builtins(r) for r in told.records if isinstance(r, Prompted)]
+        value["prompts"] = [msgspec.to_builtins(r) for r in history.records if isinstance(r, Prompted)]
     return value
+
+
+class Part(NamedTuple):
+    """Something to print, so many levels deep."""
+
+    content: RenderableType
+    level: int = 0
+
+    def print(self, console: Console) -> None:
+        """Print it: wrapped and indented on a terminal; elsewhere lines stay whole."""
+        if not isinstance(self.content, Text) or not self.level:
+            console.print(self.content)
+        elif console.is_terminal:
+            console.print(Padding(self.content, (0, 0, 0, INDENT * self.level)), soft_wrap=False)
+        else:
+            margin = " " * (INDENT * self.level)
+            lines = [Text(margin) + line if line.plain else line for line in self.content.split(allow_blank=True)]
+            console.print(Text("\n").join(lines))
+
+
+def history_parts(history: QueryHistory, *, prompts: bool) -> Iterator[Part]:
+    """A query's answer, and after it the question, the steps and the costs.
+
+    Args:
+        history: what was recorded.
+        prompts: with the prompts as they were sent.
+    """
+    yield Part(Text(f"query {history.id}", style="bold"))
+    yield Part(Text(_query_state(history)))
+    result, plan = history.result, history.plan
+    if result is not None:
+        yield Part(Text(f"\nanswer {result.chosen}, reward {_number(result.reward)}", style="bold"))
+        yield Part(_text(result.answer), 1)
+    if plan is not None:
+        size = f"{plan.method}, width {plan.width}, depth {plan.depth}, reward {plan.reward or 'none'}"
+        yield Part(Text(f"\nquestion ({size})", style="bold"))
+        yield from _messages(plan.query, 1)
+    yield from _steps(history, prompts)
+    if errors := _errors(history):
+        yield Part(Text("\nerrors", style="bold"))
+        for (role, error), count in errors.items():
+            yield Part(_text(f"{role}: {count} × {error}", style="red"), 1)
+    if result is not None and any(used.calls for used in result.usage.values()):
+        yield Part(Text("\ncosts (calls, tokens, seconds)", style="bold"))
+        yield Part(_costs(result))
+
+
+def _query_state(history: QueryHistory) -> str:
+    if history.error is not None:
+        return safe(f"failed: {history.error}")
+    if history.ended is None:
+        return "open: it has not ended yet" if history.records else "nothing is written down about it"
+    return f"ended: {history.ended.stop}, {history.ended.seconds:.1f} s"
+
+
+def _messages(messages: Conversation, level: int) -> Iterator[Part]:
+    for message in messages:
+        yield Part(Text(f"{message['role']}:", style="cyan"), level)
+        calls = message.get("tool_calls")
+        text = "\n".join(filter(None, [text_of(message), f"[tool calls: {calls}]" if calls else ""]))
+        yield Part(_text(text), level + 1)
+
+
+def _steps(history: QueryHistory, prompts: bool) -> Iterator[Part]:
+    from tpo.engine.records import Prompted
+
+    sent: dict[int, list[Prompted]] = {}
+    for record in history.records if prompts else ():
+        if isinstance(record, Prompted):
+            sent.setdefault(record.step, []).append(record)
+    steps = {step.step: step for step in history.result.steps} if history.result else {}
+    uses = _uses(list(steps.values()))
+    for number in sorted(steps.keys() | sent.keys()):
+        yield Part(Text(f"\nstep {number}", style="bold"))
+        for prompt in sent.get(number, ()):
+            width = f", {prompt.width} answers" if prompt.width else ""
+            yield Part(Text(f"prompt {prompt.name} to the {prompt.role}{width}:", style="magenta"), 1)
+            yield from _messages(prompt.messages, 2)
+        if number in steps:
+            yield from _step(steps[number], uses)
+
+
+def _step(step: Step, uses: dict[str, list[str]]) -> Iterator[Part]:
+    if step.chosen is not None:
+        compared = f", compared with {step.rejected}" if step.rejected else ""
+        yield Part(Text(f"sets out from {step.chosen}{compared}"), 1)
+    for name, text in (("loss", step.loss), ("gradient", step.gradient)):
+        if text is not None:
+            yield Part(Text(f"{name}:", style="cyan"), 1)
+            yield Part(_text(text), 2)
+    for candidate in step.candidates:
+        yield from _candidate(candidate, uses.get(candidate.id, []))
+
+
+def _uses(steps: list[Step]) -> dict[str, list[str]]:
+    """What later steps used each candidate for."""
+    uses: dict[str, list[str]] = {}
+    for step in steps:
+        for part, id in (("chosen", step.chosen), ("rejected", step.rejected)):
+            if id is not None:
+                uses.setdefault(id, []).append(f"{part} for step {step.step}")
+    return uses
+
+
+def _candidate(candidate: Candidate, uses: list[str]) -> Iterator[Part]:
+    facts = [f"reward {_number(candidate.reward)}", candidate.finish_reason, f"{candidate.tokens} tokens", *uses]
+    yield Part(Text(f"{candidate.id}: {', '.join(facts)}", style="green"), 1)
+    if candidate.parts:
+        parts = ", ".join(f"{name} {_number(value)}" for name, value in candidate.parts.items())
+        yield Part(_text(f"parts: {parts}", style="dim"), 2)
+    if candidate.feedback:
+        yield Part(_text(f"feedback: {candidate.feedback}", style="dim"), 2)
+    if candidate.leaked:
+        leaked = f"repeats words of the prompt, so it ranks below the others: {candidate.leaked}"
+        yield Part(_text(leaked, style="red"), 2)
+    if candidate.error:
+        yield Part(_text(f"error: {candidate.error}", style="red"), 2)
+    if candidate.text:
+        yield Part(_text(candidate.text), 2)
+
+
+def _errors(history: QueryHistory) -> Counter[tuple[str, str]]:
+    """Calls that failed or were cut short, whether or not they were repeated."""
+    from tpo.engine.records import Called
+
+    return Counter((r.role, r.error) for r in history.records if isinstance(r, Called) and r.error is not None)
+
+
+def _costs(result: Result) -> RenderableType:
+    headings = ("role", "calls", "retries", "prompt", "cached", "completion", "seconds", "waited")
+    rows = []
+    for role, used in result.usage.items():
+        if used.calls:
+            counts = (used.calls, used.retries, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
+            rows.append((role, *map(str, counts), f"{used.seconds:.1f}", f"{used.waited:.1f}"))
+    return table_or_lines(headings, rows)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(safe(text), style=style)

@@ -1,17 +1,22 @@
-"""A run's summary as people read it."""
+"""A run's summary for people, in 80 columns where its numbers allow it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from tpo.cli.progress import duration
 from tpo.runs.summary import Summary
 from tpo.stats import Estimate
+
+# Columns that no table needs.
+UNLIMITED = 10_000
 
 
 def summary_table(summary: Summary, directory: Path) -> RenderableType:
@@ -32,10 +37,9 @@ def _lines(summary: Summary) -> list[str]:
     over += [f"{summary.bad_rows} bad rows left out"] if summary.bad_rows else []
     lines = [f"{summary.total} queries: {', '.join(over)}"]
     if summary.first and summary.reward and summary.improved:
-        lines.append(
-            f"reward of the first sample {_shown(summary.first)}, of the answer {_shown(summary.reward)}; "
-            f"better in {_percent(summary.improved)} of {summary.reward.n} queries (a tie counts half)"
-        )
+        lines.append(f"reward: first sample {_shown(summary.first)}, answer {_shown(summary.reward)}")
+        queries = f"{summary.reward.n} queries" if summary.reward.n else "queries"  # earlier files do not have it
+        lines.append(f"the answer is better in {_percent(summary.improved)} of {queries} (a tie counts half)")
     rate = f", {summary.tokens_per_second:.0f} tokens/s" if summary.tokens_per_second else ""
     lines.append(f"{duration(summary.seconds)}{rate}, {summary.calls} calls, {summary.retries} retries")
     if summary.time:
@@ -47,34 +51,73 @@ def _lines(summary: Summary) -> list[str]:
     return lines
 
 
-def _steps(summary: Summary) -> Table:
-    table = Table(box=box.SIMPLE, show_edge=False)
-    for heading in ("step", "best so far", "step's mean", "beats step 0", "queries"):
-        table.add_column(heading, justify="right")
-    for step in summary.steps:
-        wins = _percent(step.wins) if step.wins else ""
-        mean = _shown(step.mean) if step.mean else ""
-        table.add_row(str(step.step), _shown(step.best), mean, wins, str(step.queries))
+class FirstThatFits:
+    """The first of several forms that fits the width; otherwise the last."""
+
+    def __init__(self, *forms: RenderableType) -> None:
+        self._forms = forms
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for form in self._forms[:-1]:
+            if Measurement.get(console, options.update(width=UNLIMITED), form).maximum <= options.max_width:
+                yield form
+                return
+        yield self._forms[-1]
+
+
+def table_or_lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """A table whose first column names the row, or a line for each row where the terminal is too narrow for it."""
+    lines = [f"{row[0]}: " + ", ".join(f"{h} {v}" for h, v in zip(headings[1:], row[1:], strict=True)) for row in rows]
+    return FirstThatFits(_table(headings, rows), Text("\n".join(lines)))
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "role" else "right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _roles(summary: Summary) -> Table:
-    table = Table(box=box.SIMPLE, show_edge=False)
-    for heading in ("role", "calls", "prompt tokens", "cached", "completion tokens", "seconds", "waited"):
-        table.add_column(heading, justify="left" if heading == "role" else "right")
+def _steps(summary: Summary) -> RenderableType:
+    """Reward by step; intervals stand below their numbers where the terminal is too narrow for them."""
+    headings = ("step", "best so far", "step's mean", "beats step 0", "queries")
+
+    def rows(between: str) -> list[tuple[str, ...]]:
+        return [
+            (
+                str(step.step),
+                _shown(step.best, between),
+                _shown(step.mean, between) if step.mean else "",
+                _percent(step.wins, between) if step.wins else "",
+                str(step.queries),
+            )
+            for step in summary.steps
+        ]
+
+    lines = [
+        f"step {step}: best {best}" + (f", mean {mean}" if mean else "") + (f", beats step 0 in {wins}" if wins else "")
+        for step, best, mean, wins, _ in rows(" ")
+    ]
+    return FirstThatFits(_table(headings, rows(" ")), _table(headings, rows("\n")), Text("\n".join(lines)))
+
+
+def _roles(summary: Summary) -> RenderableType:
+    headings = ("role", "calls", "prompt tokens", "cached", "completion tokens", "seconds", "waited")
+    rows = []
     for role, used in summary.usage.items():
         tokens = (used.prompt_tokens, used.cached_tokens, used.completion_tokens)
-        numbers = [str(used.calls), *map(str, tokens), f"{used.seconds:.1f}", f"{used.waited:.1f}"]
-        table.add_row(role, *numbers)
-    return table
+        rows.append((role, str(used.calls), *map(str, tokens), f"{used.seconds:.1f}", f"{used.waited:.1f}"))
+    return table_or_lines(headings, rows)
 
 
-def _shown(estimate: Estimate) -> str:
-    return estimate.shown(3)
+def _shown(estimate: Estimate, between: str = " ") -> str:
+    return estimate.shown(3).replace(" ", between, 1)
 
 
-def _percent(estimate: Estimate) -> str:
+def _percent(estimate: Estimate, between: str = " ") -> str:
     percent = estimate.times(100)
     if percent.low is None or percent.high is None:
         return f"{percent.value:.1f}%"
-    return f"{percent.value:.1f}% [{percent.low:.1f}%, {percent.high:.1f}%]"
+    return f"{percent.value:.1f}%{between}[{percent.low:.1f}%, {percent.high:.1f}%]"

@@ -72,10 +72,12 @@ class Scorer:
             RewardError: the reward raised, or returned something that is no score. A score that is no finite
                 number is this answer's own misfortune, and is recorded as its error.
         """
-        if sampled.error is not None or self._reward is None:
+        if sampled.error is not None:
             return self._settle(sampled, None, sampled.error)
         if not sampled.text:
             return self._settle(sampled, None, _empty(sampled))
+        if self._reward is None:
+            return self._settle(sampled, None, None)
         if self.ranks_pools:
             return None
         return self._settle(sampled, await self._once(sampled))

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from tpo.checks.reward import refuse_broken
 from tpo.engine.calls import together
 from tpo.errors import InputError
 from tpo.evals.benchmarks import Benchmark, Graders, Response, Row, find_benchmark
@@ -48,10 +47,10 @@ from tpo.methods import resolve_method
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import RunOptions
 from tpo.rewards.protocol import Reward, is_relative
-from tpo.rewards.resolve import opened
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory, replace
 from tpo.scheduling.limiter import Limiter
+from tpo.session.backends import open_reward
 from tpo.session.spec import Options, Spec, named_settings, specified
 
 
@@ -172,19 +171,15 @@ class _Evaluating:
         steering = any(spec.method.needs_reward for spec in self._specs.values())
         if steering or any(isinstance(benchmark, Rewarded) for benchmark in self._benchmarks):
             spec = next(iter(self._specs.values()))
-            self._reward = await opened(
-                spec.reward, self._stack, spec.require, named=spec.rewards, cache=spec.score_cache
-            )
+            checked = msgspec.structs.replace(spec, check=self._options.get("check", True))
+            self._reward = await open_reward(checked, self._stack)
         scorer = None
-        if self._reward is not None:
-            if self._options.get("check", True):
-                await refuse_broken(self._reward)
-            if not is_relative(self._reward):
-                scorer = Scoring(self._reward, scores)
-                self._stack.push_async_callback(scorer.aclose)
+        if self._reward is not None and not is_relative(self._reward):
+            scorer = Scoring(self._reward, scores)
+            self._stack.push_async_callback(scorer.aclose)
         held_out = None
         if wanted.held_out is not None:
-            held_out = await open_held_out(wanted.held_out, scores, self._stack)
+            held_out = await open_held_out(wanted.held_out, scores, self._stack, named=self._options.get("rewards"))
         if wanted.judge is not None:
             path = wanted.out / JUDGEMENTS
             note, most = self._onlooker.note, wanted.judge_max_tokens

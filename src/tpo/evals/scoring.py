@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tpo.errors import InputError
 from tpo.messages import Conversation, answered
@@ -13,6 +14,9 @@ from tpo.rewards.batching import Batched
 from tpo.rewards.cache import ScoreFile
 from tpo.rewards.protocol import Reward, is_relative
 from tpo.rewards.resolve import opened
+
+if TYPE_CHECKING:
+    from tpo.config import NamedReward
 
 
 class Scoring:
@@ -50,19 +54,22 @@ class Scoring:
         return score.value if math.isfinite(score.value) else None
 
 
-async def open_held_out(spec: Any, cache: Path, stack: AsyncExitStack) -> Scoring | None:
+async def open_held_out(
+    spec: Any, cache: Path, stack: AsyncExitStack, *, named: Mapping[str, NamedReward] | None = None
+) -> Scoring | None:
     """Open a reward that steers nothing.
 
     Args:
         spec: the reward, as `tpo.rewards.resolve.opened` takes it.
         cache: the file in which scores are kept.
         stack: closes what was opened.
+        named: rewards that a configuration file names.
 
     Raises:
         InputError: it only ranks answers against each other, so that its numbers cannot be averaged over queries.
         RewardError: it cannot be loaded or reached.
     """
-    reward = await opened(spec, stack)
+    reward = await opened(spec, stack, named=named)
     if reward is None:
         return None
     if is_relative(reward):
