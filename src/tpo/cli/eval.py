@@ -54,7 +54,7 @@ class _Judge(HelpfulCommand):
 app = typer.Typer(
     cls=_TasksUnlessNamed,
     help="Evaluate: `tpo eval TASK… --method tpo --method sample --data DIR --out OUT` makes one table of methods and "
-    "benchmarks; `tpo eval tasks --help` has its options. `tpo eval judge` says how far to trust a judge or a reward.",
+    "benchmarks; `tpo eval tasks --help` has its options. `tpo eval judge` measures a judge or a reward.",
     rich_markup_mode=None,
     context_settings=HELP_NAMES,
 )

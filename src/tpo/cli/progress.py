@@ -155,7 +155,7 @@ def progress_picture(progress: RunProgress | None, line: str, width: int, now: f
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Seconds in words."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
