@@ -264,7 +264,7 @@ async def test_an_interrupt_prints_the_best_so_far(tmp_path: Path, how: signal.S
         )
         await asyncio.wait_for(stuck.wait(), 60)
         process.send_signal(how)
-        out, err = await process.communicate()
+        out, err = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, err) == (130, b"")
     result = json.loads(out)
     assert result["stop"] == "interrupt"

@@ -167,5 +167,5 @@ def test_keys_made_at_once_are_all_there(tmp_path: Path) -> None:
 
 def test_the_command_is_there(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tpo", "key", "alice", "--file", "keys.toml"]
-    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
     assert Keys(tmp_path / "keys.toml").client_of(made.stdout.strip()) == "alice"
