@@ -48,7 +48,7 @@ async def test_a_query_may_change_what_is_not_opened_with_the_session() -> None:
         assert (large.answer, one.width) == ("an answer of large", 1)
     with pytest.raises(tpo.InputError, match="reward cannot change from query to query"):
         await tpo.Session(policy=FakeModel(numbered()), reward=length()).align("How?", reward="none")
-    with pytest.raises(tpo.InputError, match="The width is 0"):
+    with pytest.raises(tpo.InputError, match="width is 0"):
         await tpo.Session(policy=FakeModel(numbered()), reward=length()).align("How?", width=0)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tpo.engine.events import Event
 from tpo.server.narration import Narrator
-from tpo.server.response import Response
+from tpo.session.response import Response
 
 # Clients draw a screen at a time: an answer that is already complete is sent in few pieces.
 PIECE = 1024

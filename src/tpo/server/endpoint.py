@@ -29,8 +29,8 @@ from tpo.server.protocols.refusal import BadRequest, refused
 from tpo.server.protocols.request import Alignment, GenerationRequest
 from tpo.server.registry import SearchRegistry
 from tpo.server.request_options import check_counts, check_lengths
-from tpo.server.response import Response
 from tpo.server.stream import Stream
+from tpo.session.response import Response
 
 log = logging.getLogger("tpo.server")
 P = ParamSpec("P")

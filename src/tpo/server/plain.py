@@ -10,7 +10,7 @@ from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.scheduling.fleet import Fleet
 from tpo.server.deltas import Sink, Text, Thought
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.response import Response, TokenUsage
+from tpo.session.response import Response, TokenUsage
 
 
 async def plain_response(

@@ -13,8 +13,8 @@ from tpo.engine.events import Listener, both
 from tpo.server.admission import Admission
 from tpo.server.asgi import RequestInfo
 from tpo.server.request_options import RequestOptions
-from tpo.server.response import SearchResult
 from tpo.server.service import Service
+from tpo.session.response import SearchResult
 
 # Makes a listener for one request, and closes it when the request is over.
 Watch = Callable[[RequestInfo, RequestOptions], AbstractContextManager[Listener]]

@@ -7,19 +7,16 @@ from typing import Any
 
 import msgspec
 
-from tpo.engine.events import Event
 from tpo.errors import InputError
 from tpo.messages import Conversation, conversation, text_of
 from tpo.methods import find_method, resolve_method
 from tpo.methods.presets import Preset
 from tpo.prompts import PromptSet
-from tpo.rewards.gate import gated
-from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
-from tpo.server.output_format import Tools, format_rules
-from tpo.server.protocols.refusal import refused
+from tpo.server.protocols.refusal import BadRequest, refused
 from tpo.server.protocols.request import GenerationRequest
+from tpo.session.output_format import OutputFormat, format_rules
 from tpo.session.spec import Options, Spec, specified
 
 
@@ -50,9 +47,7 @@ class RequestOptions(msgspec.Struct, frozen=True):
         spec: the search.
         n: how many answers.
         reward: the name of the reward; None for the server's own.
-        rules: rules that rank before the reward.
-        tools: the tools that an answer may call.
-        tool_choice: which of them it should call.
+        output: the form that an answer must have.
         narration: include the search's progress.
         thought: include the model's own reasoning.
         return_trace: include the whole trace.
@@ -63,9 +58,7 @@ class RequestOptions(msgspec.Struct, frozen=True):
     spec: Spec
     n: int
     reward: str | None
-    rules: list[Rule]
-    tools: list[dict[str, Any]]
-    tool_choice: Any
+    output: OutputFormat
     narration: bool
     thought: bool
     return_trace: bool
@@ -114,13 +107,22 @@ def request_options(
         spec=specified(chosen, prompts),  # type: ignore[arg-type]
         n=request.n,
         reward=wanted.get("reward"),
-        rules=[*format_rules(request.response_format), *rules],
-        tools=request.tools if request.tool_choice != "none" else [],
-        tool_choice=request.tool_choice,
+        output=OutputFormat(
+            [*_format_rules(request.response_format), *rules],
+            request.tools if request.tool_choice != "none" else [],
+            request.tool_choice,
+        ),
         narration=request.narration,
         thought=request.thought,
         return_trace=wanted.get("return_trace", False),
     )
+
+
+def _format_rules(response_format: Any) -> list[Rule]:
+    try:
+        return format_rules(response_format)
+    except InputError as error:
+        raise BadRequest(str(error), str(error).partition(" ")[0]) from None
 
 
 # The most of each list that a request may have, and of fields.
@@ -182,41 +184,3 @@ def _bounded(chosen: dict[str, Any], n: int, bounds: Bounds) -> None:
     # A quorum that fits the server's width need not fit a smaller one.
     if chosen.get("quorum") is not None:
         chosen["quorum"] = min(chosen["quorum"], chosen["width"])
-
-
-class Steering(msgspec.Struct, frozen=True):
-    """The reward of one search.
-
-    Attributes:
-        reward: scores the answers; None where the method needs none.
-        tools: the same object where it ranks by tool calls.
-    """
-
-    reward: Reward | None
-    tools: Tools | None = None
-
-    def listen(self, event: Event) -> None:
-        """Called with each event."""
-        if self.tools is not None:
-            self.tools.listen(event)
-
-
-def steering(options: RequestOptions, base: Reward | None) -> Steering:
-    """Put the output format before a reward.
-
-    Args:
-        options: the search.
-        base: its reward.
-
-    Raises:
-        InputError: the method needs a reward and there is none.
-    """
-    if not options.spec.method.needs_reward:
-        return Steering(None)
-    reward = gated(base, options.rules) if options.rules else base
-    if reward is None:
-        raise InputError(f"The method {options.spec.method.name} needs a reward to choose by, and the server has none.")
-    if not options.tools:
-        return Steering(reward)
-    tools = Tools(options.tools, options.tool_choice, reward)
-    return Steering(tools, tools)

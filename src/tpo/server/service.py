@@ -29,8 +29,8 @@ from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.request_options import Bounds, RequestOptions, request_options, steering
-from tpo.server.response import SearchResult, best_of
+from tpo.server.request_options import Bounds, RequestOptions, request_options
+from tpo.session.response import SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
 
@@ -228,7 +228,7 @@ class Service:
         spec = options.spec
         fleets = await self.fleets(model)
         reward = await self.reward(options.reward) if spec.method.needs_reward else None
-        steer = steering(options, reward)
+        steer = options.output.steering(spec.method, reward)
         budget = self._budget(spec.budget, waited)
         plan = plan_of(spec, options.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
         journal, stopper = Journal(), Stopper()

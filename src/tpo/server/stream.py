@@ -12,7 +12,7 @@ from tpo.server.deltas import Delta, Narration, Sink, Text, Thought, deltas_of
 from tpo.server.errors import ApiError
 from tpo.server.protocols import sse
 from tpo.server.protocols.protocol import Renderer
-from tpo.server.response import Response
+from tpo.session.response import Response
 
 # Seconds for which a failure can still have its own status; after that the stream has begun with 200.
 PATIENCE = 0.9

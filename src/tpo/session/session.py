@@ -13,7 +13,7 @@ import msgspec
 
 from tpo.engine.calls import Conduct
 from tpo.engine.driver import Driver
-from tpo.engine.events import Event, Listener
+from tpo.engine.events import Event, Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Plan
@@ -33,6 +33,7 @@ from tpo.session.backends import (
     open_reward,
     pace_for_many,
 )
+from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
 
@@ -195,6 +196,7 @@ class Session:
         stopper: Stopper | None = None,
         on_event: Listener = _ignore,
         alone: bool = False,
+        output: OutputFormat | None = None,
         **changes: Unpack[Options],
     ) -> Result:
         """Answer one query; any number may run at once.
@@ -205,6 +207,7 @@ class Session:
             stopper: ends the search from outside, with the best answer so far.
             on_event: called with each event.
             alone: no other search uses the same models meanwhile, so that the embedded model may reuse prompts.
+            output: the form that an answer must have; it ranks before the reward.
             changes: options of `tpo.align` for this query alone: method, width, depth, sampling, budgets,
                 `policy_model`. Models and the reward are the session's.
 
@@ -218,13 +221,23 @@ class Session:
         policy_model = changes.pop("policy_model", None)
         spec = self.with_changes(changes)
         models = await self.models(policy_model)
-        reward = await self.reward() if spec.method.needs_reward else None
+        base = await self.reward() if spec.method.needs_reward else None
+        steering = (output or OutputFormat()).steering(spec.method, base)
         # A trace names the servers too: the same model elsewhere may answer otherwise.
-        plan = plan_of(spec, messages, {role: fleet.servers[0].model.name for role, fleet in models.items()}, reward)
+        plan = plan_of(
+            spec, messages, {role: fleet.servers[0].model.name for role, fleet in models.items()}, steering.reward
+        )
         journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
         try:
             return await self.search(
-                plan, spec, models, reward, journal, stopper=stopper, on_event=on_event, alone=alone
+                plan,
+                spec,
+                models,
+                steering.reward,
+                journal,
+                stopper=stopper,
+                on_event=both(steering.listen, on_event),
+                alone=alone,
             )
         finally:
             journal.close()

@@ -14,7 +14,7 @@ import pytest
 from server.hostile.conftest import Attacked, refused
 from server.raw import HOST, statuses
 from tpo.server.app import AppOptions
-from tpo.server.output_format import CHECKERS
+from tpo.session.output_format import CHECKERS
 
 CLOSE = b"Connection: close\r\n"
 CHATS = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST

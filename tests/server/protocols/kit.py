@@ -9,7 +9,7 @@ from typing import Any
 from tpo.candidate import Candidate
 from tpo.server.deltas import Delta, deltas_of
 from tpo.server.protocols.protocol import Renderer
-from tpo.server.response import Response, TokenUsage
+from tpo.session.response import Response, TokenUsage
 
 USAGE = TokenUsage(3, 1, 2, 2, {"policy": {"calls": 1, "prompt_tokens": 3, "completion_tokens": 2}})
 

@@ -13,7 +13,7 @@ from tpo.server.deltas import Narration, Text, Thought, deltas_of
 from tpo.server.errors import ApiError
 from tpo.server.protocols.completions import CompletionsRenderer, CompletionsRequest, read_completions
 from tpo.server.protocols.refusal import BadRequest
-from tpo.server.response import Response
+from tpo.session.response import Response
 
 TOKEN = {"token": "no", "logprob": -1.0, "top_logprobs": [{"token": "no", "logprob": -1.0}]}
 

@@ -14,7 +14,7 @@ from tpo.server.errors import ApiError
 from tpo.server.protocols.messages import MessagesRenderer, read_messages
 from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.response import Response
+from tpo.session.response import Response
 
 anthropic = pytest.importorskip("anthropic", reason="the anthropic package is not installed")
 from anthropic.types import Message, RawMessageStreamEvent  # noqa: E402

@@ -14,7 +14,7 @@ from tpo.server.errors import ApiError
 from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.protocols.responses import ResponsesRenderer, ResponsesRequest, read_responses
-from tpo.server.response import Response as Answered
+from tpo.session.response import Response as Answered
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
 from openai.types.responses import Response, ResponseStreamEvent  # noqa: E402

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from typing import Any
+from uuid import uuid4
 
 from inspect_ai.log import transcript
 from inspect_ai.model import (
@@ -24,18 +26,17 @@ from inspect_ai.tool import ToolChoice, ToolFunction, ToolInfo
 
 from tpo.config import load_config
 from tpo.engine.result import Result
-from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
+from tpo.errors import InputError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.http.failures import ContextOverflow
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import SearchOptions, table
-from tpo.server.protocols.chat import ChatRenderer, chat_request
-from tpo.server.request_options import Bounds, RequestOptions
-from tpo.server.response import SearchResult
-from tpo.server.service import Service, Setup
+from tpo.session.output_format import OutputFormat, format_rules
+from tpo.session.response import Response, SearchResult, best_of
+from tpo.session.session import Session
+from tpo.session.spec import Spec
 
 # Searches at once; what the model's server gets is found out by itself.
 CONNECTIONS = 64
-BOUNDS = Bounds(width=1024, depth=100, seconds=None, message=None)
 
 # Inspect's names of settings that go to the policy under another one, or as they are.
 _SETTINGS = {
@@ -89,42 +90,57 @@ class TpoAPI(ModelAPI):
             options |= {"policy": base_url, "policy_model": name}
         require = options.get("require", ())
         options |= {"require": [require] if isinstance(require, str) else require, "rewards": configured.rewards}
-        self._setup = Setup(options=options, bounds=BOUNDS)  # type: ignore[arg-type]
-        self._services: dict[int, Service] = {}
+        if self._preset is not None:
+            preset = {"method": self._preset.method, "width": self._preset.width, "depth": self._preset.depth}
+            options |= {name: value for name, value in preset.items() if value is not None}
+        self._options: dict[str, Any] = options
+        self._sessions: dict[int, Session] = {}
+        self._opening = asyncio.Lock()
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput | tuple[ModelOutput | Exception, ModelCall]:
         """Answer; see `inspect_ai.model.ModelAPI`."""
-        service = await self._service()
+        session = await self._session()
         body = await _body(input, tools, tool_choice, config)
-        model = service.models.names[0]
-        options = service.options(chat_request({**body, "model": model}), self._preset)
-        renderer = ChatRenderer(self.model_name)
+        changes, n = _changes(body, session.spec)
+        output = OutputFormat(
+            format_rules(body.get("response_format")),
+            body.get("tools", []) if body.get("tool_choice") != "none" else [],
+            body.get("tool_choice"),
+        )
+        error = None
         try:
-            found = await service.answer(options, model, renderer.id, 0.0, lambda event: None, lambda tokens: None)
-        except ContextOverflow as error:
-            return ModelOutput.from_content(self.model_name, str(error), "model_length")
-        completion = renderer.whole([found.response()])
-        _write_steps(found)
-        output = await model_output_from_openai(completion)
-        output.metadata = {**(output.metadata or {}), "tpo": completion["tpo"], "usage": completion["usage"]["tpo"]}
-        output.time = found.result.seconds
-        return output, ModelCall.create(_request(options, body), completion)
+            result = await session.align(body["messages"], output=output, **changes)
+        except ContextOverflow as overflow:
+            return ModelOutput.from_content(self.model_name, str(overflow), "model_length")
+        except TPOError as failure:
+            if failure.partial is None or not failure.partial.answer:
+                raise
+            result, error = failure.partial, str(failure)
+        completion = _completion(self.model_name, SearchResult(result, best_of(result, n), error).response())
+        _write_steps(result)
+        answer = await model_output_from_openai(completion)
+        answer.metadata = {**(answer.metadata or {}), "tpo": completion["tpo"], "usage": completion["usage"]["tpo"]}
+        answer.time = result.seconds
+        search = {"method": result.method, "width": result.width, "depth": result.depth}
+        return answer, ModelCall.create({**body, "tpo": search}, completion)
 
-    async def _service(self) -> Service:
+    async def _session(self) -> Session:
         # Connections belong to a loop, and Inspect may run several one after another.
         loop = id(asyncio.get_running_loop())
-        if loop not in self._services:
-            self._services = {loop: Service(self._setup)}
-        await self._services[loop].open_once()
-        return self._services[loop]
+        async with self._opening:
+            if loop not in self._sessions:
+                session = Session(**self._options)
+                await session.open()
+                self._sessions = {loop: session}
+        return self._sessions[loop]
 
     async def aclose(self) -> None:
-        """Let go of connections."""
-        services, self._services = self._services, {}
-        for service in services.values():
-            await service.aclose()
+        """Close all connections."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.aclose()
 
     def max_connections(self) -> int:
         """Searches at once, unless `--max-connections` says otherwise."""
@@ -174,23 +190,56 @@ async def _body(
     return body | (config.extra_body or {})
 
 
-def _request(options: RequestOptions, body: dict[str, Any]) -> dict[str, Any]:
-    """What is shown as the call: the request, and how it was searched."""
-    spec = options.spec
-    return {**body, "tpo": {"method": spec.method.name, "width": spec.width, "depth": spec.depth}}
+def _changes(body: dict[str, Any], spec: Spec) -> tuple[dict[str, Any], int]:
+    """What a request changes for its own search, and how many answers it wants."""
+    own = dict(body.pop("tpo", None) or {})
+    n = body.get("n") or 1
+    changes = own | {name: body[name] for name in ("temperature", "top_p", "seed", "max_tokens") if name in body}
+    if n > 1:  # the n best are chosen among at least n
+        changes["width"] = max(own.get("width", spec.width), n)
+    ours = {"messages", "n", *changes}
+    changes["extra"] = {**spec.settings.extra, **{name: value for name, value in body.items() if name not in ours}}
+    return changes, n
 
 
-def _write_steps(found: SearchResult) -> None:
+def _completion(model: str, response: Response) -> dict[str, Any]:
+    """The answers as a chat completion, which Inspect reads."""
+    usage = response.usage
+    choices = []
+    for index, candidate in enumerate(response.candidates):
+        message = {"role": "assistant", "content": candidate.text, "refusal": None, **(candidate.message or {})}
+        if thought := response.thoughts.get(candidate.id):
+            message["reasoning_content"] = thought
+        reason = response.finish_reason(index)
+        choices.append({"index": index, "message": message, "logprobs": candidate.logprobs, "finish_reason": reason})
+    return {
+        "id": f"tpo-{uuid4().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": choices,
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+            "tpo": usage.details,
+        },
+        "tpo": response.search,
+    }
+
+
+def _write_steps(result: Result) -> None:
     """Put the steps into the transcript, for `inspect view`; one answer alone is no search."""
-    if len(found.result.candidates) == 1:
+    if len(result.candidates) == 1:
         return
-    for text in told_steps(found.result):
+    for text in steps_as_markdown(result):
         transcript().info(text, source="tpo")
 
 
-def told_steps(result: Result) -> list[str]:
+def steps_as_markdown(result: Result) -> list[str]:
     """The steps of a search as Markdown, a text for each."""
-    told = []
+    texts = []
     for step in result.steps:
         lines = [f"**Step {step.step}**"]
         if step.chosen and step.rejected:
@@ -202,8 +251,8 @@ def told_steps(result: Result) -> list[str]:
             reward = "no reward" if candidate.reward is None else f"reward {candidate.reward:.4g}"
             mark = " (the answer)" if candidate.id == result.chosen else ""
             lines += [f"{candidate.id}: {reward}{mark}", _fenced(candidate.error or candidate.text)]
-        told.append("\n\n".join(lines))
-    return told
+        texts.append("\n\n".join(lines))
+    return texts
 
 
 def _fenced(text: str) -> str:

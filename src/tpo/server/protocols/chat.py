@@ -18,7 +18,7 @@ from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Alignment, Count, GenerationRequest, Headers, alignment_of, extra_fields
-from tpo.server.response import Response, TokenUsage
+from tpo.session.response import Response, TokenUsage
 
 Chunk: TypeAlias = dict[str, Any]
 

@@ -22,7 +22,7 @@ from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Headers
-from tpo.server.response import Response, TokenUsage, total
+from tpo.session.response import Response, TokenUsage, total
 
 # A request is admitted once, however many prompts it has.
 MOST_PROMPTS = 32

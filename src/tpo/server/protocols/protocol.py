@@ -10,7 +10,7 @@ import msgspec
 from tpo.server.deltas import Delta
 from tpo.server.errors import ApiError
 from tpo.server.protocols.request import GenerationRequest, Headers
-from tpo.server.response import Response
+from tpo.session.response import Response
 
 
 class Renderer(Protocol):

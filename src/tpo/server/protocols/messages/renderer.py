@@ -11,7 +11,7 @@ import msgspec
 from tpo.server.deltas import Delta, Finished, Narration, Refusal, Text, Thought, ToolCall, deltas_of
 from tpo.server.errors import ApiError
 from tpo.server.protocols import sse
-from tpo.server.response import Response, TokenUsage
+from tpo.session.response import Response, TokenUsage
 
 Event = dict[str, Any]
 

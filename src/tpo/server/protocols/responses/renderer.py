@@ -12,7 +12,7 @@ from tpo.server.errors import ApiError
 from tpo.server.protocols import sse
 from tpo.server.protocols.responses.output import Event, Item, OutputCall, OutputMessage, Reasoning, Status
 from tpo.server.protocols.responses.request import ResponsesRequest
-from tpo.server.response import Response, TokenUsage
+from tpo.session.response import Response, TokenUsage
 
 ItemT = TypeVar("ItemT", Reasoning, OutputMessage)
 

@@ -17,12 +17,12 @@ from tpo.engine.events import Event
 from tpo.engine.records import Sampled
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, called_in, text_of
+from tpo.methods import Method
 from tpo.rewards.call import score
-from tpo.rewards.gate import squash
+from tpo.rewards.gate import gated, squash
 from tpo.rewards.protocol import Reward, Score
 from tpo.rewards.rules import Rule
 from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
-from tpo.server.protocols.refusal import refused
 
 # Processes that check answers against schemas, however many schemas there are.
 CHECKERS = 8
@@ -34,7 +34,7 @@ def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
     """The rules of a `response_format`: an answer keeps or breaks them, like those of `require`.
 
     Raises:
-        BadRequest: it is not a response format.
+        InputError: it is not a response format; the message begins with the field at fault.
     """
     kind = (response_format or {"type": "text"}).get("type")
     if response_format is None or kind == "text":
@@ -43,16 +43,16 @@ def format_rules(response_format: Mapping[str, Any] | None) -> list[Rule]:
     if kind == "json_object":
         return [json, Rule("json-object", "a JSON object", _no_object)]
     if kind != "json_schema":
-        raise refused("response_format.type", f"is {kind!r}: text, json_object and json_schema are known")
+        raise InputError(f"response_format.type is {kind!r}: text, json_object and json_schema are known.")
     named = response_format.get("json_schema")
     schema = named.get("schema") if isinstance(named, Mapping) else None
     if not isinstance(schema, Mapping):
-        raise refused("response_format.json_schema.schema", "is not a JSON Schema")
+        raise InputError("response_format.json_schema.schema is not a JSON Schema.")
     encoded = msgspec.json.encode(schema)
     if len(encoded) > SCHEMA_BYTES:
-        raise refused("response_format.json_schema.schema", f"is longer than {SCHEMA_BYTES} bytes")
+        raise InputError(f"response_format.json_schema.schema is longer than {SCHEMA_BYTES} bytes.")
     if wrong := _wrong(encoded):
-        raise refused("response_format.json_schema.schema", f"cannot be used: {wrong}")
+        raise InputError(f"response_format.json_schema.schema cannot be used: {wrong.rstrip('.')}.")
     checker = _checker(crc32(encoded) % CHECKERS)
 
     def fault(answer: str) -> str | None:
@@ -155,3 +155,54 @@ class Tools:
 
 
 _MINORITY = {True: "it calls a tool where no tool is needed", False: "it calls no tool where one is needed"}
+
+
+class OutputFormat(msgspec.Struct, frozen=True):
+    """The form that an answer must have.
+
+    Attributes:
+        rules: rules that rank before the reward.
+        tools: the tools that an answer may call, as OpenAI has them.
+        tool_choice: which of them it should call.
+    """
+
+    rules: Sequence[Rule] = ()
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: Any = None
+
+    def steering(self, method: Method, base: Reward | None) -> Steering:
+        """Put the format before a reward.
+
+        Args:
+            method: the method that the reward steers.
+            base: the reward; None where there is none.
+
+        Raises:
+            InputError: the method needs a reward, and there is nothing to choose by.
+        """
+        if not method.needs_reward:
+            return Steering(None)
+        reward = gated(base, self.rules) if self.rules else base
+        if reward is None:
+            raise InputError(f"The method {method.name} needs a reward to choose by; without one there is only sample.")
+        if not self.tools:
+            return Steering(reward)
+        tools = Tools(self.tools, self.tool_choice, reward)
+        return Steering(tools, tools)
+
+
+class Steering(msgspec.Struct, frozen=True):
+    """The reward of one search.
+
+    Attributes:
+        reward: scores the answers; None where the method needs none.
+        tools: the same object where it ranks by tool calls.
+    """
+
+    reward: Reward | None
+    tools: Tools | None = None
+
+    def listen(self, event: Event) -> None:
+        """Called with each event."""
+        if self.tools is not None:
+            self.tools.listen(event)
