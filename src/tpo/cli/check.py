@@ -25,11 +25,11 @@ def check(
     context: typer.Context,
     policy: Annotated[str | None, typer.Option(help="A model, as for align; `none` checks the reward alone.")] = None,
     policy_model: Annotated[str | None, typer.Option(help="The model's name.")] = None,
-    critic: Annotated[str | None, typer.Option(help="Who criticises, if somebody else.")] = None,
+    critic: Annotated[str | None, typer.Option(help="The model that criticises; the policy unless given.")] = None,
     critic_model: Annotated[str | None, typer.Option(help="The critic's model name.")] = None,
-    editor: Annotated[str | None, typer.Option(help="Who writes updates, if somebody else.")] = None,
+    editor: Annotated[str | None, typer.Option(help="The model that writes updates; the policy unless given.")] = None,
     editor_model: Annotated[str | None, typer.Option(help="The editor's model name.")] = None,
-    reward: Annotated[str, typer.Option(help="What steers, as for align.")] = "surface",
+    reward: Annotated[str, typer.Option(help="The reward, as for align.")] = "surface",
     pairs: Annotated[
         list[Path] | None,
         typer.Option(help="Human preferences to hold the reward against (repeatable); checks nothing else."),
@@ -126,6 +126,6 @@ def _table(reports: list[CheckReport]) -> Table:
         table.add_section()
         table.add_row(Text(report.subject, style="bold"), "", "")
         for finding in report.findings:
-            said = f"{finding.said}\n→ {finding.remedy}" if finding.remedy else finding.said
-            table.add_row(Text(f"  {finding.what}"), Text(finding.state, style=COLOURS[finding.state]), Text(said))
+            text = f"{finding.said}\n→ {finding.remedy}" if finding.remedy else finding.said
+            table.add_row(Text(f"  {finding.what}"), Text(finding.state, style=COLOURS[finding.state]), Text(text))
     return table
