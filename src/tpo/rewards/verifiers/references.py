@@ -160,8 +160,8 @@ def _query(row: Mapping[str, Any], name: str | None) -> str:
 
 
 def _last_question(messages: list[Any]) -> str:
-    asked = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
-    return text_of(asked[-1]) if asked else ""
+    questions = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
+    return text_of(questions[-1]) if questions else ""
 
 
 def _key(query: str) -> str:
