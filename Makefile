@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HF := .venv-hf/bin
 RAY := .venv-ray/bin
 
-.PHONY: demo test check fix setup test-hf test-ray test-vllm test-browser clean
+.PHONY: demo test check fix setup test-hf test-ray test-vllm test-browser docs clean
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
@@ -37,6 +37,10 @@ test-browser: $(VENV)/dev  ## the page in a real Chromium (TPO_CHROMIUM, or the 
 	$(BIN)/python -m pip install --quiet --group browser
 	$(BIN)/python -m pytest -m browser tests/view/browser
 
+docs: .venv-docs/ready $(VENV)/tpo  ## the documentation as a site in site/public; broken links are errors
+	$(BIN)/python packaging/build_docs.py
+	.venv-docs/bin/zensical build --strict --config-file site/mkdocs.yml
+
 setup: $(VENV)/tpo  ## install tpo and fetch the embedded model (93 MB, once per user)
 	@$(BIN)/python -m tpo.models.weights >/dev/null
 
@@ -63,6 +67,12 @@ $(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
 	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev
 	@touch $@
 
+.venv-docs/ready:
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --upgrade pip
+	.venv-docs/bin/python -m pip install --quiet zensical==0.0.73
+	@touch $@
+
 .venv-ray/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-ray
 	$(RAY)/python -m pip install --quiet --upgrade pip
@@ -70,4 +80,4 @@ $(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
 	@touch $@
 
 clean:  ## remove what this file made
-	rm -rf $(VENV) .venv-hf .venv-ray dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-hf .venv-ray .venv-docs dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

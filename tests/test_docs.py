@@ -1,65 +1,275 @@
-"""The README and docs/: their examples run, and what they point at is there."""
+"""The README, docs/, recipes/ and examples/: their commands and programs run, and what they point at is there.
+
+A block of commands has a comment before it that says how it is tested: `<!-- runs: fake -->` and
+`<!-- runs: embedded -->` are run in an empty home, `<!-- parsed: REASON -->` is only held against the real CLI.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+import typer.main
 
+from tpo.cli.app import app
 from tpo.models.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "recipes").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
+FENCE = re.compile(r"(?:^<!-- ([^\n]+) -->\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
-# Where the pages say "your server", the tests have the embedded one, over the same HTTP.
+COMMANDS = {"sh", "bash", "console"}
+# What else stands in a fence: programs and files, which tests of their own rooms run or read.
+OTHERS = {"python", "py", "js", "toml", "json", "yaml", "text", "nginx", "promql", "dockerfile", "bibtex"}
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+SCRIPTS = ("recipes/", "benchmarks/", "examples/")
+PROGRAMS = {
+    *(
+        "chown",
+        "curl",
+        "docker",
+        "git",
+        "inspect",
+        "install",
+        "jq",
+        "kubectl",
+        "llama-server",
+        "llm",
+        "make",
+        "pip",
+        "pipx",
+    ),
+    *("podman", "pre-commit", "printf", "python", "python3", "source", "sudo", "systemctl", "export", "uv", "vllm"),
+    "text-embeddings-router",
+}
+# Where the pages name a server of the reader's, the tests have one of their own.
+SERVERS = re.compile(r"http://localhost:\d+(/v1)?")
 PLACEHOLDER = "http://localhost:8000/v1"
 
 
-def blocks(kind: str) -> list[object]:
-    """The pages' code blocks of one kind, each named by its page and number."""
+class Block(NamedTuple):
+    """A fenced block: its page, the comment before it, its language, and its text."""
+
+    page: Path
+    marker: str
+    language: str
+    text: str
+
+    @property
+    def code(self) -> str:
+        """What to give to a shell: of a session, the lines after a prompt."""
+        if self.language != "console":
+            return self.text
+        return "\n".join(re.findall(r"^\$ (.+)$", self.text, re.MULTILINE))
+
+
+def every_block() -> list[Block]:
     return [
-        pytest.param(code, id=f"{page.name}-{number}")
-        for page in PAGES
-        for number, (language, code) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
-        if language == kind
+        Block(page, *found) for page in PAGES for found in FENCE.findall(page.read_text(encoding="utf-8").rstrip("\n"))
     ]
+
+
+BLOCKS = every_block()
+SHELL = [block for block in BLOCKS if block.language in COMMANDS]
+
+
+def cases(blocks: list[Block]) -> list[object]:
+    """The blocks as cases, each named by its page and number."""
+    return [pytest.param(block, id=f"{block.page.stem}-{number}") for number, block in enumerate(blocks)]
+
+
+def simple_commands(code: str) -> Iterator[list[str]]:
+    """The commands of a piece of shell, without comments, assignments before them, and redirections."""
+    code = re.sub(r"(^|\s)#.*$", r"\1", code.replace("\\\n", " "), flags=re.MULTILINE)
+    lexer = shlex.shlex(code, posix=True, punctuation_chars="();<>|&\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""
+    words: list[str] = []
+    for word in [*lexer, "\n"]:
+        if word.strip("();|&\n"):
+            words.append(word)
+            continue
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            words.pop(0)
+        if words:
+            yield words
+        words = []
+
+
+def check_tpo(arguments: list[str]) -> None:
+    """Parse a command line of tpo, which raises where a command, a flag or a required argument is wrong."""
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("tpo", list(arguments))
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)
+
+
+def check_command(words: list[str]) -> None:
+    """Hold one command against what it calls."""
+    program, *arguments = words
+    if program.endswith("bin/tpo") or program == "tpo":
+        check_tpo([argument for argument in arguments if argument != "…"])
+    elif program == "sudo":
+        check_command(arguments)
+    elif program.startswith(SCRIPTS):
+        assert os.access(ROOT / program, os.X_OK), program
+    else:
+        assert Path(program).name in PROGRAMS, f"{program}: a command that this test does not know"
+    if Path(program).name == "python":
+        assert arguments[0].startswith("-") or (ROOT / arguments[0]).is_file(), arguments[0]
+    if Path(program).name == "make":
+        assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for extras in re.findall(r"\.\[([\w,]+)\]", " ".join(arguments)):
+        assert set(extras.split(",")) <= EXTRAS.keys(), extras
+
+
+def test_every_block_is_known_and_says_how_it_is_tested() -> None:
+    for block in BLOCKS:
+        assert block.language in COMMANDS | OTHERS, f"{block.page.name}: ```{block.language}"
+    for block in SHELL:
+        assert re.match(r"runs: (fake|embedded)$|parsed: \w", block.marker), f"{block.page.name}:\n{block.text}"
+    for page in PAGES:
+        outside = FENCE.sub("", page.read_text(encoding="utf-8"))
+        assert not re.search(r"\n\n    \S", outside), f"{page.name}: an indented block; use a fence"
+        assert "'tpo[" not in outside, f"{page.name}: from a clone it is '.[EXTRA]'"
+
+
+@pytest.mark.parametrize("block", cases([block for block in SHELL if block.language != "bash"]))
+def test_commands_exist_with_their_flags(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for words in simple_commands(block.code):
+        check_command(words)
+
+
+@pytest.mark.parametrize("block", cases([block for block in SHELL if block.language == "bash"]))
+def test_batch_scripts_are_shell_and_their_tpo_commands_exist(block: Block) -> None:
+    ran = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    ours = re.findall(r"^tpo (.*?) &?$", block.text.replace("\\\n", " ").replace(" &\n", " \n"), re.MULTILINE)
+    assert ours
+    for arguments in ours:
+        check_tpo(shlex.split(arguments))
+
+
+@pytest.mark.parametrize(
+    "line", ["tpo align --no-such-flag x", "tpo eval xstest --data DIR", "tpo nothing", "sorcery", "pip install '.[x]'"]
+)
+def test_a_wrong_command_is_found(line: str) -> None:
+    (words,) = simple_commands(line)
+    with pytest.raises(Exception):  # noqa: B017 - a usage error of Click's vendored copy, or an assertion
+        check_command(words)
+
+
+class Fake(BaseHTTPRequestHandler):
+    """A policy that answers at once, each time with other words, and a reward model that counts letters."""
+
+    protocol_version = "HTTP/1.1"
+    count = 0
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.reply({"object": "list", "data": [{"id": "fake", "object": "model", "owned_by": "us"}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.startswith("/v1/chat"):
+            self.reply(self.completion(body))
+        else:
+            self.reply({"data": [{"index": 0, "data": self.score(body), "probs": [self.score(body)]}]})
+
+    def completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        choices = []
+        for index in range(body.get("n") or 1):
+            Fake.count += 1
+            text = f"Answer {Fake.count}: " + "a rug is cleaned with soap and water, " * (Fake.count % 5 + 1)
+            message = {"role": "assistant", "content": text}
+            choices.append({"index": index, "message": message, "finish_reason": "stop"})
+        usage = {"prompt_tokens": 10, "completion_tokens": 10 * len(choices), "total_tokens": 10 + 10 * len(choices)}
+        return {"id": "1", "object": "chat.completion", "model": "fake", "choices": choices, "usage": usage}
+
+    def score(self, body: dict[str, Any]) -> float:
+        return len(json.dumps(body)) / 10 - 30
+
+    def reply(self, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[str]:
+    """The root address of the fake server."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Fake)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def scratch(home: Path, page: Path, **more: str) -> dict[str, str]:
+    """Fill an empty home with the page's own modules and some data, and return an environment for it."""
+    text = page.read_text(encoding="utf-8")
+    for name, code in re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        (home / f"{name}.py").write_text(code)
+    for name, code in re.findall(r"Save this as `(\w+)\.py`:\n\n```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        (home / f"{name}.py").write_text(code)
+    rows = [json.dumps({"id": f"q{number}", "prompt": f"How do I clean rug {number}?"}) for number in range(8)]
+    (home / "prompts.jsonl").write_text("\n".join(rows) + "\n")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TPO_")}
+    return {**kept, "PATH": path, "HOME": str(home), "TPO_CACHE": str(home / "cache"), **more}
+
+
+def run_shell(code: str, home: Path, environment: dict[str, str]) -> None:
+    ran = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", code], cwd=home, env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, f"{code}\n{ran.stdout}\n{ran.stderr}"
+    assert ran.stdout.strip()
+
+
+@pytest.mark.parametrize("block", cases([block for block in SHELL if block.marker == "runs: fake"]))
+def test_commands_run_against_a_fake(block: Block, tmp_path: Path, fake: str) -> None:
+    code = SERVERS.sub(lambda found: fake + (found[1] or ""), block.code).replace("API_KEY=…", "API_KEY=key")
+    run_shell(code, tmp_path, scratch(tmp_path, block.page, TPO_POLICY=f"{fake}/v1"))
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("block", cases([block for block in SHELL if block.marker == "runs: embedded"]))
+def test_commands_run_on_the_embedded_model(block: Block, tmp_path: Path, embedded_server: EmbeddedServer) -> None:
+    key = embedded_server.api_key
+    run_shell(block.code, tmp_path, scratch(tmp_path, block.page, TPO_POLICY=embedded_server.url, TPO_API_KEY=key))
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("block", cases([block for block in BLOCKS if block.language == "python"]))
+def test_python_examples_run(block: Block, tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, "-c", block.text], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
-
-
-@pytest.mark.embedded
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_examples_run(code: str, tmp_path: Path) -> None:
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-
-
-@pytest.mark.embedded
-@pytest.mark.parametrize("session", blocks("console"))
-def test_console_examples_run(session: str, tmp_path: Path, embedded_server: EmbeddedServer) -> None:
-    for name, code in re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", page_of(session), re.DOTALL | re.MULTILINE):
-        (tmp_path / f"{name}.py").write_text(code)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for line in re.findall(r"^\$ (.+)$", session, re.MULTILINE):
-        if line.startswith("export "):
-            continue
-        if PLACEHOLDER in line:
-            environment["TPO_API_KEY"] = embedded_server.api_key
-            line = f"{line.replace(PLACEHOLDER, embedded_server.url)} --max-tokens 48"
-        ran = subprocess.run(line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, f"{line}\n{ran.stderr}"
-        assert ran.stdout.strip()
-
-
-def page_of(session: str) -> str:
-    """The page that a block stands on."""
-    return next(text for page in PAGES if session in (text := page.read_text(encoding="utf-8")))

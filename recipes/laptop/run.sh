@@ -2,6 +2,8 @@
 # All benchmarks, figures and a judge's quality on the built-in model: from the project's root, recipes/laptop/run.sh [OUT]
 # Without --limit it takes all six queries of each benchmark, and three times as long.
 set -eu
+PATH="$PWD/.venv/bin:$PATH"
+echo "This takes about 15 minutes on two cores (measured). Ctrl-C ends it; the same command goes on."
 here=recipes/laptop
 out=${1:-evals/laptop}
 
