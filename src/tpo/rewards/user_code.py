@@ -107,15 +107,15 @@ def described(error: BaseException, function: object = None) -> str:
             rather than the inside of a library that it called.
     """
     message = " ".join(str(error).split())
-    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    if isinstance(error, SyntaxError):  # its message tells the place already, as (file, line N)
-        return said
+    line = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    if isinstance(error, SyntaxError):  # its message has the place already, as (file, line N)
+        return line
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _ours(frame.filename)]
     if not frames:
-        return said
+        return line
     own = _file_of(function)
     frame = next((frame for frame in reversed(frames) if own and frame.filename == own), frames[-1])
-    return f"{said} ({_short(frame.filename)}:{frame.lineno})"
+    return f"{line} ({_short(frame.filename)}:{frame.lineno})"
 
 
 def _ours(filename: str) -> bool:

@@ -161,8 +161,8 @@ def _query(row: Mapping[str, Any], name: str | None) -> str:
 
 def _last_question(messages: list[Any]) -> str:
     turns = [chat_message(message) for message in messages]
-    user = [message for message in turns if isinstance(message, dict) and message.get("role") == "user"]
-    return text_of(user[-1]) if user else ""
+    questions = [message for message in turns if isinstance(message, dict) and message.get("role") == "user"]
+    return text_of(questions[-1]) if questions else ""
 
 
 def _key(query: str) -> str:
