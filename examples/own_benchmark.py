@@ -13,6 +13,7 @@ from tpo.evals.benchmarks import BENCHMARKS, Benchmark, Column, Grade, Graders, 
 from tpo.evals.data import Source, chosen
 from tpo.evals.evaluate import Wanted, evaluate
 from tpo.evals.table import table_of
+from tpo.session.spec import Options
 
 THINGS = ["a rug", "a wooden table", "a window", "silver spoons", "a bicycle", "a kettle"]
 
@@ -40,7 +41,7 @@ BENCHMARKS[Brevity.name] = Brevity
 
 def main(out: Path) -> None:
     wanted = Wanted(tasks=["brevity"], methods=["sample", "best-of-4"], out=out)
-    options = {"policy": os.environ.get("TPO_POLICY", "embedded"), "max_tokens": 64, "seed": 1}
+    options = Options(policy=os.environ.get("TPO_POLICY", "embedded"), max_tokens=64, seed=1)
     evaluation = asyncio.run(evaluate(wanted, options))
     for part in table_of(evaluation).parts:
         print(part.caption)

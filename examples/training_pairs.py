@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import tpo
-from tpo.options import ExportOptions
+from tpo.options import ExportFormat, ExportOptions
 from tpo.runs.export import Export
 from tpo.runs.export_files import write_file
 from tpo.runs.history import histories
@@ -25,7 +25,7 @@ def main(out: Path) -> None:
     run = out / "run"
     report = tpo.run_dataset_sync(data, run, policy=policy, width=3, depth=1, max_tokens=64, seed=1)
     print(f"{report.summary.done} queries answered")
-    options = ExportOptions(format="dpo")
+    options = ExportOptions(format=ExportFormat.DPO)
     export = Export(options)
     pairs = out / "pairs.jsonl"
     write_file(export.of(histories(run)), pairs, options, run)
