@@ -1,4 +1,4 @@
-"""`tpo.toml`: what a flag says can stand in a file, and rewards get names.
+"""`tpo.toml`: a file that sets what flags set, and names rewards.
 
 policy = "http://localhost:8000/v1"
 width = 8
@@ -42,7 +42,7 @@ class NamedReward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         use: the reward as `--reward` takes it.
         sum: rewards (names or what `--reward` takes) with their weights, each normalised over a query's answers.
         min: rewards of which the worst counts.
-        gates: rewards with the least value that an answer needs; one that falls short ranks below all that do not.
+        gates: rewards with the least value that an answer needs; an answer below it ranks below all others.
         length_price: standard deviations of reward that an answer of twice the median length loses.
         require: rules that rank before the reward.
     """
@@ -152,5 +152,5 @@ def _known(key: str, names: list[str], where: str) -> None:
     if key in names:
         return
     near = get_close_matches(key, names, n=1)
-    meant = f" Did you mean {near[0]}?" if near else ""
-    raise InputError(f"{where} sets {key}, which is nothing that can be set.{meant} Known: {', '.join(sorted(names))}.")
+    guess = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(f"{where} sets {key}, which is nothing that can be set.{guess} Known: {', '.join(sorted(names))}.")

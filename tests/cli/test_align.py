@@ -232,7 +232,7 @@ async def test_a_server_that_closes_mid_answer_keeps_what_was_paid_for(tmp_path:
         assert ran.code == 0
 
 
-async def test_an_unreachable_server_is_told_with_its_address() -> None:
+async def test_the_error_of_an_unreachable_server_has_its_address() -> None:
     ran = await tpo("align", "hi", "--policy", "http://127.0.0.1:9/v1", "--quiet")
     assert ran.code == 2
     assert "No connection to http://127.0.0.1:9/v1/models" in ran.err
@@ -264,7 +264,7 @@ async def test_an_interrupt_prints_the_best_so_far(tmp_path: Path, how: signal.S
         )
         await asyncio.wait_for(stuck.wait(), 60)
         process.send_signal(how)
-        out, err = await process.communicate()
+        out, err = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, err) == (130, b"")
     result = json.loads(out)
     assert result["stop"] == "interrupt"

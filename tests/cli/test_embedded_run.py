@@ -61,7 +61,7 @@ async def test_a_wrong_key_is_one_clear_line(embedded_server: EmbeddedServer) ->
     assert "TPO_API_KEY" in ran.err
 
 
-async def test_a_prompt_that_does_not_fit_is_told(embedded_server: EmbeddedServer, tmp_path: Path) -> None:
+async def test_a_prompt_that_does_not_fit_is_an_error(embedded_server: EmbeddedServer, tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("hello " * 9000)
     ran = await tpo(
         *("align", "--file", str(tmp_path / "long.txt"), "--method", "sample", "--policy", embedded_server.url),

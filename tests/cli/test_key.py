@@ -118,7 +118,7 @@ def test_who_has_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["a b"], "no name"),
         (["[x]"], "no name"),
@@ -128,16 +128,16 @@ def test_who_has_keys(tmp_path: Path) -> None:
         (["nobody", "--revoke"], "no key for nobody; it knows known"),
         (["known", "--revoke", "--concurrency", "3"], "no limits"),
         (["known", "--list"], "no name"),
-        ([], "Whose key?"),
+        ([], "name is missing"),
     ],
 )
-def test_mistakes_are_one_line_and_change_nothing(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_mistakes_are_one_line_and_change_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:
     file = tmp_path / "keys.toml"
     call(key, "known", "--file", file)
     before = file.read_bytes()
     shown = call(key, *arguments, "--file", file)
     assert (shown.code, shown.out) == (2, "")
-    assert said in " ".join(shown.err.split())
+    assert message in " ".join(shown.err.split())
     assert file.read_bytes() == before
 
 
@@ -167,5 +167,5 @@ def test_keys_made_at_once_are_all_there(tmp_path: Path) -> None:
 
 def test_the_command_is_there(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tpo", "key", "alice", "--file", "keys.toml"]
-    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
     assert Keys(tmp_path / "keys.toml").client_of(made.stdout.strip()) == "alice"

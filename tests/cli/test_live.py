@@ -15,15 +15,15 @@ from tpo.models.protocol import Request
 
 
 def replies(request: Request, index: int) -> str | ModelError:
-    """A story with a critique that holds markup, and one call that fails at first."""
+    """Replies with a critique that holds markup, and one call that fails at first."""
     if "Explain in two or three" in said(request):
         return "It names [bold]no cloth[/bold] and\nstops too soon."
     if "short instructions" in said(request):
         return "1. Name a cloth."
-    return story(request, index)
+    return numbered_answers(request, index)
 
 
-story = numbered("[red]answer")
+numbered_answers = numbered("[red]answer")
 
 
 async def events_of_a_run() -> list[Event]:
@@ -45,7 +45,7 @@ async def test_the_live_view_shows_candidates_rewards_critique_and_speed() -> No
         assert words in shown, words
 
 
-async def test_plain_lines_tell_the_same_story_elsewhere() -> None:
+async def test_plain_lines_show_the_same_elsewhere() -> None:
     screen = io.StringIO()
     view = view_of(Console(file=screen, force_terminal=False, width=200), quiet=False)
     assert isinstance(view, LineView)
@@ -58,7 +58,7 @@ async def test_plain_lines_tell_the_same_story_elsewhere() -> None:
     assert "ended (depth)" in shown
 
 
-async def test_retries_are_told() -> None:
+async def test_retries_are_shown() -> None:
     failed = False
 
     def once(request: Request, index: int) -> str | ModelError:

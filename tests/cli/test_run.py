@@ -110,7 +110,7 @@ async def test_what_a_search_of_the_same_query_and_seed_finds_is_what_the_run_fi
         (("data.jsonl", "--out", "out", "--reward", "nonsense"), "reward 'nonsense' is unknown"),
     ],
 )
-async def test_a_mistake_is_one_clear_line_and_nothing_is_asked(
+async def test_a_mistake_is_one_clear_line_and_no_call_is_made(
     tmp_path: Path, arguments: tuple[str, ...], complaint: str
 ) -> None:
     data(tmp_path)
@@ -124,7 +124,7 @@ async def test_a_mistake_is_one_clear_line_and_nothing_is_asked(
     assert "Traceback" not in ran.err
 
 
-def test_seconds_are_said_as_people_say_them() -> None:
+def test_seconds_in_words() -> None:
     assert [duration(seconds) for seconds in (0.4, 59.4, 61, 3599, 3660, 90_000)] == [
         *("0 s", "59 s", "1 min 01 s", "59 min 59 s", "1 h 01 min", "25 h 00 min"),
     ]

@@ -24,7 +24,7 @@ def made(folder: Path) -> Path:
     return folder
 
 
-def test_runs_are_found_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = made(tmp_path / "runs")
     shown = call(runs, folder, "--json")
     assert shown.code == 0

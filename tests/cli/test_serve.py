@@ -38,7 +38,7 @@ async def serving(cwd: Path, *flags: str, **environment: str) -> AsyncIterator[t
     assert process.stderr is not None
     try:
         while True:
-            line = (await process.stderr.readline()).decode()
+            line = (await asyncio.wait_for(process.stderr.readline(), 120)).decode()
             assert line, "it ended before it listened"
             if found := URL.search(line):
                 break
@@ -57,9 +57,9 @@ async def refused(cwd: Path, *flags: str) -> str:
         cwd=cwd,
         env={**os.environ, "COLUMNS": "300", "NO_COLOR": "1"},
     )
-    _, said = await process.communicate()
-    assert process.returncode == 2 and b"Traceback" not in said
-    return said.decode()
+    _, error = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode == 2 and b"Traceback" not in error
+    return error.decode()
 
 
 async def ask(url: str, model: str = "small:best-of-2", **headers: str) -> httpx.Response:
@@ -78,12 +78,12 @@ async def test_it_answers_and_ends_on_a_signal(tmp_path: Path, name: signal.Sign
     async with policy(drawing(["a", "bbb"])) as behind, serving(tmp_path, "--policy", behind.url) as (process, url):
         assert (await ask(url)).json()["choices"][0]["message"]["content"] == "bbb"
         process.send_signal(name)
-        out, said = await asyncio.wait_for(process.communicate(), 20)
+        out, log = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 0 and out == b""
-        assert b"model=small:best-of-2 kind=aligned" in said and b"Hi" not in said and b"bbb" not in said
+        assert b"model=small:best-of-2 kind=aligned" in log and b"Hi" not in log and b"bbb" not in log
 
 
-async def test_what_is_under_way_gets_its_best_so_far(tmp_path: Path) -> None:
+async def test_requests_under_way_get_their_best_so_far(tmp_path: Path) -> None:
     async def answer(body: dict[str, Any], number: int) -> Said:
         if critic(body):
             await asyncio.sleep(60)
@@ -91,13 +91,13 @@ async def test_what_is_under_way_gets_its_best_so_far(tmp_path: Path) -> None:
 
     flags = ("--grace", "0.2", "--width", "2")
     async with policy(answer) as behind, serving(tmp_path, "--policy", behind.url, *flags) as (process, url):
-        asking = asyncio.create_task(ask(url, "small:tpo"))
+        response = asyncio.create_task(ask(url, "small:tpo"))
         while not any(critic(body) for body in behind.bodies):
             behind.asked.clear()
             await asyncio.wait_for(behind.asked.wait(), 20)
         process.terminate()
-        told = (await asking).json()
-        assert told["choices"][0]["message"]["content"] == "bbb" and told["tpo"]["stop"] == "interrupt"
+        body = (await response).json()
+        assert body["choices"][0]["message"]["content"] == "bbb" and body["tpo"]["stop"] == "interrupt"
         await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 0
 
@@ -110,9 +110,9 @@ async def test_contents_and_traces_only_on_request(tmp_path: Path) -> None:
     ):
         await ask(url)
         process.terminate()
-        _, said = await asyncio.wait_for(process.communicate(), 20)
-        assert b'"answered":["bbb"]' in said
-        lines = [json.loads(line) for line in said.splitlines()]
+        _, log = await asyncio.wait_for(process.communicate(), 20)
+        assert b'"answered":["bbb"]' in log
+        lines = [json.loads(line) for line in log.splitlines()]
         assert all(line["message"] and line["level"] for line in lines)
         assert len(list((tmp_path / "kept").glob("*/*.jsonl"))) == 1
 

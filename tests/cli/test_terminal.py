@@ -137,7 +137,12 @@ def test_a_full_disk_is_one_line(arguments: list[str], tmp_path: Path) -> None:
         arguments = ["runs", "--json"]
     with Path("/dev/full").open("wb") as full:
         ran = subprocess.run(
-            [sys.executable, "-m", "tpo", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+            [sys.executable, "-m", "tpo", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            timeout=120,
         )
     assert ran.returncode == 2
     assert ran.stderr == "tpo: error: the output cannot be read or written: No space left on device.\n"
@@ -147,12 +152,17 @@ def test_a_reader_that_left_and_a_closed_stdout_are_no_bugs(tmp_path: Path) -> N
     read, write = os.pipe()
     os.close(read)
     ran = subprocess.run(
-        [sys.executable, "-m", "tpo", "config"], stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        [sys.executable, "-m", "tpo", "config"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
     )
     os.close(write)
     assert (ran.returncode, ran.stderr) == (141, "")
     closed = f"exec {sys.executable} -m tpo config >&-"
-    ran = subprocess.run(["sh", "-c", closed], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    ran = subprocess.run(["sh", "-c", closed], stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=120)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert "standard output is closed" in ran.stderr
 

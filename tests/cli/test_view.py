@@ -76,8 +76,8 @@ async def test_it_shows_and_plays_and_ends_on_a_signal(tmp_path: Path, name: sig
             played = await client.post("/api/play", json=QUESTION, timeout=30)
             assert "event: story" in played.text and "bbb" in played.text
             process.send_signal(name)
-            out, said = await asyncio.wait_for(process.communicate(), 20)
-            assert process.returncode == 0 and out == b"" and b"Traceback" not in said
+            out, log = await asyncio.wait_for(process.communicate(), 20)
+            assert process.returncode == 0 and out == b"" and b"Traceback" not in log
 
 
 async def test_the_page_shows_that_the_policy_is_not_there(tmp_path: Path) -> None:

@@ -33,16 +33,16 @@ def chat(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)] = False,
     **flags: Any,
 ) -> None:
-    """Talk over several turns; each answer is aligned and becomes part of the conversation.
+    """Chat over several turns; each answer is aligned and becomes part of the conversation.
 
     An empty line or Ctrl-D ends it. Ctrl-C ends a search with the best answer so far.
     """
     configured: Config = context.obj
     options = search_options(flags, configured, noting(quiet=quiet))
-    asyncio.run(_talk(options, system, quiet))
+    asyncio.run(_chat(options, system, quiet))
 
 
-async def _talk(options: Options, system: str | None, quiet: bool) -> None:
+async def _chat(options: Options, system: str | None, quiet: bool) -> None:
     from tpo.cli.live import view_of
     from tpo.engine.limits import Stopper
     from tpo.errors import TPOError
@@ -52,7 +52,7 @@ async def _talk(options: Options, system: str | None, quiet: bool) -> None:
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     async with Session(pace=pace_for_one, on_note=noting(quiet=quiet), **options) as session:
         for question in _questions():
-            asked = [*messages, {"role": "user", "content": question}]
+            turn = [*messages, {"role": "user", "content": question}]
             stopper = Stopper()
 
             def stop(stopper: Stopper = stopper) -> bool:
@@ -61,12 +61,12 @@ async def _talk(options: Options, system: str | None, quiet: bool) -> None:
 
             try:
                 with interruptible(stop), view_of(stderr, quiet) as view:
-                    result = await session.align(asked, stopper=stopper, on_event=view.listen, alone=True)
+                    result = await session.align(turn, stopper=stopper, on_event=view.listen, alone=True)
             except TPOError as error:  # the conversation goes on without this turn
                 noting(quiet=False)(f"error: {error}")
                 continue
             print_answer(result.answer)
-            messages = [*asked, {"role": "assistant", "content": result.answer}]
+            messages = [*turn, {"role": "assistant", "content": result.answer}]
 
 
 def _questions() -> Iterator[str]:

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tpo.checks.finding import Report
+from tpo.checks.finding import CheckReport
 from tpo.cli.console import USER_ERROR, note, print_json, reporting, stdout
 from tpo.config import Config
 from tpo.errors import ModelError
@@ -25,11 +25,11 @@ def check(
     context: typer.Context,
     policy: Annotated[str | None, typer.Option(help="A model, as for align; `none` checks the reward alone.")] = None,
     policy_model: Annotated[str | None, typer.Option(help="The model's name.")] = None,
-    critic: Annotated[str | None, typer.Option(help="Who criticises, if somebody else.")] = None,
+    critic: Annotated[str | None, typer.Option(help="The model that criticises; the policy unless given.")] = None,
     critic_model: Annotated[str | None, typer.Option(help="The critic's model name.")] = None,
-    editor: Annotated[str | None, typer.Option(help="Who writes updates, if somebody else.")] = None,
+    editor: Annotated[str | None, typer.Option(help="The model that writes updates; the policy unless given.")] = None,
     editor_model: Annotated[str | None, typer.Option(help="The editor's model name.")] = None,
-    reward: Annotated[str, typer.Option(help="What steers, as for align.")] = "surface",
+    reward: Annotated[str, typer.Option(help="The reward, as for align.")] = "surface",
     pairs: Annotated[
         list[Path] | None,
         typer.Option(help="Human preferences to hold the reward against (repeatable); checks nothing else."),
@@ -55,7 +55,9 @@ def check(
         raise typer.Exit(USER_ERROR)
 
 
-async def _check_all(roles: list[tuple[str, str | None, str | None]], reward: str, configured: Config) -> list[Report]:
+async def _check_all(
+    roles: list[tuple[str, str | None, str | None]], reward: str, configured: Config
+) -> list[CheckReport]:
     from tpo.checks.reward import check_reward, scoring_inside
     from tpo.rewards.resolve import resolve
 
@@ -70,11 +72,11 @@ async def _check_all(roles: list[tuple[str, str | None, str | None]], reward: st
                 reports.append(await _check_role(role, where, name))
         for one in scoring_inside(resolved.reward):
             report = await check_reward(one)
-            reports.append(Report(f"reward: {report.subject}", report.findings))
+            reports.append(CheckReport(f"reward: {report.subject}", report.findings))
         return reports
 
 
-async def _check_role(role: str, where: str, name: str | None) -> Report:
+async def _check_role(role: str, where: str, name: str | None) -> CheckReport:
     from tpo.checks.finding import Finding
     from tpo.checks.model import check_model
     from tpo.models.resolve import open_model
@@ -82,12 +84,12 @@ async def _check_role(role: str, where: str, name: str | None) -> Report:
     try:
         model = await open_model(where, role, name, note)
     except ModelError as error:
-        return Report(f"{role}: {where}", [Finding("connection", "fail", str(error))])
+        return CheckReport(f"{role}: {where}", [Finding("connection", "fail", str(error))])
     try:
         report = await check_model(model)
     finally:
         await model.aclose()
-    return Report(f"{role}: {report.subject}", report.findings)
+    return CheckReport(f"{role}: {report.subject}", report.findings)
 
 
 async def _accuracy(name: str, configured: Config, files: list[Path], as_json: bool) -> None:
@@ -116,7 +118,7 @@ async def _accuracy(name: str, configured: Config, files: list[Path], as_json: b
     stdout().print(table)
 
 
-def _table(reports: list[Report]) -> Table:
+def _table(reports: list[CheckReport]) -> Table:
     table = Table()
     for heading in ("what", "state", "found"):
         table.add_column(heading, overflow="fold")
@@ -124,6 +126,6 @@ def _table(reports: list[Report]) -> Table:
         table.add_section()
         table.add_row(Text(report.subject, style="bold"), "", "")
         for finding in report.findings:
-            said = f"{finding.said}\n→ {finding.remedy}" if finding.remedy else finding.said
-            table.add_row(Text(f"  {finding.what}"), Text(finding.state, style=COLOURS[finding.state]), Text(said))
+            text = f"{finding.said}\n→ {finding.remedy}" if finding.remedy else finding.said
+            table.add_row(Text(f"  {finding.what}"), Text(finding.state, style=COLOURS[finding.state]), Text(text))
     return table

@@ -16,14 +16,14 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 class Listed(NamedTuple):
-    """A command as the list of commands knows it.
+    """A command before its code is loaded.
 
     Attributes:
         place: its module and function.
         summary: one line.
         examples: lines to copy.
         first: parameters of the short help; empty for all.
-        configured: its flags may stand in the environment and in tpo.toml.
+        configured: its flags may be set in the environment and in tpo.toml.
     """
 
     place: str

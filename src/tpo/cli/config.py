@@ -52,14 +52,14 @@ def _in_force(name: str, entry: Entry, loaded: Config) -> dict[str, Any]:
         return {"value": loaded.options[name], "from": str(loaded.path)}
     value = entry.default
     if entry.option.words is not None:
-        value = next(word for word, meant in entry.option.words.items() if meant == value)
+        value = next(word for word, stored in entry.option.words.items() if stored == value)
     if isinstance(value, Enum):
         value = value.value
     return {"value": list(value) if isinstance(value, tuple) else value, "from": "default"}
 
 
 def _read(entry: Entry, text: str) -> Any:
-    """The value of an environment variable; as it stands where it does not fit, which the commands will report."""
+    """The value of an environment variable; the text itself where it does not fit, which the commands will report."""
     try:
         if entry.kind in (int, float):
             return entry.kind(text)

@@ -132,8 +132,8 @@ def print_json(value: Any) -> None:
         text = json.dumps(value, ensure_ascii=encoding not in ("utf-8", "utf8"), allow_nan=False)
     except ValueError:
         raise TPOError(
-            "The result holds a number that is not finite (NaN or infinity), which JSON cannot say: a file that it was "
-            "read from is damaged, or a reward gave it."
+            "The result holds a number that is not finite (NaN or infinity), which JSON cannot hold: a file "
+            "that it was read from is damaged, or a reward returned it."
         ) from None
     sys.stdout.write(f"{UNSAFE.sub(_escaped, text)}\n")
     sys.stdout.flush()

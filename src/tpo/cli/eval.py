@@ -39,7 +39,7 @@ class _TasksUnlessNamed(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-class _Tasks(HelpfulCommand):
+class _TasksCommand(HelpfulCommand):
     examples = (
         "tpo eval math500 --data hub: --out results --policy http://localhost:8000/v1",
         "tpo eval judge preferences.jsonl --judge http://localhost:8002/v1",
@@ -47,14 +47,14 @@ class _Tasks(HelpfulCommand):
     first = (*SEARCH, "task", "out", "data", "limit", "judge", "held_out", "format", "details", "as_json", "quiet")
 
 
-class _Judge(HelpfulCommand):
+class _JudgeCommand(HelpfulCommand):
     examples = ("tpo eval judge preferences.jsonl --judge http://localhost:8002/v1",)
 
 
 app = typer.Typer(
     cls=_TasksUnlessNamed,
     help="Evaluate: `tpo eval TASK… --method tpo --method sample --data DIR --out OUT` makes one table of methods and "
-    "benchmarks; `tpo eval tasks --help` has its options. `tpo eval judge` says how far to trust a judge or a reward.",
+    "benchmarks; `tpo eval tasks --help` has its options. `tpo eval judge` measures a judge or a reward.",
     rich_markup_mode=None,
     context_settings=HELP_NAMES,
 )
@@ -68,7 +68,8 @@ def tasks(
         list[str],
         typer.Argument(
             metavar="TASK…",
-            help="Benchmarks: alpaca_eval, arena_hard, hh_rlhf, beavertails, xstest, math500, ifeval, mt_bench, gsm8k.",
+            help="Benchmarks: alpaca_eval, arena_hard, hh_rlhf, beavertails, xstest, math500, ifeval, mt_bench, gsm8k, "
+            "those of installed packages, python:MODULE:NAME, or any other name that --data NAME=FILE gives data to.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The directory of the evaluation.", rich_help_panel=OUTPUT)],
@@ -156,5 +157,5 @@ async def _evaluate(wanted: Wanted, options: Options, running: RunOptions, quiet
         return await evaluate(wanted, options, running, progress)
 
 
-app.command(TASKS, cls=_Tasks, context_settings={"auto_envvar_prefix": "TPO", **HELP_NAMES})(tasks)
-app.command("judge", cls=_Judge, context_settings=HELP_NAMES)(judge.judge)
+app.command(TASKS, cls=_TasksCommand, context_settings={"auto_envvar_prefix": "TPO", **HELP_NAMES})(tasks)
+app.command("judge", cls=_JudgeCommand, context_settings=HELP_NAMES)(judge.judge)

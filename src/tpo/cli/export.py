@@ -45,10 +45,10 @@ def export(
     else:
         write_file(rows, out, options, directory)
     if not quiet:
-        _tell(made, found)
+        _note(made, found)
 
 
-def _tell(made: Export, found: RunStatus) -> None:
+def _note(made: Export, found: RunStatus) -> None:
     note(f"{made.rows} rows from {made.used} of {made.seen} queries")
     for reason, count in made.left_out.most_common():
         note(f"left out: {count} {reason}")

@@ -30,7 +30,7 @@ def takes(*kinds: type[msgspec.Struct], without: Collection[str] = ()) -> Callab
 
     Args:
         kinds: classes of options.
-        without: options that the command has no use for.
+        without: options that the command does not use.
     """
 
     def with_flags(command: F) -> F:

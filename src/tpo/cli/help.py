@@ -100,7 +100,7 @@ def _parameter(parameter: Any, ctx: Any, width: int, everything: bool) -> Iterat
 
 
 def _names(parameter: Any, ctx: Any) -> str:
-    """The names of a parameter with what stands for its value."""
+    """The names of a parameter with the placeholder of its value."""
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
     record = parameter.get_help_record(ctx)

@@ -12,12 +12,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
-    """Have the first signal stop what is done inside, and the second one end the process as it would have anyway.
+    """The first signal stops the work inside in an orderly way; the second one ends the process.
 
     Must be entered in a running event loop.
 
     Args:
-        stop: asks for an orderly end; false where nothing has begun that could come to one.
+        stop: begins an orderly end; returns false where there is nothing yet that could end so.
 
     Raises:
         KeyboardInterrupt: nothing had begun yet.

@@ -56,9 +56,9 @@ def judge(
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="Its model, where several are served.")] = None,
     reward: Annotated[
-        str | None, typer.Option(help="A reward in its place, as for tpo align.", show_default=False)
+        str | None, typer.Option(help="A reward to measure instead, as for tpo align.", show_default=False)
     ] = None,
-    rubric: Annotated[Path | None, typer.Option(help="What makes an answer good; the judge is told.")] = None,
+    rubric: Annotated[Path | None, typer.Option(help="A file on what makes an answer good, for the judge.")] = None,
     templates: Annotated[Path | None, typer.Option(help="A folder with other wording for the judge.")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Most tokens of a verdict; thousands for a model that thinks first.")
@@ -74,7 +74,7 @@ def judge(
 ) -> None:
     """Measure a judge or a reward against human preferences: agreement, ties, liking for place and for length.
 
-    A judge sees each pair in both orders. Every number is in percent, with its 95 % interval.
+    A judge gets each pair in both orders. Every number is in percent, with its 95 % interval.
     """
     from tpo.errors import InputError
 
@@ -96,7 +96,7 @@ def judge(
 
 
 def _read(data: Iterable[Path], limit: int | None, seed: int) -> dict[str, list[Pair]]:
-    """The pairs of each file, by a name that tells files of one folder apart."""
+    """The pairs of each file, by a name that is unique within its folder."""
     from tpo.checks.preferences import preference_files, read_pairs
 
     sets: dict[str, list[Pair]] = {}

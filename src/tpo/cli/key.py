@@ -23,7 +23,7 @@ def key(
     ] = None,
     concurrency: Annotated[int | None, typer.Option(help="Requests at once.", rich_help_panel=LIMITS)] = None,
     operator: Annotated[
-        bool, typer.Option("--operator", help="It may look at everybody's requests, at /ui and in /metrics.")
+        bool, typer.Option("--operator", help="It may see the requests of all clients, at /ui and in /metrics.")
     ] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the client's key away.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the clients instead.")] = False,
@@ -44,7 +44,7 @@ def key(
         _show(file, as_json)
         return
     if name is None:
-        raise InputError(f"Whose key? `tpo key NAME --file {file}` makes one; --list shows whose there are.")
+        raise InputError(f"The client's name is missing: tpo key NAME --file {file} makes a key.")
     if revoke:
         if operator or limits != Limits():
             raise InputError("--revoke takes no limits and no --operator.")
@@ -70,5 +70,5 @@ def _show(file: Path, as_json: bool) -> None:
         note(f"there is no key in {file}")
     for name, one in clients:
         limits = msgspec.to_builtins(one.limits).items()
-        said = [f"{value} {limit.replace('-', ' ')}" for limit, value in limits if value is not None] or ["no limits"]
-        typer.echo(f"{name}: {', '.join(['operator'] * one.operator + said)}")
+        shown = [f"{value} {limit.replace('-', ' ')}" for limit, value in limits if value is not None] or ["no limits"]
+        typer.echo(f"{name}: {', '.join(['operator'] * one.operator + shown)}")

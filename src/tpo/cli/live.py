@@ -245,11 +245,11 @@ class LiveView(SilentView):
         if critique is not None:
             below.append(critique)
         best = "  ".join(f"step {step}: {reward:.3f}" for step, reward in self._best.items())
-        status = [Text(f"best  {best}", style="green")] if best else []
-        status.append(Text(f"step {self._step} · {self._tokens.line()}", style="dim"))
+        if best:
+            below.append(wrapped(f"best  {best}", "green"))
+        below.append(wrapped(f"step {self._step} · {self._tokens.line()}", "dim"))
         if self._note:
-            status.append(Text(one_line(self._note, (NOTE_LINES if height >= LOW else 1) * width), style="yellow"))
-        below += status
+            below.append(wrapped(one_line(self._note, (NOTE_LINES if height >= LOW else 1) * width), "yellow"))
         used = sum(len(self._console.render_lines(part, pad=False)) for part in [*above, *below])
         rows = max(FEWEST_ROWS, height - used - 3)  # below the table's heading, and above the cursor
         if self._rows or self._growing:
@@ -272,7 +272,7 @@ class LiveView(SilentView):
                 table.add_column(heading, width=width, justify="right")
         table.add_column("answer", no_wrap=True, overflow="ellipsis", ratio=1)
         rows = list(self._rows.values())
-        top = max((s.reward for _, s in rows if s and s.reward is not None), default=None)
+        top = min(rows, key=_by_reward)[0].id if rows else None
         left_out = max(0, len(rows) + len(self._growing) - most)
         if left_out:
             most -= 1  # for the line that says how many are left out
@@ -280,7 +280,7 @@ class LiveView(SilentView):
             kept = sorted(rows, key=_by_reward)[: max(1, most - len(self._growing))]
             rows = [row for row in rows if row in kept]
         for sampled, scored in rows:
-            best = scored is not None and scored.reward is not None and scored.reward == top
+            best = scored is not None and scored.reward is not None and sampled.id == top
             unscored = "error" if sampled.error else "…"
             reward = ("* " if best else "") + (shown_reward(scored) if scored else unscored)
             text = (scored.error if scored and scored.error else None) or sampled.error or sampled.text
@@ -296,6 +296,11 @@ class LiveView(SilentView):
     def _add_row(table: Table, id: str, reward: str, tokens: str, text: Text, *, best: bool = False) -> None:
         numbers = [id, reward, tokens][: len(table.columns) - 1]
         table.add_row(*numbers, text, style="bold green" if best else None)
+
+
+def wrapped(line: str, style: str = "") -> Text:
+    """A line that is wrapped in a live view, although its console leaves other lines whole."""
+    return Text(line, style=style, no_wrap=False, overflow="fold")
 
 
 def _by_reward(row: tuple[Sampled, Scored | None]) -> tuple[bool, float]:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from tpo.cli.console import note
+from tpo.cli.live import wrapped
 from tpo.prompts import Role
 from tpo.runs.dataset import Watcher
 from tpo.runs.progress import RunProgress
@@ -147,15 +147,17 @@ def progress_picture(progress: RunProgress | None, line: str, width: int, now: f
     """
     total, done = (progress.total, progress.done) if progress is not None else (None, 0)
     bar = ProgressBar(total=total, completed=done, width=min(BAR, width), pulse=progress is None, animation_time=now)
+    grid = Table.grid(padding=(0, 1))
     if width < WIDE:
-        return Group(bar, Text(line))
-    row = Table.grid(padding=(0, 1))
-    row.add_row(bar, Text(line))
-    return row
+        grid.add_row(bar)
+        grid.add_row(wrapped(line))
+    else:
+        grid.add_row(bar, wrapped(line))
+    return grid
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Seconds in words."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -42,7 +42,7 @@ def read_query(prompt: str | None, file: Path | None, messages: Path | None) -> 
 
 
 def _means_file(prompt: str) -> bool:
-    """Whether a prompt that is the name of a file stands for its contents; asked on a terminal, and else noted."""
+    """Whether a prompt that is a file's name means its contents: on a terminal the user decides, elsewhere no."""
     try:
         if prompt.split() != [prompt] or not Path(prompt).is_file():
             return False

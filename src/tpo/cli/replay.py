@@ -18,7 +18,7 @@ def replay(
 ) -> None:
     """Rebuild a run's result from its trace, without any call.
 
-    The trace of a run that was killed or failed gives the best answer that it had come to.
+    The trace of a run that was killed or failed gives the best answer so far.
     """
     from tpo.api import replay as rebuild
 

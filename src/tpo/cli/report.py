@@ -23,14 +23,14 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="ROLE=COUNT",
-            help="Parameters of a model (repeatable), such as policy=70B, where its name does not tell.",
+            help="Parameters of a model (repeatable), such as policy=70B, where its name does not hold them.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes on stderr.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Draw the paper's figures from runs: PDF, PNG and SVG files, and one HTML page that stands alone.
+    """Draw the paper's figures from runs: PDF, PNG and SVG files, and one HTML page that needs no other file.
 
     It only reads the runs, so it may be used while they are at work. Needs Matplotlib: pip install 'tpo[plots]'.
     """

@@ -57,8 +57,8 @@ def run(
         search = values_of(SearchOptions, flags)
         cluster = Cluster(machines.ray, search, configured.rewards, machines.ray_workers, machines.ray_rewards)
         spec = cluster.spec
-    # The records of open queries are many small objects that live for a while: looking through them seldom saves a
-    # tenth of our processor time.
+    # The records of open queries are many small objects that live for a while: fewer collections save a tenth of our
+    # processor time.
     gc.set_threshold(50_000, 20, 50)
     report = asyncio.run(_run(data, out, spec, options, quiet, cluster))
     _show(report, as_json=as_json, quiet=quiet)

@@ -1,4 +1,4 @@
-"""`tpo runs`: the runs that there are, and how each stands."""
+"""`tpo runs`: a list of runs with the state of each."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, an object a run.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """List the runs in directories, with what each is and how it stands."""
-
+    """List the runs in directories: data, method, models, reward and state of each."""
     from tpo.runs.status import outline
 
     where = directories or [Path()]

@@ -1,4 +1,4 @@
-"""`tpo serve`: alignment behind the endpoint that every client already speaks."""
+"""`tpo serve`: alignment behind OpenAI's protocols."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def serve(
 
     Models are served under their own names, passed through, and with presets behind a colon, aligned: MODEL:tpo,
     MODEL:best-of-5. The key for clients is TPO_SERVE_KEY, or several are in --keys; the keys for the models' servers
-    are those of `tpo align`. Ctrl-C ends it when what is under way has been answered; a second one ends it at once.
+    are those of `tpo align`. Ctrl-C ends it once the requests under way are answered; a second one ends it at once.
     """
     from tpo.server.app import AppOptions
     from tpo.server.keys import VARIABLE, Keys
@@ -71,8 +71,8 @@ def serve(
         queue=serving.queue,
         passed=serving.passed,
     )
-    # What is loaded by now stays, and what requests make is gone soon: looking through all of it often would make
-    # requests wait, dozens of milliseconds each time.
+    # What is loaded by now stays, and objects of requests are freed soon: a full collection would make requests wait
+    # for dozens of milliseconds.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     asyncio.run(_serve(setup, options, serving, on_note))
@@ -85,7 +85,7 @@ async def _serve(setup: Setup, options: AppOptions, serving: ServeOptions, on_no
     def started(url: str) -> None:
         on_note(f"serving at {url}/v1" + (f", the page at {url}/ui/" if serving.ui else ""))
         if options.keys is None:
-            on_note("anybody on this machine can send requests; TPO_SERVE_KEY or --keys asks for a key")
+            on_note("anybody on this machine can send requests; TPO_SERVE_KEY or --keys requires a key")
 
     record = Path(serving.record) if serving.record is not None else None
     app, service = assembled(setup, options, record=record, days=serving.record_days, ui=serving.ui)

@@ -20,7 +20,7 @@ UNLIMITED = 10_000
 
 
 def summary_table(summary: Summary, directory: Path) -> RenderableType:
-    """The summary: what came of the queries, reward by step, and what each role cost."""
+    """The summary: counts of queries, reward by step, and the costs of each role."""
     parts: list[RenderableType] = [Text(f"{directory}", style="bold"), Text("\n".join(_lines(summary)))]
     if summary.steps:
         parts.append(_steps(summary))
@@ -81,7 +81,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _steps(summary: Summary) -> RenderableType:
-    """Reward by step; intervals stand below their numbers where the terminal is too narrow for them."""
+    """Reward by step; intervals are below their numbers where the terminal is too narrow for them."""
     headings = ("step", "best so far", "step's mean", "beats step 0", "queries")
 
     def rows(between: str) -> list[tuple[str, ...]]:

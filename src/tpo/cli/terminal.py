@@ -1,4 +1,4 @@
-"""What stands between us and any terminal: text from outside cannot move the cursor, retitle the window or hide itself.
+"""Makes text safe for terminals: text from outside cannot move the cursor, retitle the window or hide itself.
 
 A pipe or a file gets every byte as it is.
 """
@@ -23,7 +23,7 @@ def is_safe(text: str) -> bool:
 
 
 def safe(text: str) -> str:
-    """A text without anything that a terminal would obey; what was there is seen as a replacement character."""
+    """A text without anything that a terminal would obey: each such character becomes a replacement character."""
     return UNSAFE.sub(REPLACEMENT, text.replace("\r\n", "\n"))
 
 
@@ -77,7 +77,7 @@ class GuardedBytes:
 
 
 def guard_streams() -> None:
-    """Have everything that this process writes to a terminal made safe, whoever writes it."""
+    """Make everything safe that this process writes to a terminal, other libraries' output included."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and stream.isatty() and not isinstance(stream, GuardedStream):

@@ -48,7 +48,7 @@ def view(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)] = False,
     **flags: Any,
 ) -> None:
-    """Look at runs and traces in a browser, compare runs query by query, and try questions live.
+    """Show runs and traces in a browser, compare runs query by query, and try questions live.
 
     The models and the reward of the playground have the same flags as for `tpo align`; models are connected to at the
     first question. Nothing is fetched from anywhere, and only this machine can look unless --host says

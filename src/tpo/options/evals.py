@@ -60,7 +60,7 @@ class EvalOptions(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Annotated[
         Sequence[str],
         Option(
-            help="Parameters of a model (repeatable), such as policy=70B, where its name does not tell.",
+            help="Parameters of a model (repeatable), such as policy=70B, where its name does not hold them.",
             group=MEASURES,
             metavar="ROLE=COUNT",
         ),

@@ -26,9 +26,9 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         least: smallest value.
         above: the value is greater than this.
         most: greatest value.
-        metavar: what stands for the value in the help.
+        metavar: placeholder of the value in the help.
         flag: the flag's name without dashes, where it is not the option's own.
-        words: the words of the flag with the values that they stand for, for an option that is a switch elsewhere.
+        words: the flag's words with their values, for an option that is a switch elsewhere.
         in_requests: a client of the server may set it for one request.
     """
 
@@ -44,7 +44,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(NamedTuple):
-    """An option with what its class says of it.
+    """An option as a field of its class.
 
     Attributes:
         name: as a keyword argument.

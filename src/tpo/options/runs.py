@@ -40,7 +40,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Option(help="Seconds for which a server that is down is tried again.", group=SPEED, least=0, metavar="SECONDS"),
     ] = 1800.0
-    fresh: Annotated[bool, Option(help="Begin anew; what is there is put aside.", group=RESUME)] = False
+    fresh: Annotated[bool, Option(help="Start again; earlier files are moved aside.", group=RESUME)] = False
     retry_failed: Annotated[bool, Option(help="Try the failed queries again.", group=RESUME)] = False
     input_order: Annotated[
         bool,
