@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tpo.messages import Conversation, text_of
-from tpo.rewards.judges.judge import Said
+from tpo.rewards.judges.judge import JudgeReply
 
 
 class FakeJudge:
@@ -15,10 +15,10 @@ class FakeJudge:
         self.say = say
         self.asked: list[str] = []
 
-    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> Said:
+    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> JudgeReply:
         text = "\n".join(map(text_of, messages))
         self.asked.append(text)
-        return Said(self.say(text))
+        return JudgeReply(self.say(text))
 
 
 class FakeScorer:

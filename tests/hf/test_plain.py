@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.hf.batch_thread import BatchThread
-from tpo.rewards.hf.batching import batches, padded, unused
+from tpo.rewards.hf.batching import BatchThread, batches
+from tpo.rewards.hf.loading import HfSettings
 from tpo.rewards.hf.profiles import profile_for
-from tpo.rewards.hf.settings import HfSettings
+from tpo.rewards.hf.scoring import padded, unused
 from tpo.rewards.protocol import Score
 
 LENGTHS = st.lists(st.integers(1, 3000), max_size=80)
@@ -75,14 +75,14 @@ def test_options_are_read() -> None:
     [
         ("", "names no model"),
         ("?dtype=float32", "names no model"),
-        ("m?dtyp=float32", "did you mean dtype?"),
-        ("m?colour=red", "options are revision, dtype"),
+        ("m?dtyp=float32", "Did you mean dtype?"),
+        ("m?colour=red", "Options are revision, dtype"),
         ("m?dtype=fp8", "dtype: Invalid enum value 'fp8' (known: auto, bfloat16, float16, float32)"),
         ("m?max_batch=many", "max_batch: Expected `int`"),
         ("m?max_batch=0", "max_batch is 0; it is 1 or more"),
         ("m?max_batch_tokens=-1", "max_batch_tokens is -1"),
         ("m?trust_remote_code=perhaps", "trust_remote_code: Expected `bool`"),
-        ("m?weights=good", "no list of LABEL:WEIGHT"),
+        ("m?weights=good", "no list of NAME:NUMBER"),
         ("m?weights=good:much", "Expected `float`"),
     ],
 )

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tpo.messages import Conversation, answered, conversation
 from tpo.rewards.hf import HfReward
-from tpo.rewards.hf.batching import padded
 from tpo.rewards.hf.loading import load
+from tpo.rewards.hf.scoring import padded
 
 pytestmark = pytest.mark.hf
 

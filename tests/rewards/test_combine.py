@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fakes import FakeReward
 from tpo.errors import InputError
 from tpo.messages import answered, conversation
-from tpo.rewards.combine import Combined, asked_words, normalised
+from tpo.rewards.combine import Combined, normalised, requested_words
 from tpo.rewards.gate import Gate
 from tpo.rewards.protocol import Score, is_relative
 from tpo.rewards.require import Requirements
@@ -77,7 +77,7 @@ async def test_length_is_held_against_what_the_query_asks_where_it_asks() -> Non
     ],
 )
 def test_how_many_words_a_query_asks_for(query: str, words: int | None) -> None:
-    assert asked_words(query) == words
+    assert requested_words(query) == words
 
 
 async def test_a_term_without_a_score_leaves_the_answer_without_one() -> None:

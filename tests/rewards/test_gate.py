@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from tpo.errors import RewardError
 from tpo.messages import Conversation, answered, conversation, text_of
+from tpo.rewards.batching import Batched
 from tpo.rewards.gate import Gate, squash
-from tpo.rewards.protocol import Score
+from tpo.rewards.protocol import Score, maximum_of
+from tpo.rewards.python import PythonReward
 from tpo.rewards.require import Requirements
 from tpo.rewards.surface import Surface, surface
 
@@ -111,3 +113,21 @@ async def test_a_base_that_miscounts_is_named() -> None:
 
 def test_the_name_holds_both() -> None:
     assert Gate(Requirements(["json"]), Surface()).name == "gate@1(require@1(json), surface@2)"
+
+
+@pytest.mark.parametrize("best", [0.0, 1.0, 0.3, 1e6])
+def test_the_maximum_is_the_value_of_a_perfect_answer(best: float) -> None:
+    base = Fixed(best)
+    gate = Gate(Requirements(RULES), base)
+    assert gate.maximum is None
+    base.maximum = best  # type: ignore[attr-defined]
+    (score,) = asyncio.run(gate.score([answered(QUERY, "abcd")]))
+    assert score.value == gate.maximum == Batched(gate).maximum
+
+
+@pytest.mark.parametrize("maximum", [None, "1", True, math.inf, math.nan, max])
+def test_what_is_no_number_is_no_maximum(maximum: object) -> None:
+    base = Fixed(1.0)
+    base.maximum = maximum  # type: ignore[attr-defined]
+    assert maximum_of(base) is None
+    assert PythonReward(base).maximum is None

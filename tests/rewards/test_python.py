@@ -216,7 +216,7 @@ async def _coroutine() -> list[float]:
         (lambda: [np.ones(1), 1.0], "entry 0 is ndarray of shape (1,)"),
         (lambda: [1j, 1.0], "entry 0 is complex"),
         (lambda: [Score("high"), 1.0], "entry 0 is Score("),  # type: ignore[arg-type]
-        (_coroutine, "a coroutine that nobody awaits"),
+        (_coroutine, "a coroutine that is never awaited"),
     ],
 )
 async def test_anything_else_is_refused_by_name(make: Callable[[], Any], words: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from server.conftest import HI, Serve
 from server.policy import call, critic, drawing, saying
 from tpo.config import NamedReward
+from tpo.rewards.require import Requirements
 from tpo.server.request_options import Bounds
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
@@ -228,6 +231,21 @@ async def test_rules_of_a_request_rank_before_the_reward(serve: Serve) -> None:
     async with serve(drawing(["one two three four", "one two"])) as up:
         answer = (await up.chat("small:best-of-2", tpo={"require": ["max-words=2"]})).json()
         assert answer["choices"][0]["message"]["content"] == "one two"
+
+
+async def test_rules_of_a_request_are_read_outside_the_event_loop(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def read(rules: Sequence[str]) -> Requirements:
+        threads.append(threading.current_thread().name)
+        return Requirements(rules)
+
+    monkeypatch.setattr("tpo.server.request_options.Requirements", read)
+    async with serve(drawing(["one two", "three"])) as up:
+        await up.chat("small:best-of-2", tpo={"require": ["regex=t+h"]})
+    assert [name.rpartition("_")[0] for name in threads] == ["tpo-schemas"]
 
 
 async def test_a_reward_by_its_name(serve: Serve) -> None:

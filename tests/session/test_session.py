@@ -14,6 +14,7 @@ import tpo
 from fakes import FakeModel, FakeReward, numbered, said
 from models.server import Received, delta, models, response, serving, stream
 from tpo.engine.records import Ended, Sampled, Started
+from tpo.rewards.verifiers.exact import Exact
 
 
 def served(request: Received) -> bytes:
@@ -162,3 +163,25 @@ def test_a_sync_session_that_cannot_open_ends_its_thread() -> None:
     with pytest.raises(tpo.ModelError), session:
         raise AssertionError("it must not open")
     assert not session._thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("options", "drawn"),
+    [
+        ({"reward": "none", "require": ["contains=right"]}, 4),
+        ({"reward": Exact("right")}, 4),
+        ({"reward": Exact("right"), "require": ["max-words=3"]}, 4),
+        ({"reward": "surface", "require": ["contains=right"]}, 6),
+        ({"reward": FakeReward(lambda text: float(text == "right"))}, 6),
+    ],
+)
+async def test_waves_end_at_the_largest_reward_that_there_is(options: Any, drawn: int) -> None:
+    """The third answer is right, the second wave of two has it, and nothing says so of a reward without a maximum."""
+    answers = iter(["wrong", "wrong too", "right", "wrong again", "wrong still", "wrong at last"])
+    policy = FakeModel(lambda request, index: next(answers))
+    options = {"method": "best-of-n", "width": 6, "settings": {"wave": 2}, **options}
+    async with tpo.Session(policy=policy, check=False, **options) as session:
+        result = await session.align("How?")
+    assert result.answer == "right"
+    assert len(result.candidates) == drawn
+    assert result.stop == ("enough" if drawn < 6 else "depth")

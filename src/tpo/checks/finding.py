@@ -23,7 +23,7 @@ class Finding(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
-class Report(msgspec.Struct, frozen=True):
+class CheckReport(msgspec.Struct, frozen=True):
     """All findings about one endpoint or reward.
 
     Attributes:

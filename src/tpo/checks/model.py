@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tpo.checks.finding import Finding, Report
+from tpo.checks.finding import CheckReport, Finding
 from tpo.errors import ModelError
 from tpo.messages import conversation
 from tpo.models.openai import OpenAIModel
@@ -13,7 +13,7 @@ from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 QUESTION = "Name one thing that floats on water, and say in a sentence why."
 
 
-async def check_model(model: Model) -> Report:
+async def check_model(model: Model) -> CheckReport:
     """Find out what a model's server can do.
 
     Args:
@@ -34,7 +34,7 @@ async def check_model(model: Model) -> Report:
             findings.append(Finding("logprobs", "info", offered))
     except ModelError as error:
         findings.append(Finding("answers", "fail", str(error)))
-    return Report(model.name, findings)
+    return CheckReport(model.name, findings)
 
 
 async def _answers(model: Model) -> list[Finding]:
@@ -57,10 +57,10 @@ async def _answers(model: Model) -> list[Finding]:
 
 async def _choices(model: Model) -> Finding:
     choices, _ = await _call(model, n=2)
-    said = f"{len(choices)} for n=2"
+    found = f"{len(choices)} for n=2"
     if len(choices) < 2 and model.profile.choices == "n":
-        return Finding("choices per request", "warn", f"{said}; the rest is asked for one by one")
-    return Finding("choices per request", "info", said)
+        return Finding("choices per request", "warn", f"{found}; the rest is requested one by one")
+    return Finding("choices per request", "info", found)
 
 
 async def _seeds(model: Model) -> Finding:

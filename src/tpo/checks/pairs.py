@@ -58,9 +58,9 @@ def verdict(gap: float) -> float:
     return 0.5 if not abs(gap) >= 1e-12 else float(gap > 0)
 
 
-def agrees(said: float, pair: Pair) -> float:
-    """How far a verdict is what people said: 1, 0, or one half for none."""
-    return 0.5 if said == 0.5 else float((said > 0.5) == (pair.human > 0.5))
+def agrees(verdict: float, pair: Pair) -> float:
+    """How far a verdict agrees with people's: 1, 0, or one half for none."""
+    return 0.5 if verdict == 0.5 else float((verdict > 0.5) == (pair.human > 0.5))
 
 
 def share(hits: Sequence[float]) -> str:

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tpo.checks.finding import Finding, Report
+from tpo.checks.finding import CheckReport, Finding
 from tpo.checks.good_and_bad import EXAMPLES
 from tpo.errors import CheckError, RewardError
 from tpo.messages import Conversation, answered, conversation
 from tpo.rewards.call import connect, score
 from tpo.rewards.protocol import Reward, is_relative
 
-# Kinds that are asked for raw logits, and so must not answer as if squashed.
+# Kinds that are to send raw logits, and so must not answer as if squashed.
 RAW = ("vllm", "sglang", "tei", "hf")
 # Kinds that are trained to judge any answer, and so must pass at the start of a run.
 MODELS = (*RAW, "llamacpp", "nim", "judge")
@@ -31,7 +31,7 @@ LONG_WORDS = 3000
 BATCH = 32
 
 
-async def check_reward(reward: Reward, *, thorough: bool = True) -> Report:
+async def check_reward(reward: Reward, *, thorough: bool = True) -> CheckReport:
     """Find out whether a reward can be trusted to steer.
 
     Args:
@@ -53,7 +53,7 @@ async def check_reward(reward: Reward, *, thorough: bool = True) -> Report:
             findings = [_milder(finding) for finding in findings]
     except RewardError as error:
         findings.append(Finding("answers", "fail", str(error)))
-    return Report(reward.name, findings)
+    return CheckReport(reward.name, findings)
 
 
 async def _basics(reward: Reward, examples: Sequence[tuple[str, str, str]]) -> tuple[list[Finding], list[float]]:
@@ -72,10 +72,10 @@ async def _basics(reward: Reward, examples: Sequence[tuple[str, str, str]]) -> t
     if findings[-1].state == "fail":
         return findings, values
     won = sum(good > bad for good, bad in pairs)
-    said = f"the good answer beats the bad one in {won} of {len(pairs)} pairs"
+    found = f"the good answer beats the bad one in {won} of {len(pairs)} pairs"
     remedy = "The chat template, the label or the order of the two texts is probably wrong."
     state = "ok" if won >= len(pairs) - 1 else "warn" if won > len(pairs) / 2 else "fail"
-    findings.append(Finding("good over bad", state, said, remedy if state != "ok" else ""))  # type: ignore[arg-type]
+    findings.append(Finding("good over bad", state, found, remedy if state != "ok" else ""))  # type: ignore[arg-type]
     return findings, values
 
 
@@ -125,7 +125,7 @@ def _scale(reward: Reward, values: Sequence[float], shown: str) -> Finding:
         return Finding(
             "scale",
             "fail",
-            f"all scores lie {shown}, inside (0, 1), where raw logits were asked for: a sigmoid is left on",
+            f"all scores lie {shown}, inside (0, 1), where raw logits were requested: a sigmoid is left on",
             "Turn the server's activation off (vLLM: use_activation=false; TEI: raw_scores=true).",
         )
     return Finding("scale", "ok", f"scores {shown}")
@@ -211,7 +211,7 @@ async def refuse_broken(reward: object) -> None:
     Rules and users' own functions are let through: they need not care for what the built-in pairs are about.
 
     Raises:
-        CheckError: one of them would mislead; the message says why, and what to do.
+        CheckError: one of them would mislead; the message has the reason and the remedy.
     """
     for one in scoring_inside(reward):
         if _kind(one) not in MODELS or one in _passed:
@@ -220,7 +220,7 @@ async def refuse_broken(reward: object) -> None:
         for finding in report.failures:
             remedy = f" {finding.remedy}" if finding.remedy else ""
             raise CheckError(
-                f"The reward {report.subject} failed its check: {finding.said}.{remedy} `tpo check` tells more; "
+                f"The reward {report.subject} failed its check: {finding.said}.{remedy} `tpo check` has more; "
                 f"--no-check goes on all the same."
             )
         _passed.add(one)

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tpo.checks.finding import Report
+from tpo.checks.finding import CheckReport
 from tpo.cli.console import USER_ERROR, note, print_json, reporting, stdout
 from tpo.config import Config
 from tpo.errors import ModelError
@@ -55,7 +55,9 @@ def check(
         raise typer.Exit(USER_ERROR)
 
 
-async def _check_all(roles: list[tuple[str, str | None, str | None]], reward: str, configured: Config) -> list[Report]:
+async def _check_all(
+    roles: list[tuple[str, str | None, str | None]], reward: str, configured: Config
+) -> list[CheckReport]:
     from tpo.checks.reward import check_reward, scoring_inside
     from tpo.rewards.resolve import resolve
 
@@ -70,11 +72,11 @@ async def _check_all(roles: list[tuple[str, str | None, str | None]], reward: st
                 reports.append(await _check_role(role, where, name))
         for one in scoring_inside(resolved.reward):
             report = await check_reward(one)
-            reports.append(Report(f"reward: {report.subject}", report.findings))
+            reports.append(CheckReport(f"reward: {report.subject}", report.findings))
         return reports
 
 
-async def _check_role(role: str, where: str, name: str | None) -> Report:
+async def _check_role(role: str, where: str, name: str | None) -> CheckReport:
     from tpo.checks.finding import Finding
     from tpo.checks.model import check_model
     from tpo.models.resolve import open_model
@@ -82,12 +84,12 @@ async def _check_role(role: str, where: str, name: str | None) -> Report:
     try:
         model = await open_model(where, role, name, note)
     except ModelError as error:
-        return Report(f"{role}: {where}", [Finding("connection", "fail", str(error))])
+        return CheckReport(f"{role}: {where}", [Finding("connection", "fail", str(error))])
     try:
         report = await check_model(model)
     finally:
         await model.aclose()
-    return Report(f"{role}: {report.subject}", report.findings)
+    return CheckReport(f"{role}: {report.subject}", report.findings)
 
 
 async def _accuracy(name: str, configured: Config, files: list[Path], as_json: bool) -> None:
@@ -116,7 +118,7 @@ async def _accuracy(name: str, configured: Config, files: list[Path], as_json: b
     stdout().print(table)
 
 
-def _table(reports: list[Report]) -> Table:
+def _table(reports: list[CheckReport]) -> Table:
     table = Table()
     for heading in ("what", "state", "found"):
         table.add_column(heading, overflow="fold")

@@ -19,7 +19,7 @@ from tpo.messages import Conversation
 from tpo.models.protocol import Usage
 from tpo.models.resolve import EMBEDDED, GGUF
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import Said, asked
+from tpo.rewards.judges.judge import JudgeReply, call_judge
 from tpo.rewards.judges.tokens import Token
 from tpo.rewards.usage import accounted
 from tpo.runs.store import cut_torn_end
@@ -83,7 +83,7 @@ class Judging:
         """Judgements that were used."""
         return len(self._used)
 
-    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> Said:
+    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> JudgeReply:
         """What the judge says.
 
         Args:
@@ -114,11 +114,11 @@ class Judging:
             self._used.add(key)
             self.usage.prompt_tokens += known.usage.prompt_tokens
             self.usage.completion_tokens += known.usage.completion_tokens
-        return Said(known.text, known.tokens, known.problem)
+        return JudgeReply(known.text, known.tokens, known.problem)
 
     async def _pay(self, key: str, messages: Conversation, max_tokens: int, logprobs: bool) -> Judgement:
         with accounted() as usage:
-            said = await asked(self._client, messages, max_tokens, logprobs=logprobs)
+            said = await call_judge(self._client, messages, max_tokens, logprobs=logprobs)
         judgement = Judgement(key, self.name, said.text, list(said.tokens), said.problem, usage)
         self._log.append(msgspec.json.encode(judgement))
         await self._log.commit()

@@ -178,7 +178,10 @@ def reported(value: Mapping[str, Any], url: str) -> ModelError | None:
     if status is None or not 400 <= status < 600:
         return ModelError(f"{url} failed while answering: {said}")
     words = f"{url} failed while answering ({status})"
-    return _failure(status, said, words, words, value, None)
+    failure = _failure(status, said, words, words, value, None)
+    if isinstance(failure, ModelUnavailable):
+        failure.unreachable = False  # the server did answer: one request's trouble, and no outage of the endpoint
+    return failure
 
 
 def _failure(status: int, said: str, failed: str, refusal: str, value: Any, retry_after: float | None) -> ModelError:

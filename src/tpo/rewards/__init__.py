@@ -1,4 +1,4 @@
-"""Rewards: they say how good an answer is. See docs/rewards.md."""
+"""Rewards: they score answers. See docs/rewards.md."""
 
 from tpo.rewards.protocol import Reward, Score
 from tpo.rewards.resolve import opened

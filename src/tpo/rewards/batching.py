@@ -17,7 +17,7 @@ from tpo.errors import RewardError, RewardTooLong, RewardUnavailable
 from tpo.messages import Conversation
 from tpo.rewards.cache import Memory, ScoreFile, key_of
 from tpo.rewards.call import connect, score
-from tpo.rewards.protocol import Reward, Score
+from tpo.rewards.protocol import Reward, Score, maximum_of
 
 MOST = 64
 MOST_CHARACTERS = 400_000
@@ -39,7 +39,7 @@ class Batched:
 
     Args:
         reward: what scores.
-        most: conversations in a batch, at most; halved, for good, when the reward says that it was too much.
+        most: conversations in a batch, at most; halved, for good, when the reward reports that it was too much.
         most_characters: their length together, at most; one conversation alone may be longer.
         wait: seconds for which the first of a batch waits for others.
         file: scores of earlier processes; new ones are added to it.
@@ -71,6 +71,11 @@ class Batched:
     def name(self) -> str:
         """The reward's own: batching changes no score."""
         return self.reward.name
+
+    @property
+    def maximum(self) -> float | None:
+        """The reward's own."""
+        return maximum_of(self.reward)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score conversations, together with whatever else is waiting."""

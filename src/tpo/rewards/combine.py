@@ -25,10 +25,10 @@ class Combined:
     Args:
         terms: rewards by the name that they have in the trace.
         weights: weight of each term; 1 where none is given. Used by the sum alone.
-        how: "sum", or "min": an answer is as good as its worst term says.
+        how: "sum", or "min": the value of the worst term.
         gates: least value of a term that an answer needs, by the term's name; an answer that falls short ranks below
             all that do not. A term that is only a gate has the weight 0.
-        length_price: standard deviations of reward that an answer loses for being twice as long as the query asks
+        length_price: standard deviations of reward that an answer loses for being twice as long as the query requests
             ("in 50 words"), or else as the median of its pool (half as much at half as much excess); 0 for none.
             Shorter answers gain nothing.
 
@@ -89,7 +89,7 @@ class Combined:
         return list(self._terms.values())
 
     async def connect(self) -> None:
-        """Let all terms find out what serves them."""
+        """Connect all terms."""
         for reward in self._terms.values():
             await connect(reward)
 
@@ -113,7 +113,7 @@ class Combined:
         if not conversations:
             return []
         lengths = [len(_WORD.findall(text_of(conversation[-1]))) for conversation in conversations]
-        due = asked_words(question(conversations[0][:-1])) or max(statistics.median(lengths), 1.0)
+        due = requested_words(question(conversations[0][:-1])) or max(statistics.median(lengths), 1.0)
         return [self._length_price * max(length / due - 1.0, 0.0) for length in lengths]
 
 
@@ -121,7 +121,7 @@ class Combined:
 EXCLUDED = 1_000.0
 
 _WORD = re.compile(r"\w+")
-_ASKED = re.compile(
+_REQUESTED = re.compile(
     r"\b(?:in|within|under|below|at most|up to|about|around|roughly|no more than|fewer than|less than|maximum(?: of)?)"
     r"\s+(?:\w+\s+)?(\d+)\s+words\b|\b(\d+)[- ]words?\b"
     r"(?= (?:\w+ )?(?:answer|essay|summary|paragraph|text|story|post))",
@@ -129,9 +129,9 @@ _ASKED = re.compile(
 )
 
 
-def asked_words(query: str) -> int | None:
-    """How many words a question asks for ("in 50 words", "a 200-word summary"); None where it does not say."""
-    found = _ASKED.search(query)
+def requested_words(query: str) -> int | None:
+    """How many words a question requests ("in 50 words", "a 200-word summary"); None where it names no number."""
+    found = _REQUESTED.search(query)
     return int(found[1] or found[2]) or None if found else None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tpo.messages import Conversation
 from tpo.rewards.call import connect, score
-from tpo.rewards.protocol import Reward, Score, is_relative
+from tpo.rewards.protocol import Reward, Score, is_relative, maximum_of
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
 
@@ -21,7 +21,7 @@ class Gate:
         base: the reward that decides between answers that keep the same number of rules.
 
     For k rules kept and a base reward x the value is (k + squash(x)) / (n + 1), in (0, 1). See `squash` for
-    how finely it tells base rewards apart.
+    how finely it separates base rewards.
     """
 
     def __init__(self, requirements: Requirements, base: Reward) -> None:
@@ -33,6 +33,12 @@ class Gate:
     def name(self) -> str:
         """Both names: the gate scores differently when either does."""
         return f"gate@1({self.requirements.name}, {self.base.name})"
+
+    @property
+    def maximum(self) -> float | None:
+        """The value of an answer that keeps all rules and has the base's largest reward, where that is known."""
+        best, rules = maximum_of(self.base), len(self.requirements.rules)
+        return None if best is None else (rules + squash(best)) / (rules + 1)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score by both, at the same time.
@@ -54,7 +60,7 @@ class Gate:
         return [self.base]
 
     async def connect(self) -> None:
-        """Let the base find out what serves it."""
+        """Connect the base."""
         await connect(self.base)
 
     def _combined(self, kept: Score, base: Score) -> Score:

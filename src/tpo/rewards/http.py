@@ -72,7 +72,7 @@ class HTTPReward(ServedReward):
         return cls(url, **specs.typed(written.options, types, "reward http"))
 
     async def _connect(self) -> None:
-        """There is nothing to ask."""
+        """Such a server describes nothing."""
 
     async def _score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
         parts = await together(self._ask(part) for part in batches(conversations, self._batch))

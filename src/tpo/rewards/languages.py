@@ -114,7 +114,7 @@ RELATIVES = {
     "ar": {"arz"},
 }
 
-# Letters of one script tell other languages apart than letters of another; every language that is not here is Latin.
+# Each script has languages of its own to distinguish; every language that is not here is Latin.
 _SCRIPTS = {
     "Arabic": "ar fa ps ug ur ku",
     "Armenian": "hy",
@@ -170,7 +170,7 @@ def other_language(text: str, code: str) -> str | None:
         code: the wanted language, one of `NAMES`.
 
     Returns:
-        The other language's name; None where the text is in the wanted one or cannot be told.
+        The other language's name; None where the text is in the wanted one, or its language is not clear.
     """
     wanted = {code, *RELATIVES.get(code, ())}
     if len(_LETTER.findall(text)) < _SHORT:  # only another script gives a few words away, and a name is no language
@@ -251,7 +251,7 @@ def likelihoods(text: str) -> dict[str, float]:
     """How likely each language is for a text, between 0 and 1, relatives included; empty if it has no letters."""
     if not any(map(str.isalpha, text)):
         return {}
-    import py3langid  # loads numpy and a model: only when a rule asks for it
+    import py3langid  # loads numpy and a model: only when a rule needs it
 
     sample = text[:_ENOUGH]
     known = set(NAMES).union(*RELATIVES.values())

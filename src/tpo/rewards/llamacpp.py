@@ -25,7 +25,7 @@ class LlamaCppReward(ServedReward):
     Args:
         url: the server.
         model: its name there, where it serves several.
-        form: "rerank" sends the query and its answers, which the server joins as its model's rerank template says;
+        form: "rerank" sends the query and its answers, which the server joins by its model's rerank template;
             "chat" sends whole chats, for models that were trained on those.
         template: for "chat": render it here (folder or file of the tokenizer); otherwise the server does.
         batch: most answers in one request.
@@ -60,7 +60,7 @@ class LlamaCppReward(ServedReward):
     async def _connect(self) -> None:
         if self.model is None:
             self._asked_as = await self.server.model()
-            # Without an alias it is the path of a file, which says more about a machine than about a model.
+            # Without an alias it is the path of a file, which describes a machine more than a model.
             self.model = PurePath(self._asked_as).name
 
     async def _score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
@@ -73,7 +73,7 @@ class LlamaCppReward(ServedReward):
     async def _rerank(self, query: str, answers: Sequence[str]) -> list[Score | float]:
         body = {"model": self._asked_as, "query": query, "documents": answers}
         answer = await self.server.post("v1/rerank", body, len(answers))
-        # Sorted, the best first: only the index tells whose score it is.
+        # Sorted, the best first: only the index identifies the answer.
         results = in_order(
             answer.get("results") if isinstance(answer, dict) else answer, len(answers), self.server.where
         )

@@ -15,8 +15,8 @@ from tpo.rewards.protocol import Score
 from tpo.rewards.served import PARALLEL, RewardServer, together
 from tpo.rewards.served_reward import ServedReward, chosen, combined
 
-START = "A NIM scores when it runs a reward model, with NIM_REWARD_MODEL set where its image asks for that"
-# What stands for the whole where nothing was said. HelpSteer's other attributes (complexity, verbosity) are no merits.
+START = "A NIM scores when it runs a reward model, with NIM_REWARD_MODEL set where its image needs that"
+# What stands for the whole where nothing was given. HelpSteer's other attributes (complexity, verbosity) are no merits.
 USUAL = ("reward", "helpfulness")
 
 
@@ -71,7 +71,7 @@ def _attributes(content: str) -> dict[str, float]:
     for pair in content.strip().rstrip(",").split(","):
         name, _, score = pair.strip().rpartition(":")
         value = float(score)
-        # A name is one word: a chat model might say "My score: 5".
+        # A name is one word: a chat model might write "My score: 5".
         if not math.isfinite(value) or name in parts or len(name.split()) > 1:
             raise ValueError(pair)
         parts[name or "reward"] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -33,6 +34,8 @@ class Reward(Protocol):
     - `relative: bool`, False where it is missing: whether the scores of one call compare its conversations with each
       other (a tournament, or a sum whose terms are normalised over the pool). Such a reward is called after each step
       with all different answers to one query, and the new scores replace the old ones.
+    - `maximum: float | None`: the largest score that there is, where it is known; None, or missing, where it is not. A
+      method stops at an answer that has it.
     - `async connect()`: finds out what serves the reward. Its name is final after that.
     - `async aclose()`: releases what the reward itself opened (connections, threads, files). A reward that is made of
       others leaves those to their owner.
@@ -52,3 +55,12 @@ class Reward(Protocol):
 def is_relative(reward: object) -> bool:
     """Whether a reward scores the answers of one call against each other."""
     return bool(getattr(reward, "relative", False))
+
+
+def maximum_of(reward: object) -> float | None:
+    """The largest score that a reward gives; None where that is not known."""
+    maximum = getattr(reward, "maximum", None)
+    # A user's object may have a method, or a property in another sense, of that name.
+    if isinstance(maximum, bool) or not isinstance(maximum, int | float) or not math.isfinite(maximum):
+        return None
+    return float(maximum)

@@ -14,7 +14,7 @@ from tpo import specs
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation
 from tpo.rewards.call import ABSTAINED, as_float, connect, shown
-from tpo.rewards.protocol import Score, is_relative
+from tpo.rewards.protocol import Score, is_relative, maximum_of
 from tpo.rewards.user_code import described, fingerprint, load, path_of
 
 
@@ -43,6 +43,7 @@ class PythonReward:
         self._is_async = _is_async(self._function)
         self._name = f"{self._label}@{fingerprint(target)}"
         self.relative = is_relative(self._object)
+        self.maximum = maximum_of(self._object)
         # One thread, not a lock around many: waiting calls occupy no thread, and code that must stay in
         # the thread it began in (a database, a GPU context) does.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tpo-reward")
@@ -89,7 +90,7 @@ class PythonReward:
         Raises:
             RewardError: the code raised, or returned anything but one number or score for each conversation.
         """
-        # Copies, so that code which edits its messages edits nobody else's.
+        # Copies, so that code which edits its messages leaves the others' alone.
         given = [[dict(message) for message in messages] for messages in conversations]
         if self._is_async:
             try:
@@ -135,7 +136,7 @@ def _checked(label: str, returned: Any, count: int) -> list[Score | float]:
     """What the user's code returned, as one number or score for each of `count` conversations."""
     if inspect.iscoroutine(returned):
         returned.close()
-        raise _unusable(label, "a coroutine that nobody awaits (declare the function with async def)")
+        raise _unusable(label, "a coroutine that is never awaited (declare the function with async def)")
     odd = isinstance(returned, str | bytes | Mapping | Set | Score) or not isinstance(returned, Iterable)
     if odd or getattr(returned, "ndim", 1) != 1:
         raise _unusable(label, _said(returned))

@@ -25,6 +25,8 @@ class Requirements:
         InputError: there is no rule, or one is not understood.
     """
 
+    maximum = 1.0
+
     def __init__(self, rules: Sequence[Rule | str]) -> None:
         if isinstance(rules, str):
             raise InputError(f"The requirements are the one text {rules!r}: give a list of them.")

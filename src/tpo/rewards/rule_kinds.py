@@ -1,4 +1,4 @@
-"""The kinds of rule there are: how each reads its value, what it asks for in words, how it checks an answer."""
+"""The kinds of rule there are: how each reads its value, what it requires in words, how it checks an answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RuleKind(NamedTuple):
 
     Attributes:
         example: how it is written.
-        build: takes the value, returns what the rule asks for in words and its check; raises ValueError
+        build: takes the value, returns what the rule requires in words and its check; raises ValueError
             with what is wrong with the value.
     """
 
@@ -128,7 +128,7 @@ def _json(_: str) -> tuple[str, Check]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not allowed in JSON")  # Python reads NaN and Infinity; nobody else does
+    raise ValueError(f"{name} is not allowed in JSON")  # Python reads NaN and Infinity; other readers do not
 
 
 def _language(value: str) -> tuple[str, Check]:

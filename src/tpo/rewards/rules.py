@@ -16,7 +16,7 @@ class Rule:
 
     Attributes:
         text: the rule as it was written, which is its name in a score's parts.
-        wanted: what it asks for, in words.
+        wanted: what it requires, in words.
         check: what is wrong with an answer.
     """
 
@@ -25,7 +25,7 @@ class Rule:
     check: Check
 
     def describe(self) -> str:
-        """What the rule asks for in plain words, such as "at most 80 words"."""
+        """What the rule requires in plain words, such as "at most 80 words"."""
         return self.wanted
 
     def broken(self, answer: str) -> str | None:

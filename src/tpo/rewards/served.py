@@ -42,7 +42,7 @@ class RewardServer:
 
     Args:
         kind: what it is taken for: "vllm" and so on.
-        url: its http(s) address, with or without `/v1`; the pages that are asked for stand below any other path.
+        url: its http(s) address, with or without `/v1`; the requested pages stand below any other path.
         start: how such a server is started, for the message when it turns out to be another one.
         key: the key, where it is not in `TPO_REWARD_API_KEY` or `TPO_API_KEY`.
         parallel: most requests in flight.

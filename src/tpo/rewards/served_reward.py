@@ -1,4 +1,4 @@
-"""What all served rewards share: who they are, when they ask the server what it serves, how numbers become scores."""
+"""What all served rewards share: their names, how they find out what the server serves, how numbers become scores."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tpo.rewards.served import RewardServer, batches, together
 
 
 class ServedReward(ABC):
-    """A reward model behind HTTP; each kind says how to ask it.
+    """A reward model behind HTTP; each kind has its own requests.
 
     Args:
         server: where it is.
-        model: its name there; None asks the server, where its kind has names.
+        model: its name there; None is found out, where its kind has names.
         options: what else decides the score, by name; None and False are left out of the reward's name.
     """
 
@@ -40,7 +40,7 @@ class ServedReward(ABC):
         return f"{title}@{self.server.where}?{options}" if options else f"{title}@{self.server.where}"
 
     async def connect(self) -> None:
-        """Ask the server what it serves, once; `score` does it where nobody did.
+        """Find out what the server serves, once; `score` does it if nothing else did.
 
         Raises:
             InputError: the server serves several models, or lacks what must then be given.

@@ -16,7 +16,7 @@ class Probe(NamedTuple):
 
     kind: str
     page: str
-    told_by: Callable[[dict[str, Any]], bool]
+    matches: Callable[[dict[str, Any]], bool]
 
 
 def _owner(name: str) -> Callable[[dict[str, Any]], bool]:
@@ -35,7 +35,7 @@ PROBES = (
 
 
 async def detect(url: str, key: str | None = None) -> str:
-    """Which kind of reward server a URL leads to, found by asking for the pages that each has.
+    """Which kind of reward server a URL leads to, found by requests for the pages that each has.
 
     Args:
         url: an http(s) URL.
@@ -45,7 +45,7 @@ async def detect(url: str, key: str | None = None) -> str:
         One of `KINDS`, never "http".
 
     Raises:
-        RewardError: the server cannot be reached, or shows no page that tells.
+        RewardError: the server cannot be reached, or has no page that shows it.
     """
     server = RewardServer("reward", url, "", key)
     try:
@@ -56,9 +56,9 @@ async def detect(url: str, key: str | None = None) -> str:
                 if "answered no JSON" in str(error):
                     continue
                 raise
-            if isinstance(page, dict) and probe.told_by(page):
+            if isinstance(page, dict) and probe.matches(page):
                 return probe.kind
     finally:
         await server.aclose()
     kinds = ", ".join(f"{kind}:URL" for kind in KINDS)
-    raise RewardError(f"{server.where} does not tell what kind of reward server it is: write one of {kinds}.")
+    raise RewardError(f"{server.where} does not show what kind of reward server it is: write one of {kinds}.")

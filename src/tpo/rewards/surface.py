@@ -13,7 +13,7 @@ from tpo.rewards.surface_reading import read_answer, read_query
 # The reward is the sum of weight times part; the weights add up to one.
 #
 # `length` and `echo` are set by what human votes on PandaLM and LLMEval2 pairs agree with, which are permissively
-# licensed; no other pairs had a say in them. The rest weigh what they do by design: those pairs hold few loops,
+# licensed; no other pairs were used. The rest weigh what they do by design: those pairs hold few loops,
 # leaks, cut answers or answers to another question, but a small model's samples hold many. (By the votes alone,
 # `relevance` would weigh half as much.)
 WEIGHTS = {
@@ -31,7 +31,7 @@ WEIGHTS = {
 # loses this share of its value; a long one less, since it may use other words for the same things.
 OFF_TOPIC = 0.7
 
-# What to say about a part below one half. `length`, `relevance` and `directness` say nothing: a short
+# The feedback for a part below one half. `length`, `relevance` and `directness` have none: a short
 # answer or a refusal may be right, so advice against it would do harm.
 _FAULTS = {
     "completeness": "it stops before it is finished",
@@ -62,15 +62,15 @@ def surface(query: str, answer: str) -> Score:
     """Score one answer to one query; an empty answer gets 0 in every part."""
     if not any(sign.isprintable() and not sign.isspace() for sign in answer):
         return Score(0.0, dict.fromkeys(WEIGHTS, 0.0), "The answer is empty.")
-    asked, given = read_query(query), read_answer(answer)
+    query_text, given = read_query(query), read_answer(answer)
     parts = {
-        "length": part.length(asked, given),
+        "length": part.length(query_text, given),
         "repetition": part.repetition(given),
-        "echo": part.echo(asked, given),
-        "relevance": part.relevance(asked, given),
+        "echo": part.echo(query_text, given),
+        "relevance": part.relevance(query_text, given),
         "completeness": part.completeness(given),
-        "cleanness": part.cleanness(asked, given),
-        "structure": part.structure(asked, given),
+        "cleanness": part.cleanness(query_text, given),
+        "structure": part.structure(query_text, given),
         "directness": part.directness(given),
     }
     value = math.fsum(weight * parts[name] for name, weight in WEIGHTS.items())

@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 
 from tpo.rewards import text
-from tpo.rewards.surface_reading import Answer, Query, per_word, runs
+from tpo.rewards.surface_reading import AnswerText, QueryText, per_word, runs
 
 
-def relevance(query: Query, answer: Answer) -> float:
+def relevance(query: QueryText, answer: AnswerText) -> float:
     """How much of what the query is about the answer speaks of.
 
     Of m content words in the query the answer shares n: n / (n + 1), scaled so that sharing all gives 1.
@@ -24,10 +24,10 @@ def relevance(query: Query, answer: Answer) -> float:
     return shared / (shared + 1) * (there + 1) / there if there else 1.0
 
 
-def length(query: Query, answer: Answer) -> float:
-    """How much is said: distinct stems n against a constant, n / (n + k).
+def length(query: QueryText, answer: AnswerText) -> float:
+    """How much the answer contains: distinct stems n against a constant, n / (n + k).
 
-    It saturates, and repetition adds nothing to it. Where the query asks for a short answer, a few words
+    It saturates, and repetition adds nothing to it. Where the query requests a short answer, a few words
     reach what otherwise takes many.
     """
     distinct = len(answer.stems)
@@ -40,7 +40,7 @@ _DANGLING = re.compile(r"\b(?:and|or|but|the|a|an|of|to|for|with|in|is|are|that|
 _EMPTY_ITEM = re.compile(r"[ \t]*(?:[-*+•]|\(?\d{1,3}[.)]|#{1,6})(?:[ \t]*\*\*[^*\n]*)?[ \t]*$")
 
 
-def completeness(answer: Answer) -> float:
+def completeness(answer: AnswerText) -> float:
     """Whether the answer is finished: 0 for a code block left open or an end in mid-phrase, 1 for a stop.
 
     A last line without a stop is judged by the others: a list or a poem may have none at all, but among
@@ -67,8 +67,8 @@ _FREE = 0.1
 _RUINED = 0.5
 
 
-def repetition(answer: Answer) -> float:
-    """Freedom from loops, by the share of the answer that says again what it said before.
+def repetition(answer: AnswerText) -> float:
+    """Freedom from loops, by the share of the answer that repeats what came before.
 
     The share is the largest of: runs of four words that came before, lines that came before, and letters
     or signs that recur without end. A tenth is free, for good prose repeats that much; half is ruin.
@@ -85,13 +85,13 @@ def _repeated(things: Sequence[object], least: int = 1) -> float:
     return 1 - len(set(things)) / len(things) if len(things) >= least else 0.0
 
 
-def _looped(answer: Answer) -> float:
+def _looped(answer: AnswerText) -> float:
     letters = sum(len(token) * _repeated(runs(token, 4)) for token in answer.tokens if len(token) > 30)
     signs = sum(len(found[0]) for found in _SAME_SIGN.finditer(answer.text))
     return (letters + signs) / max(1, len(answer.text))
 
 
-def echo(query: Query, answer: Answer) -> float:
+def echo(query: QueryText, answer: AnswerText) -> float:
     """Freedom from repeating the query: 1 minus the square of the share of the answer copied from it.
 
     Copied is a word inside a run of six (twelve characters in unspaced scripts) that the query has too.
@@ -115,10 +115,10 @@ _REFUSAL = re.compile(
 )
 
 
-def directness(answer: Answer) -> float:
+def directness(answer: AnswerText) -> float:
     """1 where the answer neither refuses nor excuses itself; halved by each place where it does, up to three.
 
-    This is about wording only. Whether a refusal is right is not for a surface to say, so the part weighs
+    This is about wording only. Whether a refusal is right does not show on the surface, so the part weighs
     little and no feedback comes of it.
     """
     return 0.5 ** min(3, len(_REFUSAL.findall(answer.text.lower().replace("’", "'"))))
@@ -136,7 +136,7 @@ _LEAK = re.compile(
 )
 
 
-def cleanness(query: Query, answer: Answer) -> float:
+def cleanness(query: QueryText, answer: AnswerText) -> float:
     """1 without template tokens, role labels or prompt tags; a quarter for each kind that the query did not show."""
     found = {mark.casefold() for mark in _LEAK.findall(answer.text)}
     return 0.25 ** sum(mark not in query.folded for mark in found) if found else 1.0
@@ -149,8 +149,8 @@ _TABLE_ROW = re.compile(r"^[^\n|]*\|[^\n]*\||^[^\n,]+,[^\n,]+,", re.MULTILINE)
 _JSON = re.compile(r"[{\[][^{}\[\]]*[}\]]")
 
 
-def structure(query: Query, answer: Answer) -> float:
-    """Whether the answer has the forms that the query asks for, as a share of them: 1 where it asks for none."""
+def structure(query: QueryText, answer: AnswerText) -> float:
+    """Whether the answer has the forms that the query requests, as a share of them: 1 where it requests none."""
     if not query.forms:
         return 1.0
     return sum(_has_form(form, answer.text) for form in query.forms) / len(query.forms)

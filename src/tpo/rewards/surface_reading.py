@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from tpo.rewards import text
 
-# English words that a question is made of without saying what it is about. In other languages, counting
+# English words that a question is made of that do not show its subject. In other languages, counting
 # words by their length does most of this work.
 _FUNCTION_WORDS = frozenset(
     re.findall(
@@ -28,7 +28,7 @@ _FUNCTION_WORDS = frozenset(
 
 _ASKED = {
     "list": r"lists?|bullets?|steps?|enumerate|outline|itinerary|tips|ingredients|recipe",
-    # A table may be of wood, and a program on television: the words around must ask for the form.
+    # A table may be of wood, and a program on television: the words around must request the form.
     "table": r"(?:in|as|into|make|create|draw|build|give|show) (?:\w+ )?an? (?:\w+ )?table|table (?:of|with|showing)"
     r"|tabular|csv|spreadsheet",
     "code": r"(?:write|implement|create|give|show|fix|refactor) (?:\w+ ){0,4}(?:code|function|program|script|snippet)"
@@ -46,7 +46,7 @@ RUN = 6  # words in a row that no two texts share by chance; see `per_word` for 
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class QueryText:
     """A query, read once for all its candidates.
 
     Attributes:
@@ -55,8 +55,8 @@ class Query:
         subject: the stems of its content words.
         run: how many tokens in a row are no chance when an answer has them too.
         runs: every `run` tokens in a row.
-        forms: the forms it asks for, of "list", "table", "code", "json" (English only).
-        brief: whether it asks for a short answer (English only).
+        forms: the forms it requests, of "list", "table", "code", "json" (English only).
+        brief: whether it requests a short answer (English only).
     """
 
     folded: str
@@ -69,7 +69,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerText:
     """An answer: its text, its words for comparison, and the set of their stems."""
 
     text: str
@@ -79,25 +79,25 @@ class Answer:
 
 # Candidates of one query are scored as they arrive, a few queries at a time.
 @lru_cache(maxsize=256)
-def read_query(query: str) -> Query:
+def read_query(query: str) -> QueryText:
     """Read a query."""
     tokens = text.tokens(query)
     content = [token for token in tokens if token not in _FUNCTION_WORDS]
-    return Query(
+    return QueryText(
         folded=query.casefold(),
         tokens=tokens,
         subject=frozenset(stem for stem in stems(content) if len(stem) > 1),
         run=(run := RUN * per_word(tokens)),
         runs=frozenset(runs(tokens, run)),
-        forms=tuple(form for form, asked in _FORMS.items() if asked.search(query)),
+        forms=tuple(form for form, pattern in _FORMS.items() if pattern.search(query)),
         brief=_BRIEF.search(query) is not None,
     )
 
 
-def read_answer(answer: str) -> Answer:
+def read_answer(answer: str) -> AnswerText:
     """Read an answer."""
     tokens = text.tokens(answer)
-    return Answer(answer, tokens, frozenset(stems(tokens)))
+    return AnswerText(answer, tokens, frozenset(stems(tokens)))
 
 
 def per_word(tokens: Sequence[str]) -> int:

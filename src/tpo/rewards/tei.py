@@ -25,7 +25,7 @@ class TEIReward(ServedReward):
     Args:
         url: the server.
         form: "pair" sends the query and the answer as two texts, as DeBERTa reward models want it; "text" sends the
-            chat as one text, for which a template is needed; "rerank" asks `/rerank` with query and answers.
+            chat as one text, for which a template is needed; "rerank" calls `/rerank` with query and answers.
         template: the chat template (folder or file of the tokenizer), for "text".
         label: which label is the reward, by its name, where the model has several.
         weights: or what each label's score counts, by its name.
@@ -33,7 +33,7 @@ class TEIReward(ServedReward):
         parallel: most requests in flight.
         key: the key, where it is not in the environment.
 
-    The server's `/info` tells the model and how many texts a request may hold.
+    The server's `/info` names the model and how many texts a request may hold.
 
     Raises:
         InputError: the form is unknown, or "text" comes without a template.
@@ -67,7 +67,7 @@ class TEIReward(ServedReward):
         info = await self.server.get("info")
         kinds = info.get("model_type") if isinstance(info, dict) else None
         if not isinstance(info, dict) or not isinstance(kinds, dict):
-            raise self.server.wrong("has no /info that tells a model")
+            raise self.server.wrong("has no /info that names a model")
         if not {"classifier", "reranker"} & kinds.keys():
             raise self.server.wrong(f"serves {info.get('model_id')}, which is of type {', '.join(kinds)}")
         self.model = str(info.get("model_id"))
@@ -99,7 +99,7 @@ class TEIReward(ServedReward):
     def _read(self, labels: Any) -> Score:
         if not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels) or not labels:
             raise self.server.wrong(f"sent {repr(labels)[:120]}, where a score for each label is expected")
-        # They come with the highest first, so only their names tell them apart.
+        # They come with the highest first, so only their names identify them.
         root = self.server.where
         parts = {str(label.get("label")): number(label.get("score"), f"{root}: a label's score") for label in labels}
         return combined(parts, self._weights, root)

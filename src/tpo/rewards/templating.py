@@ -152,7 +152,7 @@ def _tokens(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _adds_bos(folder: Path, config: Mapping[str, Any], bos: str | None) -> bool | None:
-    """Whether the tokenizer of a folder begins each text with its first token; None where nothing there tells."""
+    """Whether the tokenizer of a folder begins each text with its first token; None where that is not known."""
     if isinstance(config.get("add_bos_token"), bool):
         return bool(config["add_bos_token"])
     tokenizer = _json(folder / "tokenizer.json")

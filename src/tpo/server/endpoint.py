@@ -119,11 +119,12 @@ class Answers:
                 plain = plain_response(fleet, request, sink, info.spend, self._service.setup.patience)
                 return await self._service.until_end(plain)
         info.kind = "aligned"
-        # A schema may take seconds to compile, for which nobody else should have to wait.
         given = (request, named.preset)
-        options = (
-            await _apart(self._service.options, *given) if request.response_format else self._service.options(*given)
-        )
+        if request.response_format or request.alignment.require:
+            # In a thread: a schema may take seconds to compile and a pattern milliseconds, and other requests go on.
+            options = await _apart(self._service.options, *given)
+        else:
+            options = self._service.options(*given)
         progress = Progress(sink, narrate=options.narration)
 
         def take(event: Event) -> None:

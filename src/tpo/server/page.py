@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Collection
 
@@ -42,7 +43,8 @@ def page(
         model = service.models.names[0]
         info = request_info(request.scope)
         info.model, info.kind = model, "aligned"
-        search_options = service.options(chat_request(options.chat_request(model)), None)
+        # In a thread: a pattern among the rules may take a while to compile.
+        search_options = await asyncio.to_thread(service.options, chat_request(options.chat_request(model)), None)
         found = await registry.search(search_options, model, secrets.token_hex(8), info, listen)
         return found.result
 

@@ -22,7 +22,7 @@ from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.prompts import Role
 from tpo.representations import frame, heading, table
-from tpo.rewards.protocol import Reward
+from tpo.rewards.protocol import Reward, maximum_of
 from tpo.scheduling.fleet import Fleet, seats
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import (
@@ -312,7 +312,7 @@ class Session:
         conduct = Conduct(self._patience, stream, alone)
         driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct)
         try:
-            return await driver.run(spec.search(plan.query, getattr(reward, "maximum", None)))
+            return await driver.run(spec.search(plan.query, maximum_of(reward)))
         finally:
             for place in set(places.values()):
                 await place.aclose()

@@ -64,6 +64,12 @@ def test_winning_every_time_is_finite_however_often() -> None:
     assert values[0] - values[2] < 50
 
 
+@pytest.mark.parametrize("prior", [0.0, 1e-9])
+def test_millions_of_games_outweigh_a_prior_without_an_error(prior: float) -> None:
+    values = strengths(3, match(0, 1, 0.5) * 1_000 + [Chosen(1, (1, 2), 1e12), Chosen(2, (1, 2), 1e12)], prior)
+    assert values == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+
+
 def test_it_is_the_maximum() -> None:
     # One game won against one opponent: d/dx [log s(2x) + 0.5 log s(x) + 0.5 log s(-x) twice] has a known root.
     values = strengths(2, match(0, 1, 1.0), prior=0.5)

@@ -11,7 +11,7 @@ import pytest
 from models.server import Received, Respond, error, models, response, serving
 from rewards.judges.kit import completion
 from tpo.errors import InputError, RewardError, RewardUnavailable
-from tpo.rewards.judges.client import DoesNotFit, JudgeClient, Reply
+from tpo.rewards.judges.client import DoesNotFit, JudgeClient, JudgeResponse
 from tpo.rewards.usage import accounted
 
 CHAT = [{"role": "user", "content": "Which?"}]
@@ -30,7 +30,9 @@ def answering(*answers: bytes | None, listed: bytes | None = None) -> Respond:
     return respond
 
 
-async def ask(respond: Respond, *, model: str | None = None, **options: Any) -> tuple[Reply, list[dict[str, Any]]]:
+async def ask(
+    respond: Respond, *, model: str | None = None, **options: Any
+) -> tuple[JudgeResponse, list[dict[str, Any]]]:
     async with serving(respond) as server:
         client = JudgeClient(server.url, model, **options)
         try:
@@ -265,4 +267,4 @@ def test_one_client_serves_several_loops() -> None:
 async def test_a_reply_without_text_is_an_empty_one() -> None:
     body = {"choices": [{"message": {"content": None, "reasoning_content": "Hm."}, "finish_reason": "length"}]}
     reply, _ = await ask(answering(response(json.dumps(body))))
-    assert reply == Reply("", [], True)
+    assert reply == JudgeResponse("", [], True)

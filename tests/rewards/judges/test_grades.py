@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tpo.errors import InputError
-from tpo.rewards.judges.grades import Grade, Scale, critique_in, read_grade
+from tpo.rewards.judges.grades import ReadGrade, Scale, critique_in, read_grade
 
 TEN = Scale()
 
@@ -158,4 +158,4 @@ def test_no_scales(text: str) -> None:
 
 
 def test_a_grade_without_a_number_has_no_place() -> None:
-    assert read_grade("none", TEN)[1:3] == Grade(math.nan)[1:3] == (None, None)
+    assert read_grade("none", TEN)[1:3] == ReadGrade(math.nan)[1:3] == (None, None)

@@ -9,14 +9,14 @@ import pytest
 from tpo.errors import InputError, PromptError
 from tpo.messages import conversation
 from tpo.rewards.judges.grades import Scale
-from tpo.rewards.judges.wording import QUESTIONS, Asked, Wording
+from tpo.rewards.judges.wording import QUESTIONS, PromptName, Wording
 
 QUERY = conversation([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi {{ low }}"}])
 
 
-@pytest.mark.parametrize("asked", QUESTIONS)
-def test_the_default_wording_holds_rubric_and_query(asked: Asked) -> None:
-    system, user = Wording(asked).messages(QUERY)
+@pytest.mark.parametrize("prompt", QUESTIONS)
+def test_the_default_wording_holds_rubric_and_query(prompt: PromptName) -> None:
+    system, user = Wording(prompt).messages(QUERY)
     assert (system["role"], user["role"]) == ("system", "user")
     assert "Correct: what it says is true" in user["content"]
     # What stands in a query or an answer is no template.
@@ -70,12 +70,12 @@ def test_no_folder_and_no_rubric(tmp_path: Path) -> None:
         Wording("pointwise", rubric=tmp_path / "latin.md")
 
 
-def test_the_digest_is_that_of_what_is_asked(tmp_path: Path) -> None:
+def test_the_digest_is_that_of_the_prompt(tmp_path: Path) -> None:
     rubric = tmp_path / "rubric.txt"
     rubric.write_text("Short is good.")
     default = Wording("pointwise").digest
     assert default == Wording("pointwise").digest
-    others = {Wording(asked).digest for asked in QUESTIONS}
+    others = {Wording(prompt).digest for prompt in QUESTIONS}
     assert len(others) == len(QUESTIONS)
     assert Wording("pointwise", rubric=rubric).digest not in others
     (tmp_path / "pointwise.user.jinja").write_text("{{ answer }}?")

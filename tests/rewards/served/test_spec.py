@@ -100,7 +100,7 @@ async def test_a_server_that_tells_nothing_must_be_named() -> None:
         lambda request: models("m", owned_by="somebody"),
     ):
         async with serving(respond) as server:
-            with pytest.raises(RewardError, match=r"does not tell what kind .* vllm:URL, sglang:URL"):
+            with pytest.raises(RewardError, match=r"does not show what kind .* vllm:URL, sglang:URL"):
                 await detect(server.url)
     with pytest.raises(RewardError, match="No connection"):
         await detect(server.url)

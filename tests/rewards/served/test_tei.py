@@ -123,8 +123,8 @@ async def test_nothing_is_cut_in_silence() -> None:
     ("info", "message"),
     [
         ({"model_id": "e", "model_type": {"embedding": {"pooling": "mean"}}}, "serves e, which is of type embedding"),
-        ({"model_id": "e"}, "has no /info that tells a model"),
-        ([], "has no /info that tells a model"),
+        ({"model_id": "e"}, "has no /info that names a model"),
+        ([], "has no /info that names a model"),
     ],
 )
 async def test_a_server_that_scores_nothing_is_told(info: Any, message: str) -> None:

@@ -40,7 +40,7 @@ GOOD = "def add(a, b):\n    return a + b"
 def run(code: str, tests: str = TESTS, seconds: float = 20.0, reveal: bool = False) -> Score:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about what cannot be confined here
-        reward = CodeTests(tests, allow_code=True, reveal=reveal, limits=sandbox.Limits(seconds=seconds))
+        reward = CodeTests(tests, allow_code=True, reveal=reveal, limits=sandbox.SandboxLimits(seconds=seconds))
     return scored(reward, f"First try:\n```python\n1 +\n```\nBetter:\n```python\n{code}\n```\nDone.")
 
 

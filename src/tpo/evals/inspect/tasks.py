@@ -30,7 +30,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from tpo.evals.benchmarks import Benchmark, Graders, Response, Row, find_benchmark
 from tpo.evals.data import Source
 from tpo.messages import Conversation, text_of
-from tpo.rewards.judges.judge import Said
+from tpo.rewards.judges.judge import JudgeReply
 from tpo.rewards.judges.tokens import Token
 
 ROLE = "grader"
@@ -150,15 +150,15 @@ class _Judge:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> Said:
+    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> JudgeReply:
         """One reply."""
         config = GenerateConfig(max_tokens=max_tokens, temperature=0.0)
         if logprobs:
             config = config.merge(GenerateConfig(logprobs=True, top_logprobs=5))
         output = await self._model.generate(_messages(messages), config=config)
         if not output.choices:
-            return Said("", problem=output.error or "there is no reply")
-        return Said(output.completion, _tokens(output.choices[0].logprobs))
+            return JudgeReply("", problem=output.error or "there is no reply")
+        return JudgeReply(output.completion, _tokens(output.choices[0].logprobs))
 
 
 def _tokens(logprobs: Any) -> list[Token]:

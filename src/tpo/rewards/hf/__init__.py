@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from tpo.rewards.hf.loading import HfSettings
 from tpo.rewards.hf.reward import HfReward
-from tpo.rewards.hf.settings import HfSettings
 
 __all__ = ["HfReward", "HfSettings"]

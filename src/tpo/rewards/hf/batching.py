@@ -1,9 +1,14 @@
-"""Which conversations go through the model together, and how they are padded."""
+"""Batches: which conversations go through the model together, and the thread in which they do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from tpo.messages import Conversation
+from tpo.rewards.protocol import Score
 
 # A row joins a batch while at most this share of it is padding, which is computed for nothing; batches this small
 # cost a model about as much as its start, whatever is in them.
@@ -37,22 +42,44 @@ def batches(lengths: Sequence[int], max_batch: int, max_tokens: int) -> Iterator
         yield batch
 
 
-def padded(rows: Sequence[Sequence[int]], filler: int) -> list[list[int]]:
-    """The rows as a rectangle, filled up on the right."""
-    width = max(map(len, rows))
-    return [[*row, *[filler] * (width - len(row))] for row in rows]
-
-
-def unused(rows: Sequence[Sequence[int]], vocabulary: int, preferred: Sequence[int | None]) -> int:
-    """A token id that no row contains: padding that no model can mistake for text.
+class BatchThread:
+    """Collects conversations from many calls, and gives each call its scores as soon as they are there.
 
     Args:
-        rows: token ids, fewer different ones than the vocabulary has.
-        vocabulary: the number of token ids.
-        preferred: ids to try first.
+        work: scores conversations, and yields positions with scores in any order.
+        thread: where `work` runs; rewards that share a model share its thread.
+
+    An answer is scored the moment it lands, so conversations come one by one, and often while the model is busy.
+    Nothing waits for company: an idle model starts at once, and a busy one finds all that has come meanwhile.
     """
-    used = {token for row in rows for token in row}
-    for token in chain(preferred, range(vocabulary)):
-        if token is not None and 0 <= token < vocabulary and token not in used:
-            return token
-    raise ValueError(f"all {vocabulary} token ids are in use")
+
+    def __init__(
+        self, work: Callable[[list[Conversation]], Iterable[tuple[int, Score]]], thread: ThreadPoolExecutor
+    ) -> None:
+        self._work = work
+        self._thread = thread
+        self._waiting: list[tuple[Conversation, Future[Score]]] = []
+        self._lock = threading.Lock()
+
+    async def __call__(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """The scores, in order; an error of `work` is raised in every call that waits for it."""
+        futures: list[Future[Score]] = [Future() for _ in conversations]
+        with self._lock:
+            self._waiting += zip(conversations, futures, strict=True)
+        self._thread.submit(self._take)
+        return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
+
+    def _take(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        # A call that was cancelled while it waited costs nothing.
+        taken = [(one, future) for one, future in waiting if future.set_running_or_notify_cancel()]
+        if not taken:
+            return
+        try:
+            for position, score in self._work([one for one, _ in taken]):
+                taken[position][1].set_result(score)
+        except BaseException as error:
+            for _, future in taken:
+                if not future.done():
+                    future.set_exception(error)

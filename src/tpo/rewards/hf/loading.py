@@ -1,23 +1,102 @@
-"""Loading a reward model: once a process, with one clear line for whatever is wrong with it."""
+"""Which reward model a user names, and loading it once a process, with a clear line for whatever is wrong with it."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
+import msgspec
+
+from tpo import specs
 from tpo.errors import InputError, RewardError
-from tpo.rewards.hf.fingerprint import fingerprint
-from tpo.rewards.hf.profiles import Profile, profile_for
-from tpo.rewards.hf.settings import HfSettings
+from tpo.rewards.hf.profiles import RewardProfile, profile_for
+
+Dtype: TypeAlias = Literal["auto", "bfloat16", "float16", "float32"]
+
+WRITTEN = "hf:NAME_OR_DIR?option=value&option=value"
+
+
+class HfSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model, where it runs, and how its output becomes one number.
+
+    Attributes:
+        model: a name on the hub, or a folder.
+        revision: a branch, tag or commit on the hub.
+        dtype: of the weights; "auto" is bfloat16 on an accelerator and float32 on a CPU.
+        device: "auto" (cuda, else mps, else cpu), a torch device such as "cuda:1", or "spread" for all GPUs.
+        trust_remote_code: run the Python that the model brings with it.
+        chat_template: a Jinja file that is used instead of the tokenizer's template.
+        weights: for a model with several labels: weight by label; labels that are not named weigh nothing.
+        reward_token: for a language model: the vocabulary index whose logit, where the next token would come, is
+            the reward.
+        max_batch: most conversations in one pass.
+        max_batch_tokens: most tokens in one pass, padding included; a longer conversation goes alone. 16384 unless
+            given, and 2048 on a CPU, where larger passes only leave its caches.
+    """
+
+    model: str
+    revision: str | None = None
+    dtype: Dtype = "auto"
+    device: str = "auto"
+    trust_remote_code: bool = False
+    chat_template: str | None = None
+    weights: dict[str, float] = {}
+    reward_token: int | None = None
+    max_batch: int = 64
+    max_batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise InputError(f"The reward hf: names no model: write {WRITTEN}.")
+        for name in ("max_batch", "max_batch_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"hf:{self.model}: {name} is {value}; it is 1 or more.")
+
+    @classmethod
+    def parse(cls, text: str) -> HfSettings:
+        """Read "NAME_OR_DIR?option=value&…", what stands after "hf:".
+
+        Raises:
+            InputError: there is no name, an option is unknown, or its value is unusable.
+        """
+        model = text.partition("?")[0]
+        what = f"reward hf:{model}"
+        options: dict[str, Any] = dict(specs.parse(text, what, OPTIONS).options)
+        if "weights" in options:
+            options |= specs.typed({"weights": options["weights"]}, {"weights": dict[str, float]}, what)
+        return made(model, **options)
+
+
+OPTIONS = tuple(name for name in HfSettings.__struct_fields__ if name != "model")
+
+
+def made(model: str, **options: Any) -> HfSettings:
+    """HfSettings whose values are checked.
+
+    Raises:
+        InputError: an option is unknown, or its value is of the wrong kind.
+    """
+    try:
+        return msgspec.convert({"model": model, **options}, HfSettings, strict=False)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        what, _, where = str(error).partition(" - at ")
+        name = where.strip("`$.")
+        known = f" (known: {', '.join(get_args(Dtype))})" if name == "dtype" else ""
+        raise InputError(f"hf:{model}: {name or 'options'}: {what}{known}.") from error
+
 
 INSTALL = "pip install 'tpo[hf]'"
 
-# Some tokenizers say that they take 10**30 tokens, which means that nobody set it.
+# Some tokenizers give 10**30 tokens as their limit, which means that it was never set.
 SANE_LENGTH = 10_000_000
 
 
@@ -30,7 +109,7 @@ class Loaded:
         tokenizer: its tokenizer.
         profile: how it is fed and read.
         dtype: of its weights, by name.
-        version: what tells these weights from others under the same name.
+        version: what distinguishes these weights from others of the same name.
         limit: most tokens that it takes; None if it has no limit.
         padding: the token id that its config names as padding, if it is one. Kept here, for a pass may change the
             config while another reward is made of the same model.
@@ -40,7 +119,7 @@ class Loaded:
 
     model: Any
     tokenizer: Any
-    profile: Profile
+    profile: RewardProfile
     dtype: str
     version: str
     limit: int | None
@@ -129,7 +208,7 @@ def _load(torch: Any, transformers: Any, settings: HfSettings, device: str, dtyp
             f"{label} has no trained reward head: its weights lack {', '.join(missing[:3])}"
             f"{' and more' if len(missing) > 3 else ''}. Name a model that was trained as a reward model."
         )
-    # Nothing is generated, so keys and values would be kept for nobody.
+    # Nothing is generated, so a cache of keys and values has no use.
     model.config.get_text_config().use_cache = False
     model.eval()
     version, limit = _version(settings.model, config), _limit(model, tokenizer)
@@ -180,7 +259,7 @@ def _version(name: str, config: Mapping[str, Any]) -> str:
 def _no_reward(config: Mapping[str, Any], token: int | None) -> str:
     architecture = ", ".join(config.get("architectures") or ()) or f"model type {config.get('model_type')}"
     if token is not None:
-        return f"is no language model ({architecture}), so reward_token={token} says nothing; leave it out."
+        return f"is no language model ({architecture}), so reward_token={token} means nothing; leave it out."
     if "ForCausalLM" in architecture:
         return (
             f"is a language model ({architecture}) without a reward head. Name a reward model; if the logit of one "
@@ -222,10 +301,10 @@ def _not_found(settings: HfSettings, error: Exception) -> InputError | RewardErr
 
 
 def _why(error: Exception, own_code: bool, version: str) -> str:
-    said = " ".join(str(error).split())
-    said = said if len(said) <= 300 else f"{said[:299]}…"
-    text = f"{type(error).__name__}: {said}"
-    if "out of memory" in said.lower():
+    message = " ".join(str(error).split())
+    message = message if len(message) <= 300 else f"{message[:299]}…"
+    text = f"{type(error).__name__}: {message}"
+    if "out of memory" in message.lower():
         return f"{text} (Use a smaller model, dtype=bfloat16, device=cpu, or device=spread over several GPUs.)"
     if own_code:
         return f"{text} (The model's own code may not fit transformers {version}: see its card for one that does.)"
@@ -238,3 +317,29 @@ def _causes(error: BaseException | None) -> list[BaseException]:
         causes.append(error)
         error = error.__cause__ or error.__context__
     return causes
+
+
+_KINDS = (".json", ".jinja", ".model", ".txt", ".py", ".safetensors", ".bin")
+_BLOCK = 65536
+_BLOCKS = 64
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hex digits that change with the weights, the tokenizer, the config or the code.
+
+    Args:
+        folder: a model in transformers' layout. Of large files, 64 blocks at even distances count: training moves
+            all weights, so that is enough to distinguish two checkpoints, and takes no time for 100 GB either.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix in _KINDS and path.is_file()):
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size <= _BLOCK * _BLOCKS:
+                digest.update(file.read())
+                continue
+            for block in range(_BLOCKS):
+                file.seek(block * (size - _BLOCK) // (_BLOCKS - 1))
+                digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:12]

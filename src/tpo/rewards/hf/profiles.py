@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 
-class Profile(msgspec.Struct, frozen=True):
+class RewardProfile(msgspec.Struct, frozen=True):
     """How a kind of model is loaded, fed and read.
 
     Attributes:
@@ -38,13 +38,13 @@ class Profile(msgspec.Struct, frozen=True):
     layout: Literal["chat", "pair"] = "chat"
 
 
-CLASSIFIER = Profile("sequence classifier", r"\w+ForSequenceClassification")
-OWN_CODE = Profile("sequence classifier with code of its own", r"\w+", own_code=True)
-LANGUAGE_MODEL = Profile("language model", r"\w+ForCausalLM", loader="AutoModelForCausalLM", output="vocabulary")
+CLASSIFIER = RewardProfile("sequence classifier", r"\w+ForSequenceClassification")
+OWN_CODE = RewardProfile("sequence classifier with code of its own", r"\w+", own_code=True)
+LANGUAGE_MODEL = RewardProfile("language model", r"\w+ForCausalLM", loader="AutoModelForCausalLM", output="vocabulary")
 
 PROFILES = (
     # https://huggingface.co/RLHFlow/ArmoRM-Llama3-8B-v0.1 names the attributes in this order.
-    Profile(
+    RewardProfile(
         "ArmoRM",
         "LlamaForRewardModelWithGating",
         models="ArmoRM",
@@ -73,13 +73,15 @@ PROFILES = (
         ),
     ),
     # Models that were built on ArmoRM's code, with attributes of their own.
-    Profile("gated heads", r"\w+ForRewardModelWithGating", own_code=True, output="score"),
+    RewardProfile("gated heads", r"\w+ForRewardModelWithGating", own_code=True, output="score"),
     # https://huggingface.co/internlm/internlm2-7b-reward reads its value at a token of its own after the chat.
-    Profile("InternLM2 reward", "InternLM2ForRewardModel", loader="AutoModel", own_code=True, append="reward_token_id"),
+    RewardProfile(
+        "InternLM2 reward", "InternLM2ForRewardModel", loader="AutoModel", own_code=True, append="reward_token_id"
+    ),
     # https://huggingface.co/Qwen/Qwen2.5-Math-RM-72B
-    Profile("Qwen2 reward", "Qwen2ForRewardModel", loader="AutoModel", own_code=True),
+    RewardProfile("Qwen2 reward", "Qwen2ForRewardModel", loader="AutoModel", own_code=True),
     # https://huggingface.co/nvidia/Llama-3.1-Nemotron-70B-Reward-HF and its successors: token 0 carries the reward.
-    Profile(
+    RewardProfile(
         "Nemotron reward",
         "LlamaForCausalLM",
         models=r"(?i)nemotron.*reward",
@@ -87,21 +89,23 @@ PROFILES = (
         output="vocabulary",
     ),
     # https://huggingface.co/OpenAssistant/reward-model-deberta-v3-large-v2 predates chat templates.
-    Profile("OpenAssistant reward", "DebertaV2ForSequenceClassification", models="reward-model-deberta", layout="pair"),
+    RewardProfile(
+        "OpenAssistant reward", "DebertaV2ForSequenceClassification", models="reward-model-deberta", layout="pair"
+    ),
     CLASSIFIER,
 )
 
 
-def profile_for(name: str, config: Mapping[str, Any], token: int | None = None) -> Profile | None:
+def profile_for(name: str, config: Mapping[str, Any], token: int | None = None) -> RewardProfile | None:
     """The profile of a model.
 
     Args:
         name: the model's name or folder.
         config: its config.json.
-        token: the vocabulary index that the user says carries the reward, if so.
+        token: the vocabulary index that carries the reward, if the user named one.
 
     Returns:
-        The profile; None for a model that is no reward model, as far as its config tells.
+        The profile; None for a model that is no reward model, as far as its config shows.
     """
     names = f"{name} {config.get('_name_or_path', '')}"
     for architecture in config.get("architectures") or ():

@@ -13,13 +13,9 @@ import msgspec
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.hf.batch_thread import BatchThread
-from tpo.rewards.hf.batching import batches
-from tpo.rewards.hf.encoding import Encoder
-from tpo.rewards.hf.heads import Head
-from tpo.rewards.hf.loading import load, quiet
-from tpo.rewards.hf.padding import Padding
-from tpo.rewards.hf.settings import HfSettings, made
+from tpo.rewards.hf.batching import BatchThread, batches
+from tpo.rewards.hf.loading import HfSettings, load, made, quiet
+from tpo.rewards.hf.scoring import Encoder, Padding, RewardHead
 from tpo.rewards.protocol import Score
 
 _LOG = logging.getLogger(__name__)
@@ -50,13 +46,13 @@ class HfReward:
         profile, tokenizer = self._loaded.profile, self._loaded.tokenizer
         if profile.layout == "chat" and not (template or tokenizer.chat_template):
             raise InputError(
-                f"hf:{self.settings.model} has no chat template, so nobody knows how it wants a conversation "
+                f"hf:{self.settings.model} has no chat template, so it is unknown how it expects a conversation to be "
                 f"written: give one with ?chat_template=FILE.jinja, or name a chat reward model."
             )
         config = self._loaded.model.config
         appended = [getattr(config, profile.append)] if profile.append else []
         self.encode = Encoder(tokenizer, template, appended, pair=profile.layout == "pair", limit=self._loaded.limit)
-        head = Head(self._loaded.model, profile, self.settings.weights)
+        head = RewardHead(self._loaded.model, profile, self.settings.weights)
         self._padding = Padding(self._loaded, head)
         self._max_batch = self.settings.max_batch
         self._max_tokens = self.settings.max_batch_tokens or (2048 if self._loaded.on_cpu else 16384)
@@ -154,8 +150,8 @@ class HfReward:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> RewardError:
-        said = " ".join(str(error).split())
-        return RewardError(f"hf:{self.settings.model} failed: {type(error).__name__}: {said:.300}")
+        message = " ".join(str(error).split())
+        return RewardError(f"hf:{self.settings.model} failed: {type(error).__name__}: {message:.300}")
 
 
 def _template(settings: HfSettings) -> str | None:

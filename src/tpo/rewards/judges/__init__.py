@@ -1,4 +1,4 @@
-"""Judges: language models that say how good answers are. See docs/judges.md."""
+"""Judges: language models that grade or rank answers. See docs/judges.md."""
 
 from tpo.rewards.judges.listwise import ListwiseJudge
 from tpo.rewards.judges.pairwise import PairwiseJudge

@@ -1,7 +1,7 @@
-"""From who was preferred to whom, to one number for each: Bradley–Terry for pairs, Plackett–Luce for rankings.
+"""Strengths from preferences: Bradley–Terry for pairs, Plackett–Luce for rankings.
 
-Both say the same: that one is chosen from several with a probability in proportion to its strength (R. L. Plackett,
-1975; R. D. Luce, 1959; Bradley and Terry, 1952, for two). A ranking is a row of such choices: the best of all, the best
+Both are one model: a contestant is chosen from several with a probability in proportion to its strength (Plackett,
+1975; Luce, 1959; Bradley and Terry, 1952, for two). A ranking is a row of such choices: the best of all, the best
 of the rest, and so on.
 """
 
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Everyone also draws against a stranger of strength 0 this often, half won and half lost. It keeps those finite who
-# won or lost every time, ties together those who never met, and hardly moves anyone else.
+# Each contestant also plays this many games against a virtual one of strength 0, half won and half lost. They keep the
+# strength of one that won or lost every game finite, connect contestants that never met, and hardly move the others.
 PRIOR = 0.1
 
 _STEPS = 60
@@ -25,8 +25,8 @@ class Chosen(NamedTuple):
     """One choice.
 
     Attributes:
-        best: who was chosen.
-        among: from whom, `best` included.
+        best: the contestant that was chosen.
+        among: the contestants to choose from, `best` included.
         weight: how much it counts; a verdict of 70 % is a choice of 0.7 and one of 0.3.
     """
 
@@ -57,8 +57,8 @@ def strengths(count: int, choices: Iterable[Chosen], prior: float = PRIOR) -> li
 
     Args:
         count: contestants, numbered from 0.
-        choices: who was chosen from whom.
-        prior: draws against the stranger.
+        choices: all choices.
+        prior: games against the virtual contestant.
 
     Returns:
         A finite number for each contestant, higher for stronger; the difference of two is the log-odds that the one
@@ -69,7 +69,7 @@ def strengths(count: int, choices: Iterable[Chosen], prior: float = PRIOR) -> li
     now = _likelihood(values, decided, prior)
     for _ in range(_STEPS):
         slope, curve = _derivatives(values, decided, prior)
-        step = np.linalg.solve(curve, slope).tolist()
+        step = _solved(curve, slope)
         size = 1.0
         # The likelihood is concave, so that a step that is short enough always leads up, but for rounding.
         while True:
@@ -127,3 +127,12 @@ def _derivatives(
         slope[i] -= prior / 2 * against
         curve[i][i] += prior / 4 * (1 - against * against) + 1e-12
     return slope, curve
+
+
+def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:
+    square = np.reshape(matrix, (len(right), len(right)))
+    try:
+        solution = np.linalg.solve(square, right)
+    except np.linalg.LinAlgError:  # against very many games the prior is lost in rounding
+        solution = np.linalg.lstsq(square, right)[0]
+    return [float(value) for value in solution]

@@ -25,7 +25,7 @@ class DoesNotFit(RewardError):
     """A conversation is longer than the judge's context."""
 
 
-class Reply(NamedTuple):
+class JudgeResponse(NamedTuple):
     """A judge's reply.
 
     Attributes:
@@ -98,7 +98,7 @@ class JudgeClient:
         """
         await self._model()
 
-    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> Reply:
+    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> JudgeResponse:
         """One reply.
 
         Args:
@@ -145,7 +145,7 @@ class JudgeClient:
             raise RewardUnavailable(f"{error} Tried {tries} times.", error.retry_after) from error
         except ModelError as error:
             raise RewardError(str(error)) from error
-        return Reply(choice.text, tokens_of(choice.logprobs), choice.finish_reason == "length")
+        return JudgeResponse(choice.text, tokens_of(choice.logprobs), choice.finish_reason == "length")
 
     async def _model(self) -> OpenAIModel:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Reading a grade out of whatever a judge wrote. Nothing raises: what cannot be read is said in words."""
+"""Reading a grade out of whatever a judge wrote. Nothing raises: a reply without a grade has a problem in words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Scale:
-        """A scale as a user writes it: "10" is 1 to 10, and "0-4" what it says.
+        """A scale as a user writes it: "10" is 1 to 10, "0-4" is 0 to 4.
 
         Raises:
             InputError: it is neither, or a scale of one grade or of more than a hundred.
@@ -51,14 +51,14 @@ class Scale(NamedTuple):
 
     @property
     def labels(self) -> dict[str, float]:
-        """What a judge may say, and what it is worth."""
+        """The labels that a judge may write, with their values."""
         return {str(grade): float(grade) for grade in range(self.low, self.high + 1)}
 
     def __str__(self) -> str:
         return f"{self.low}-{self.high}"
 
 
-class Grade(NamedTuple):
+class ReadGrade(NamedTuple):
     """A grade as it was written.
 
     Attributes:
@@ -74,7 +74,7 @@ class Grade(NamedTuple):
     problem: str | None = None
 
 
-def read_grade(text: str, scale: Scale) -> Grade:
+def read_grade(text: str, scale: Scale) -> ReadGrade:
     """The grade in a reply.
 
     In this order: the last number that is called a score, grade, rating or mark; the last one that is out of
@@ -82,24 +82,24 @@ def read_grade(text: str, scale: Scale) -> Grade:
 
     Args:
         text: the reply, without thinking.
-        scale: the grades that were asked for.
+        scale: the allowed grades.
     """
     plain = _without_scale(text, scale)
     marked = [found.span(1) for found in _MARKED.finditer(plain)]
     outs = {found.start(1): float(found[1]) for found in _OUT_OF.finditer(plain)}
     numbers = [found.span() for found in _ANY.finditer(plain) if found.start() not in outs]
     if not numbers:
-        return Grade(math.nan, problem="the judge gave no grade")
+        return ReadGrade(math.nan, problem="the judge gave no grade")
     of_the_scale = [span for span in numbers if _out_of(plain, span[1], scale.high)]
     start, end = (marked or of_the_scale or numbers)[-1]
     value = float(plain[start:end].replace(",", "."))
     if out_of := _OUT_OF.match(plain, end):
         end = out_of.end()
         if float(out_of[1]) != scale.high:
-            return Grade(math.nan, start, end, f"the judge graded out of {float(out_of[1]):g}, not {scale.high}")
+            return ReadGrade(math.nan, start, end, f"the judge graded out of {float(out_of[1]):g}, not {scale.high}")
     if not scale.low <= value <= scale.high:
-        return Grade(math.nan, start, end, f"the judge's grade {value:g} is not from {scale.low} to {scale.high}")
-    return Grade(value, start, end)
+        return ReadGrade(math.nan, start, end, f"the judge's grade {value:g} is not from {scale.low} to {scale.high}")
+    return ReadGrade(value, start, end)
 
 
 def _out_of(text: str, end: int, high: int) -> bool:
@@ -107,8 +107,8 @@ def _out_of(text: str, end: int, high: int) -> bool:
     return found is not None and float(found[1]) == high
 
 
-def critique_in(text: str, grade: Grade) -> str | None:
-    """What a reply says beside its grade; None where that is nothing.
+def critique_in(text: str, grade: ReadGrade) -> str | None:
+    """The text of a reply without its grade; None where nothing is left.
 
     Args:
         text: the reply, without thinking.

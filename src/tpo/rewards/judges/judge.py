@@ -1,4 +1,4 @@
-"""What the three kinds of judge share: who they are, and how they ask."""
+"""What the three kinds of judge share: their names, and one call of the model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def key_of(query: Conversation, *texts: str) -> bytes:
     return hashlib.sha256(msgspec.json.encode([query, *texts])).digest()
 
 
-class Said:
-    """What a judge said, without its thinking.
+class JudgeReply:
+    """A judge's reply, without its thinking.
 
     Args:
         text: the reply.
@@ -46,20 +46,20 @@ class Said:
         return f"{problem}; it said {shown[:120]!r}" if shown else f"{problem}; it said nothing"
 
 
-class Judge:
-    """A language model that says how good answers are.
+class JudgeReward:
+    """A language model that grades or ranks answers.
 
     Args:
         kind: pointwise, pairwise or listwise.
         client: which model, and where.
-        wording: what it is asked.
+        wording: its prompt.
         max_tokens: most tokens of a reply, thinking included.
         options: what else decides the score, by name; None and False are left out of the name.
     """
 
     def __init__(self, kind: str, client: JudgeClient, wording: Wording, max_tokens: int, **options: object) -> None:
         if max_tokens < 1:
-            raise InputError(f"max_tokens={max_tokens}: a judge needs at least one token to say something.")
+            raise InputError(f"max_tokens={max_tokens}: a judge needs at least one token for its reply.")
         self.kind = kind
         self.client = client
         self.wording = wording
@@ -83,7 +83,7 @@ class Judge:
         return self.client.usage
 
     async def connect(self) -> None:
-        """Ask the server what it serves, once; the first score does it where nobody did.
+        """Find out what the server serves, once; the first score does it if nothing else did.
 
         Raises:
             InputError: several models are served, so that one must be named.
@@ -92,31 +92,33 @@ class Judge:
         await self.client.connect()
 
     async def aclose(self) -> None:
-        """Close the connections; asking again opens new ones."""
+        """Close the connections; a later call opens new ones."""
         await self.client.aclose()
 
-    async def _ask(self, query: Conversation, **values: object) -> Said:
-        """Ask the judge; what does not fit its context is said, not raised, for other answers may fit."""
-        return await asked(self.client, self.wording.messages(query, **values), self.max_tokens)
+    async def _call(self, query: Conversation, **values: object) -> JudgeReply:
+        """Call the judge; see `call_judge`."""
+        return await call_judge(self.client, self.wording.messages(query, **values), self.max_tokens)
 
 
-async def asked(client: JudgeClient, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> Said:
-    """Ask a judge; what does not fit its context is said, not raised.
+async def call_judge(
+    client: JudgeClient, messages: Conversation, max_tokens: int, *, logprobs: bool = True
+) -> JudgeReply:
+    """Call a judge. A prompt that does not fit its context gives a reply with a problem, and no error.
 
     Args:
         client: which model, and where.
-        messages: what it is asked.
+        messages: the prompt.
         max_tokens: most tokens of its reply, thinking included.
         logprobs: whether the probabilities of tokens are wanted.
     """
     try:
         reply = await client.ask(messages, max_tokens, logprobs=logprobs)
     except DoesNotFit as error:
-        return Said("", problem=str(error))
+        return JudgeReply("", problem=str(error))
     text = without_reasoning(reply.text).strip()
     if reply.cut and not text:
-        return Said("", problem=f"all of the judge's {max_tokens} tokens went into thinking; raise max_tokens")
-    return Said(text, reply.tokens)
+        return JudgeReply("", problem=f"all of the judge's {max_tokens} tokens went into thinking; raise max_tokens")
+    return JudgeReply(text, reply.tokens)
 
 
 def one_pool(conversations: Sequence[Conversation]) -> tuple[Conversation, list[str]]:

@@ -1,7 +1,7 @@
-"""From token probabilities to a number: the expectation over the labels that the judge might have said.
+"""From token probabilities to a number: the expectation over the labels that the judge might have written.
 
-A judge that is asked for a grade puts its doubt into the probabilities of the grades that it did not give. Their
-expectation tells answers apart that get the same grade (G-Eval, arXiv 2303.16634, weighs grades in this way).
+A judge that writes a grade puts its doubt into the probabilities of the grades that it did not give. Their
+expectation separates answers that get the same grade (G-Eval, arXiv 2303.16634, weighs grades in this way).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 from tpo.rewards.judges.tokens import Token
 
-# Less than this share of the probability on labels means that the judge is about to say something else.
+# Less than this share of the probability on labels means that the judge is about to write something else.
 ENOUGH = 0.5
 
 # What may stand around a label within one token: spaces (as tokenizers write them, too), markup, quotes, brackets.
 _BEFORE = r"[\s▁Ġ*_\"'`‘“(\[{<>:#=]*"
 
 
-class Reading(NamedTuple):
-    """What the tokens say.
+class LabelExpectation(NamedTuple):
+    """The expectation over labels.
 
     Attributes:
         value: the expected value of the label.
@@ -35,8 +35,8 @@ class Reading(NamedTuple):
 def place_of(text: str, start: int, tokens: Sequence[Token]) -> int | None:
     """Which token holds the character at `start` of the text.
 
-    The tokens may hold more than the text (reasoning that is reported apart, say), and bytes that no text shows; what
-    counts is that both end alike.
+    The tokens may hold more than the text (such as reasoning that is reported apart), and bytes that no text shows;
+    what counts is that both end alike.
     """
     whole = "".join(token.text for token in tokens)
     at = whole.rfind(text[start:].rstrip())
@@ -49,7 +49,9 @@ def place_of(text: str, start: int, tokens: Sequence[Token]) -> int | None:
     return None
 
 
-def expected(tokens: Sequence[Token], place: int, labels: Mapping[str, float], spoken: float | None) -> Reading | None:
+def expected(
+    tokens: Sequence[Token], place: int, labels: Mapping[str, float], spoken: float | None
+) -> LabelExpectation | None:
     """The expectation over labels at one place of a reply.
 
     Args:
@@ -69,7 +71,7 @@ def expected(tokens: Sequence[Token], place: int, labels: Mapping[str, float], s
     if total < ENOUGH:
         return None
     value = sum(share * labels[label] for label, share in mass.items()) / total
-    return Reading(value, min(total, 1.0))
+    return LabelExpectation(value, min(total, 1.0))
 
 
 def _spread(
@@ -81,11 +83,11 @@ def _spread(
     spoken: float | None,
     mass: defaultdict[str, float],
 ) -> None:
-    """Spread a share of the probability over the labels that begin with what has been said of one."""
+    """Spread a share of the probability over the labels that begin with the text that was read so far."""
     sampled, top = tokens[place]
-    said = [(token, _label_text(token, begun), p * share) for token, p in top]
-    whole = {text for _, text, _ in said if text in labels}
-    for token, text, p in said:
+    labelled = [(token, _label_text(token, begun), p * share) for token, p in top]
+    whole = {text for _, text, _ in labelled if text in labels}
+    for token, text, p in labelled:
         if text is None:
             if begun in labels:  # it ended, and something else follows
                 mass[begun] += p
@@ -94,7 +96,7 @@ def _spread(
         if longer and token == sampled and place + 1 < len(tokens):
             _spread(tokens, place + 1, text, p, labels, spoken, mass)
             continue
-        # A tokenizer that has "10" as one token would have said so: where it does, "1" means 1.
+        # A tokenizer that has "10" as one token would have used it: there, "1" means 1.
         if not longer or any(label in whole for label in longer):
             ends = [text] if text in labels else []
         else:

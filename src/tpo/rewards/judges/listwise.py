@@ -12,14 +12,14 @@ from tpo.messages import Conversation
 from tpo.rewards.cache import Memory
 from tpo.rewards.judges.bradley_terry import ranking, strengths
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import REMEMBERED, Judge, key_of, one_pool
+from tpo.rewards.judges.judge import REMEMBERED, JudgeReward, key_of, one_pool
 from tpo.rewards.judges.schedule import lists
 from tpo.rewards.judges.verdicts import read_ranking
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import together
 
-# Without "I", which judges say of themselves.
+# Without "I", the pronoun.
 LETTERS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"
 
 
@@ -28,14 +28,14 @@ class Ranked(NamedTuple):
 
     Attributes:
         order: who the judge ranked, best first; those that it left out are left out.
-        problem: why it ranked nobody.
+        problem: why there is no ranking.
     """
 
     order: list[int]
     problem: str | None = None
 
 
-class ListwiseJudge(Judge):
+class ListwiseJudge(JudgeReward):
     """Has lists of answers ranked, and fits strengths to the rankings (Plackett–Luce, 1975).
 
     What stands where in a list sways judges (arXiv 2309.15088, 2310.07712), so that every list is also shown the other
@@ -44,7 +44,7 @@ class ListwiseJudge(Judge):
     Args:
         url: an OpenAI-compatible API; its key is in `TPO_JUDGE_API_KEY` or `TPO_API_KEY`.
         model: the model's name there; found by itself where one is served.
-        rubric: a file that says what makes an answer good.
+        rubric: a file that describes a good answer.
         templates: a folder with templates that replace the default wording.
         size: most answers in one list.
         rounds: how often each answer is shown; with an even number, in both directions equally often.
@@ -98,7 +98,7 @@ class ListwiseJudge(Judge):
 
         Raises:
             RewardError: the server refuses, or answers no completion; or the queries differ.
-            RewardUnavailable: it may answer later. What was said until then is kept.
+            RewardUnavailable: it may answer later. Earlier rankings are kept.
         """
         if not conversations:
             return []
@@ -123,9 +123,9 @@ class ListwiseJudge(Judge):
             return Ranked([])
         letters = LETTERS[: len(texts)]
         answers = [{"label": letter, "text": text} for letter, text in zip(letters, texts, strict=True)]
-        said = await self._ask(query, answers=answers)
-        order = [letters.index(letter) for letter in read_ranking(said.text, letters)]
-        return Ranked(order) if len(order) > 1 else Ranked([], said.unread("the judge gave no ranking"))
+        reply = await self._call(query, answers=answers)
+        order = [letters.index(letter) for letter in read_ranking(reply.text, letters)]
+        return Ranked(order) if len(order) > 1 else Ranked([], reply.unread("the judge gave no ranking"))
 
 
 def scores_of(count: int, shown: Sequence[Sequence[int]], ranked: Sequence[Ranked]) -> list[Score]:
@@ -134,7 +134,7 @@ def scores_of(count: int, shown: Sequence[Sequence[int]], ranked: Sequence[Ranke
     Args:
         count: how many took part.
         shown: the lists.
-        ranked: what was said of each.
+        ranked: the ranking of each list.
     """
     orders = [one.order for one in ranked if one.order]
     values = strengths(count, [choice for order in orders for choice in ranking(order)])
@@ -147,9 +147,9 @@ def scores_of(count: int, shown: Sequence[Sequence[int]], ranked: Sequence[Ranke
     for one in range(count):
         mine = [order for order in orders if one in order]
         if not mine and shown:
-            problems = (said.problem for given, said in zip(shown, ranked, strict=True) if one in given)
-            said = next((problem for problem in problems if problem), "the judge left it out of every ranking")
-            scores.append(Score(math.nan, {"lists": 0.0}, said))
+            problems = (one_list.problem for given, one_list in zip(shown, ranked, strict=True) if one in given)
+            problem = next((problem for problem in problems if problem), "the judge left it out of every ranking")
+            scores.append(Score(math.nan, {"lists": 0.0}, problem))
             continue
         parts = {"lists": float(len(mine))}
         if mine:

@@ -1,4 +1,4 @@
-"""A tournament of pairs: which of two answers is better, asked both ways round."""
+"""A tournament of pairs: which of two answers is better, in both orders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tpo.messages import Conversation
 from tpo.rewards.cache import Memory
 from tpo.rewards.judges.bradley_terry import match, strengths
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import REMEMBERED, Judge, Said, key_of, one_pool
+from tpo.rewards.judges.judge import REMEMBERED, JudgeReply, JudgeReward, key_of, one_pool
 from tpo.rewards.judges.labels import expected, place_of
 from tpo.rewards.judges.schedule import pairs
 from tpo.rewards.judges.verdicts import VERDICTS, read_verdict
@@ -34,7 +34,7 @@ class Game(NamedTuple):
     problem: str | None = None
 
 
-class PairwiseJudge(Judge):
+class PairwiseJudge(JudgeReward):
     """Compares answers two by two, in both orders, and fits strengths to the verdicts (Bradley–Terry, 1952).
 
     Judges prefer what is shown in one place (arXiv 2305.17926, 2306.05685), which both orders together cancel.
@@ -42,7 +42,7 @@ class PairwiseJudge(Judge):
     Args:
         url: an OpenAI-compatible API; its key is in `TPO_JUDGE_API_KEY` or `TPO_API_KEY`.
         model: the model's name there; found by itself where one is served.
-        rubric: a file that says what makes an answer good.
+        rubric: a file that describes a good answer.
         templates: a folder with templates that replace the default wording.
         opponents: with how many others each answer is compared; with all, where there are no more.
         max_tokens: most tokens of a reply, thinking included.
@@ -93,7 +93,7 @@ class PairwiseJudge(Judge):
 
         Raises:
             RewardError: the server refuses, or answers no completion; or the queries differ.
-            RewardUnavailable: it may answer later. What was said until then is kept.
+            RewardUnavailable: it may answer later. Earlier verdicts are kept.
         """
         if not conversations:
             return []
@@ -113,20 +113,20 @@ class PairwiseJudge(Judge):
         return self._known[known]
 
     async def _compare(self, query: Conversation, first: str, second: str) -> Game:
-        return game_of(await self._ask(query, answer_a=first, answer_b=second))
+        return game_of(await self._call(query, answer_a=first, answer_b=second))
 
 
-def game_of(said: Said) -> Game:
+def game_of(reply: JudgeReply) -> Game:
     """How far a judge preferred the answer shown first: by its tokens' probabilities where it gives any, else by its
     word."""
-    verdict = read_verdict(said.text)
-    if said.tokens and (verdict.value is None or verdict.start is not None):
-        place = place_of(said.text, verdict.start or 0, said.tokens)
-        reading = None if place is None else expected(said.tokens, place, VERDICTS, verdict.value)
+    verdict = read_verdict(reply.text)
+    if reply.tokens and (verdict.value is None or verdict.start is not None):
+        place = place_of(reply.text, verdict.start or 0, reply.tokens)
+        reading = None if place is None else expected(reply.tokens, place, VERDICTS, verdict.value)
         if reading is not None:
             return Game(reading.value)
     if verdict.value is None:
-        return Game(None, said.unread("the judge gave no verdict"))
+        return Game(None, reply.unread("the judge gave no verdict"))
     return Game(verdict.value)
 
 
@@ -137,22 +137,24 @@ def scores_of(count: int, games: Mapping[tuple[int, int], Game]) -> list[Score]:
         count: how many took part.
         games: by who was shown first and who second; each pair in both orders.
     """
-    told = {order: game.won for order, game in games.items() if game.won is not None}
-    values = strengths(count, [choice for order, won in told.items() for choice in match(*order, won)])
-    return [_score(one, values[one], told, games) for one in range(count)]
+    shares = {order: game.won for order, game in games.items() if game.won is not None}
+    values = strengths(count, [choice for order, won in shares.items() for choice in match(*order, won)])
+    return [_score(one, values[one], shares, games) for one in range(count)]
 
 
 def _score(
-    one: int, value: float, told: Mapping[tuple[int, int], float], games: Mapping[tuple[int, int], Game]
+    one: int, value: float, shares: Mapping[tuple[int, int], float], games: Mapping[tuple[int, int], Game]
 ) -> Score:
-    won = [won if first == one else 1.0 - won for (first, second), won in told.items() if one in (first, second)]
+    won = [won if first == one else 1.0 - won for (first, second), won in shares.items() if one in (first, second)]
     if not won and games:
         problem = next((game.problem for order, game in games.items() if one in order and game.problem), None)
         return Score(math.nan, {"games": 0.0}, problem)
     parts = {"wins": math.fsum(won), "games": float(len(won))}
-    # A judge that sees only the order says the same of both, and what it says of the swapped one is the opposite.
+    # A judge that sees only the order gives both orders the same verdict, which means opposite winners.
     same = [
-        1.0 - abs(told[order] + told[order[::-1]] - 1.0) for order in told if order[0] == one and order[::-1] in told
+        1.0 - abs(shares[order] + shares[order[::-1]] - 1.0)
+        for order in shares
+        if order[0] == one and order[::-1] in shares
     ]
     if same:
         parts["agreement"] = math.fsum(same) / len(same)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from tpo.messages import Conversation, text_of
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.grades import Grade, Scale, critique_in, read_grade
-from tpo.rewards.judges.judge import Judge, Said
-from tpo.rewards.judges.labels import Reading, expected, place_of
+from tpo.rewards.judges.grades import ReadGrade, Scale, critique_in, read_grade
+from tpo.rewards.judges.judge import JudgeReply, JudgeReward
+from tpo.rewards.judges.labels import LabelExpectation, expected, place_of
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import together
@@ -18,13 +18,13 @@ from tpo.rewards.served import together
 GRADE_TOKENS, CRITIQUE_TOKENS = 8, 512
 
 
-class PointwiseJudge(Judge):
+class PointwiseJudge(JudgeReward):
     """Grades answers on a scale, one call each (G-Eval, arXiv 2303.16634).
 
     Args:
         url: an OpenAI-compatible API; its key is in `TPO_JUDGE_API_KEY` or `TPO_API_KEY`.
         model: the model's name there; found by itself where one is served.
-        rubric: a file that says what makes an answer good.
+        rubric: a file that describes a good answer.
         templates: a folder with templates that replace the default wording.
         scale: "10" for grades from 1 to 10, or both ends ("0-4").
         critique: have the judge write a critique before it grades; it becomes the score's feedback.
@@ -66,7 +66,7 @@ class PointwiseJudge(Judge):
         """Grade the last message of each conversation as the answer to those before it.
 
         Returns:
-            A score for each conversation: its value on the scale, the expectation where the server tells
+            A score for each conversation: its value on the scale, the expectation where the server reports
             probabilities and else the grade as it was written. Its parts are then the written `grade` and the
             probability `on_grades`. NaN, with the reason as feedback, where no grade can be read.
 
@@ -77,22 +77,22 @@ class PointwiseJudge(Judge):
         return await together(self._score(conversation) for conversation in conversations)
 
     async def _score(self, conversation: Conversation) -> Score:
-        said = await self._ask(conversation[:-1], answer=text_of(conversation[-1]))
-        grade = read_grade(said.text, self.scale)
-        reading = self._reading(said, grade)
-        words = critique_in(said.text, grade) if self.critique else None
+        reply = await self._call(conversation[:-1], answer=text_of(conversation[-1]))
+        grade = read_grade(reply.text, self.scale)
+        reading = self._expectation(reply, grade)
+        words = critique_in(reply.text, grade) if self.critique else None
         if reading is not None:
             parts = {"grade": grade.value, "on_grades": reading.mass}
             return Score(reading.value, {n: x for n, x in parts.items() if math.isfinite(x)}, words)
         if math.isnan(grade.value):
-            return Score(math.nan, {}, said.unread(grade.problem or "the judge gave no grade"))
+            return Score(math.nan, {}, reply.unread(grade.problem or "the judge gave no grade"))
         return Score(grade.value, {}, words)
 
-    def _reading(self, said: Said, grade: Grade) -> Reading | None:
-        if not said.tokens or (self.critique and grade.start is None):
+    def _expectation(self, reply: JudgeReply, grade: ReadGrade) -> LabelExpectation | None:
+        if not reply.tokens or (self.critique and grade.start is None):
             return None
         if grade.start is not None and (math.isnan(grade.value) or not grade.value.is_integer()):
             return None  # it grades by a scale of its own, or with decimals
-        place = place_of(said.text, grade.start or 0, said.tokens)
+        place = place_of(reply.text, grade.start or 0, reply.tokens)
         spoken = None if math.isnan(grade.value) else grade.value
-        return None if place is None else expected(said.tokens, place, self.scale.labels, spoken)
+        return None if place is None else expected(reply.tokens, place, self.scale.labels, spoken)

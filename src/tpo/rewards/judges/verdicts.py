@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
     Attributes:
         value: for the answer shown as A: 1 if it is better, 0 if B is, one half for a tie; None where nothing can be
             read.
-        start: where the label that says so stands in the text, if one does.
+        start: where its label stands in the text, if there is one.
     """
 
     value: float | None
@@ -55,7 +55,7 @@ def read_verdict(text: str) -> Verdict:
     text = _EITHER.sub(lambda found: " " * len(found[0]), text)
     if found := _WHOLE.fullmatch(text):
         return _said(found)
-    # "A: … B: …" goes through both; it chooses only where it says so.
+    # "A: … B: …" goes through both; it chooses only in so many words.
     goes_through = len(set(_LISTED.findall(text))) == 2
     if not goes_through and (found := _LEADING.match(text)):
         return _said(found)

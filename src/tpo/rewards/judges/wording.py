@@ -1,4 +1,4 @@
-"""What a judge is asked, as templates: the default folder, a user's folder laid over it, and a rubric.
+"""The judges' prompts, as templates: the default folder, a user's folder laid over it, and a rubric.
 
 The questions are pointwise, critique, pairwise and listwise; files and folders are as `tpo.templates` has them.
 A user's `rubric.md` replaces the default rubric.
@@ -16,10 +16,10 @@ from tpo.messages import Conversation
 from tpo.rewards.judges.grades import Scale
 from tpo.templates import PARTS
 
-Asked: TypeAlias = Literal["pointwise", "critique", "pairwise", "listwise"]
+PromptName: TypeAlias = Literal["pointwise", "critique", "pairwise", "listwise"]
 
 DEFAULT = Path(__file__).parent / "default"
-QUESTIONS: tuple[Asked, ...] = ("pointwise", "critique", "pairwise", "listwise")
+QUESTIONS: tuple[PromptName, ...] = ("pointwise", "critique", "pairwise", "listwise")
 RUBRIC = "rubric.md"
 # Every template may use every variable; those that a question has no value for are empty.
 VARIABLES = ("query", "question", "system", "rubric", "low", "high", "answer", "answer_a", "answer_b", "answers")
@@ -28,11 +28,11 @@ VERSION = 1
 
 
 class Wording:
-    """Renders one of the questions that a judge can be asked.
+    """Renders one of the judges' prompts.
 
     Args:
-        asked: which one.
-        scale: the grades that it may ask for.
+        prompt: which one.
+        scale: the allowed grades.
         rubric: a text file with what makes an answer good; None for the default.
         templates: a folder with templates; None for the default ones.
 
@@ -47,7 +47,7 @@ class Wording:
 
     def __init__(
         self,
-        asked: Asked,
+        prompt: PromptName,
         scale: Scale | None = None,
         rubric: Path | str | None = None,
         templates: Path | str | None = None,
@@ -58,16 +58,16 @@ class Wording:
         default = files.pop(RUBRIC)
         text = folders.read(default) if rubric is None else _rubric(Path(rubric))
         if not text.strip():
-            raise InputError(f"The rubric {rubric or RUBRIC} is empty: say in it what makes an answer good.")
-        self._asked = asked
+            raise InputError(f"The rubric {rubric or RUBRIC} is empty: describe a good answer in it.")
+        self._prompt = prompt
         ends = scale or Scale()
         self._given: dict[str, Any] = {"rubric": text.strip(), "low": ends.low, "high": ends.high}
         trial = dict.fromkeys(VARIABLES, "") | self._given | {"answers": [{"label": "A", "text": ""}]}
-        # All are checked, also those of other kinds of judge: a mistake in a folder is told when it is first used.
+        # All are checked, also those of other kinds of judge: a mistake in a folder is reported at its first use.
         sources = {name: folders.read(path) for name, path in files.items()}
         parsed = {name: folders.compiled(source, files[name], trial) for name, source in sources.items()}
-        self._parts = {part: parsed[name] for part in PARTS if (name := f"{asked}.{part}.jinja") in parsed}
-        used = [f"{part}\0{sources[f'{asked}.{part}.jinja']}" for part in self._parts]
+        self._parts = {part: parsed[name] for part in PARTS if (name := f"{prompt}.{part}.jinja") in parsed}
+        used = [f"{part}\0{sources[f'{prompt}.{part}.jinja']}" for part in self._parts]
         whole = "\0".join([str(VERSION), text.strip(), *used])
         self.digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
 
@@ -80,7 +80,7 @@ class Wording:
         """
         given = dict.fromkeys(VARIABLES, "") | self._given | folders.of_query(query) | values
         return [
-            {"role": part, "content": folders.rendered(f"{self._asked}.{part}.jinja", template, given)}
+            {"role": part, "content": folders.rendered(f"{self._prompt}.{part}.jinja", template, given)}
             for part, template in self._parts.items()
         ]
 

@@ -22,12 +22,12 @@ _NOT_RUN = "it was not run"
 class CodeTests(Verifier[Suite]):
     """The share of unit tests that the last fenced code block of an answer passes.
 
-    The code runs in a process of its own; `sandbox` says how it is confined, and `isolation` how well that works
+    The code runs in a process of its own; `sandbox` describes how it is confined, and `isolation` how well that works
     on this system. Tests and code share the process: code that is written to deceive its tests can.
 
     Args:
         tests: Python code with tests (see `code_tests.read_suite`), or tests for each query.
-        allow_code: must be True: whoever sets it agrees that code written by a model runs on this machine.
+        allow_code: must be True: the caller agrees that code written by a model runs on this machine.
         reveal: whether the feedback shows the tests that fail, and so what they expect.
         limits: what one answer may use.
 
@@ -41,11 +41,11 @@ class CodeTests(Verifier[Suite]):
         *,
         allow_code: bool = False,
         reveal: bool = False,
-        limits: sandbox.Limits | None = None,
+        limits: sandbox.SandboxLimits | None = None,
     ) -> None:
         allowed(allow_code)
         references = tests if isinstance(tests, References) else as_references(_suite(tests))
-        self._limits = limits or sandbox.Limits()
+        self._limits = limits or sandbox.SandboxLimits()
         self.isolation = sandbox.launch()
         doors = self.isolation.open_doors()
         if doors:
@@ -67,7 +67,7 @@ class CodeTests(Verifier[Suite]):
         value = sum(parts.values()) / len(parts)
         return Score(value, parts, self._words(faults, reference))
 
-    def _faults(self, suite: Suite, outcome: sandbox.Outcome) -> dict[str, str]:
+    def _faults(self, suite: Suite, outcome: sandbox.SandboxRun) -> dict[str, str]:
         """What is wrong, by test; all tests carry the same fault if the code stopped before them."""
         events = outcome.events
         if not any("confined" in event for event in events):
@@ -92,7 +92,7 @@ class CodeTests(Verifier[Suite]):
                     faults[event["end"]] = str(fault)
         return faults
 
-    def _end(self, outcome: sandbox.Outcome) -> str:
+    def _end(self, outcome: sandbox.SandboxRun) -> str:
         if outcome.timed_out:
             return f"it did not finish within {self._limits.seconds:g} s"
         return "the program ended in the middle of it, by exiting, crashing, or using too much memory or time"
@@ -105,14 +105,14 @@ class CodeTests(Verifier[Suite]):
         messages = list(dict.fromkeys(faults.values()))
         if len(messages) == 1 and messages[0].startswith("the "):
             return f"passed {total - len(faults)} of {total} {noun}; {clipped(messages[0])}"
-        # A test that was not run says less than the one that kept it from running.
-        told = sorted(faults.items(), key=lambda fault: fault[1] == _NOT_RUN)[:_SHOWN]
-        said = [self._said(name, fault, suite) for name, fault in told]
-        more = len(faults) - len(said)
-        said += [f"and {more} more"] if more > 0 else []
-        return f"passed {total - len(faults)} of {total} {noun}; failed: {'; '.join(said)}"
+        # A test that was not run explains less than the one that kept it from running.
+        first = sorted(faults.items(), key=lambda fault: fault[1] == _NOT_RUN)[:_SHOWN]
+        lines = [self._line(name, fault, suite) for name, fault in first]
+        more = len(faults) - len(lines)
+        lines += [f"and {more} more"] if more > 0 else []
+        return f"passed {total - len(faults)} of {total} {noun}; failed: {'; '.join(lines)}"
 
-    def _said(self, name: str, fault: str, suite: Suite) -> str:
+    def _line(self, name: str, fault: str, suite: Suite) -> str:
         shown = f" `{clipped(suite.shown[name])}`" if self._reveal else ""
         return f"{name}{shown} ({clipped(fault)})"
 
@@ -121,7 +121,7 @@ def allowed(allow_code: bool) -> None:
     """Make sure that the user agreed to run code.
 
     Raises:
-        InputError: they did not; the message says how to.
+        InputError: they did not; the message has the option.
     """
     if allow_code is not True:
         raise InputError(

@@ -6,7 +6,7 @@ import ast
 from typing import NamedTuple
 
 
-class Step(NamedTuple):
+class SuiteStep(NamedTuple):
     """A piece of a test file to run.
 
     Attributes:
@@ -23,10 +23,10 @@ class Suite(NamedTuple):
 
     Attributes:
         steps: what to run, in order.
-        shown: what each test says, by name, for those who may see it.
+        shown: the text of each test, by name, for feedback that may reveal it.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[SuiteStep, ...]
     shown: dict[str, str]
 
 
@@ -44,7 +44,7 @@ def read_suite(source: str) -> Suite:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise ValueError(f"the tests are no Python: {error}") from error
-    steps: list[Step] = []
+    steps: list[SuiteStep] = []
     shown: dict[str, str] = {}
     functions: list[str] = []
     for node in tree.body:
@@ -63,8 +63,8 @@ def read_suite(source: str) -> Suite:
         first = min([node.lineno, *(one.lineno for one in decorated)])
         lines = source.splitlines()[first - 1 : node.end_lineno]
         piece = ast.unparse(node) if name is not None else "\n".join(lines)
-        steps.append(Step("\n" * (first - 1) + piece, name))
-    steps.extend(Step(f"{name}()", name) for name in functions)
+        steps.append(SuiteStep("\n" * (first - 1) + piece, name))
+    steps.extend(SuiteStep(f"{name}()", name) for name in functions)
     if not shown:
         raise ValueError("there is no test: write functions test_… or assert statements")
     return Suite(tuple(steps), shown)

@@ -21,7 +21,7 @@ class Exact(Verifier[Accepted]):
     Args:
         reference: the right answer, several that are all right, or one for each query.
         take: which part of an answer is compared; see `answers.final_answer`.
-        reveal: whether the feedback tells the right answer.
+        reveal: whether the feedback contains the right answer.
 
     Raises:
         InputError: a reference is empty, or `take` is unknown.
@@ -42,9 +42,9 @@ class Exact(Verifier[Accepted]):
         """Compare one answer."""
         found = final_answer(answer, self._take)
         if found is None:
-            return yes_or_no("exact", f"{_NOTHING[self._take]}{told(reference, self._reveal)}.", "")
+            return yes_or_no("exact", f"{_NOTHING[self._take]}{revealed(reference, self._reveal)}.", "")
         right = normalised(found) in {normalised(one) for one in reference}
-        fault = f'the final answer, "{clipped(found)}", is wrong{told(reference, self._reveal)}'
+        fault = f'the final answer, "{clipped(found)}", is wrong{revealed(reference, self._reveal)}'
         return yes_or_no("exact", None if right else fault, "the final answer is right")
 
 
@@ -57,8 +57,8 @@ _NOTHING = {
 }
 
 
-def told(reference: Accepted, reveal: bool) -> str:
-    """The right answer for the end of a sentence, if it may be told."""
+def revealed(reference: Accepted, reveal: bool) -> str:
+    """The right answer for the end of a sentence, if it may be revealed."""
     return f"; right is {clipped(' or '.join(reference))}" if reveal else ""
 
 

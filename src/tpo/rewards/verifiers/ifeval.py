@@ -17,7 +17,7 @@ from tpo.rewards.verifiers.verifier import Verifier
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: its id, its arguments, what it asks for in words, and its check."""
+    """One instruction: its id, its arguments, what it requires in words, and its check."""
 
     id: str
     arguments: tuple[tuple[str, Any], ...]

@@ -1,6 +1,6 @@
 """IFEval's instructions on form: sections, lists, marks, the beginning and the end.
 
-Each function takes the arguments of one instruction and returns what it asks for, in words, and its check.
+Each function takes the arguments of one instruction and returns what it requires, in words, and its check.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 from tpo.rewards.rule_kinds import Check
 from tpo.rewards.verifiers.answers import clipped
 
-Asked = tuple[str, Check]
+BuiltCheck = tuple[str, Check]
 
 
 def _amount(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def number_paragraphs(num_paragraphs: int) -> Asked:
+def number_paragraphs(num_paragraphs: int) -> BuiltCheck:
     """Exactly so many paragraphs with *** between them."""
 
     def check(answer: str) -> str | None:
@@ -35,7 +35,7 @@ def number_paragraphs(num_paragraphs: int) -> Asked:
 _WORD_END = re.compile(r"[.,?!'\"]")
 
 
-def nth_paragraph_first_word(num_paragraphs: int, nth_paragraph: int, first_word: str) -> Asked:
+def nth_paragraph_first_word(num_paragraphs: int, nth_paragraph: int, first_word: str) -> BuiltCheck:
     """Exactly so many paragraphs with an empty line between them, one of which begins with a given word."""
     if not 1 <= nth_paragraph <= num_paragraphs:
         raise ValueError(f"the paragraph {nth_paragraph} is not one of {num_paragraphs}")
@@ -67,7 +67,7 @@ def _placeholders(line: str) -> int:
     return found
 
 
-def number_placeholders(num_placeholders: int) -> Asked:
+def number_placeholders(num_placeholders: int) -> BuiltCheck:
     """At least so many placeholders in square brackets."""
 
     def check(answer: str) -> str | None:
@@ -80,7 +80,7 @@ def number_placeholders(num_placeholders: int) -> Asked:
 _POSTSCRIPTS = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
 
 
-def postscript(postscript_marker: str) -> Asked:
+def postscript(postscript_marker: str) -> BuiltCheck:
     """A postscript with a given mark."""
     marker = postscript_marker.strip()
     sought = re.compile(_POSTSCRIPTS.get(marker, re.escape(marker.lower())))
@@ -94,7 +94,7 @@ def postscript(postscript_marker: str) -> Asked:
 _OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
-def constrained_response() -> Asked:
+def constrained_response() -> BuiltCheck:
     """One of three sentences somewhere."""
 
     def check(answer: str) -> str | None:
@@ -103,7 +103,7 @@ def constrained_response() -> Asked:
     return f"one of the sentences {', '.join(_OPTIONS)}", check
 
 
-def json_format() -> Asked:
+def json_format() -> BuiltCheck:
     """JSON, with or without a fence."""
 
     def check(answer: str) -> str | None:
@@ -119,7 +119,7 @@ def json_format() -> Asked:
     return "JSON and nothing else", check
 
 
-def multiple_sections(section_spliter: str, num_sections: int) -> Asked:
+def multiple_sections(section_spliter: str, num_sections: int) -> BuiltCheck:
     """At least so many sections, each under its number."""
     mark = section_spliter.strip()
     heading = re.compile(rf"{re.escape(mark)}\s?\d+")
@@ -131,7 +131,7 @@ def multiple_sections(section_spliter: str, num_sections: int) -> Asked:
     return f"at least {_amount(num_sections, 'section')}, each begun with {mark} and its number", check
 
 
-def number_bullet_lists(num_bullets: int) -> Asked:
+def number_bullet_lists(num_bullets: int) -> BuiltCheck:
     """Exactly so many bullet points; only * and - count."""
 
     def check(answer: str) -> str | None:
@@ -141,7 +141,7 @@ def number_bullet_lists(num_bullets: int) -> Asked:
     return f'exactly {_amount(num_bullets, "bullet point")}, each a line that begins with "* "', check
 
 
-def number_highlighted_sections(num_highlights: int) -> Asked:
+def number_highlighted_sections(num_highlights: int) -> BuiltCheck:
     """At least so many *highlighted* parts."""
 
     def check(answer: str) -> str | None:
@@ -158,7 +158,7 @@ def _has_title(line: str) -> bool:
     return 0 <= start < end - 2 and bool(line[start:end].lstrip("<").rstrip(">").strip())
 
 
-def title() -> Asked:
+def title() -> BuiltCheck:
     """A title in double angular brackets."""
 
     def check(answer: str) -> str | None:
@@ -167,7 +167,7 @@ def title() -> Asked:
     return "a title in double angular brackets, such as <<a title>>", check
 
 
-def two_responses() -> Asked:
+def two_responses() -> BuiltCheck:
     """Two different responses with six asterisks between them."""
 
     def check(answer: str) -> str | None:
@@ -180,7 +180,7 @@ def two_responses() -> Asked:
     return "two different responses separated by ******", check
 
 
-def repeat_prompt(prompt_to_repeat: str) -> Asked:
+def repeat_prompt(prompt_to_repeat: str) -> BuiltCheck:
     """The request, word for word, and then the answer."""
     wanted = prompt_to_repeat.strip().lower()
 
@@ -191,7 +191,7 @@ def repeat_prompt(prompt_to_repeat: str) -> Asked:
     return f'first the request, word for word: "{clipped(prompt_to_repeat)}"', check
 
 
-def end_checker(end_phrase: str) -> Asked:
+def end_checker(end_phrase: str) -> BuiltCheck:
     """A given phrase at the very end."""
     wanted = end_phrase.strip().lower()
 
@@ -202,7 +202,7 @@ def end_checker(end_phrase: str) -> Asked:
     return f'the phrase "{end_phrase.strip()}" at the end, and nothing after it', check
 
 
-def quotation() -> Asked:
+def quotation() -> BuiltCheck:
     """All of it in double quotation marks."""
 
     def check(answer: str) -> str | None:
@@ -213,7 +213,7 @@ def quotation() -> Asked:
     return 'all of the answer in double quotation marks (")', check
 
 
-def no_comma() -> Asked:
+def no_comma() -> BuiltCheck:
     """No comma."""
 
     def check(answer: str) -> str | None:

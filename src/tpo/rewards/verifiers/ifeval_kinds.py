@@ -1,6 +1,6 @@
-"""The 25 checkable instructions of IFEval: their arguments, what they ask for, how an answer is checked.
+"""The 25 checkable instructions of IFEval: their arguments, what they require, how an answer is checked.
 
-Which answers follow an instruction is as published: Zhou et al., "Instruction-Following Evaluation for Large
+Which answers follow an instruction is as published: Zhou et al., "InstructionKindion-Following Evaluation for Large
 Language Models", arXiv 2311.07911, and the verdicts of the program that belongs to it. Where the words of an
 instruction and that program disagree, the program is followed; docs/verifiers.md lists the known differences.
 """
@@ -16,11 +16,11 @@ from tpo.rewards.verifiers import ifeval_form as form
 from tpo.rewards.verifiers import ifeval_words as words
 
 
-class Kind(NamedTuple):
+class InstructionKind(NamedTuple):
     """A kind of instruction.
 
     Attributes:
-        build: takes the arguments, returns what is asked for in words and the check of an answer; raises
+        build: takes the arguments, returns what is required in words and the check of an answer; raises
             ValueError with what is wrong with an argument.
         arguments: the names of the arguments and their types.
     """
@@ -29,43 +29,49 @@ class Kind(NamedTuple):
     arguments: Mapping[str, type] = MappingProxyType({})
 
 
-KINDS: dict[str, Kind] = {
-    "change_case:capital_word_frequency": Kind(
+KINDS: dict[str, InstructionKind] = {
+    "change_case:capital_word_frequency": InstructionKind(
         words.capital_word_frequency, {"capital_relation": str, "capital_frequency": int}
     ),
-    "change_case:english_capital": Kind(words.english_capital),
-    "change_case:english_lowercase": Kind(words.english_lowercase),
-    "combination:repeat_prompt": Kind(form.repeat_prompt, {"prompt_to_repeat": str}),
-    "combination:two_responses": Kind(form.two_responses),
-    "detectable_content:number_placeholders": Kind(form.number_placeholders, {"num_placeholders": int}),
-    "detectable_content:postscript": Kind(form.postscript, {"postscript_marker": str}),
-    "detectable_format:constrained_response": Kind(form.constrained_response),
-    "detectable_format:json_format": Kind(form.json_format),
-    "detectable_format:multiple_sections": Kind(form.multiple_sections, {"section_spliter": str, "num_sections": int}),
-    "detectable_format:number_bullet_lists": Kind(form.number_bullet_lists, {"num_bullets": int}),
-    "detectable_format:number_highlighted_sections": Kind(form.number_highlighted_sections, {"num_highlights": int}),
-    "detectable_format:title": Kind(form.title),
-    "keywords:existence": Kind(words.existence, {"keywords": list}),
-    "keywords:forbidden_words": Kind(words.forbidden_words, {"forbidden_words": list}),
-    "keywords:frequency": Kind(words.frequency, {"keyword": str, "frequency": int, "relation": str}),
-    "keywords:letter_frequency": Kind(
+    "change_case:english_capital": InstructionKind(words.english_capital),
+    "change_case:english_lowercase": InstructionKind(words.english_lowercase),
+    "combination:repeat_prompt": InstructionKind(form.repeat_prompt, {"prompt_to_repeat": str}),
+    "combination:two_responses": InstructionKind(form.two_responses),
+    "detectable_content:number_placeholders": InstructionKind(form.number_placeholders, {"num_placeholders": int}),
+    "detectable_content:postscript": InstructionKind(form.postscript, {"postscript_marker": str}),
+    "detectable_format:constrained_response": InstructionKind(form.constrained_response),
+    "detectable_format:json_format": InstructionKind(form.json_format),
+    "detectable_format:multiple_sections": InstructionKind(
+        form.multiple_sections, {"section_spliter": str, "num_sections": int}
+    ),
+    "detectable_format:number_bullet_lists": InstructionKind(form.number_bullet_lists, {"num_bullets": int}),
+    "detectable_format:number_highlighted_sections": InstructionKind(
+        form.number_highlighted_sections, {"num_highlights": int}
+    ),
+    "detectable_format:title": InstructionKind(form.title),
+    "keywords:existence": InstructionKind(words.existence, {"keywords": list}),
+    "keywords:forbidden_words": InstructionKind(words.forbidden_words, {"forbidden_words": list}),
+    "keywords:frequency": InstructionKind(words.frequency, {"keyword": str, "frequency": int, "relation": str}),
+    "keywords:letter_frequency": InstructionKind(
         words.letter_frequency, {"letter": str, "let_frequency": int, "let_relation": str}
     ),
-    "language:response_language": Kind(words.response_language, {"language": str}),
-    "length_constraints:nth_paragraph_first_word": Kind(
+    "language:response_language": InstructionKind(words.response_language, {"language": str}),
+    "length_constraints:nth_paragraph_first_word": InstructionKind(
         form.nth_paragraph_first_word, {"num_paragraphs": int, "nth_paragraph": int, "first_word": str}
     ),
-    "length_constraints:number_paragraphs": Kind(form.number_paragraphs, {"num_paragraphs": int}),
-    "length_constraints:number_sentences": Kind(words.number_sentences, {"num_sentences": int, "relation": str}),
-    "length_constraints:number_words": Kind(words.number_words, {"num_words": int, "relation": str}),
-    "punctuation:no_comma": Kind(form.no_comma),
-    "startend:end_checker": Kind(form.end_checker, {"end_phrase": str}),
-    "startend:quotation": Kind(form.quotation),
+    "length_constraints:number_paragraphs": InstructionKind(form.number_paragraphs, {"num_paragraphs": int}),
+    "length_constraints:number_sentences": InstructionKind(
+        words.number_sentences, {"num_sentences": int, "relation": str}
+    ),
+    "length_constraints:number_words": InstructionKind(words.number_words, {"num_words": int, "relation": str}),
+    "punctuation:no_comma": InstructionKind(form.no_comma),
+    "startend:end_checker": InstructionKind(form.end_checker, {"end_phrase": str}),
+    "startend:quotation": InstructionKind(form.quotation),
 }
 
 
-def built(kind: Kind, arguments: dict[str, Any]) -> tuple[str, Check]:
-    """What an instruction asks for in words, and its check.
+def built(kind: InstructionKind, arguments: dict[str, Any]) -> tuple[str, Check]:
+    """What an instruction requires in words, and its check.
 
     Args:
         kind: the kind of instruction.

@@ -1,6 +1,6 @@
 """IFEval's instructions on words: how many, which ones, in what language and case.
 
-Each function takes the arguments of one instruction and returns what it asks for, in words, and its check.
+Each function takes the arguments of one instruction and returns what it requires, in words, and its check.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from tpo.rewards.rule_kinds import Check
 from tpo.rewards.rules import parse_rule
 from tpo.rewards.verifiers import ifeval_text
 
-Asked = tuple[str, Check]
+BuiltCheck = tuple[str, Check]
 
 
-def _counted(relation: str, limit: int, thing: str, count: Callable[[str], int], said: str = "has {} {}") -> Asked:
+def _counted(
+    relation: str, limit: int, thing: str, count: Callable[[str], int], fault: str = "has {} {}"
+) -> BuiltCheck:
     """At least, or less than, so many of a thing."""
     if relation not in ("at least", "less than"):
         raise ValueError(f"the relation {relation!r} is unknown; it is 'at least' or 'less than'")
@@ -25,7 +27,7 @@ def _counted(relation: str, limit: int, thing: str, count: Callable[[str], int],
     def check(answer: str) -> str | None:
         found = count(answer)
         kept = found >= limit if relation == "at least" else found < limit
-        return None if kept else said.format(found, _plural(found, thing))
+        return None if kept else fault.format(found, _plural(found, thing))
 
     return f"{relation} {limit} {_plural(limit, thing)}", check
 
@@ -35,30 +37,30 @@ def _plural(number: int, thing: str) -> str:
     return thing if number == 1 else f"{head}s{blank}{rest}"
 
 
-def number_words(num_words: int, relation: str) -> Asked:
+def number_words(num_words: int, relation: str) -> BuiltCheck:
     """At least or less than so many words."""
     return _counted(relation, num_words, "word", lambda answer: len(ifeval_text.words(answer)))
 
 
-def number_sentences(num_sentences: int, relation: str) -> Asked:
+def number_sentences(num_sentences: int, relation: str) -> BuiltCheck:
     """At least or less than so many sentences."""
     return _counted(relation, num_sentences, "sentence", ifeval_text.sentences)
 
 
-def capital_word_frequency(capital_relation: str, capital_frequency: int) -> Asked:
+def capital_word_frequency(capital_relation: str, capital_frequency: int) -> BuiltCheck:
     """At least or less than so many words in capital letters."""
     thing = "word in capital letters"
     return _counted(capital_relation, capital_frequency, thing, lambda one: len(ifeval_text.capital_words(one)))
 
 
-def frequency(keyword: str, frequency: int, relation: str) -> Asked:
+def frequency(keyword: str, frequency: int, relation: str) -> BuiltCheck:
     """A keyword at least or less than so many times, also inside of longer words."""
     sought = re.compile(re.escape(keyword.strip()), re.IGNORECASE)
     thing = f'use of "{keyword.strip()}"'
     return _counted(relation, frequency, thing, lambda answer: len(sought.findall(answer)))
 
 
-def letter_frequency(letter: str, let_frequency: int, let_relation: str) -> Asked:
+def letter_frequency(letter: str, let_frequency: int, let_relation: str) -> BuiltCheck:
     """A letter (or another sign) at least or less than so many times; case does not matter."""
     if len(letter.strip()) != 1:
         raise ValueError(f"the letter {letter!r} is not one character")
@@ -67,7 +69,7 @@ def letter_frequency(letter: str, let_frequency: int, let_relation: str) -> Aske
     return _counted(let_relation, let_frequency, thing, lambda answer: answer.lower().count(sought))
 
 
-def existence(keywords: list[str]) -> Asked:
+def existence(keywords: list[str]) -> BuiltCheck:
     """Every keyword somewhere, also inside of longer words."""
     sought = _texts(keywords)
 
@@ -78,7 +80,7 @@ def existence(keywords: list[str]) -> Asked:
     return f"the keywords {_listed(sought)}", check
 
 
-def forbidden_words(forbidden_words: list[str]) -> Asked:
+def forbidden_words(forbidden_words: list[str]) -> BuiltCheck:
     """None of these as a whole word."""
     sought = _texts(forbidden_words)
 
@@ -99,12 +101,12 @@ def _listed(words: list[str]) -> str:
     return ", ".join(f'"{word}"' for word in words)
 
 
-def response_language(language: str) -> Asked:
+def response_language(language: str) -> BuiltCheck:
     """Written in one language, given by its ISO 639-1 code."""
     return _language(language)
 
 
-def _language(code: str) -> Asked:
+def _language(code: str) -> BuiltCheck:
     wanted = parse_rule(f"language={code}").describe()
 
     def check(answer: str) -> str | None:
@@ -114,17 +116,17 @@ def _language(code: str) -> Asked:
     return wanted, check
 
 
-def english_capital() -> Asked:
+def english_capital() -> BuiltCheck:
     """English, without a small letter."""
     return _cased("capital", str.isupper)
 
 
-def english_lowercase() -> Asked:
+def english_lowercase() -> BuiltCheck:
     """English, without a capital letter."""
     return _cased("lowercase", str.islower)
 
 
-def _cased(case: str, is_case: Callable[[str], bool]) -> Asked:
+def _cased(case: str, is_case: Callable[[str], bool]) -> BuiltCheck:
     _, in_english = _language("en")
 
     def check(answer: str) -> str | None:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from tpo.errors import InputError
 from tpo.rewards.protocol import Score
 from tpo.rewards.verifiers.answers import clipped, final_answer, marked
-from tpo.rewards.verifiers.exact import Accepted, accepted_by, told
-from tpo.rewards.verifiers.notation import Reading, differ, number_in, read
+from tpo.rewards.verifiers.exact import Accepted, accepted_by, revealed
+from tpo.rewards.verifiers.notation import ReadAnswer, differ, number_in, read
 from tpo.rewards.verifiers.references import References
 from tpo.rewards.verifiers.verifier import Verifier, yes_or_no
 from tpo.rewards.verifiers.worker import Worker, WorkerStopped
@@ -63,7 +63,7 @@ class Math(Verifier[Accepted]):
         verdict = self.grade(answer, reference)
         if verdict.fault is None:
             return yes_or_no("math", None, "the final answer is right")
-        return yes_or_no("math", f"{verdict.fault}{told(tuple(map(_result, reference)), self._reveal)}", "")
+        return yes_or_no("math", f"{verdict.fault}{revealed(tuple(map(_result, reference)), self._reveal)}", "")
 
     def grade(self, solution: str, reference: Accepted) -> MathVerdict:
         """Whether the final answer of a solution equals one of the right answers."""
@@ -106,7 +106,7 @@ def math_answer(solution: str) -> str | None:
     return mark.text if read(mark.text).latex is not None else number_in(mark.text, only=True) or mark.text
 
 
-def _forms(reading: Reading, wanted: Reading) -> list[str]:
+def _forms(reading: ReadAnswer, wanted: ReadAnswer) -> list[str]:
     """What a right answer may read like: where only one of the two has a percent sign, as it is or by a hundred."""
     if wanted.latex is None:
         return []

@@ -113,7 +113,7 @@ _ENVIRONMENTS = ("pmatrix", "bmatrix", "vmatrix", "matrix", "cases", "array")
 _LONGEST = 2000  # characters of a final answer that is read as mathematics
 
 
-class Reading(NamedTuple):
+class ReadAnswer(NamedTuple):
     """A final answer.
 
     Attributes:
@@ -129,28 +129,28 @@ class Reading(NamedTuple):
     base: str | None = None
 
 
-def read(answer: str) -> Reading:
+def read(answer: str) -> ReadAnswer:
     """Read a final answer, in LaTeX or in plain text."""
     source = _spelled(answer.strip())
     text = _as_text(source)
     if len(source) > _LONGEST or not source:
-        return Reading(text, None)
+        return ReadAnswer(text, None)
     if choice := re.fullmatch(r"\(([A-Za-z])\)", text):
-        return Reading(choice[1].upper(), None)
+        return ReadAnswer(choice[1].upper(), None)
     body, unit = _unit(_unwrapped(source))
     body, base = _numbers(body), None
     if re.fullmatch(r"\d{1,2}:\d\d", body):  # a time of day
-        return Reading(text, None, unit)
+        return ReadAnswer(text, None, unit)
     if ratio := re.fullmatch(r"(\d+)\s*:\s*(\d+)", body):
         body = f"\\frac{{{ratio[1]}}}{{{ratio[2]}}}"
     if match := re.fullmatch(r"([0-9A-Za-z]+)_(?:\{(\d+)\}|(\d))", body):
         body, base = match[1], match[2] or match[3]
         if not body.isdigit():
-            return Reading(f"{body}_{base}", None, unit, base)
-    return Reading(text, body if _readable(body) else None, unit, base)
+            return ReadAnswer(f"{body}_{base}", None, unit, base)
+    return ReadAnswer(text, body if _readable(body) else None, unit, base)
 
 
-def differ(answer: Reading, reference: Reading) -> bool:
+def differ(answer: ReadAnswer, reference: ReadAnswer) -> bool:
     """Whether unit, base or the case of a letter set an answer apart from a reference.
 
     A unit that one of them leaves out does not count, nor a base that the answer leaves out.

@@ -14,8 +14,8 @@ from tpo.rewards.verifiers.references import References, field_of, read_file
 T = TypeVar("T")
 
 
-class Options:
-    """The options of a verifier as they were written; each reader says what is wrong with the one it reads."""
+class VerifierOptions:
+    """The options of a verifier as they were written; each reader reports what is wrong with its own."""
 
     def __init__(self, spec: str, given: dict[str, str]) -> None:
         self.spec = spec
@@ -54,11 +54,11 @@ class Options:
         return self._given["file"]
 
     def is_table(self) -> bool:
-        """Whether the file has a line for each query, which its name tells."""
+        """Whether the file has a line for each query, which its name shows."""
         return self.file().endswith((".jsonl", ".ndjson"))
 
     def error(self, fault: str) -> InputError:
-        """The error that says so, with how it is written right."""
+        """The error, with the right way to write it."""
         name = self.spec.partition("?")[0]
         example = f" Write for example {KINDS[name].example}." if name in KINDS else ""
         return InputError(f"The reward verifier:{self.spec} cannot be used: {fault}.{example}")
@@ -72,7 +72,7 @@ class VerifierKind(NamedTuple):
 
     Attributes:
         example: how it is written.
-        sources: the options that say what an answer is held against; exactly one of them is needed.
+        sources: the options that name a reference; exactly one of them is needed.
         options: the other options.
         make: makes the verifier.
     """
@@ -80,7 +80,7 @@ class VerifierKind(NamedTuple):
     example: str
     sources: tuple[str, ...]
     options: tuple[str, ...]
-    make: Callable[[Options], Reward]
+    make: Callable[[VerifierOptions], Reward]
 
 
 def parse_verifier(spec: str) -> Reward:
@@ -100,18 +100,18 @@ def parse_verifier(spec: str) -> Reward:
         known = ", ".join(one.example for one in KINDS.values())
         raise InputError(f"The verifier {name!r} is unknown.{near} Known ones look like this: {known}.")
     given = specs.parse(spec, f"reward verifier:{name}", (*kind.sources, *kind.options)).options
-    options = Options(spec.strip(), given)
+    options = VerifierOptions(spec.strip(), given)
     sources = [source for source in kind.sources if given.get(source, "").strip()]
     if len(sources) != 1:
-        said = "none is" if not sources else f"{' and '.join(sources)} are"
-        raise options.error(f"one of {', '.join(kind.sources)} is needed, and {said} given")
+        named = "none is" if not sources else f"{' and '.join(sources)} are"
+        raise options.error(f"one of {', '.join(kind.sources)} is needed, and {named} given")
     try:
         return kind.make(options)
     except ValueError as error:
         raise options.error(str(error)) from error
 
 
-def _accepted(options: Options) -> Any:
+def _accepted(options: VerifierOptions) -> Any:
     from tpo.rewards.verifiers.exact import accepted
 
     answer = options.text("answer")
@@ -121,19 +121,19 @@ def _accepted(options: Options) -> Any:
     return options.references(lambda row: accepted(field_of(row, field)))
 
 
-def _exact(options: Options) -> Reward:
+def _exact(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.exact import Exact
 
     return Exact(_accepted(options), options.text("take") or "auto", reveal=options.flag("reveal"))
 
 
-def _math(options: Options) -> Reward:
+def _math(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.maths import Math
 
     return Math(_accepted(options), reveal=options.flag("reveal"), seconds=options.number("seconds", 5.0))
 
 
-def _json_schema(options: Options) -> Reward:
+def _json_schema(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
 
     needed()
@@ -148,7 +148,7 @@ def _json_schema(options: Options) -> Reward:
     return JsonSchema(schema, seconds=seconds)
 
 
-def _regex(options: Options) -> Reward:
+def _regex(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.pattern import Regex, pattern_of
 
     field = options.text("field") or "pattern"
@@ -156,21 +156,21 @@ def _regex(options: Options) -> Reward:
     return Regex(pattern, reveal=options.flag("reveal"))
 
 
-def _ifeval(options: Options) -> Reward:
+def _ifeval(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.ifeval import IFEval, instructions_of
 
     return IFEval(options.references(instructions_of), options.text("mode") or "strict")
 
 
-def _code(options: Options) -> Reward:
+def _code(options: VerifierOptions) -> Reward:
     from tpo.rewards.verifiers.code import CodeTests, allowed, suite_of
-    from tpo.rewards.verifiers.sandbox import Limits
+    from tpo.rewards.verifiers.sandbox import SandboxLimits
 
     allowed(options.flag("allow_code"))
     field = options.text("field") or "test"
     table = options.is_table()
     tests = options.references(lambda row: suite_of(row, field)) if table else read_file(options.file())
-    limits = Limits(seconds=options.number("seconds", 10.0), memory=int(options.number("memory_mb", 1024)) << 20)
+    limits = SandboxLimits(seconds=options.number("seconds", 10.0), memory=int(options.number("memory_mb", 1024)) << 20)
     return CodeTests(tests, allow_code=True, reveal=options.flag("reveal"), limits=limits)
 
 

@@ -15,7 +15,7 @@ class Regex(Verifier[str]):
 
     Args:
         pattern: what must match somewhere in the answer, or one for each query.
-        reveal: whether the feedback tells the pattern, which may be all but the answer.
+        reveal: whether the feedback contains the pattern, which may be all but the answer.
 
     Raises:
         InputError: the pattern is no regular expression.

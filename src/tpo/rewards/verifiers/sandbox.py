@@ -1,4 +1,4 @@
-"""Running code that nobody has read, with as few rights as an unprivileged process can arrange.
+"""Running untrusted code, with as few rights as an unprivileged process can arrange.
 
 In layers, each used where the system has it: namespaces of its own (no network, no other processes, files in
 memory), Landlock (no files but Python's and a scratch folder), limits on time, memory, files and processes, an
@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 from tpo.errors import InputError, RewardError
 
-# What runs inside is copied into the scratch folder: the other user may not read where tpo is installed.
-_INSIDE = tuple((Path(__file__).parent / "inside").glob("*.py"))
+# The programs that run in the sandbox are copied into the scratch folder: the other user may have no right to read tpo.
+_PROGRAMS = tuple((Path(__file__).parent / "sandbox_child").glob("*.py"))
 # The folder leaves the import path again before any foreign code runs.
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); import harness; sys.path.pop(0); harness.main(sys.argv[1])"
 _NAMESPACES = ("--user", "--map-root-user", "--net", "--ipc", "--pid", "--fork", "--kill-child")
@@ -33,7 +33,7 @@ _NOBODY = 65534
 _REPORT = 1 << 20  # bytes of report that are read
 
 
-class Limits(NamedTuple):
+class SandboxLimits(NamedTuple):
     """What a run may use.
 
     Attributes:
@@ -78,15 +78,15 @@ class Launch(NamedTuple):
         return doors
 
 
-class Outcome(NamedTuple):
-    """What came of a run: the events that the harness reported, and whether time ran out."""
+class SandboxRun(NamedTuple):
+    """The result of a run: the events that the harness reported, and whether time ran out."""
 
     events: list[dict[str, Any]]
     timed_out: bool
 
 
-def run(job: dict[str, Any], limits: Limits) -> Outcome:
-    """Run a job in the best sandbox that there is; see `inside/harness.py` for jobs and events."""
+def run(job: dict[str, Any], limits: SandboxLimits) -> SandboxRun:
+    """Run a job in the best sandbox that there is; see `sandbox_child/harness.py` for jobs and events."""
     return _run(job, limits, launch().prefix, launch().as_nobody)
 
 
@@ -119,7 +119,7 @@ def launch() -> Launch:
 def _tried(prefix: tuple[str, ...], as_nobody: bool) -> Launch | None:
     job = {"code": "", "steps": []}
     try:
-        events, _ = _run(job, Limits(seconds=30.0), prefix, as_nobody)
+        events, _ = _run(job, SandboxLimits(seconds=30.0), prefix, as_nobody)
     except OSError:
         return None
     if not any(event.get("done") for event in events):
@@ -130,7 +130,7 @@ def _tried(prefix: tuple[str, ...], as_nobody: bool) -> Launch | None:
     return Launch(prefix, as_nobody, network, confined["files"], os.geteuid() != 0 or as_nobody)
 
 
-def _run(job: dict[str, Any], limits: Limits, prefix: tuple[str, ...], as_nobody: bool) -> Outcome:
+def _run(job: dict[str, Any], limits: SandboxLimits, prefix: tuple[str, ...], as_nobody: bool) -> SandboxRun:
     nonce = secrets.token_hex(16)
     numbers = {
         "cpu": max(1, round(limits.seconds + 1)),
@@ -141,13 +141,13 @@ def _run(job: dict[str, Any], limits: Limits, prefix: tuple[str, ...], as_nobody
     with tempfile.TemporaryDirectory(prefix="tpo-code-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "job.json"
         file.write_text(json.dumps({**job, "nonce": nonce, "limits": numbers}), encoding="utf-8")
-        for program in _INSIDE:
+        for program in _PROGRAMS:
             shutil.copy(program, folder)
         if as_nobody:
             for path in (Path(folder), *Path(folder).iterdir()):
                 os.chown(path, _NOBODY, _NOBODY)
         report, timed_out = _report(folder, limits.seconds, prefix, as_nobody)
-    return Outcome(_events(report, nonce), timed_out)
+    return SandboxRun(_events(report, nonce), timed_out)
 
 
 def _report(folder: str, seconds: float, prefix: tuple[str, ...], as_nobody: bool) -> tuple[bytes, bool]:
@@ -186,7 +186,7 @@ def _report(folder: str, seconds: float, prefix: tuple[str, ...], as_nobody: boo
 def _kill(process: subprocess.Popen[bytes], is_wrapped: bool) -> None:
     if is_wrapped:
         # First the child of `unshare`, which then reaps it and ends by itself. Killed together, they would leave
-        # the child to a first process that in many containers reaps nobody.
+        # the child to a first process that in many containers reaps no children.
         with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
             for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
                 os.kill(int(child), signal.SIGKILL)

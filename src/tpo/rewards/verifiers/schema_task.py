@@ -37,7 +37,7 @@ def faults(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _words(error: ValidationError) -> str:
-    # Of an anyOf or oneOf, the fault of the alternative that comes nearest says more than that none fits.
+    # Of an anyOf or oneOf, the fault of the nearest alternative helps more than that none fits.
     error = best_match([error]) or error
     message = " ".join(error.message.split())
     return f"{error.json_path}: {message if len(message) <= 200 else message[:199] + '…'}"

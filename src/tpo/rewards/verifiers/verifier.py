@@ -26,9 +26,11 @@ class Verifier(ABC, Generic[T]):
 
     Attributes:
         version: rises when verdicts change.
+        maximum: the score of an answer that passes.
     """
 
     version = 1
+    maximum = 1.0
 
     def __init__(self, kind: str, references: References[T], settings: Sequence[str] = (), threads: int = 1) -> None:
         self._references = references
@@ -58,7 +60,7 @@ class Verifier(ABC, Generic[T]):
 
     @abstractmethod
     def check(self, answer: str, reference: T) -> Score:
-        """Check one answer against one reference; it may take a while, and never raises for what an answer says."""
+        """Check one answer against one reference; it may take a while, and never raises because of an answer."""
 
 
 def yes_or_no(part: str, fault: str | None, praise: str) -> Score:

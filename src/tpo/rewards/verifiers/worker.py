@@ -139,18 +139,18 @@ def serve(task: str, seconds: float, memory: int) -> None:
     function: Any = None
     try:
         function = getattr(import_module(module), name)
-        _say(replies, lambda: None)
+        _respond(replies, lambda: None)
     except Exception as error:
         fault = f"{type(error).__name__}: {error}"
         print(json.dumps({"fault": fault}), file=replies, flush=True)
         return
     for line in requests:
         _alarm(seconds + 1.0)
-        _say(replies, lambda line=line: function(json.loads(line)))  # type: ignore[misc]
+        _respond(replies, lambda line=line: function(json.loads(line)))  # type: ignore[misc]
         _alarm(0.0)
 
 
-def _say(replies: Any, call: Callable[[], Any]) -> None:
+def _respond(replies: Any, call: Callable[[], Any]) -> None:
     try:
         reply = {"result": call()}
     except MemoryError:
@@ -161,7 +161,7 @@ def _say(replies: Any, call: Callable[[], Any]) -> None:
 
 
 def _alarm(seconds: float) -> None:
-    # Nobody catches SIGALRM, so it ends the process, whatever that is doing. The parent is quicker, but may be dead.
+    # Nothing catches SIGALRM, so it ends the process, whatever that is doing. The parent is quicker, but may be dead.
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 

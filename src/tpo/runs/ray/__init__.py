@@ -122,9 +122,9 @@ class Team:
         opened = await self._broker.open_reward.remote()
         if isinstance(opened, Failure):
             raise opened.error()
-        name, pools = opened
+        name, relative, maximum = opened
         # Its name is all that is needed here.
-        return msgspec.structs.replace(spec, reward=RemoteReward(name, pools, ()), require=(), check=False)
+        return msgspec.structs.replace(spec, reward=RemoteReward(name, relative, maximum, ()), require=(), check=False)
 
     def runner(self, *given: Any) -> RayRunner:
         """What aligns the queries; takes what `tpo.runs.runner.Runner` takes."""

@@ -51,11 +51,11 @@ class Broker:
         self._ended = threading.Event()
         self._handle = ray.get_runtime_context().current_actor
 
-    async def open_reward(self) -> tuple[str, bool] | Failure:
+    async def open_reward(self) -> tuple[str, bool, float | None] | Failure:
         """Start the actors that hold the reward.
 
         Returns:
-            the reward's name, and whether it scores pools.
+            the reward's name, whether it is relative, and its maximum.
         """
         gpus = int((await asyncio.to_thread(ray.cluster_resources)).get("GPU", 0))
         count = self._rewards or (max(gpus, 1) if "hf" in self._made.kinds else 1)
@@ -73,8 +73,8 @@ class Broker:
                 return Failure("RewardError", f"The reward is not the same on all nodes: {opened[0][0]} and {one[0]}.")
         return opened[0]  # type: ignore[no-any-return]
 
-    async def plan(self) -> tuple[JobSpec, dict[str, Any], list[Any], tuple[str, bool] | None]:
-        """What a worker needs: job spec, recipe, the reward's actors, and the reward's name and kind."""
+    async def plan(self) -> tuple[JobSpec, dict[str, Any], list[Any], tuple[str, bool, float | None] | None]:
+        """What a worker needs: job spec, recipe, the reward's actors, and what `open_reward` returned."""
         known = await self._actors[0].opened.remote() if self._actors else None
         return self._made, self._recipe, self._actors, known
 

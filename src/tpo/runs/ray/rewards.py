@@ -14,7 +14,7 @@ import msgspec
 from tpo.errors import RewardError, TPOError
 from tpo.messages import Conversation
 from tpo.rewards.call import score
-from tpo.rewards.protocol import Reward, Score, is_relative
+from tpo.rewards.protocol import Reward, Score, is_relative, maximum_of
 from tpo.runs.ray.job_spec import JobSpec, settled, spec_of, with_reward
 from tpo.runs.ray.wire import Failure, failure_of
 from tpo.session.backends import open_reward
@@ -34,12 +34,12 @@ class RewardActor:
         self._made = made
         self._opening: asyncio.Future[Reward | Failure] | None = None
 
-    async def opened(self) -> tuple[str, bool] | Failure:
-        """The reward's name, and whether it scores pools; or why it cannot be opened."""
+    async def opened(self) -> tuple[str, bool, float | None] | Failure:
+        """The reward's name, whether it is relative, and its maximum; or why it cannot be opened."""
         reward = await self._reward()
         if isinstance(reward, Failure):
             return reward
-        return reward.name, is_relative(reward)
+        return reward.name, is_relative(reward), maximum_of(reward)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score] | Failure:
         """Score conversations; against each other, if the reward does that."""
@@ -75,12 +75,14 @@ class RemoteReward:
     Args:
         name: the reward's name.
         relative: whether it scores the answers to one query against each other.
+        maximum: the largest score that there is, where it is known.
         actors: the actors that hold it.
     """
 
-    def __init__(self, name: str, relative: bool, actors: Sequence[Any]) -> None:
+    def __init__(self, name: str, relative: bool, maximum: float | None, actors: Sequence[Any]) -> None:
         self.name = name
         self.relative = relative
+        self.maximum = maximum
         self._actors = list(actors)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:

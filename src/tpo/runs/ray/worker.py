@@ -194,7 +194,7 @@ class Feed:
         return row
 
 
-def _with_actors(spec: Spec, actors: list[Any], known: tuple[str, bool] | None) -> Spec:
+def _with_actors(spec: Spec, actors: list[Any], known: tuple[str, bool, float | None] | None) -> Spec:
     # That the reward works was checked where the run was started.
     spec = msgspec.structs.replace(spec, check=False)
     if known is None:

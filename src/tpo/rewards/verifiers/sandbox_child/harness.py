@@ -46,7 +46,7 @@ def _reporter(nonce: str) -> Report:
 
 def _run(job: dict[str, Any], report: Report) -> None:
     module = types.ModuleType("solution")
-    sys.modules["solution"] = module  # tests may say `from solution import f`
+    sys.modules["solution"] = module  # tests may contain `from solution import f`
     fault = _fault(job["code"], "answer", module.__dict__)
     report(loaded=fault)
     if fault is not None:
