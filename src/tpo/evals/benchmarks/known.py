@@ -23,7 +23,7 @@ BENCHMARKS = {
     "beavertails": "tpo.evals.benchmarks.beavertails:BeaverTails",
     "xstest": "tpo.evals.benchmarks.xstest:XSTest",
     "math500": "tpo.evals.benchmarks.math500:Math500",
-    "ifeval": "tpo.evals.benchmarks.ifeval:IFEval",
+    "ifeval": "tpo.evals.benchmarks.ifeval:IFEvalBenchmark",
     "mt_bench": "tpo.evals.benchmarks.mt_bench:MTBench",
     "gsm8k": "tpo.evals.benchmarks.gsm8k:GSM8K",
 }

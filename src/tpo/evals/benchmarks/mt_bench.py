@@ -17,7 +17,7 @@ from tpo.evals.benchmarks.protocol import (
     Column,
     Grade,
     Graders,
-    Judge,
+    JudgeModel,
     Response,
     Row,
     Summary,
@@ -70,7 +70,7 @@ def _question() -> Question:
     return Question("mt_bench", "conversation", "answer", "reference")
 
 
-async def judged(judge: Judge | None, messages: Conversation, text: str, reference: str) -> JudgeGrade:
+async def judged(judge: JudgeModel | None, messages: Conversation, text: str, reference: str) -> JudgeGrade:
     """A judge's grade of one response, from 1 to 10.
 
     Args:
