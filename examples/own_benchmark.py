@@ -1,19 +1,12 @@
 """A benchmark of your own: queries, a grade for each answer, and a row of the table, with intervals.
 
-python examples/own_benchmark.py OUT
+tpo eval python:own_benchmark:Brevity --method sample --method best-of-4 --out /tmp/brevity     (from this folder)
 """
 
-import asyncio
-import os
 import re
-import sys
-from pathlib import Path
 
-from tpo.evals.benchmarks import BENCHMARKS, Benchmark, Column, Grade, Graders, Response, Row
+from tpo.evals.benchmarks import Benchmark, Column, Grade, Graders, Response, Row
 from tpo.evals.data import Source, chosen
-from tpo.evals.evaluate import Wanted, evaluate
-from tpo.evals.table import table_of
-from tpo.session.spec import Options
 
 THINGS = ["a rug", "a wooden table", "a window", "silver spoons", "a bicycle", "a kettle"]
 
@@ -34,20 +27,3 @@ class Brevity(Benchmark):
         """See `Benchmark`."""
         sentences = len(re.findall(r"[.!?]+(?=\s|$)", response.text))
         return Grade({"kept": float(sentences == 1)}, details={"sentences": sentences})
-
-
-BENCHMARKS[Brevity.name] = Brevity
-
-
-def main(out: Path) -> None:
-    wanted = Wanted(tasks=["brevity"], methods=["sample", "best-of-4"], out=out)
-    options = Options(policy=os.environ.get("TPO_POLICY", "embedded"), max_tokens=64, seed=1)
-    evaluation = asyncio.run(evaluate(wanted, options))
-    for part in table_of(evaluation).parts:
-        print(part.caption)
-        for row in [part.headings, *part.rows]:
-            print(" | ".join(row))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "brevity"))

@@ -278,13 +278,15 @@ PROGRAMS_OF_OURS = sorted((ROOT / "examples").glob("*.py"))
 @pytest.mark.parametrize("path", PROGRAMS_OF_OURS, ids=lambda path: path.stem)
 def test_examples_run_against_a_fake(path: Path, tmp_path: Path, fake: str) -> None:
     environment = scratch(tmp_path, ROOT / "README.md", TPO_POLICY=f"{fake}/v1")
-    if path.stem == "merge":  # a method alone; its docstring has the command
-        path_here = shlex.quote(str(path.parent))
-        command = f'cd {path_here} && tpo align "How do I clean a table?" --method python:merge:merge --set best=3'
-        assert command.partition("&& ")[2] in path.read_text(encoding="utf-8")
-    else:
-        command = f"{shlex.quote(sys.executable)} {shlex.quote(str(path))}"
-    run_shell(command, tmp_path, environment)
+    text = path.read_text(encoding="utf-8")
+    # Methods, rewards and benchmarks have a command for their folder in the docstring.
+    found = re.search(r"^(tpo (?:align|eval) .*?) +\(from this folder\)$", text, re.MULTILINE)
+    assert found or "__main__" in text
+    if found:
+        ours = found[1].replace("/tmp", str(tmp_path))
+        run_shell(f"cd {shlex.quote(str(path.parent))} && {ours}", tmp_path, environment)
+    if "__main__" in text:
+        run_shell(f"{shlex.quote(sys.executable)} {shlex.quote(str(path))}", tmp_path, environment)
 
 
 def test_the_list_of_examples_is_whole() -> None:
