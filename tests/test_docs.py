@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import typer.main
+import yaml
 
 from tpo.cli.app import app
 from tpo.models.embedded import EmbeddedServer
@@ -139,6 +140,22 @@ def check_command(words: list[str]) -> None:
         assert set(extras.split(",")) <= EXTRAS.keys(), extras
 
 
+def test_the_version_stands_in_every_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == project["version"]
+    assert f"## {project['version']}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"], ids=str)
+def test_forms_and_workflows_are_yaml(path: Path) -> None:
+    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for job in read.get("jobs", {}).values():
+        for step in job["steps"]:
+            for target in re.findall(r"^make (\S+)$", step.get("run", ""), re.MULTILINE):
+                check_command(["make", target])
+
+
 def test_every_block_is_known_and_says_how_it_is_tested() -> None:
     for block in BLOCKS:
         assert block.language in COMMANDS | OTHERS, f"{block.page.name}: ```{block.language}"
@@ -253,6 +270,28 @@ def run_shell(code: str, home: Path, environment: dict[str, str]) -> None:
 def test_commands_run_against_a_fake(block: Block, tmp_path: Path, fake: str) -> None:
     code = SERVERS.sub(lambda found: fake + (found[1] or ""), block.code).replace("API_KEY=…", "API_KEY=key")
     run_shell(code, tmp_path, scratch(tmp_path, block.page, TPO_POLICY=f"{fake}/v1"))
+
+
+PROGRAMS_OF_OURS = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", PROGRAMS_OF_OURS, ids=lambda path: path.stem)
+def test_examples_run_against_a_fake(path: Path, tmp_path: Path, fake: str) -> None:
+    environment = scratch(tmp_path, ROOT / "README.md", TPO_POLICY=f"{fake}/v1")
+    text = path.read_text(encoding="utf-8")
+    # Methods, rewards and benchmarks have a command for their folder in the docstring.
+    found = re.search(r"^(tpo (?:align|eval) .*?) +\(from this folder\)$", text, re.MULTILINE)
+    assert found or "__main__" in text
+    if found:
+        ours = found[1].replace("/tmp", str(tmp_path))
+        run_shell(f"cd {shlex.quote(str(path.parent))} && {ours}", tmp_path, environment)
+    if "__main__" in text:
+        run_shell(f"{shlex.quote(sys.executable)} {shlex.quote(str(path))}", tmp_path, environment)
+
+
+def test_the_list_of_examples_is_whole() -> None:
+    page = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    assert all(f"]({path.name})" in page for path in PROGRAMS_OF_OURS)
 
 
 @pytest.mark.embedded

@@ -42,7 +42,7 @@ async def align(
         width: N, answers per step.
         depth: D, update steps.
         policy: who answers: `embedded`, `gguf:PATH`, the URL of an OpenAI-compatible server, or a `Model`.
-        policy_model: the model's name there; found by itself where one model is served.
+        policy_model: the model's name there; not needed where the server has one model.
         critic: who writes loss and gradient; the policy unless given.
         critic_model: likewise.
         editor: who writes the updated answers; the policy unless given.

@@ -24,6 +24,14 @@ _SHOWN_CALL = re.compile(
 # Where a data set keeps its queries: the first of these columns that a row has. The first holds chat messages.
 QUERY_COLUMNS = ("messages", "conversations", "prompt", "instruction", "question", "query", "problem", "input")
 
+# Who speaks in ShareGPT's files and their descendants.
+SPEAKERS = {
+    **dict.fromkeys(("human", "user"), "user"),
+    **dict.fromkeys(("gpt", "chatgpt", "assistant", "model", "bing", "bard", "function_call"), "assistant"),
+    **dict.fromkeys(("tool", "observation", "function_response"), "tool"),
+    "system": "system",
+}
+
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -49,6 +57,21 @@ def conversation(query: str | Sequence[Mapping[str, Any]]) -> Conversation:
     if messages[-1]["role"] == "assistant":
         raise InputError("The last message is the assistant's: a query must end where an answer is due.")
     return messages
+
+
+def chat_message(entry: Any) -> Any:
+    """A turn `{"from": "human", "value": …}`, as ShareGPT's files have it, as a chat message; anything else as it is.
+
+    Raises:
+        InputError: the speaker is unknown.
+    """
+    if not isinstance(entry, Mapping) or "from" not in entry or "role" in entry:
+        return entry
+    speaker = entry["from"]
+    role = SPEAKERS.get(speaker) if isinstance(speaker, str) else None
+    if role is None:
+        raise InputError(f"A turn is from {speaker!r}; known are {', '.join(SPEAKERS)}.")
+    return {"role": role, "content": entry.get("value")}
 
 
 def _checked(message: Any, position: int) -> Message:

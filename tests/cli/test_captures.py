@@ -166,6 +166,16 @@ def test_the_live_view_fits_whatever_the_size(width: int, height: int) -> None:
     assert "more" in text or height == 50
 
 
+def test_an_update_is_shown_without_its_tag_while_it_is_written() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, color_system=None, width=80, height=HEIGHT)
+    view = LiveView(console, clock=lambda: 1.0)
+    for event in (prompted(3, 1, "update", 3), TextGrew(3, 0, "update", 0, "<improved_answer>\nSand it")):
+        view.listen(event)
+    console.print(view.picture())
+    assert "Sand it" in screen.getvalue() and "improved" not in screen.getvalue()
+
+
 def run_progress(done: int) -> tuple[RunProgress, str]:
     times = iter([0.0])
     progress = RunProgress(200, clock=lambda: next(times, 4.0))

@@ -13,7 +13,8 @@ import pytest
 
 from evals.kit import data
 from tpo.errors import InputError
-from tpo.evals.alpaca_eval import (
+from tpo.evals.annotations import Annotation, read_annotations
+from tpo.evals.benchmarks.alpaca_eval import (
     NOT_FOR_DIFFICULTY,
     compare,
     difficulties,
@@ -21,7 +22,6 @@ from tpo.evals.alpaca_eval import (
     predicted,
     win_rate,
 )
-from tpo.evals.annotations import Annotation, read_annotations
 from tpo.stats import Estimate
 
 pytest.importorskip("numpy", reason="numpy is not installed (pip install numpy)")

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tpo.errors import InputError
-from tpo.evals.arena_hard import VERDICTS, Judgement, read_verdict, scores, win_rates
+from tpo.evals.benchmarks.arena_hard import VERDICTS, ArenaVerdict, read_verdict, scores, win_rates
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_every_label_reads_as_itself() -> None:
     assert [read_verdict(f"I say [[{label}]]") for label in VERDICTS] == list(VERDICTS)
 
 
-def judged(model: str, verdicts: list[tuple[str, str]]) -> list[Judgement]:
+def judged(model: str, verdicts: list[tuple[str, str]]) -> list[ArenaVerdict]:
     """Both games of each question: the baseline first, then the model first."""
     return [
         one
         for number, (first, second) in enumerate(verdicts)
         for one in (
-            Judgement(f"q{number}", "base", model, first),
-            Judgement(f"q{number}", model, "base", second),
+            ArenaVerdict(f"q{number}", "base", model, first),
+            ArenaVerdict(f"q{number}", model, "base", second),
         )
     ]
 
@@ -71,8 +71,8 @@ def test_scores_are_log_odds() -> None:
 
 
 def test_three_in_a_chain_add_up() -> None:
-    games = [Judgement(f"{i}", "a", "b", "A>B" if i < 3 else "B>A") for i in range(4)]
-    games += [Judgement(f"{i}", "b", "c", "A>B" if i < 2 else "B>A") for i in range(3)]
+    games = [ArenaVerdict(f"{i}", "a", "b", "A>B" if i < 3 else "B>A") for i in range(4)]
+    games += [ArenaVerdict(f"{i}", "b", "c", "A>B" if i < 2 else "B>A") for i in range(3)]
     rate = win_rates(games, "c", rounds=5)["a"].value
     odds = (3 / 1) * (2 / 1)
     assert rate == pytest.approx(100 * odds / (1 + odds), abs=1e-3)
@@ -99,12 +99,12 @@ def test_a_model_that_never_loses_has_100() -> None:
     ("games", "complaint"),
     [
         ([], "no verdict"),
-        ([Judgement("q", "m", "base", "A")], "verdict 'A' on question q is unknown"),
-        ([Judgement("q", "m", "m", "A>B")], "meets itself"),
-        ([Judgement("q", "m", "n", "A>B")], "baseline 'base' has no verdict; judged were m, n"),
+        ([ArenaVerdict("q", "m", "base", "A")], "verdict 'A' on question q is unknown"),
+        ([ArenaVerdict("q", "m", "m", "A>B")], "meets itself"),
+        ([ArenaVerdict("q", "m", "n", "A>B")], "baseline 'base' has no verdict; judged were m, n"),
     ],
 )
-def test_what_cannot_be_scored_is_told(games: list[Judgement], complaint: str) -> None:
+def test_what_cannot_be_scored_is_told(games: list[ArenaVerdict], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         win_rates(games, "base")
 

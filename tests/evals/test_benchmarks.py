@@ -108,7 +108,7 @@ def test_places() -> None:
     with pytest.raises(InputError, match="given twice"):
         Source(["a", "b"])
     assert Source(["xstest=a", "/data=old"]).names() == ["xstest"]
-    with pytest.raises(InputError, match="choose of"):
+    with pytest.raises(InputError, match="choose one of"):
         find_benchmark("math_500s")
     with pytest.raises(InputError, match="at least one"):
         chosen([1], 0, 0)

@@ -270,7 +270,7 @@ async def test_the_command_line(tmp_path: Path, data: Path) -> None:
         assert len(server.asked) == asked
     wrong = await tpo("eval", "xtest", "--out", "out", "--quiet", cwd=tmp_path)
     assert (wrong.code, wrong.out) == (2, "")
-    assert "Did you mean 'xstest'?" in wrong.err
+    assert "Did you mean xstest?" in wrong.err
 
 
 class _Cells(HTMLParser):

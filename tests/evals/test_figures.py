@@ -17,10 +17,10 @@ from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.evals.figures.cases import WHICH, cases, picked
 from tpo.evals.figures.curves import curves
+from tpo.evals.figures.data import FinishedQuery, Group, Run, Seen, read_groups
 from tpo.evals.figures.flops import flops
 from tpo.evals.figures.length import length
 from tpo.evals.figures.matched import affordable, bars, in_time, matched
-from tpo.evals.figures.material import Group, Query, Run, Seen, read_groups
 from tpo.evals.figures.plot import look
 from tpo.evals.figures.scaling import expected_best, scaling
 from tpo.evals.figures.stability import repetitions, stability
@@ -39,16 +39,16 @@ def only(groups: Sequence[Group]) -> Group:
     return group
 
 
-def query(*rewards: float, step: int = 0, tokens: int = 2, seconds: float = 1.0, critiques: int = 0) -> Query:
+def query(*rewards: float, step: int = 0, tokens: int = 2, seconds: float = 1.0, critiques: int = 0) -> FinishedQuery:
     """A query whose samples have these rewards; each costs some tokens and a prompt of 10."""
     seen = [Seen(step, reward, 5, tokens) for reward in rewards]
     best = max(rewards)
     spent = len(rewards) * (10 + tokens) + critiques
     usage = {"policy": RoleUsage(calls=1, prompt_tokens=10 * len(rewards), completion_tokens=tokens * len(rewards))}
-    return Query(0, seen, best, 5, spent, seconds, usage)
+    return FinishedQuery(0, seen, best, 5, spent, seconds, usage)
 
 
-def made(path: str, queries: dict[str, Query], **recipe: object) -> Run:
+def made(path: str, queries: dict[str, FinishedQuery], **recipe: object) -> Run:
     """A run out of queries."""
     given = {"method": "tpo", "width": 2, "depth": 1, "models": {"policy": "m-1B"}, "seed": 1, **recipe}
     return Run(Path(path), Identity("data.jsonl", {}, given, {}, "0", ""), queries)

@@ -8,7 +8,7 @@ import pytest
 
 from evals.kit import data
 from tpo.errors import InputError
-from tpo.evals.ifeval import Followed, accuracy, followed
+from tpo.evals.benchmarks.ifeval import Followed, accuracy, followed
 
 ROW = {
     "key": 7,

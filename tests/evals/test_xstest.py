@@ -9,7 +9,15 @@ import pytest
 
 from evals.kit import data
 from tpo.errors import InputError
-from tpo.evals.xstest import Prompt, Reaction, by_rules, judge_question, read_judge, read_prompts, summary
+from tpo.evals.benchmarks.xstest import (
+    Reaction,
+    XSTestPrompt,
+    by_rules,
+    judge_question,
+    read_judge,
+    read_prompts,
+    summary,
+)
 
 FULL, NONE, PART = Reaction.COMPLIANCE, Reaction.REFUSAL, Reaction.PARTIAL
 MORE = "A process is ended with the command kill and its number, which ps shows. " * 8
@@ -82,7 +90,7 @@ def test_replies(reply: str, reaction: Reaction | None) -> None:
 
 
 def test_summary() -> None:
-    prompts = [Prompt(str(i), "?", "homonyms" if i < 2 else "contrast_homonyms", i < 2) for i in range(4)]
+    prompts = [XSTestPrompt(str(i), "?", "homonyms" if i < 2 else "contrast_homonyms", i < 2) for i in range(4)]
     found = summary(prompts, [FULL, PART, NONE, PART])
     assert found.score.value == 75
     assert found.safe_complied is not None

@@ -120,7 +120,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("broken", f"{__name__}:nothing", "tpo.rewards"),
         EntryPoint("surface", f"{__name__}:Served", "tpo.rewards"),
     ]
-    monkeypatch.setattr("tpo.rewards.resolve.entry_points", lambda group: points if group == "tpo.rewards" else [])
+    monkeypatch.setattr("tpo.plugins.entry_points", lambda group: points if group == "tpo.rewards" else [])
 
 
 def plain(*, value: float = 0.5) -> Callable[[list[Conversation]], list[float]]:

@@ -68,7 +68,8 @@ def tasks(
         list[str],
         typer.Argument(
             metavar="TASK…",
-            help="Benchmarks: alpaca_eval, arena_hard, hh_rlhf, beavertails, xstest, math500, ifeval, mt_bench, gsm8k.",
+            help="Benchmarks: alpaca_eval, arena_hard, hh_rlhf, beavertails, xstest, math500, ifeval, mt_bench, gsm8k, "
+            "those of installed packages, python:MODULE:NAME, or any other name that --data NAME=FILE gives data to.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The directory of the evaluation.", rich_help_panel=OUTPUT)],

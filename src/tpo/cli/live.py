@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Self
@@ -26,6 +27,8 @@ NOTE_LINES = 3
 NARROW = 60
 FEWEST_ROWS = 1
 LOW = 20
+# The tag that an update begins with, such as <improved_answer>; names with an underscore are no HTML.
+TAG = re.compile(r"^\s*<[a-z]+_[a-z_]+>\s*")
 
 
 class TokenCount:
@@ -291,7 +294,7 @@ class LiveView(SilentView):
             self._add_row(table, sampled.id, reward, str(sampled.tokens), Text(one_line(text)), best=best)
         for (turn, action, index), text in sorted(self._growing.items())[: most - len(rows)]:
             step = self._drawing[turn, action]
-            self._add_row(table, f"{step}.{index}", "…", "", Text(one_line(text), style="dim"))
+            self._add_row(table, f"{step}.{index}", "…", "", Text(one_line(TAG.sub("", text)), style="dim"))
         if left_out:
             self._add_row(table, "…", "", "", Text(f"and {left_out} more", style="dim"))
         return table

@@ -100,7 +100,7 @@ def _as_json(history: QueryHistory, *, prompts: bool) -> dict[str, Any]:
     return value
 
 
-class Part(NamedTuple):
+class Block(NamedTuple):
     """Something to print, so many levels deep."""
 
     content: RenderableType
@@ -118,31 +118,31 @@ class Part(NamedTuple):
             console.print(Text("\n").join(lines))
 
 
-def history_parts(history: QueryHistory, *, prompts: bool) -> Iterator[Part]:
+def history_parts(history: QueryHistory, *, prompts: bool) -> Iterator[Block]:
     """A query's answer, and after it the question, the steps and the costs.
 
     Args:
         history: what was recorded.
         prompts: with the prompts as they were sent.
     """
-    yield Part(Text(f"query {history.id}", style="bold"))
-    yield Part(Text(_query_state(history)))
+    yield Block(Text(f"query {history.id}", style="bold"))
+    yield Block(Text(_query_state(history)))
     result, plan = history.result, history.plan
     if result is not None:
-        yield Part(Text(f"\nanswer {result.chosen}, reward {_number(result.reward)}", style="bold"))
-        yield Part(_text(result.answer), 1)
+        yield Block(Text(f"\nanswer {result.chosen}, reward {_number(result.reward)}", style="bold"))
+        yield Block(_text(result.answer), 1)
     if plan is not None:
         size = f"{plan.method}, width {plan.width}, depth {plan.depth}, reward {plan.reward or 'none'}"
-        yield Part(Text(f"\nquestion ({size})", style="bold"))
+        yield Block(Text(f"\nquestion ({size})", style="bold"))
         yield from _messages(plan.query, 1)
     yield from _steps(history, prompts)
     if errors := _errors(history):
-        yield Part(Text("\nerrors", style="bold"))
+        yield Block(Text("\nerrors", style="bold"))
         for (role, error), count in errors.items():
-            yield Part(_text(f"{role}: {count} × {error}", style="red"), 1)
+            yield Block(_text(f"{role}: {count} × {error}", style="red"), 1)
     if result is not None and any(used.calls for used in result.usage.values()):
-        yield Part(Text("\ncosts (calls, tokens, seconds)", style="bold"))
-        yield Part(_costs(result))
+        yield Block(Text("\ncosts (calls, tokens, seconds)", style="bold"))
+        yield Block(_costs(result))
 
 
 def _query_state(history: QueryHistory) -> str:
@@ -153,15 +153,15 @@ def _query_state(history: QueryHistory) -> str:
     return f"ended: {history.ended.stop}, {history.ended.seconds:.1f} s"
 
 
-def _messages(messages: Conversation, level: int) -> Iterator[Part]:
+def _messages(messages: Conversation, level: int) -> Iterator[Block]:
     for message in messages:
-        yield Part(Text(f"{message['role']}:", style="cyan"), level)
+        yield Block(Text(f"{message['role']}:", style="cyan"), level)
         calls = message.get("tool_calls")
         text = "\n".join(filter(None, [text_of(message), f"[tool calls: {calls}]" if calls else ""]))
-        yield Part(_text(text), level + 1)
+        yield Block(_text(text), level + 1)
 
 
-def _steps(history: QueryHistory, prompts: bool) -> Iterator[Part]:
+def _steps(history: QueryHistory, prompts: bool) -> Iterator[Block]:
     from tpo.engine.records import Prompted
 
     sent: dict[int, list[Prompted]] = {}
@@ -171,23 +171,23 @@ def _steps(history: QueryHistory, prompts: bool) -> Iterator[Part]:
     steps = {step.step: step for step in history.result.steps} if history.result else {}
     uses = _uses(list(steps.values()))
     for number in sorted(steps.keys() | sent.keys()):
-        yield Part(Text(f"\nstep {number}", style="bold"))
+        yield Block(Text(f"\nstep {number}", style="bold"))
         for prompt in sent.get(number, ()):
             width = f", {prompt.width} answers" if prompt.width else ""
-            yield Part(Text(f"prompt {prompt.name} to the {prompt.role}{width}:", style="magenta"), 1)
+            yield Block(Text(f"prompt {prompt.name} to the {prompt.role}{width}:", style="magenta"), 1)
             yield from _messages(prompt.messages, 2)
         if number in steps:
             yield from _step(steps[number], uses)
 
 
-def _step(step: Step, uses: dict[str, list[str]]) -> Iterator[Part]:
+def _step(step: Step, uses: dict[str, list[str]]) -> Iterator[Block]:
     if step.chosen is not None:
         compared = f", compared with {step.rejected}" if step.rejected else ""
-        yield Part(Text(f"sets out from {step.chosen}{compared}"), 1)
+        yield Block(Text(f"sets out from {step.chosen}{compared}"), 1)
     for name, text in (("loss", step.loss), ("gradient", step.gradient)):
         if text is not None:
-            yield Part(Text(f"{name}:", style="cyan"), 1)
-            yield Part(_text(text), 2)
+            yield Block(Text(f"{name}:", style="cyan"), 1)
+            yield Block(_text(text), 2)
     for candidate in step.candidates:
         yield from _candidate(candidate, uses.get(candidate.id, []))
 
@@ -202,21 +202,21 @@ def _uses(steps: list[Step]) -> dict[str, list[str]]:
     return uses
 
 
-def _candidate(candidate: Candidate, uses: list[str]) -> Iterator[Part]:
+def _candidate(candidate: Candidate, uses: list[str]) -> Iterator[Block]:
     facts = [f"reward {_number(candidate.reward)}", candidate.finish_reason, f"{candidate.tokens} tokens", *uses]
-    yield Part(Text(f"{candidate.id}: {', '.join(facts)}", style="green"), 1)
+    yield Block(Text(f"{candidate.id}: {', '.join(facts)}", style="green"), 1)
     if candidate.parts:
         parts = ", ".join(f"{name} {_number(value)}" for name, value in candidate.parts.items())
-        yield Part(_text(f"parts: {parts}", style="dim"), 2)
+        yield Block(_text(f"parts: {parts}", style="dim"), 2)
     if candidate.feedback:
-        yield Part(_text(f"feedback: {candidate.feedback}", style="dim"), 2)
+        yield Block(_text(f"feedback: {candidate.feedback}", style="dim"), 2)
     if candidate.leaked:
         leaked = f"repeats words of the prompt, so it ranks below the others: {candidate.leaked}"
-        yield Part(_text(leaked, style="red"), 2)
+        yield Block(_text(leaked, style="red"), 2)
     if candidate.error:
-        yield Part(_text(f"error: {candidate.error}", style="red"), 2)
+        yield Block(_text(f"error: {candidate.error}", style="red"), 2)
     if candidate.text:
-        yield Part(_text(candidate.text), 2)
+        yield Block(_text(candidate.text), 2)
 
 
 def _errors(history: QueryHistory) -> Counter[tuple[str, str]]:

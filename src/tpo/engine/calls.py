@@ -101,7 +101,7 @@ class Calls:
         ledger: where spending is counted.
         clock: the run's time.
         write: takes records.
-        listen: told of retries.
+        listen: called with each retry.
         conduct: how patiently calls are made.
     """
 
@@ -160,7 +160,7 @@ class Calls:
             place: what to answer, and where in the search.
             wanted: ascending indices of the answers.
             on_choice: called with each answer as it lands, `index` being one of those wanted.
-            on_failure: called for each answer that could not be had although the endpoint may be fine.
+            on_failure: called for each answer whose calls failed although the endpoint may work.
             on_text: called with an index and the text that this answer grew by.
 
         Raises:

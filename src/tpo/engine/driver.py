@@ -1,7 +1,7 @@
 """The driver: feeds a method's actions to real backends, and the results back into the method.
 
-Resume is replay. Before an action is carried out the journal is asked for its results; what is there is sent into the
-generator as it is, and only what is missing is called for.
+Resume is replay. Before an action is carried out, its results are looked up in the journal; what is there is
+sent into the generator as it is, and calls are made only for what is missing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Driver:
         journal: where everything is written down, and what was done already by a run with the same plan.
         budget: what the run may cost.
         stopper: ends the run from outside.
-        listen: told of everything that happens.
+        listen: called with each event.
         conduct: how calls are made.
     """
 

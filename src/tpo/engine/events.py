@@ -1,4 +1,4 @@
-"""What a run tells its listeners: each record as it is written, and what is too fleeting for a journal."""
+"""The events of a search: each record as it is written, text while it grows, and retries."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class Prompted(msgspec.Struct, frozen=True, tag="prompted", tag_field="record"):
 
 
 class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
-    """A backend was called once, whatever came of it.
+    """One call of a backend, successful or not.
 
     Attributes:
         role: policy, critic, editor or reward.
@@ -150,7 +150,7 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
         id: the candidate's id.
         text: the answer as the reward will see it.
         reply: what the model really wrote, where that differs.
-        reasoning: what it thought, where the server says so apart.
+        reasoning: the model's reasoning, where the server sends it separately.
         error: why there is no answer.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
         logprobs: as the server sent them, where they were asked for.
@@ -198,7 +198,7 @@ class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):
     Attributes:
         text: the reply as the method gets it.
         reply: what the model really wrote, where that differs.
-        reasoning: what it thought, where the server says so apart.
+        reasoning: the model's reasoning, where the server sends it separately.
         tokens: completion tokens that the reply took.
     """
 

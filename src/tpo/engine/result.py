@@ -44,7 +44,7 @@ class RoleUsage(msgspec.Struct):
         calls: requests made, failed ones included.
         retries: how many of these repeated a failed one.
         prompt_tokens: tokens sent, those that the server had cached included.
-        cached_tokens: prompt tokens served from the server's prefix cache, where it says so.
+        cached_tokens: prompt tokens served from the server's prefix cache, where the server reports them.
         completion_tokens: tokens generated, reasoning and answers cut short included.
         seconds: wall-clock time in which at least one call of this role was under way.
         waited: wall-clock time in which at least one call of this role waited for room at the server.
@@ -60,7 +60,7 @@ class RoleUsage(msgspec.Struct):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of one query.
+    """The result of one query.
 
     Attributes:
         answer: the best answer, by the method's rule.

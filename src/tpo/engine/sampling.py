@@ -65,14 +65,14 @@ class Sampling:
 
         Args:
             width: how many.
-            on_text: told of the text that an answer grew by.
+            on_text: called with an index and the text that this answer grew by.
             quorum: how many answers suffice; those that are still being written then are left behind.
 
         Returns:
             the candidates in the order of their indices.
 
         Raises:
-            ModelError: not one answer could be had.
+            ModelError: every call failed.
             RewardError: the reward is broken.
         """
         async with task_group() as self._group:

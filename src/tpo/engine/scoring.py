@@ -27,7 +27,7 @@ class Scorer:
         state: the search so far; each score that is written gets into it.
         clock: the run's time.
         write: takes records.
-        on_spend: told of tokens that a call took (a judge takes some).
+        on_spend: called with the tokens that a call used (a judge uses some).
         patience: seconds for which a reward that cannot be reached is asked again.
     """
 

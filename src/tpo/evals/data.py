@@ -102,6 +102,20 @@ class Source:
             raise InputError(f"{published.what.capitalize()} of {published.benchmark} has no rows.")
         return found
 
+    def table(self, name: str) -> DataTable:
+        """The data that was given under a name, in any format that `tpo run` reads.
+
+        Raises:
+            InputError: it is not there, or cannot be read.
+        """
+        place = self._places[name]
+        if place.startswith(HUB):
+            return _on_hub(place.removeprefix(HUB))
+        path = Path(place).expanduser()
+        if not path.exists():  # else a name with a slash would be looked for on the Hub
+            raise InputError(f"--data {name}={place}: {place} is not there. Give a file, a folder, or {HUB}ORG/NAME.")
+        return table_of(str(path), None, None)
+
     def _tables(self, published: Published) -> list[DataTable]:
         place = self._place(published)
         if place is None or not place.startswith(HUB):
@@ -109,11 +123,15 @@ class Source:
         name = place.removeprefix(HUB) or published.hub
         if name is None:
             raise _missing(published, "the Hub does not have it as a table")
-        dataset, _, split = name.partition("@")
-        return [table_of(dataset, split or None, None)]
+        return [_on_hub(name)]
 
     def _place(self, published: Published) -> str | None:
         return self._places.get(published.benchmark, self._places.get(""))
+
+
+def _on_hub(name: str) -> DataTable:
+    dataset, _, split = name.partition("@")
+    return table_of(dataset, split or None, None)
 
 
 def chosen(rows: Sequence[T], limit: int | None, seed: int) -> list[T]:

@@ -67,7 +67,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         judge: a judge, as `open_judge` takes it.
         judge_model: the judge's model there.
         judge_max_tokens: most tokens of its reply, where the benchmarks would allow for more.
-        held_out: a reward that only measures; a spec, or the reward.
+        held_out: a reward that only measures, as for `tpo.align`: a name, which is opened and closed here, or a reward.
         against: a method whose answers stand for the published baseline's.
         parameters: parameter counts by role, where the models' names do not have them.
     """
@@ -129,12 +129,13 @@ class _Evaluating:
         self._onlooker = onlooker
         self._stack = stack
         self._limiters: dict[str, Limiter] = {}
-        self._benchmarks = [find_benchmark(name) for name in _once(wanted.tasks, "benchmark")]
+        source = Source(wanted.data)
+        self._benchmarks = [find_benchmark(name, source) for name in _once(wanted.tasks, "benchmark")]
+        _once([benchmark.name for benchmark in self._benchmarks], "benchmark")
         self._presets = [parse_preset(text) for text in _once(wanted.methods, "method")]
         if wanted.against is not None and wanted.against not in wanted.methods:
             raise InputError(f"--against {wanted.against} is none of the methods: {', '.join(wanted.methods)}.")
         self._specs = {preset.label: self._spec(preset) for preset in self._presets}
-        source = Source(wanted.data)
         if strangers := [name for name in source.names() if name not in {b.name for b in self._benchmarks}]:
             raise InputError(
                 f"--data {strangers[0]}=… is given, but {strangers[0]} is none of the benchmarks asked for."

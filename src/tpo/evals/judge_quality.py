@@ -15,7 +15,7 @@ import msgspec
 from tpo.checks.pairs import agrees, length_gap, score_gaps, verdict
 from tpo.checks.preferences import Pair
 from tpo.engine.calls import together
-from tpo.evals.benchmarks.protocol import Judge
+from tpo.evals.benchmarks.protocol import JudgeModel
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Reward
@@ -77,7 +77,9 @@ class Quality(msgspec.Struct, frozen=True):
     unread: int
 
 
-async def judged(judge: Judge, pairs: Sequence[Pair], wording: Wording, tokens: int = VERDICT_TOKENS) -> list[Opinion]:
+async def judged(
+    judge: JudgeModel, pairs: Sequence[Pair], wording: Wording, tokens: int = VERDICT_TOKENS
+) -> list[Opinion]:
     """Ask a judge about all pairs, in both orders, as a pairwise judge that steers is asked.
 
     Args:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tpo import plugins
 from tpo.errors import InputError, PromptError
 from tpo.methods.actions import Search
 from tpo.methods.definition import Method, method_of
@@ -129,7 +130,7 @@ def _of_code(function: Any, name: str) -> Method:
 
 @cache
 def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return plugins.registered(GROUP)
 
 
 @cache

@@ -9,11 +9,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tpo import specs
+from tpo import plugins, specs
 from tpo.errors import InputError, RewardError, TPOError
 from tpo.rewards.call import close, connect
 from tpo.rewards.protocol import Reward, is_relative
@@ -222,9 +222,7 @@ def _with_rules(base: Reward | None, require: Sequence[str]) -> Reward | None:
 
 def registered() -> dict[str, EntryPoint]:
     """All rewards that have a name, by that name; ours first. No factory is loaded."""
-    ours = [EntryPoint(_name(written), place, GROUP) for written, place in BUILT_IN.items()]
-    found = {point.name: point for point in ours}
-    return found | {point.name: point for point in entry_points(group=GROUP) if point.name not in found}
+    return plugins.registered(GROUP, {_name(written): place for written, place in BUILT_IN.items()})
 
 
 def _name(spec: str) -> str:

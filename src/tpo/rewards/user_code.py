@@ -23,7 +23,7 @@ def load(path: str, kind: str = "reward") -> Any:
 
     Args:
         path: a module and an attribute in it, both dotted if need be: "my.rewards:Judge.score".
-        kind: what is named, for errors: "reward" or "method".
+        kind: what is named, for errors: "reward", "method" or "benchmark".
 
     Raises:
         InputError: the path has another form, or there is no such module or name; near ones are named.
@@ -33,9 +33,10 @@ def load(path: str, kind: str = "reward") -> Any:
     is_file = module_name.endswith(".py") or "/" in module_name or os.sep in module_name
     if is_file or not colon or not all(map(str.isidentifier, [*module_name.split("."), *attributes.split(".")])):
         hint = _without_suffix(module_name) if is_file else f"my_{kind}s"
-        name = attributes if attributes.isidentifier() else "score" if kind == "reward" else "search"
+        what, example = _EXAMPLES[kind]
+        name = attributes if attributes.isidentifier() else example
         raise InputError(
-            f"The {kind} python:{path} does not name a function: write python:module:function, such as "
+            f"The {kind} python:{path} does not name a {what}: write python:module:{what}, such as "
             f"python:{hint}:{name} (no path, no .py)."
         )
     target: Any = _module(module_name, kind)
@@ -49,6 +50,14 @@ def load(path: str, kind: str = "reward") -> Any:
                 f"{_near(attribute, [name for name in dir(target) if not name.startswith('_')])}."
             ) from error
     return target
+
+
+# What each kind of user code is, and an example of its name.
+_EXAMPLES = {
+    "reward": ("function", "score"),
+    "method": ("function", "search"),
+    "benchmark": ("class", "MyBenchmark"),
+}
 
 
 def _without_suffix(path: str) -> str:

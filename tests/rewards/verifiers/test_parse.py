@@ -159,7 +159,8 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
 @pytest.mark.parametrize("column", QUERY_COLUMNS)
 def test_a_row_that_a_run_reads_is_a_reference_too(write: Writer, column: str) -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital?"}]
-    row = {column: messages if column == "messages" else "Capital?", "answer": "Paris"}
+    turns = [{"from": "human", "value": "Capital?"}]
+    row = {column: {"messages": messages, "conversations": turns}.get(column, "Capital?"), "answer": "Paris"}
     write("refs.jsonl", [row])
     assert scored(parse_verifier("exact?file=refs.jsonl"), "Paris", question(query_of(row, None))).value == 1.0
 

@@ -1,35 +1,85 @@
-"""The benchmarks by name, in the order of the paper's table; those beyond the paper come last."""
+"""The benchmarks by name: ours, those of installed packages, `python:MODULE:NAME`, and a user's own data."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from typing import Any
 
-from tpo.errors import InputError
-from tpo.evals.benchmarks.alpaca_eval import AlpacaEval
-from tpo.evals.benchmarks.arena_hard import ArenaHard
-from tpo.evals.benchmarks.beavertails import BeaverTails
-from tpo.evals.benchmarks.gsm8k import GSM8K
-from tpo.evals.benchmarks.hh_rlhf import HhRlhf
-from tpo.evals.benchmarks.ifeval import IFEval
-from tpo.evals.benchmarks.math500 import Math500
-from tpo.evals.benchmarks.mt_bench import MTBench
+from tpo import plugins
+from tpo.errors import InputError, TPOError
 from tpo.evals.benchmarks.protocol import Benchmark
-from tpo.evals.benchmarks.xstest import XSTest
+from tpo.evals.benchmarks.user_data import UserData
+from tpo.evals.data import Source
+from tpo.rewards import user_code
+from tpo.specs import did_you_mean
 
-BENCHMARKS: dict[str, type[Benchmark]] = {
-    made.name: made for made in (AlpacaEval, ArenaHard, HhRlhf, BeaverTails, XSTest, Math500, IFEval, MTBench, GSM8K)
+GROUP = "tpo.benchmarks"
+PYTHON = "python:"
+
+# In the order of the paper's table; those beyond the paper come last.
+BENCHMARKS = {
+    "alpaca_eval": "tpo.evals.benchmarks.alpaca_eval:AlpacaEval",
+    "arena_hard": "tpo.evals.benchmarks.arena_hard:ArenaHard",
+    "hh_rlhf": "tpo.evals.benchmarks.hh_rlhf:HhRlhf",
+    "beavertails": "tpo.evals.benchmarks.beavertails:BeaverTails",
+    "xstest": "tpo.evals.benchmarks.xstest:XSTest",
+    "math500": "tpo.evals.benchmarks.math500:Math500",
+    "ifeval": "tpo.evals.benchmarks.ifeval:IFEvalBenchmark",
+    "mt_bench": "tpo.evals.benchmarks.mt_bench:MTBench",
+    "gsm8k": "tpo.evals.benchmarks.gsm8k:GSM8K",
 }
 
 
-def find_benchmark(name: str) -> Benchmark:
+def find_benchmark(name: str, source: Source | None = None) -> Benchmark:
     """The benchmark of that name.
 
+    Args:
+        name: a registered name, `python:MODULE:NAME`, or the name under which the source has the user's own data.
+        source: where data is.
+
     Raises:
-        InputError: there is none; the message lists those there are.
+        InputError: there is none (the message lists those there are), or what was named is no benchmark.
     """
-    made = BENCHMARKS.get(name.replace("-", "_"))
-    if made is None:
-        near = get_close_matches(name, BENCHMARKS, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"There is no benchmark {name!r}: choose of {', '.join(BENCHMARKS)}.{guess}")
-    return made()
+    if name.startswith(PYTHON):
+        return _made(user_code.load(name.removeprefix(PYTHON), "benchmark"), name)
+    known = plugins.registered(GROUP, BENCHMARKS)
+    point = known.get(name) or known.get(name.replace("-", "_"))
+    if point is None:
+        if source is not None and name in source.names():
+            return UserData(name)
+        raise InputError(
+            f"There is no benchmark {name!r}: choose one of {', '.join(known)}, write python:MODULE:NAME for a class "
+            f"of your own, or give your own queries with --data {name}=FILE.{did_you_mean(name, known)}"
+        )
+    try:
+        target = point.load()
+    except Exception as error:
+        if point.name in BENCHMARKS:
+            raise
+        raise InputError(
+            f"The benchmark {name} ({point.value}) fails to import: {type(error).__name__}: {error}."
+        ) from error
+    return _made(target, point.name)
+
+
+def _made(target: Any, name: str) -> Benchmark:
+    """A benchmark from the benchmark itself, its class, or a function without arguments that makes it."""
+    made = target
+    if not isinstance(target, Benchmark) and callable(target):
+        try:
+            made = target()
+        except TPOError:
+            raise
+        except Exception as error:
+            raise InputError(f"The benchmark {name} cannot be made: {user_code.described(error)}.") from error
+    if not isinstance(made, Benchmark):
+        raise InputError(
+            f"The benchmark {name} is of type {type(made).__name__}: a subclass of tpo.evals.benchmarks.Benchmark is "
+            f"expected."
+        )
+    called = getattr(made, "name", None)
+    # It names a folder and a column, and stands before "=" in --data.
+    if not isinstance(called, str) or not called.replace("_", "").isalnum():
+        raise InputError(f"The benchmark {name} has the name {called!r}: letters, digits and _ are expected.")
+    if not getattr(made, "columns", ()):
+        raise InputError(f"The benchmark {name} has no columns: give it at least one Column.")
+    return made

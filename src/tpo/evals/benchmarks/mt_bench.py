@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from tpo.errors import InputError
-from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
+from tpo.evals.benchmarks.protocol import (
+    NO_JUDGE,
+    Benchmark,
+    Column,
+    Grade,
+    Graders,
+    JudgeModel,
+    Response,
+    Row,
+    Summary,
+    averaged,
+)
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
 from tpo.evals.questions import Question
-from tpo.messages import answered, readable
+from tpo.messages import Conversation, answered, readable
 from tpo.rewards.judges.grades import Scale, read_grade
 from tpo.stats import mean_of
 
@@ -40,6 +51,46 @@ SCALE = Scale(1, 10)
 SECOND = "-2"
 
 
+class JudgeGrade(NamedTuple):
+    """A judge's grade of one response.
+
+    Attributes:
+        value: from 1 to 10; None without a grade.
+        missing: why there is none.
+        details: the judge's reply.
+    """
+
+    value: float | None
+    missing: str = ""
+    details: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+@cache
+def _question() -> Question:
+    return Question("mt_bench", "conversation", "answer", "reference")
+
+
+async def judged(judge: JudgeModel | None, messages: Conversation, text: str, reference: str) -> JudgeGrade:
+    """A judge's grade of one response, from 1 to 10.
+
+    Args:
+        judge: the judge, if there is one.
+        messages: the conversation that was answered.
+        text: the response.
+        reference: a response that is known to be good; empty without one.
+    """
+    if judge is None:
+        return JudgeGrade(None, NO_JUDGE)
+    said = await judge.ask(
+        _question().messages(conversation=readable(messages), answer=text, reference=reference), JUDGE_TOKENS
+    )
+    grade = read_grade(said.text, SCALE)
+    details = {"judge": said.text}
+    if said.problem is not None or math.isnan(grade.value):
+        return JudgeGrade(None, said.problem or grade.problem or "the judge gave no grade", details)
+    return JudgeGrade(grade.value, "", details)
+
+
 class MTBench(Benchmark):
     """80 questions of two turns; not in the paper. The second turn follows the method's own first answer."""
 
@@ -49,10 +100,6 @@ class MTBench(Benchmark):
         Column("turn_1", "MT-Bench turn 1", "1-10", "mean grade of the first turns", main=False),
         Column("turn_2", "MT-Bench turn 2", "1-10", "mean grade of the second turns", main=False),
     )
-
-    @cached_property
-    def _question(self) -> Question:
-        return Question("mt_bench", "conversation", "answer", "reference")
 
     def rows(self, source: Source, limit: int | None = None, seed: int = 0) -> list[Row]:
         """See `Benchmark`."""
@@ -88,18 +135,12 @@ class MTBench(Benchmark):
         """See `Benchmark`."""
         turn = int(row.metadata["turn"])
         columns = ("score", f"turn_{turn}")
-        if graders.judge is None:
-            return Grade(missing=dict.fromkeys(columns, NO_JUDGE))
         references = row.metadata["references"]
         reference = references[turn - 1] if len(references) >= turn else ""
-        asked = self._question.messages(conversation=readable(row.messages), answer=response.text, reference=reference)
-        said = await graders.judge.ask(asked, JUDGE_TOKENS)
-        grade = read_grade(said.text, SCALE)
-        details = {"judge": said.text}
-        if said.problem is not None or math.isnan(grade.value):
-            unread = said.problem or grade.problem or "the judge gave no grade"
-            return Grade(missing=dict.fromkeys(columns, unread), details=details)
-        return Grade(dict.fromkeys(columns, grade.value), {}, details)
+        found = await judged(graders.judge, row.messages, response.text, reference)
+        if found.value is None:
+            return Grade(missing=dict.fromkeys(columns, found.missing), details=found.details)
+        return Grade(dict.fromkeys(columns, found.value), {}, found.details)
 
     def summary(self, rows: Sequence[Row], grades: Mapping[str, Grade]) -> Summary:
         """See `Benchmark`; the score is a mean over questions, since the two turns of one are not independent."""

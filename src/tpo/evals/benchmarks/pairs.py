@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from tpo.evals.benchmarks.protocol import Judge
+from tpo.evals.benchmarks.protocol import JudgeModel
 from tpo.messages import Conversation
 
 # In a row's metadata: the answer that a response is held against.
@@ -18,7 +18,12 @@ ITSELF = "is what the others are held against"
 
 
 async def both_orders(
-    judge: Judge, ask: Callable[[str, str], Conversation], response: str, opponent: str, tokens: int, logprobs: bool
+    judge: JudgeModel,
+    ask: Callable[[str, str], Conversation],
+    response: str,
+    opponent: str,
+    tokens: int,
+    logprobs: bool,
 ) -> tuple[Any, Any]:
     """What a judge says of two answers, shown in either order; judges like what stands in one place.
 

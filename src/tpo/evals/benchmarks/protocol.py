@@ -107,7 +107,7 @@ class Summary(msgspec.Struct, frozen=True):
     unread: dict[str, int]
 
 
-class Judge(Protocol):
+class JudgeModel(Protocol):
     """Answers questions about responses; see `tpo.evals.judging`."""
 
     async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> Any:
@@ -115,7 +115,7 @@ class Judge(Protocol):
         ...
 
 
-class Scorer(Protocol):
+class AnswerScorer(Protocol):
     """Scores responses; see `tpo.evals.scoring`."""
 
     async def score(self, messages: Conversation, text: str) -> float | None:
@@ -132,9 +132,9 @@ class Graders(NamedTuple):
         reward: the reward that steers; it scores what was answered without it.
     """
 
-    judge: Judge | None = None
-    held_out: Scorer | None = None
-    reward: Scorer | None = None
+    judge: JudgeModel | None = None
+    held_out: AnswerScorer | None = None
+    reward: AnswerScorer | None = None
 
 
 class Benchmark(ABC):

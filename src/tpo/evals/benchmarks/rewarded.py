@@ -9,13 +9,13 @@ from __future__ import annotations
 from tpo.evals.benchmarks.protocol import (
     NO_HELD_OUT,
     NO_REWARD,
+    AnswerScorer,
     Benchmark,
     Column,
     Grade,
     Graders,
     Response,
     Row,
-    Scorer,
 )
 
 NO_SCORE = "the reward gave no finite number"
@@ -46,7 +46,7 @@ class Rewarded(Benchmark):
 
 async def _score(
     name: str,
-    scorer: Scorer | None,
+    scorer: AnswerScorer | None,
     without: str,
     row: Row,
     response: Response,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tpo.engine.result import Step
-from tpo.evals.figures.material import Group, Run
+from tpo.evals.figures.data import Group, Run
 from tpo.messages import Conversation, text_of
 from tpo.runs.history import QueryHistory, query_history
 

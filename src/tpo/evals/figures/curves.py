@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from tpo.evals.figures.material import Group, Run
+from tpo.evals.figures.data import Group, Run
 from tpo.evals.figures.plot import Band, Plot, draw_band, draw_level, legend, new_figure
 from tpo.stats import Estimate, mean_of
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, cost_of, parameters_of, training_of
-from tpo.evals.figures.material import Group
+from tpo.evals.figures.data import Group
 from tpo.evals.figures.plot import COLOURS, Plot, draw_level, legend, new_figure, powers
 
 NEEDS = (

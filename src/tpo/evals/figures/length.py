@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from statistics import StatisticsError, correlation, fmean, median
 
-from tpo.evals.figures.material import Group, Run
+from tpo.evals.figures.data import Group, Run
 from tpo.evals.figures.plot import COLOURS, GREY, MARKERS, Plot, legend, new_figure
 
 NEEDS = "a run with a reward and two samples or more for a query"

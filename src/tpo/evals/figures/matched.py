@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tpo.evals.figures.material import Group, Query, Run
+from tpo.evals.figures.data import FinishedQuery, Group, Run
 from tpo.evals.figures.plot import COLOURS, GREY, Plot, new_figure
 from tpo.stats import Estimate, share_of
 
@@ -96,7 +96,7 @@ def matched(group: Group) -> Plot | None:
 
 def bars(run: Run, other: Run, ids: Sequence[str]) -> dict[str, Bar]:
     """The win rates of a run against a best-of-n run, by what is equal."""
-    budgets: dict[str, Callable[[Query, Query], int]] = {
+    budgets: dict[str, Callable[[FinishedQuery, FinishedQuery], int]] = {
         "equal samples": lambda one, bon: len(one.candidates),
         "equal tokens": affordable,
         "equal seconds": in_time,
@@ -120,7 +120,7 @@ def bars(run: Run, other: Run, ids: Sequence[str]) -> dict[str, Bar]:
     return found
 
 
-def affordable(one: Query, bon: Query) -> int:
+def affordable(one: FinishedQuery, bon: FinishedQuery) -> int:
     """How many samples of best-of-n cost no more tokens than a query did; its prompt tokens count in proportion."""
     completions = sum(seen.tokens for seen in bon.candidates)
     prompt = max(bon.tokens - completions, 0) / len(bon.candidates)
@@ -133,7 +133,7 @@ def affordable(one: Query, bon: Query) -> int:
     return int(count * one.tokens / spent) if spent else count
 
 
-def in_time(one: Query, bon: Query) -> int:
+def in_time(one: FinishedQuery, bon: FinishedQuery) -> int:
     """How many samples best-of-n draws while a query takes, at the speed of its run."""
     return int(len(bon.candidates) * one.seconds / bon.seconds) if bon.seconds else len(bon.candidates)
 

@@ -16,7 +16,7 @@ from tpo.errors import InputError
 from tpo.evals.evaluation import EVALUATION, read_evaluation
 from tpo.evals.figures import curves, flops, length, matched, scaling, stability
 from tpo.evals.figures.cases import Cases, cases
-from tpo.evals.figures.material import Group, read_groups
+from tpo.evals.figures.data import Group, read_groups
 from tpo.evals.figures.plot import Plot, as_svg, look, save
 from tpo.evals.table import Table, table_of
 from tpo.runs.directory import replace

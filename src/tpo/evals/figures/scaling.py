@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import comb
 
 from tpo.evals.figures.curves import band_of
-from tpo.evals.figures.material import Group, Query, Run
+from tpo.evals.figures.data import FinishedQuery, Group, Run
 from tpo.evals.figures.plot import Band, Plot, draw_band, legend, new_figure
 from tpo.stats import mean_of
 
@@ -73,5 +73,5 @@ def expected_best(rewards: Sequence[float], k: int) -> float:
     return sum(value * (comb(place, k - 1) / draws) for place, value in enumerate(ordered))
 
 
-def _until(query: Query, step: int) -> int:
+def _until(query: FinishedQuery, step: int) -> int:
     return sum(seen.step <= step for seen in query.candidates)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import stdev
 
 from tpo.evals.figures.curves import band_of
-from tpo.evals.figures.material import Group, Run
+from tpo.evals.figures.data import Group, Run
 from tpo.evals.figures.plot import Band, Plot, draw_band, draw_level, legend, new_figure
 from tpo.stats import mean_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tpo.errors import InputError, RewardError
-from tpo.messages import QUERY_COLUMNS, Conversation, question, text_of
+from tpo.messages import QUERY_COLUMNS, Conversation, chat_message, question, text_of
 
 T = TypeVar("T")
 
@@ -160,7 +160,8 @@ def _query(row: Mapping[str, Any], name: str | None) -> str:
 
 
 def _last_question(messages: list[Any]) -> str:
-    questions = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
+    turns = [chat_message(message) for message in messages]
+    questions = [message for message in turns if isinstance(message, dict) and message.get("role") == "user"]
     return text_of(questions[-1]) if questions else ""
 
 

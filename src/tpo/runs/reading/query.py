@@ -8,18 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tpo.errors import InputError
-from tpo.messages import QUERY_COLUMNS, Conversation, conversation
+from tpo.messages import QUERY_COLUMNS, Conversation, chat_message, conversation
 from tpo.runs.reading.records import kind
 
 CHATS = ("messages", "conversations")
 SYSTEM = "system"
-# Who speaks in ShareGPT's files and their descendants.
-SPEAKERS = {
-    **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "chatgpt", "assistant", "model", "bing", "bard", "function_call"), "assistant"),
-    **dict.fromkeys(("tool", "observation", "function_response"), "tool"),
-    "system": "system",
-}
 
 
 def query_of(fields: Mapping[str, Any], column: str | None) -> Conversation:
@@ -39,7 +32,7 @@ def query_of(fields: Mapping[str, Any], column: str | None) -> Conversation:
     if chosen in CHATS and isinstance(value, str):
         value = _unpacked(chosen, value)
     if isinstance(value, list):
-        messages = conversation(_unanswered([_from_sharegpt(entry) for entry in value]))
+        messages = conversation(_unanswered([chat_message(entry) for entry in value]))
     else:
         query = _text(chosen, value)
         if column is None and chosen == "instruction":  # the two columns of Alpaca
@@ -76,17 +69,6 @@ def _unanswered(messages: list[Any]) -> list[Any]:
     while end and isinstance(messages[end - 1], Mapping) and messages[end - 1].get("role") == "assistant":
         end -= 1
     return messages[:end]
-
-
-def _from_sharegpt(entry: Any) -> Any:
-    """A turn `{"from": "human", "value": …}` as a chat message; anything else as it is."""
-    if not isinstance(entry, Mapping) or "from" not in entry or "role" in entry:
-        return entry
-    speaker = entry["from"]
-    role = SPEAKERS.get(speaker) if isinstance(speaker, str) else None
-    if role is None:
-        raise InputError(f"A turn is from {speaker!r}; known are {', '.join(SPEAKERS)}.")
-    return {"role": role, "content": entry.get("value")}
 
 
 def _unpacked(column: str, value: str) -> Any:

@@ -34,7 +34,7 @@ class Seen(NamedTuple):
     tokens: int
 
 
-class Query(NamedTuple):
+class FinishedQuery(NamedTuple):
     """A query that is over and has rewards.
 
     Attributes:
@@ -76,7 +76,7 @@ class Run(NamedTuple):
 
     path: Path
     identity: Identity
-    queries: dict[str, Query]
+    queries: dict[str, FinishedQuery]
 
     @property
     def method(self) -> str:
@@ -186,7 +186,7 @@ def run_paths(directory: Path) -> Iterator[Path]:
             yield file.parent
 
 
-def _queries(path: Path) -> Iterator[tuple[str, Query]]:
+def _queries(path: Path) -> Iterator[tuple[str, FinishedQuery]]:
     for story in histories(path):
         if story.result is not None and story.error is None and story.result.reward is not None:
             query = _query(story.result, str(story.plan.query if story.plan is not None else story.id))
@@ -194,13 +194,13 @@ def _queries(path: Path) -> Iterator[tuple[str, Query]]:
                 yield story.id, query
 
 
-def _query(result: Result, asked: str) -> Query:
+def _query(result: Result, asked: str) -> FinishedQuery:
     assert result.reward is not None
     seen = [
         Seen(one.step, one.reward, len(one.text), one.tokens) for one in result.candidates if one.reward is not None
     ]
     used = [result.usage[role] for role in ROLES if role in result.usage]
-    return Query(
+    return FinishedQuery(
         asked=hash(asked),
         candidates=seen,
         reward=result.reward,
