@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cli.test_align import tpo
 from evals.servers import counting
 from tpo.errors import InputError
 from tpo.evals.benchmarks import BENCHMARKS, Benchmark, Column, Grade, Graders, Response, Row, find_benchmark
@@ -172,6 +173,20 @@ async def test_a_users_own_data_is_graded_by_reward_verifier_and_judge(tmp_path:
     assert "--reward" in missing["reward"]
     assert "--held-out" in missing["held_out"]
     assert "--judge" in missing["grade"]
+
+
+async def test_own_data_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "questions.csv").write_text('question,answer\n"What is 6 times 7?",42\n')
+    async with counting(policy) as server, counting(judge, "judge") as judging:
+        common = ("--policy", server.url, "--method", "sample", "--quiet", "--out", "out")
+        mine = ("eval", "mine", "--data", "mine=questions.csv", "--judge", judging.url, "--held-out", "surface")
+        ran = await tpo(*mine, *common, "--json", cwd=tmp_path)
+        assert (ran.code, ran.err) == (0, "")
+        (cell,) = json.loads(ran.out)["cells"]
+        assert {name: cell["numbers"][name]["value"] for name in ("grade", "accuracy")} == {"grade": 9, "accuracy": 100}
+        unknown = await tpo("eval", "mine", *common, cwd=tmp_path)
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "--data mine=FILE" in unknown.err
 
 
 @pytest.mark.parametrize(
