@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner
 
+from kinds.commands import beside, tpo
 from kinds.servers import ANSWER, KINDS, Kind
-from models.server import Respond, Server, serving
+from models.server import Server, serving
 from server.kit import running
-from tpo.cli.app import app
 from tpo.http import retry
 from tpo.server.service import Setup
 from tpo.session.spec import Options
@@ -29,35 +27,6 @@ SEARCH = ("--reward", "surface", "--width", "2", "--depth", "1", "--no-check")
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "_backoff", lambda state: 0.0)
     monkeypatch.setattr(retry, "_overloaded_backoff", lambda state: 0.0)
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@contextmanager
-def beside(respond: Respond) -> Iterator[Server]:
-    """The server in a thread of its own: the command line runs its own loop."""
-    with asyncio.Runner() as runner:
-        context = serving(respond)
-        server = runner.run(context.__aenter__())
-        loop = runner.get_loop()
-        thread = threading.Thread(target=loop.run_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            runner.run(context.__aexit__(None, None, None))
-
-
-def tpo(*arguments: str) -> Ran:
-    ran = CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1"}).invoke(app, list(arguments))
-    assert "Traceback" not in ran.stderr and "bug" not in ran.stderr, ran.stderr
-    return Ran(ran.exit_code, ran.stdout, ran.stderr)
 
 
 @pytest.fixture(params=KINDS, ids=[kind.name for kind in KINDS])
@@ -73,6 +42,9 @@ def test_align(kind: Kind, tmp_path: Path) -> None:
     if kind.fails:
         assert (ran.code, ran.out) == (2, "")
         assert kind.fails in ran.err.strip().splitlines()[-1]
+        assert "no answer" in ran.err
+        replayed = tpo("replay", str(trace))
+        assert (replayed.code, replayed.out) == (2, "")
         return
     assert (ran.code, ran.out) == (0, f"{ANSWER}\n")
     assert tpo("replay", str(trace)).out == ran.out

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from tpo.cli.console import note
 from tpo.cli.progress import RunWatcher, duration, print_lines
-from tpo.evals.evaluate import Onlooker
+from tpo.evals.evaluate import EvaluationWatcher
 from tpo.runs.dataset import Watcher
 
 
-class EvalProgress(Onlooker):
+class EvalProgress(EvaluationWatcher):
     """Prints how far all runs are together.
 
     Args:
@@ -44,7 +44,7 @@ class EvalProgress(Onlooker):
             note(line)
 
     def of(self, task: str, method: str) -> Watcher:
-        """See `Onlooker`."""
+        """See `EvaluationWatcher`."""
         run = RunWatcher(self.note)
         self._runs.append(run)
         return run

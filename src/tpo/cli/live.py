@@ -127,10 +127,14 @@ class LineView(SilentView):
             case Retrying():
                 self._print(retry_line(event))
             case Ended():
-                self._print(f"ended ({event.stop}): answer {event.chosen}, {self._tokens.line()}")
+                self._print(f"ended ({event.stop}): {_chosen(event)}, {self._tokens.line()}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False)
+
+
+def _chosen(event: Ended) -> str:
+    return "no answer" if event.chosen is None else f"the answer is {event.chosen}"
 
 
 def retry_line(event: Retrying) -> str:
@@ -231,7 +235,7 @@ class LiveView(SilentView):
     def _end(self, event: Ended) -> None:
         reward = self._rewards.get(event.chosen or "")
         scored = "" if reward is None else f" with reward {reward:.3f}"
-        self._note = f"ended: {event.stop}, the answer is {event.chosen}{scored}"
+        self._note = f"ended: {event.stop}, {_chosen(event)}{scored}"
         self._ended = True
         self._growing.clear()
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tpo.cli.console import note, print_answer, print_json, reporting
+from tpo.errors import JournalError
 
 
 @reporting
@@ -21,9 +22,13 @@ def replay(
     The trace of a run that was killed or failed gives the best answer so far.
     """
     from tpo.api import replay as rebuild
+    from tpo.engine.records import Ended
 
     result = rebuild(trace, on_note=note)
     if as_json:
         print_json(result.to_dict())
+    elif result.stop == "error" and not result.answer.strip():
+        why = next((record.error for record in reversed(result.trace) if isinstance(record, Ended)), None)
+        raise JournalError(f"The trace {trace} holds no answer: {why or 'its search failed.'}")
     else:
         print_answer(result.answer)

@@ -101,7 +101,8 @@ class Driver:
         except TPOError as error:
             best = self._state.best
             with suppress(JournalError):  # where the journal itself is what failed
-                self._write(Ended("error", best.id if best else None, self._seconds(), str(error)))
+                chosen = best.id if best is not None and best.text.strip() else None
+                self._write(Ended("error", chosen, self._seconds(), str(error)))
                 await self._journal.commit()
             if best is not None:
                 error.partial = result_from(self._state, self._journal.records)

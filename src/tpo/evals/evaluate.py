@@ -1,7 +1,7 @@
-"""Runs methods on benchmarks and grades what they answer; `tpo.evals.evaluation` has the directory that this leaves.
+"""Runs methods on benchmarks and grades the answers; `tpo.evals.evaluation` describes the directory that this writes.
 
 Every method on every benchmark is an ordinary dataset run in a directory of its own. All run at the same time and share
-what the servers take. Runs go on where they stopped, judgements and scores are kept, so the same call after a crash
+the servers' capacity. Runs go on where they stopped, judgements and scores are kept, so the same call after a crash
 pays for nothing twice.
 """
 
@@ -86,27 +86,27 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, float] = {}
 
 
-class Onlooker:
-    """Looks on while an evaluation goes."""
+class EvaluationWatcher:
+    """Follows the progress of an evaluation; this one ignores it."""
 
     def note(self, line: str) -> None:
-        """Told in a sentence of what a user should know."""
+        """Called with a sentence that the user should read."""
 
     def of(self, task: str, method: str) -> Watcher:
-        """Who looks on at one of its runs."""
+        """The watcher of the run of one method on one benchmark."""
         return Watcher(self.note)
 
 
 async def evaluate(
-    wanted: Wanted, options: Options, running: RunOptions | None = None, onlooker: Onlooker | None = None
+    wanted: Wanted, options: Options, running: RunOptions | None = None, watcher: EvaluationWatcher | None = None
 ) -> Evaluation:
-    """Run methods on benchmarks, and grade what they answer; the same call goes on where the last one stopped.
+    """Run methods on benchmarks, and grade the answers; the same call goes on where the last one stopped.
 
     Args:
         wanted: what is to be evaluated.
         options: policy, reward, sampling and usual dials, as `tpo.align` takes them; the method is not looked at.
         running: how the runs are made.
-        onlooker: looks on.
+        watcher: follows the progress.
 
     Returns:
         The evaluation, which is also in OUT/eval.json. Cancelling breaks it off; what was done is kept.
@@ -116,17 +116,17 @@ async def evaluate(
         TPOError: a model, reward or judge cannot be reached; what was paid for is kept.
     """
     async with AsyncExitStack() as stack:
-        return await _Evaluating(wanted, options, running or RunOptions(), onlooker or Onlooker(), stack).run()
+        return await _Evaluating(wanted, options, running or RunOptions(), watcher or EvaluationWatcher(), stack).run()
 
 
 class _Evaluating:
     def __init__(
-        self, wanted: Wanted, options: Options, running: RunOptions, onlooker: Onlooker, stack: AsyncExitStack
+        self, wanted: Wanted, options: Options, running: RunOptions, watcher: EvaluationWatcher, stack: AsyncExitStack
     ) -> None:
         self._wanted = wanted
         self._options = options
         self._running = running
-        self._onlooker = onlooker
+        self._watcher = watcher
         self._stack = stack
         self._limiters: dict[str, Limiter] = {}
         source = Source(wanted.data)
@@ -183,7 +183,7 @@ class _Evaluating:
             held_out = await open_held_out(wanted.held_out, scores, self._stack, named=self._options.get("rewards"))
         if wanted.judge is not None:
             path = wanted.out / JUDGEMENTS
-            note, most = self._onlooker.note, wanted.judge_max_tokens
+            note, most = self._watcher.note, wanted.judge_max_tokens
             self._judge = await open_judge(wanted.judge, wanted.judge_model, path, self._stack, note, most)
         self._graders = Graders(self._judge, held_out, scorer)
 
@@ -218,11 +218,11 @@ class _Evaluating:
 
     async def _run(self, rows: Path, folder: Path, task: str, label: str) -> Report:
         spec = msgspec.structs.replace(self._specs[label], reward=self._reward, require=())
-        watcher = self._onlooker.of(task, label)
+        watcher = self._watcher.of(task, label)
         return await run_spec(str(rows), folder, spec, self._running, watcher, limiters=self._limiters)
 
     def _held_against(self, label: str, rows: list[Row], baseline: Mapping[str, Response] | None) -> list[Row]:
-        """The rows, with a method's answers in the place of the published ones where that was asked for."""
+        """The rows; with `--against`, that method's answers replace the published ones."""
         if baseline is None:
             return rows
         changed = []

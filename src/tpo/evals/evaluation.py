@@ -6,7 +6,7 @@
     OUT/scores.sqlite                rewards of responses (`tpo.rewards.cache`)
     OUT/TASK/rows.jsonl              the queries: id, messages, metadata; data for `tpo run` too
     OUT/TASK/METHOD/                 an ordinary run directory (`tpo.runs`): journal, answers, summary
-    OUT/TASK/METHOD/graded.json      `Graded`: what became of each response, and the numbers
+    OUT/TASK/METHOD/graded.json      `Graded`: the grade of each response, and the numbers
     OUT/mt_bench/METHOD/turn-2/      the same for second turns: rows.jsonl and a run directory
 
 METHOD is a method as it was named on the command line, such as "tpo-d5-n20".

@@ -2,7 +2,7 @@
 
 A judge is asked about every pair in both orders; its verdict is what both together say. A reward sees one answer at a
 time, so that order cannot matter. Preferring the longer answer is measured beside both: on most published sets it
-agrees with people more often than not, and whoever does no better has learned nothing else.
+agrees with people more often than not, and a scorer that does no better has learned nothing else.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ async def open_judge(
         model: the model's name there; found by itself where one is served.
         path: the file of judgements.
         stack: closes what was opened.
-        on_note: told in a line of what takes long.
+        on_note: called with a line before anything that takes long.
         most: most tokens of a reply, where the benchmarks would allow for more.
 
     Raises:

@@ -58,7 +58,7 @@ class Secrets:
     def __init__(self, secrets: Iterable[str], user: str | None = None) -> None:
         forms: set[str] = set()
         for secret in filter(None, secrets):
-            forms |= {secret, quote(secret, safe=""), unquote(secret), json.dumps(secret)[1:-1]}
+            forms |= {secret, quote(secret, safe=""), quote(secret), unquote(secret), json.dumps(secret)[1:-1]}
             if user is not None:
                 forms.add(base64.b64encode(f"{user}:{unquote(secret)}".encode()).decode())
         # The longest first: one may be a part of another.
@@ -85,6 +85,42 @@ class Secrets:
             if form in body:
                 body = body.replace(form, HIDDEN.encode())
         return body
+
+    def passing(self) -> PassingBody:
+        """A body that is passed on piece by piece, without the secrets."""
+        return PassingBody(self._bytes)
+
+
+class PassingBody:
+    """A body on its way through: the secrets are taken out of it, also where one lies across two pieces.
+
+    Args:
+        secrets: the secrets, the longest first.
+    """
+
+    def __init__(self, secrets: list[bytes]) -> None:
+        self._secrets = secrets
+        self._held = b""
+
+    def take(self, piece: bytes) -> bytes:
+        """What can be passed on now; an end that may be the beginning of a secret is held back."""
+        data = self._held + piece
+        for secret in self._secrets:
+            data = data.replace(secret, HIDDEN.encode())
+        kept = max((_begun(secret, data) for secret in self._secrets), default=0)
+        cut = len(data) - kept
+        self._held = data[cut:]
+        return data[:cut]
+
+    def end(self) -> bytes:
+        """What is held back, now that nothing follows."""
+        return self._held
+
+
+def _begun(secret: bytes, data: bytes) -> int:
+    """How many bytes at the end of the data are the beginning of a secret."""
+    most = min(len(secret) - 1, len(data))
+    return next((count for count in range(most, 0, -1) if data.endswith(secret[:count])), 0)
 
 
 def _certain(secret: str) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from tpo.http.client import connections
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
+from tpo.http.redaction import Secrets
 from tpo.models.openai import OpenAIModel
 from tpo.scheduling.fleet import Fleet
 from tpo.server.asgi import BrokenOff, Header, Receive, Send, client_leaves
@@ -106,20 +107,22 @@ class Relay:
         if session is None:
             session = self._sessions[id(endpoint)] = connections(endpoint)
         url = f"{endpoint.shown}/{path}"
-        with explained(url):
+        with explained(url, redact=endpoint.secrets.out_of):
             response = await _sent(session, endpoint.at(path), body)
             async with response:
                 if response.status in (401, 403):
                     # It is the server's key that was refused, and not the client's.
                     message = f"{url} refused this server's key: its {endpoint.key_variable} must be corrected."
                     raise ApiError(502, message, UPSTREAM, code="upstream_failed")
-                head = _head(response.headers)
+                head = _head(response.headers, endpoint.secrets)
                 rest = b""
+                passing = endpoint.secrets.passing()
                 await send({"type": "http.response.start", "status": response.status, "headers": head})
                 tail = b""
                 usage = usage if _streams(response.headers) else None
                 try:
-                    async for piece in response.content.iter_any():
+                    async for raw in response.content.iter_any():
+                        piece = passing.take(raw)
                         if usage is not None:
                             piece = usage.take(piece)
                         else:
@@ -133,8 +136,9 @@ class Relay:
                         return
                     raise BrokenOff(f"{url} broke off in the middle of its answer.") from None
                 finally:
+                    rest = passing.end()
                     if usage is not None:
-                        rest = usage.end()
+                        rest = usage.take(rest) + usage.end()
                         spend(usage.tokens)
                     elif counted := _TOTAL.findall(tail):
                         spend(int(counted[-1]))
@@ -151,9 +155,9 @@ async def _sent(session: aiohttp.ClientSession, address: str, body: bytes) -> ai
         return await session.post(address, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
 
 
-def _head(headers: Mapping[str, str]) -> list[Header]:
+def _head(headers: Mapping[str, str], secrets: Secrets) -> list[Header]:
     return [
-        (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+        (name.lower().encode("latin-1"), secrets.out_of_text(value).encode("latin-1", "replace"))
         for name, value in headers.items()
         if name.lower() not in _DROPPED and not name.lower().startswith("access-control-")
     ]

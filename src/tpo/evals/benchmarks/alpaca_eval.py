@@ -32,7 +32,7 @@ from tpo.stats import Estimate, mean_of
 if TYPE_CHECKING:
     from tpo.evals.logistic import Floats
 
-# The published fit is held together by the judged answers of two models that were told to be brief and to be wordy,
+# The published fit is held together by the judged answers of two models that were prompted to be brief and to be wordy,
 # with a weight of 0.2. These are not public beside the code, so their pull on the weights of length and difficulty is
 # put as a normal prior, set by the published values of 43 models.
 PRIOR = Prior((0.0, 1.90, 1.135), (0.0, 11.1, 65.5))

@@ -1,4 +1,4 @@
-"""What the two benchmarks that hold a response against another one share: a question in both orders, at once."""
+"""For benchmarks that compare two responses: the judge gets both orders, at once."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Response(NamedTuple):
 
 
 class Grade(msgspec.Struct, frozen=True):
-    """What became of one response.
+    """The grade of one response.
 
     Attributes:
         values: a number for each column: shares from 0 to 1 where the column's unit is percent.
@@ -124,7 +124,7 @@ class AnswerScorer(Protocol):
 
 
 class Graders(NamedTuple):
-    """Whom grading may ask.
+    """The judge and the rewards that a grade may use.
 
     Attributes:
         judge: a language model; None where none was given.
@@ -170,7 +170,7 @@ class Benchmark(ABC):
         """Grade one response.
 
         Raises:
-            TPOError: a judge or a reward cannot be asked; whoever asks again pays only for what is missing.
+            TPOError: a judge or a reward fails. Grades that were paid for are kept for the next call.
         """
 
     def summary(self, rows: Sequence[Row], grades: Mapping[str, Grade]) -> Summary:
