@@ -196,6 +196,8 @@ def _finite(score: Score) -> tuple[float | None, dict[str, float], str | None]:
 def _empty(sampled: Sampled) -> str:
     if sampled.finish_reason == "content_filter":
         return "the answer is empty: the server filtered it"
+    if sampled.leaked:
+        return "the answer is empty: the reply repeats words of the prompt and holds nothing else"
     if sampled.reasoning and sampled.finish_reason != "length":
         return "the answer is empty: the reply holds reasoning alone"
     if sampled.finish_reason == "length":
