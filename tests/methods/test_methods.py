@@ -185,3 +185,18 @@ def test_an_unknown_method_is_named_with_its_nearest_neighbour() -> None:
 def test_dials_out_of_range_are_refused(width: int, depth: int) -> None:
     with pytest.raises(InputError, match="it goes from"):
         find_method("tpo").dials(width, depth)
+
+
+def test_a_step_of_failures_is_no_convergence() -> None:
+    search = find_method("tpo").start(QUERY, width=1, depth=2, prompts=PROMPTS)
+    next(search)
+    search.send([Candidate("0.0", 0, "table", 0.5)])
+    for step in (1, 2):
+        search.send("a loss")
+        search.send("a gradient")
+        empty = [Candidate(f"{step}.0", step, "", None, error="the answer is empty")]
+        if step == 1:
+            search.send(empty)
+    with pytest.raises(StopIteration) as end:
+        search.send(empty)
+    assert end.value.value.stop == "depth"

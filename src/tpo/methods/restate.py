@@ -46,7 +46,7 @@ def restate(
         failed = unmet(pool.chosen)
         if drawn.enough or not failed:
             return Outcome(pool.chosen, "enough")
-        if step and not drawn.fresh:
+        if step and drawn.repeated:
             return Outcome(pool.chosen, "converged")
         prompt = prompts.render("restate", query, role="policy", chosen=pool.chosen, failed=failed)
     return Outcome(pool.chosen, "depth")

@@ -42,6 +42,6 @@ def revision(
         gradient = yield Ask(prompts.render("revision_gradient", query, chosen=chosen, loss=loss))
         update = prompts.render("revision_update", query, chosen=chosen, loss=loss, gradient=gradient)
         drawn = yield from draw(update, width, pool, rule, wave)
-        if not drawn.fresh:
+        if drawn.repeated:
             return Outcome(pool.chosen, "converged")
     return Outcome(pool.chosen, "enough" if drawn.enough else "depth")

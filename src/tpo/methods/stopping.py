@@ -101,10 +101,18 @@ class StopRule:
 
 
 class Drawn(NamedTuple):
-    """What a wave of answers brought: those that say something new, and whether there are enough."""
+    """What drawing a step's answers brought.
+
+    Attributes:
+        fresh: the answers that say something new.
+        enough: the pool holds all that is worth drawing.
+        repeated: there were answers, and all of them were known. Failures alone show nothing: the step may be tried
+            again.
+    """
 
     fresh: list[Candidate]
     enough: bool
+    repeated: bool
 
 
 def draw(
@@ -120,11 +128,14 @@ def draw(
         wave: how many to draw at once; 0 draws all at once.
     """
     fresh: list[Candidate] = []
+    answered = False
     left = width
     while left > 0:
         size = min(wave, left) if wave > 0 else left
-        fresh += pool.add((yield Sample(prompt, size)))
+        candidates = yield Sample(prompt, size)
+        answered = answered or any(one.text or one.message is not None for one in candidates)
+        fresh += pool.add(candidates)
         left -= size
         if rule.enough(pool):
-            return Drawn(fresh, True)
-    return Drawn(fresh, False)
+            return Drawn(fresh, True, answered and not fresh)
+    return Drawn(fresh, False, answered and not fresh)

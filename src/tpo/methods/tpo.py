@@ -42,7 +42,7 @@ def tpo(
         gradient = yield Ask(prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss))
         update = prompts.render("update", query, chosen=chosen, rejected=rejected, loss=loss, gradient=gradient)
         drawn = yield from draw(update, width, pool, rule, wave)
-        if not drawn.fresh:
+        if drawn.repeated:
             # Only known answers came back: the next step would ask the same again.
             return Outcome(pool.chosen, "converged")
     return Outcome(pool.chosen, "enough" if drawn.enough else "depth")

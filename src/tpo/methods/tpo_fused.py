@@ -46,6 +46,6 @@ def tpo_fused(
         replies = {"loss": critique, "gradient": critique}
         update = prompts.render("fused_update", query, chosen=chosen, rejected=rejected, **replies)
         drawn = yield from draw(update, width, pool, rule, wave)
-        if not drawn.fresh:
+        if drawn.repeated:
             return Outcome(pool.chosen, "converged")
     return Outcome(pool.chosen, "enough" if drawn.enough else "depth")

@@ -45,7 +45,7 @@ def words(
         chosen, failed = pool.chosen, unmet(pool.chosen)
         if drawn.enough or not failed:
             return Outcome(chosen, "enough")
-        if step and not drawn.fresh:
+        if step and drawn.repeated:
             return Outcome(chosen, "converged")
         answered = [*query, {"role": "assistant", "content": chosen.text}]
         prompt = prompts.render("words", answered, role="policy", chosen=chosen, failed=failed)
