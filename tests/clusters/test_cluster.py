@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -70,6 +71,22 @@ async def test_a_cluster_answers_what_one_process_answers(cluster: Any, server: 
     assert len(kit.asked(server)) == 2 * plain
     again = await kit.run(data, tmp_path / "ray", search(server), cluster.address)
     assert again.idle and len(kit.asked(server)) == 2 * plain
+
+
+async def test_a_users_method_goes_along_with_its_template_and_setting(
+    cluster: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "code"
+    shutil.copytree(Path(__file__).parents[2] / "examples", code)
+    monkeypatch.chdir(code)
+    options = search(server, method="python:merge:merge", settings={"best": 3})
+    data = kit.dataset(tmp_path)
+    await kit.run(data, tmp_path / "plain", options, None)
+    report = await kit.run(data, tmp_path / "ray", options, cluster.address)
+    assert (report.summary.done, report.summary.failed) == (kit.QUESTIONS, 0)
+    assert kit.answers(tmp_path / "ray") == kit.answers(tmp_path / "plain")
+    prompts = {line["record"].get("name") for line in kit.journal(tmp_path / "ray")}
+    assert {"answer", "merge"} <= prompts
 
 
 async def test_what_was_begun_on_a_cluster_goes_on_without_one(cluster: Any, server: str, tmp_path: Path) -> None:
