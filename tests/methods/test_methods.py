@@ -187,6 +187,16 @@ def test_dials_out_of_range_are_refused(width: int, depth: int) -> None:
         find_method("tpo").dials(width, depth)
 
 
+def test_a_round_of_failures_is_no_convergence() -> None:
+    search = find_method("rsa").start(QUERY, width=1, depth=2, prompts=PROMPTS)
+    next(search)
+    search.send([Candidate("0.0", 0, "table", 0.5)])
+    search.send([[Candidate("1.0", 1, "", None, error="the answer is empty")]])
+    with pytest.raises(StopIteration) as end:
+        search.send([[Candidate("2.0", 2, "a table", 0.7)]])
+    assert (end.value.value.chosen.text, end.value.value.stop) == ("a table", "depth")
+
+
 def test_a_step_of_failures_is_no_convergence() -> None:
     search = find_method("tpo").start(QUERY, width=1, depth=2, prompts=PROMPTS)
     next(search)

@@ -39,16 +39,16 @@ def rsa(
         subset: K, how many answers each new one is made of.
     """
     pool, rule = Pool(), StopRule(maximum=maximum)
-    population = yield Sample(prompts.render("answer", query), width)
-    pool.add(population)
-    for _ in range(depth):
-        population = [candidate for candidate in population if candidate.text]
-        if not population:
-            return Outcome(pool.chosen, "converged")
+    first = yield Sample(prompts.render("answer", query), width)
+    pool.add(first)
+    population = [candidate for candidate in first if candidate.text]
+    for _ in range(depth if population else 0):
         if rule.enough(pool):
             return Outcome(pool.chosen, "enough")
         subsets = [rng.sample(population, min(subset, len(population))) for _ in range(width)]
         rounds = yield [Sample(prompts.render("aggregate", query, drafts=some), 1) for some in subsets]
-        population = [candidate for drawn in rounds for candidate in drawn]
-        pool.add(population)
+        drawn = [candidate for round in rounds for candidate in round]
+        pool.add(drawn)
+        # After a round of failures the next one starts from the same answers.
+        population = [candidate for candidate in drawn if candidate.text] or population
     return Outcome(pool.chosen, "depth")
