@@ -30,7 +30,7 @@ QUICK = aiohttp.ClientTimeout(total=30.0, sock_connect=CONNECT_SECONDS)
 KEEP_SECONDS = 3.0
 
 
-class Response(NamedTuple):
+class HttpResponse(NamedTuple):
     """A whole response.
 
     Attributes:
@@ -77,7 +77,7 @@ class Client:
             await session.close()
         self._forget()
 
-    async def get(self, address: str, shown: str | None = None) -> Response:
+    async def get(self, address: str, shown: str | None = None) -> HttpResponse:
         """The response to a GET, whatever its status.
 
         Args:
@@ -93,17 +93,17 @@ class Client:
 
     async def post(
         self, address: str, body: bytes, timeout: aiohttp.ClientTimeout = PATIENT, *, shown: str | None = None
-    ) -> Response:
+    ) -> HttpResponse:
         """The response to a POST of JSON, whatever its status; arguments and errors as for `get`."""
         async with self.opened("POST", address, body, timeout, shown=shown) as response:
             return await self.whole(response)
 
-    async def whole(self, response: aiohttp.ClientResponse) -> Response:
+    async def whole(self, response: aiohttp.ClientResponse) -> HttpResponse:
         """All of a response that was opened here."""
         body = self.endpoint.secrets.out_of_body(await response.read())
-        return Response(response.status, response.headers, body)
+        return HttpResponse(response.status, response.headers, body)
 
-    def refused(self, response: Response, shown: str) -> ModelError:
+    def refused(self, response: HttpResponse, shown: str) -> ModelError:
         """The error for a response whose status is not 200."""
         error = refused(response.status, response.headers, response.body, shown, self.endpoint.key_variable)
         error.args = (self.endpoint.redact(str(error)),)

@@ -18,7 +18,7 @@ from tpo.errors import (
     RewardUnavailable,
     TPOError,
 )
-from tpo.http.client import PATIENT, Client, Response
+from tpo.http.client import PATIENT, Client, HttpResponse
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import ContextOverflow, retry_after, server_message
 from tpo.http.retry import patiently
@@ -136,7 +136,9 @@ class RewardServer:
         """The error for an answer that this kind of server would not give."""
         return RewardError(f"{self.where} {what}. Is this a {self.kind} server with a reward model? {self._start}")
 
-    async def _patiently(self, path: str, call: Callable[[str], Coroutine[Any, Any, Response]], size: int) -> Response:
+    async def _patiently(
+        self, path: str, call: Callable[[str], Coroutine[Any, Any, HttpResponse]], size: int
+    ) -> HttpResponse:
         """The response, 200 or 404, of the first try that brings one."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -144,7 +146,7 @@ class RewardServer:
         address = self._exact or self._endpoint.beside(path)
         tries = status = 0
 
-        async def once() -> Response:
+        async def once() -> HttpResponse:
             nonlocal tries, status
             tries, status = tries + 1, 0
             response = await call(address)
@@ -164,7 +166,7 @@ class RewardServer:
         except ModelError as error:
             raise RewardError(str(error)) from error
 
-    def _refused(self, response: Response, path: str, size: int) -> TPOError:
+    def _refused(self, response: HttpResponse, path: str, size: int) -> TPOError:
         status, shown, said = response.status, self._shown(path), self._said(response)
         if status in TOO_MUCH and size > 1:
             # Sending the same batch again would only make it worse.
@@ -178,14 +180,14 @@ class RewardServer:
         advice = "limit the answers or raise its context"
         return RewardTooLong(f"A conversation does not fit the reward model: {advice}. {said}")
 
-    def _decoded(self, response: Response, path: str) -> Any:
+    def _decoded(self, response: HttpResponse, path: str) -> Any:
         try:
             return msgspec.json.decode(response.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             said = self._said(response)
             raise RewardError(f"{self._shown(path)} answered no JSON ({said}): {error}.") from error
 
-    def _said(self, response: Response) -> str:
+    def _said(self, response: HttpResponse) -> str:
         return self._endpoint.redact(server_message(response.text))
 
     def _shown(self, path: str) -> str:

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from tpo.server.admission import Admission
 from tpo.server.asgi import App, error_body, request_info
 from tpo.server.bodies import BYTES, SECONDS, Bodies
-from tpo.server.endpoint import Answers, CountTokens, Endpoint
+from tpo.server.endpoint import Answers, CountTokens, ProtocolEndpoint
 from tpo.server.errors import ApiError, explained
 from tpo.server.guard import Guard
 from tpo.server.keys import OPEN, Keyed, Keys
@@ -96,11 +96,11 @@ def create_app(
     admitted = admitted or gates(options)
     answers = Answers(SearchRegistry(service, admitted.aligned, watch), admitted.passed)
     routes = [
-        Route("/v1/chat/completions", Endpoint(CHAT, answers), methods=["POST"]),
-        Route("/v1/responses", Endpoint(RESPONSES, answers), methods=["POST"]),
-        Route("/v1/messages", Endpoint(MESSAGES, answers), methods=["POST"]),
+        Route("/v1/chat/completions", ProtocolEndpoint(CHAT, answers), methods=["POST"]),
+        Route("/v1/responses", ProtocolEndpoint(RESPONSES, answers), methods=["POST"]),
+        Route("/v1/messages", ProtocolEndpoint(MESSAGES, answers), methods=["POST"]),
         Route("/v1/messages/count_tokens", CountTokens(COUNTED, answers), methods=["POST"]),
-        Route("/v1/completions", Endpoint(COMPLETIONS, answers), methods=["POST"]),
+        Route("/v1/completions", ProtocolEndpoint(COMPLETIONS, answers), methods=["POST"]),
         Route("/v1/models", _models),
         Route("/v1/models/{name:path}", _model),
         Route("/health", _health),

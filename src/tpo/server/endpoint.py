@@ -136,7 +136,7 @@ class Answers:
         return result.response(narration=progress.text, thoughts=options.thought, trace=options.return_trace)
 
 
-class Endpoint:
+class ProtocolEndpoint:
     """The route of a protocol.
 
     Args:
@@ -243,7 +243,7 @@ class Endpoint:
         await _whole(send, error.status, self._protocol.error_body(error), error.headers)
 
 
-class CountTokens(Endpoint):
+class CountTokens(ProtocolEndpoint):
     """The route that counts the tokens of a conversation: its server counts them, in a call for one token."""
 
     async def _respond(

@@ -24,7 +24,7 @@ AFTERWARDS = 15.0
 BACKLOG = 4096
 
 
-class Server(uvicorn.Server):
+class ServeLoop(uvicorn.Server):
     """uvicorn, with an end in two steps: what is under way may finish, and then gives its best so far.
 
     Args:
@@ -137,7 +137,7 @@ async def serve(
     listening = _bound(config)
     where = listening.getsockname()
     name = f"[{where[0]}]" if ":" in where[0] else where[0]
-    server = Server(config, service, grace, lambda: on_start(f"http://{name}:{where[1]}"))
+    server = ServeLoop(config, service, grace, lambda: on_start(f"http://{name}:{where[1]}"))
     opening = asyncio.ensure_future(open_patiently(service) if connect else asyncio.sleep(0))
     serving = asyncio.ensure_future(server.serve([listening]))
     end_watch = asyncio.ensure_future(_end_with(server, ending)) if ending is not None else None
@@ -155,7 +155,7 @@ async def serve(
         await service.aclose()
 
 
-async def _end_with(server: Server, ending: asyncio.Event) -> None:
+async def _end_with(server: ServeLoop, ending: asyncio.Event) -> None:
     await ending.wait()
     server.end()
 

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from tpo.errors import TPOError
 from tpo.view import compare_routes, run_routes, story_routes
 from tpo.view.endpoint import error_response, json_response
-from tpo.view.guard import LOOPBACK, Guard
+from tpo.view.guard import LOOPBACK, PageGuard
 from tpo.view.live_routes import Live, live_routes
 from tpo.view.play import Play, Results, play_routes
 from tpo.view.sources import Sources
@@ -55,7 +55,9 @@ def create_app(
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     app = Starlette(
-        routes=app_routes, middleware=[Middleware(Guard, hosts=hosts)], exception_handlers={TPOError: error_response}
+        routes=app_routes,
+        middleware=[Middleware(PageGuard, hosts=hosts)],
+        exception_handlers={TPOError: error_response},
     )
     app.state.sources, app.state.play, app.state.live = sources, play, live
     app.state.results = Results()

@@ -28,7 +28,7 @@ HEADERS = {
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class Guard:
+class PageGuard:
     """Checks each request before the page gets it, and adds the headers to each response.
 
     Args:
