@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cli.test_align import tpo
+from tpo.engine.calls import TAG_TOKENS
 from tpo.models.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.embedded
@@ -32,7 +33,9 @@ def whole(result: dict[str, Any]) -> None:
     drawn = [[c["tokens"] for c in step["candidates"]] for step in result["steps"]]
     assert usage["policy"]["completion_tokens"] == sum(drawn[0])
     assert usage["editor"]["completion_tokens"] == sum(drawn[1]) + sum(drawn[2])
-    assert all(1 <= tokens <= 64 for step in drawn for tokens in step)
+    assert all(1 <= tokens <= 64 for tokens in drawn[0])
+    # An update has room for its tags.
+    assert all(1 <= tokens <= 64 + TAG_TOKENS for step in drawn[1:] for tokens in step)
     assert (usage["policy"]["calls"], usage["critic"]["calls"], usage["editor"]["calls"]) == (1, 4, 2)
 
 
