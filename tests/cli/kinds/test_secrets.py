@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinds.commands import beside, tpo
-from kinds.servers import COUNTED, whole
+from cli.kinds.commands import beside, tpo
+from cli.kinds.servers import COUNTED, whole
 from models.server import Received, delta, error, models, response, serving, stream
 from server.kit import running
 from tpo.http import retry

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kinds.commands import beside, tpo
-from kinds.servers import ANSWER, KINDS, Kind
+from cli.kinds.commands import beside, tpo
+from cli.kinds.servers import ANSWER, KINDS, Kind
 from models.server import Server, serving
 from server.kit import running
 from tpo.http import retry
