@@ -114,7 +114,9 @@ class Summary(msgspec.Struct, frozen=True):
             ("improved", self.improved),
         ):
             if value is not None:
-                figures.append((name, f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"))
+                # One query has no interval.
+                interval = "" if value.low is None or value.high is None else f" [{value.low:.3f}, {value.high:.3f}]"
+                figures.append((name, f"{value.value:.3f}{interval}"))
         figures.append(("seconds", f"{self.seconds:.1f}"))
         if self.cost is not None:
             figures.append(("cost", f"{self.cost:.4f}"))
