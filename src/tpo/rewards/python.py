@@ -24,7 +24,7 @@ class PythonReward:
     Args:
         target: a function that takes a list of conversations, each a list of {"role", "content"} messages
             that ends with the answer, and returns a number or a `Score` for each; or an object with such a
-            function as `score`, or a class of such objects. It may be async. None in the place of a number means
+            function as `score`, or a class of such objects. It may be async. None instead of a number means
             that this answer gets no score.
         label: what it is called in errors and in the name: found from the target if not given.
         options: keyword arguments for the class, or for every call of the function.
