@@ -36,7 +36,7 @@ from tpo.models.protocol import Usage
 from tpo.prompts import Role
 from tpo.runs.history import QueryHistory
 from tpo.runs.progress import RunProgress
-from tpo.runs.summary import StepSummary, Summary
+from tpo.runs.summary import RunSummary, StepSummary
 from tpo.stats import Estimate
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -215,7 +215,7 @@ USAGE = {
     "critic": RoleUsage(4000, 0, 4_234_567, 3_100_000, 845_678, 934.5, 80.0),
     "reward": RoleUsage(800, 0, 0, 0, 0, 12.0, 0.0),
 }
-SUMMARY = Summary(
+SUMMARY = RunSummary(
     total=1000,
     done=990,
     failed=7,

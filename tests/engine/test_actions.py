@@ -12,7 +12,7 @@ from fakes import FakeModel, FakeReward
 from tpo.engine.calls import TAG_TOKENS
 from tpo.engine.journal import Journal
 from tpo.messages import Conversation
-from tpo.methods import Ask, Outcome, Reply, Sample, Score, Search, register, registry
+from tpo.methods import Ask, Outcome, Reply, Sample, ScoreTexts, Search, register, registry
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Request
 from tpo.prompts import PromptSet
@@ -25,9 +25,9 @@ def every_action(query: Conversation, *, width: int, prompts: PromptSet) -> Sear
     answer = prompts.render("answer", query)
     drawn = yield Sample(answer, width, temperature=0.1, stop=("END",), max_tokens=7, seed=40, prefix="So: ")
     reply = yield Ask(prompts.render("revision_loss", query, chosen=drawn[0]))
-    parts = yield Score(("part", "longer part"))
+    parts = yield ScoreTexts(("part", "longer part"))
     SEEN.append((reply, reply.tokens, [(one.text, one.reward) for one in parts]))
-    both = yield [Sample(answer, 1), Score(("x",))]
+    both = yield [Sample(answer, 1), ScoreTexts(("x",))]
     return Outcome(both[0][0], "enough")
 
 

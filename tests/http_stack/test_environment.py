@@ -11,7 +11,7 @@ from models.server import Received, models, serving
 from models.test_whole import WHOLE
 from tpo.errors import InputError, ModelError
 from tpo.http import client, retry
-from tpo.http.client import Client
+from tpo.http.client import HttpClient
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import retry_after
 from tpo.models.resolve import open_model
@@ -104,7 +104,7 @@ async def test_one_tls_context_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ssl, "create_default_context", counted)
     for port in (9, 10):
-        one = Client(Endpoint(f"https://127.0.0.1:{port}", "policy"))
+        one = HttpClient(Endpoint(f"https://127.0.0.1:{port}", "policy"))
         with pytest.raises(ModelError, match="No connection"):
             await one.get(one.endpoint.at("models"))
         await one.aclose()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tpo.candidate import Candidate
 from tpo.messages import conversation
-from tpo.methods import Ask, Outcome, Reply, Sample, Score, find_method
+from tpo.methods import Ask, Outcome, Reply, Sample, ScoreTexts, find_method
 from tpo.methods.registry import _registered
 from tpo.methods.unmet import unmet
 from tpo.prompts import PromptSet
@@ -158,7 +158,7 @@ def replayed(name: str, width: int, depth: int, draw: Callable[[int], list[Candi
             yielded += [(one.prompt.name, one.prompt.messages, getattr(one, "width", None)) for one in actions]
             results: list[Any] = []
             for number, action in enumerate(actions):
-                assert not isinstance(action, Score)
+                assert not isinstance(action, ScoreTexts)
                 if isinstance(action, Ask):
                     results.append(Reply(reply, 1))
                     continue

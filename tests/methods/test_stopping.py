@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tpo.candidate import Candidate
 from tpo.messages import conversation
 from tpo.methods import Outcome, Pool, find_method
-from tpo.methods.stopping import Prior, StopRule, _student, expected_gain
+from tpo.methods.stopping import RewardPrior, StopRule, _student, expected_gain
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How?")
@@ -25,7 +25,7 @@ def pool_of(*rewards: float | None) -> Pool:
 
 def test_the_expected_gain_by_hand() -> None:
     # Prior 0.5, 1, 1, 0.1 and rewards .2 .4 .6 .8: centre .5, five degrees, variance .06, scale .2683.
-    assert expected_gain([0.2, 0.4, 0.6, 0.8], Prior(0.5)) == pytest.approx(0.0343, abs=5e-5)
+    assert expected_gain([0.2, 0.4, 0.6, 0.8], RewardPrior(0.5)) == pytest.approx(0.0343, abs=5e-5)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_tpo_stops_before_its_critic_where_nothing_can_be_better() -> None:
     st.floats(0, 1e6),
 )
 def test_the_expected_gain_is_a_number_and_never_negative(rewards: list[float], mean: float, variance: float) -> None:
-    gain = expected_gain(rewards, Prior(mean, variance=variance))
+    gain = expected_gain(rewards, RewardPrior(mean, variance=variance))
     assert math.isfinite(gain)
     assert gain >= -1e-6 * (1 + max(map(abs, rewards)))
 

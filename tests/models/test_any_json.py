@@ -20,7 +20,7 @@ from tpo.http.redaction import Secrets
 from tpo.messages import Conversation
 from tpo.models.profiles import GENERIC, Profile
 from tpo.models.protocol import Choice, Receiver, Request, Usage
-from tpo.models.reply import Reply
+from tpo.models.reply import ReplyBuilder
 from tpo.models.resolve import open_model
 
 DECODER = msgspec.json.Decoder(Record)
@@ -123,7 +123,7 @@ async def read(body: bytes, streamed: bool, receiver: Receiver, n: int = 1) -> N
         for start in range(0, len(body), 997):
             yield body[start : start + 997]
 
-    reply = Reply(n, False, receiver, "http://nowhere", Secrets([]))
+    reply = ReplyBuilder(n, False, receiver, "http://nowhere", Secrets([]))
     if streamed:
         await reply.stream(pieces())
     else:

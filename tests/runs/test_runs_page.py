@@ -14,13 +14,13 @@ from tpo.runs.answers import Answer, First, StepRewards
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
 from tpo.runs.export_columns import columns
 from tpo.runs.status import State
-from tpo.runs.summary import StepSummary, Summary
+from tpo.runs.summary import RunSummary, StepSummary
 from tpo.stats import Estimate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("struct", [Answer, First, StepRewards, RoleUsage, Summary, StepSummary, Estimate])
+@pytest.mark.parametrize("struct", [Answer, First, StepRewards, RoleUsage, RunSummary, StepSummary, Estimate])
 def test_each_field_is_named(struct: Any) -> None:
     named = set(re.findall(r"`(\w+)`", PAGE))
     assert set(struct.__struct_fields__) <= named

@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tpo.cli.progress import duration
-from tpo.runs.summary import Summary
+from tpo.runs.summary import RunSummary
 from tpo.stats import Estimate
 
 # Columns that no table needs.
 UNLIMITED = 10_000
 
 
-def summary_table(summary: Summary, directory: Path) -> RenderableType:
+def summary_table(summary: RunSummary, directory: Path) -> RenderableType:
     """The summary: counts of queries, reward by step, and the costs of each role."""
     parts: list[RenderableType] = [Text(f"{directory}", style="bold"), Text("\n".join(_lines(summary)))]
     if summary.steps:
@@ -30,7 +30,7 @@ def summary_table(summary: Summary, directory: Path) -> RenderableType:
     return Group(*parts)
 
 
-def _lines(summary: Summary) -> list[str]:
+def _lines(summary: RunSummary) -> list[str]:
     over = [f"{summary.done} answered"]
     over += [f"{summary.failed} failed"] if summary.failed else []
     over += [f"{summary.left} left"] if summary.left else []
@@ -80,7 +80,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def _steps(summary: Summary) -> RenderableType:
+def _steps(summary: RunSummary) -> RenderableType:
     """Reward by step; intervals are below their numbers where the terminal is too narrow for them."""
     headings = ("step", "best so far", "step's mean", "beats step 0", "queries")
 
@@ -103,7 +103,7 @@ def _steps(summary: Summary) -> RenderableType:
     return FirstThatFits(_table(headings, rows(" ")), _table(headings, rows("\n")), Text("\n".join(lines)))
 
 
-def _roles(summary: Summary) -> RenderableType:
+def _roles(summary: RunSummary) -> RenderableType:
     headings = ("role", "calls", "prompt tokens", "cached", "completion tokens", "seconds", "waited")
     rows = []
     for role, used in summary.usage.items():

@@ -25,7 +25,7 @@ from tpo.engine.sampling import Sampling, landed
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError, ModelError, RewardError, TPOError
-from tpo.methods import Action, Ask, Outcome, Reply, Sample, Score, Search
+from tpo.methods import Action, Ask, Outcome, Reply, Sample, ScoreTexts, Search
 from tpo.models.protocol import Choice, Model
 from tpo.prompts.prompt import Role
 from tpo.rewards.protocol import Reward
@@ -163,7 +163,7 @@ class Driver:
         return results
 
     async def _perform(self, action: Action, turn: int, number: int, step: int) -> list[Candidate] | Reply:
-        if isinstance(action, Score):
+        if isinstance(action, ScoreTexts):
             return await self._rate(action, turn, number, step)
         prompt = action.prompt
         sample = action if isinstance(action, Sample) else None
@@ -183,7 +183,7 @@ class Driver:
             raise ModelError(f"No answer can be used ({len(candidates)} were drawn): {candidates[0].error}.")
         return candidates
 
-    async def _rate(self, action: Score, turn: int, number: int, step: int) -> list[Candidate]:
+    async def _rate(self, action: ScoreTexts, turn: int, number: int, step: int) -> list[Candidate]:
         known = [self._state.rated.get((turn, number, index)) for index in range(len(action.texts))]
         rated = [one for one in known if one is not None]
         if len(rated) < len(action.texts):

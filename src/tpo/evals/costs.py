@@ -32,7 +32,7 @@ _ACTIVE = re.compile(r"-A(\d{1,3}(?:\.\d{1,3})?)([MB])(?![A-Za-z0-9])")
 _WRITTEN = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)([MBT]?)", re.IGNORECASE)
 
 
-class Cost(msgspec.Struct, frozen=True):
+class MeanCost(msgspec.Struct, frozen=True):
     """What a query cost, on average.
 
     Attributes:
@@ -75,7 +75,7 @@ class Training(msgspec.Struct, frozen=True):
 
 def cost_of(
     usages: Iterable[Mapping[str, RoleUsage]], seconds: float, queries: int, parameters: Mapping[str, float]
-) -> Cost | None:
+) -> MeanCost | None:
     """What a query cost.
 
     Args:
@@ -103,10 +103,10 @@ def cost_of(
             elif computed and role not in unknown:
                 unknown.append(role)
     known = None if unknown else flops / queries
-    return Cost(queries, calls / queries, prompt / queries, completion / queries, seconds / queries, known, unknown)
+    return MeanCost(queries, calls / queries, prompt / queries, completion / queries, seconds / queries, known, unknown)
 
 
-def training_of(parameters: Mapping[str, float], costs: Mapping[str, Cost]) -> Training | None:
+def training_of(parameters: Mapping[str, float], costs: Mapping[str, MeanCost]) -> Training | None:
     """What training would cost instead.
 
     Args:

@@ -20,7 +20,7 @@ from tpo.errors import InputError
 from tpo.evals.benchmarks import Benchmark, Graders, Response, Row, find_benchmark
 from tpo.evals.benchmarks.pairs import AGAINST, OPPONENT
 from tpo.evals.benchmarks.rewarded import Rewarded
-from tpo.evals.costs import Cost, cost_of, parameters_of, training_of
+from tpo.evals.costs import MeanCost, cost_of, parameters_of, training_of
 from tpo.evals.data import Source
 from tpo.evals.evaluation import (
     EVALUATION,
@@ -271,7 +271,7 @@ class _Evaluating:
             seconds=sum(report.summary.seconds for report in reports),
         )
 
-    def _cost(self, reports: Sequence[Report], label: str, queries: int) -> Cost | None:
+    def _cost(self, reports: Sequence[Report], label: str, queries: int) -> MeanCost | None:
         seconds = sum(report.summary.query_seconds for report in reports)
         return cost_of([report.summary.usage for report in reports], seconds, queries, self._parameters(label))
 
@@ -320,7 +320,7 @@ def _second_turns(benchmark: Benchmark, folder: Path, rows: Sequence[Row]) -> li
     return benchmark.next_rows(rows, responses_in(folder))
 
 
-def _overall(costs: Sequence[Cost | None]) -> Cost | None:
+def _overall(costs: Sequence[MeanCost | None]) -> MeanCost | None:
     """The average over several benchmarks, each query counting the same."""
     known = [cost for cost in costs if cost is not None]
     queries = sum(cost.queries for cost in known)
@@ -331,7 +331,7 @@ def _overall(costs: Sequence[Cost | None]) -> Cost | None:
         return sum(value * cost.queries for value, cost in zip(values, known, strict=True)) / queries
 
     flops = [cost.flops for cost in known if cost.flops is not None]
-    return Cost(
+    return MeanCost(
         queries,
         mean([cost.calls for cost in known]),
         mean([cost.prompt_tokens for cost in known]),

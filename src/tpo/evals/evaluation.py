@@ -21,7 +21,7 @@ import msgspec
 
 from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Column, Grade, Response
-from tpo.evals.costs import Cost, Training
+from tpo.evals.costs import MeanCost, Training
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import ANSWERS, replace
 from tpo.stats import Estimate, difference_of
@@ -92,7 +92,7 @@ class Cell(msgspec.Struct, frozen=True):
     against_plain: dict[str, Estimate]
     missing: dict[str, str]
     unread: dict[str, int]
-    cost: Cost | None
+    cost: MeanCost | None
     seconds: float
 
 
@@ -135,7 +135,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     tasks: list[TaskInfo]
     methods: list[MethodInfo]
     cells: list[Cell]
-    costs: dict[str, Cost]
+    costs: dict[str, MeanCost]
     training: Training | None
 
     def cell(self, task: str, method: str) -> Cell:

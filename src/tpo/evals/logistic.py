@@ -18,7 +18,7 @@ _ROUNDS = 200  # of the joint fit, which settles after about thirty
 _SETTLED = 1e-5
 
 
-class Prior(NamedTuple):
+class CoefficientPrior(NamedTuple):
     """What is held of coefficients beforehand: a normal distribution for each.
 
     Attributes:
@@ -49,7 +49,7 @@ def logistic(values: Floats) -> Floats:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)), dtype=np.float64)
 
 
-def fit(features: Floats, targets: Floats, prior: Prior, offset: Floats | float = 0.0) -> Floats:
+def fit(features: Floats, targets: Floats, prior: CoefficientPrior, offset: Floats | float = 0.0) -> Floats:
     """The likeliest coefficients (Newton's method; the likelihood is concave).
 
     Args:
@@ -86,7 +86,7 @@ def joint_difficulties(models: Sequence[Judged], count: int, precision: float) -
             or always lost.
     """
     numbers = np.zeros(count)
-    loose = Prior((0.0, 0.0), (0.0, 0.0))
+    loose = CoefficientPrior((0.0, 0.0), (0.0, 0.0))
     features = [np.column_stack([np.ones(len(one.targets)), one.lengths]) for one in models]
     for _ in range(_ROUNDS):
         before = numbers

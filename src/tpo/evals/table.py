@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tpo.evals.benchmarks.protocol import Column
-from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, Cost
+from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, MeanCost
 from tpo.evals.evaluation import PLAIN, Cell, Evaluation
 from tpo.stats import Estimate, fixed
 
@@ -131,7 +131,7 @@ def _gap(cell: Cell, column: Column) -> str:
     return DASH if number is None else shown_number(number, column, signed=True)
 
 
-def _cost_texts(cost: Cost | None, notes: _Notes) -> list[str]:
+def _cost_texts(cost: MeanCost | None, notes: _Notes) -> list[str]:
     if cost is None:
         return [DASH] * len(COST_HEADINGS)
     flops = f"{cost.flops / PETA:.3g}" if cost.flops is not None else None

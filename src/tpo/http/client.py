@@ -54,7 +54,7 @@ class HttpResponse(NamedTuple):
         return media_type(self.headers)
 
 
-class Client:
+class HttpClient:
     """Connections to one endpoint.
 
     They belong to an event loop and are opened with the first request in it. Who made the client closes it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tpo.candidate import Candidate
-from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, Score, Search
+from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, ScoreTexts, Search
 from tpo.methods.best_of_n import best_of_n
 from tpo.methods.definition import Method, Setting, method, method_of
 from tpo.methods.feedback_descent import feedback_descent
@@ -28,7 +28,7 @@ __all__ = [
     "Pool",
     "Reply",
     "Sample",
-    "Score",
+    "ScoreTexts",
     "Search",
     "Setting",
     "find_method",

@@ -48,7 +48,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ScoreTexts:
     """Score texts that are no answers of the query, parts of one for instance.
 
     The method is sent a list of `Candidate`s without ids, one for each text in its order. They do not compete for the
@@ -58,7 +58,7 @@ class Score:
     texts: tuple[str, ...]
 
 
-Action: TypeAlias = Sample | Ask | Score
+Action: TypeAlias = Sample | Ask | ScoreTexts
 
 
 class Reply(str):

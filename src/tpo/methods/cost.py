@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tpo.candidate import Candidate
 from tpo.messages import Conversation
-from tpo.methods.actions import Action, Ask, Reply, Sample, Score
+from tpo.methods.actions import Action, Ask, Reply, Sample, ScoreTexts
 from tpo.methods.definition import Method
 from tpo.methods.registry import wording
 from tpo.prompts.prompt_set import PromptSet
@@ -67,7 +67,10 @@ def cost_of(
 def _result(action: Action, step: int, number: int, before: int) -> Any:
     if isinstance(action, Ask):
         return Reply("1. Name a cloth.\nVerdict: B", 8)
-    texts = action.texts if isinstance(action, Score) else [f"Answer number {before + i}." for i in range(action.width)]
+    if isinstance(action, ScoreTexts):
+        texts: Sequence[str] = action.texts
+    else:
+        texts = [f"Answer number {before + i}." for i in range(action.width)]
     return [
         # Gains that grow: no stop rule has reason to end.
         Candidate(f"{step}.{number}.{i}", step, text, float((before + i) ** 2), feedback="It names no cloth.", tokens=8)

@@ -21,7 +21,7 @@ LEAST_WITHOUT_MAXIMUM = 3
 LEAST = 2
 
 
-class Prior(NamedTuple):
+class RewardPrior(NamedTuple):
     """What is believed of rewards before the first: mean, weight of the mean, weight of the variance, variance."""
 
     mean: float
@@ -30,7 +30,7 @@ class Prior(NamedTuple):
     variance: float = 0.1
 
 
-def expected_gain(rewards: Sequence[float], prior: Prior) -> float:
+def expected_gain(rewards: Sequence[float], prior: RewardPrior) -> float:
     """By how much one more answer is expected to exceed the best so far, in units of reward.
 
     Args:
@@ -93,11 +93,11 @@ class StopRule:
             return False
         return expected_gain(rewards, self._prior(rewards)) < self._price
 
-    def _prior(self, rewards: Sequence[float]) -> Prior:
+    def _prior(self, rewards: Sequence[float]) -> RewardPrior:
         if self._maximum is not None and self._maximum > 0:
-            return Prior(self._maximum / 2, variance=0.1 * self._maximum**2)
+            return RewardPrior(self._maximum / 2, variance=0.1 * self._maximum**2)
         mean = math.fsum(rewards) / len(rewards)
-        return Prior(mean, variance=math.fsum((reward - mean) ** 2 for reward in rewards) / (len(rewards) - 1))
+        return RewardPrior(mean, variance=math.fsum((reward - mean) ** 2 for reward in rewards) / (len(rewards) - 1))
 
 
 class Drawn(NamedTuple):

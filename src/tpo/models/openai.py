@@ -14,13 +14,13 @@ import aiohttp
 import msgspec
 
 from tpo.errors import ModelError
-from tpo.http.client import PATIENT, WHOLE, Client, media_type
+from tpo.http.client import PATIENT, WHOLE, HttpClient, media_type
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import ContextOverflow, RequestRefused, server_message
 from tpo.models.dialect import Dialect, adapted, omitted
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Choice, Receiver, Request, Usage
-from tpo.models.reply import Reply
+from tpo.models.reply import ReplyBuilder
 
 STREAM = "text/event-stream"
 
@@ -60,7 +60,7 @@ class OpenAIModel:
         self.context = context
         self.endpoint = endpoint
         self._served = served
-        self._client = Client(endpoint)
+        self._client = HttpClient(endpoint)
         self._dialect = Dialect(omitted(omit) | frozenset(profile.omit), profile.token_limit)
         self._on_note = on_note
         self._noted: set[str] = set()
@@ -141,7 +141,7 @@ class OpenAIModel:
 
     async def _post(self, body: dict[str, Any], n: int, receiver: Receiver) -> None:
         url = f"{self.endpoint.shown}/chat/completions"
-        reply = Reply(n, self.profile.usage_per_choice, receiver, url, self.endpoint.secrets)
+        reply = ReplyBuilder(n, self.profile.usage_per_choice, receiver, url, self.endpoint.secrets)
         streamed = bool(body.get("stream"))
         async with self._client.opened(
             "POST",
@@ -158,7 +158,7 @@ class OpenAIModel:
                 await self._whole(response, reply)
             reply.end()
 
-    async def _whole(self, response: aiohttp.ClientResponse, reply: Reply) -> None:
+    async def _whole(self, response: aiohttp.ClientResponse, reply: ReplyBuilder) -> None:
         got = await self._client.whole(response)
         if got.body.lstrip()[:1] not in (b"{", b"[") and got.kind != "application/json":
             said = server_message(got.text)

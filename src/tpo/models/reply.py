@@ -103,7 +103,7 @@ class _Growing(msgspec.Struct):
         )
 
 
-class Reply:
+class ReplyBuilder:
     """Puts a call's pieces together and hands on each choice once its text and tokens are known.
 
     Args:

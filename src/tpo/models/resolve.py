@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tpo.errors import InputError, ModelError, ModelUnavailable
-from tpo.http.client import Client
+from tpo.http.client import HttpClient
 from tpo.http.endpoint import OPENAI_HOST, Endpoint
 from tpo.http.failures import server_message
 from tpo.http.redaction import without_passwords
@@ -66,7 +66,7 @@ async def served_models(spec: str, role: str) -> list[str]:
     first = spec.partition(",")[0].strip()
     if "://" not in first:
         return []
-    client = Client(Endpoint(first, role))
+    client = HttpClient(Endpoint(first, role))
     try:
         return [card.id for card in await _listed(client, named=False) or []]
     finally:
@@ -113,7 +113,7 @@ async def connect(
         InputError: a model must be named.
         ModelError: the server cannot be reached, or lists nothing and no model is named.
     """
-    client = Client(endpoint)
+    client = HttpClient(endpoint)
     try:
         listed = await _listed(client, model is not None)
         if listed is None and model is None:
@@ -143,7 +143,7 @@ class Card(NamedTuple):
     context: int | None = None
 
 
-async def _listed(client: Client, named: bool) -> list[Card] | None:
+async def _listed(client: HttpClient, named: bool) -> list[Card] | None:
     """The models that a server lists; None where it has no list.
 
     Args:
@@ -178,7 +178,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-async def _profile(client: Client, owned_by: str) -> Profile:
+async def _profile(client: HttpClient, owned_by: str) -> Profile:
     endpoint = client.endpoint
     if endpoint.host == OPENAI_HOST:
         owned_by = OPENAI_HOST
@@ -194,7 +194,7 @@ async def _profile(client: Client, owned_by: str) -> Profile:
     return profile
 
 
-async def _details(client: Client, path: str) -> dict[str, Any]:
+async def _details(client: HttpClient, path: str) -> dict[str, Any]:
     """What one of the server's own pages holds; nothing where the server has no such page, or hides it."""
     address = client.endpoint.beside(path)
     try:
@@ -206,7 +206,7 @@ async def _details(client: Client, path: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-async def _page(client: Client, address: str, shown: str) -> Any:
+async def _page(client: HttpClient, address: str, shown: str) -> Any:
     """The JSON of a page; None where the server has no such page."""
     tried: list[float] = []
     try:

@@ -18,7 +18,7 @@ from tpo.errors import (
     RewardUnavailable,
     TPOError,
 )
-from tpo.http.client import PATIENT, Client, HttpResponse
+from tpo.http.client import PATIENT, HttpClient, HttpResponse
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import ContextOverflow, retry_after, server_message
 from tpo.http.retry import patiently
@@ -75,7 +75,7 @@ class RewardServer:
         self.where = shown if exact and urlsplit(url).path.strip("/") else shown.removesuffix("/v1")
         # A semaphore belongs to an event loop, and a reward may see several: one for each `align_sync`.
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client = Client(self._endpoint)
+        self._client = HttpClient(self._endpoint)
         self._room = asyncio.Semaphore(parallel)
 
     async def aclose(self) -> None:

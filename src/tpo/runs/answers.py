@@ -14,7 +14,7 @@ import msgspec
 from tpo.engine.result import Result, RoleUsage
 from tpo.errors import JournalError
 from tpo.methods import Pool
-from tpo.runs.rows import Row
+from tpo.runs.rows import QueryRow
 
 
 class First(msgspec.Struct, frozen=True):
@@ -71,7 +71,13 @@ class Answer(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-def answer_of(row: Row, key: str, result: Result | None, error: str | None = None) -> Answer:
+class AnswerKey(msgspec.Struct):
+    """A line of which only the key is read, which is faster."""
+
+    key: str
+
+
+def answer_of(row: QueryRow, key: str, result: Result | None, error: str | None = None) -> Answer:
     """The line for a query that is over.
 
     Args:

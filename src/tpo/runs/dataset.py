@@ -22,10 +22,10 @@ from tpo.runs.parquet import write_parquet
 from tpo.runs.progress import RunProgress
 from tpo.runs.reading import open_data
 from tpo.runs.recipe import asked_of, endpoints_of, recipe_of, recipe_without_backends
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 from tpo.runs.runner import Runner, keys_of
 from tpo.runs.store import RunJournal, cut_torn_end, read_lines
-from tpo.runs.summary import Summary, parse_prices, summarize
+from tpo.runs.summary import RunSummary, parse_prices, summarize
 from tpo.scheduling.fleet import Fleet
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds
@@ -78,7 +78,7 @@ class Report(msgspec.Struct, frozen=True):
     """
 
     directory: Path
-    summary: Summary
+    summary: RunSummary
     stopped: bool = False
     idle: bool = False
 
@@ -216,9 +216,9 @@ class _Run:
             raise InputError(f"{self._source.name} holds no query.")
         return survey
 
-    def _done(self, key_of: Callable[[Row], str], progress: RunProgress) -> set[str]:
+    def _done(self, key_of: Callable[[QueryRow], str], progress: RunProgress) -> set[str]:
         """The keys of the queries that have their answers."""
-        keys = {key_of(row) for row in self._source.rows() if isinstance(row, Row)}
+        keys = {key_of(row) for row in self._source.rows() if isinstance(row, QueryRow)}
         path = self._directory.answers
         cut_torn_end(path)
         done: set[str] = set()

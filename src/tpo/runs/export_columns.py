@@ -7,14 +7,14 @@ from typing import NamedTuple
 from tpo.options import ExportFormat, ExportOptions
 
 
-class Column(NamedTuple):
+class ExportColumn(NamedTuple):
     """A column of a table."""
 
     name: str
     kind: str
 
 
-def columns(options: ExportOptions) -> list[Column]:
+def columns(options: ExportOptions) -> list[ExportColumn]:
     """The columns of the rows, and what each holds: text, messages, number or truth."""
     said = "text" if options.plain else "messages"
     rest = {
@@ -27,4 +27,4 @@ def columns(options: ExportOptions) -> list[Column]:
         ExportFormat.SFT: [("completion", said), ("score", "number")],
         ExportFormat.KTO: [("completion", said), ("label", "truth"), ("score", "number")],
     }[options.format]
-    return [Column("id", "text"), Column("prompt", said), *(Column(*column) for column in rest)]
+    return [ExportColumn("id", "text"), ExportColumn("prompt", said), *(ExportColumn(*column) for column in rest)]

@@ -19,7 +19,7 @@ import msgspec
 from tpo.engine.records import Ended, Plan, Record, Resumed, Started
 from tpo.engine.result import Result, result_of
 from tpo.errors import InputError, JournalError
-from tpo.runs.answers import Answer, read_answers
+from tpo.runs.answers import Answer, AnswerKey, read_answers
 from tpo.runs.directory import IDENTITY, RunDirectory
 from tpo.runs.store import KEY, read_lines
 
@@ -173,17 +173,13 @@ def _count_ends(journal: Path) -> Counter[str]:
     return ends
 
 
-class _Key(msgspec.Struct):
-    key: str
-
-
 class _Answers:
     """The answers of a run by key; memory holds only their offsets."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places: dict[str, int] = {}
-        decoder, at = msgspec.json.Decoder(_Key), 0
+        decoder, at = msgspec.json.Decoder(AnswerKey), 0
         try:
             self._file = path.open("rb") if path.exists() else BytesIO()
             for line in self._file:

@@ -7,7 +7,7 @@ import msgspec
 from tpo.messages import Conversation
 
 
-class Row(msgspec.Struct, frozen=True):
+class QueryRow(msgspec.Struct, frozen=True):
     """A row that holds a query.
 
     Attributes:

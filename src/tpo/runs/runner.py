@@ -24,7 +24,7 @@ from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.progress import RunProgress
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
 from tpo.session.session import Session
@@ -98,7 +98,7 @@ class Runner:
         """Whether the run was interrupted."""
         return self._stopped.is_set()
 
-    async def run(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
+    async def run(self, rows: Iterator[QueryRow | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
         """Align every row that is not done.
 
         Args:
@@ -124,7 +124,9 @@ class Runner:
         if self._fatal is not None:
             raise self._fatal
 
-    async def _admit_all(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
+    async def _admit_all(
+        self, rows: Iterator[QueryRow | BadRow], done: set[str], past: dict[str, list[Record]]
+    ) -> None:
         policy = self._models["policy"]
         async for row in _ahead(rows):
             if isinstance(row, BadRow):
@@ -160,7 +162,7 @@ class Runner:
             self._fatal = task.exception()
             self._stopped.set()
 
-    async def _one(self, row: Row, key: str, past: list[Record], seated: asyncio.Event) -> None:
+    async def _one(self, row: QueryRow, key: str, past: list[Record], seated: asyncio.Event) -> None:
         self._progress.opened()
         try:
             answer = await self._answer(row, key, past, seated)
@@ -170,7 +172,7 @@ class Runner:
         self._on_answer(answer)
         self._progress.answered(answer)
 
-    async def _answer(self, row: Row, key: str, past: list[Record], seated: asyncio.Event) -> Answer:
+    async def _answer(self, row: QueryRow, key: str, past: list[Record], seated: asyncio.Event) -> Answer:
         spec = self._session.spec
         try:
             result = await self._session.search(
@@ -215,11 +217,11 @@ class Runner:
         self._progress.trouble(line, self._note)
 
 
-def keys_of(recipe: dict[str, Any]) -> Callable[[Row], str]:
+def keys_of(recipe: dict[str, Any]) -> Callable[[QueryRow], str]:
     """A query's key in the journal: a hash of its id and of everything that decides its result."""
     beginning = hashlib.blake2b(msgspec.json.encode(recipe, order="deterministic"), digest_size=8)
 
-    def key_of(row: Row) -> str:
+    def key_of(row: QueryRow) -> str:
         digest = beginning.copy()
         digest.update(msgspec.json.encode((row.id, row.messages), order="deterministic"))
         return digest.hexdigest()
@@ -227,7 +229,7 @@ def keys_of(recipe: dict[str, Any]) -> Callable[[Row], str]:
     return key_of
 
 
-async def _ahead(rows: Iterator[Row | BadRow]) -> AsyncIterator[Row | BadRow]:
+async def _ahead(rows: Iterator[QueryRow | BadRow]) -> AsyncIterator[QueryRow | BadRow]:
     while batch := await asyncio.to_thread(lambda: list(islice(rows, READ_AHEAD))):
         for row in batch:
             yield row

@@ -16,7 +16,7 @@ from tpo.errors import InputError
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import IDENTITY, LOCK, Identity, RunDirectory
 from tpo.runs.history import open_run
-from tpo.runs.summary import Count, Summary, summary_of
+from tpo.runs.summary import Count, RunSummary, summary_of
 
 
 class State(StrEnum):
@@ -43,7 +43,7 @@ class RunStatus(msgspec.Struct, frozen=True):
 
     directory: Path
     identity: Identity
-    summary: Summary
+    summary: RunSummary
     counted: bool
     state: State
 
@@ -86,7 +86,7 @@ def run_status(path: Path, count: Callable[[RunDirectory], Count] = count_answer
     return RunStatus(path, identity, summary, known, state)
 
 
-def _summary(directory: RunDirectory, count: Callable[[RunDirectory], Count]) -> tuple[Summary, bool]:
+def _summary(directory: RunDirectory, count: Callable[[RunDirectory], Count]) -> tuple[RunSummary, bool]:
     """The summary of a run, and whether the number of its queries is known."""
     written, current = _written(directory)
     if written is not None and current:
@@ -98,10 +98,10 @@ def _summary(directory: RunDirectory, count: Callable[[RunDirectory], Count]) ->
     return msgspec.structs.replace(summary, total=total, left=total - over), written is not None
 
 
-def _written(directory: RunDirectory) -> tuple[Summary | None, bool]:
+def _written(directory: RunDirectory) -> tuple[RunSummary | None, bool]:
     """The summary in its file, and whether no answer came later."""
     try:
-        written = msgspec.json.decode(directory.summary.read_bytes(), type=Summary)
+        written = msgspec.json.decode(directory.summary.read_bytes(), type=RunSummary)
         at = directory.summary.stat().st_mtime_ns
     except (OSError, msgspec.DecodeError):
         return None, False

@@ -50,7 +50,7 @@ class RunJournal:
 
     def of(self, key: str, id: str, records: list[Record]) -> Journal:
         """The journal of one query, with what it holds already."""
-        return Journal(_Part(self._log, key, id), records)
+        return Journal(_QueryLines(self._log, key, id), records)
 
     async def commit(self) -> None:
         """Wait until everything is on the disk."""
@@ -61,7 +61,7 @@ class RunJournal:
         self._log.close()
 
 
-class _Part:
+class _QueryLines:
     """The lines of one query."""
 
     def __init__(self, log: Log, key: str, id: str) -> None:

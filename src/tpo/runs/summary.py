@@ -45,7 +45,7 @@ class Price(msgspec.Struct, frozen=True):
         return (fresh * self.prompt + usage.cached_tokens * cached + usage.completion_tokens * self.completion) / 1e6
 
 
-class Summary(msgspec.Struct, frozen=True):
+class RunSummary(msgspec.Struct, frozen=True):
     """A run in numbers.
 
     Attributes:
@@ -157,7 +157,7 @@ def summarize(
     bad_rows: int,
     seconds: float,
     prices: Mapping[str, Price] | None = None,
-) -> Summary:
+) -> RunSummary:
     """Sum up a run; the answers are read once and not kept.
 
     Args:
@@ -179,7 +179,7 @@ def summary_of(
     bad_rows: int,
     seconds: float,
     prices: Mapping[str, Price] | None = None,
-) -> Summary:
+) -> RunSummary:
     """The same, where the answers were counted before."""
     usage = count.usage
     prompt = sum(role.prompt_tokens for role in usage.values())
@@ -189,7 +189,7 @@ def summary_of(
     split["waiting"] = sum(used.waited for used in usage.values())
     whole = sum(split.values())
     finished = count.done + count.failed
-    return Summary(
+    return RunSummary(
         total=total,
         done=count.done,
         failed=count.failed,

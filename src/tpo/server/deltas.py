@@ -9,7 +9,7 @@ import msgspec
 
 from tpo.engine.events import Event
 from tpo.server.narration import Narrator
-from tpo.session.response import Response
+from tpo.session.response import Completion
 
 # Clients draw a screen at a time: an answer that is already complete is sent in few pieces.
 PIECE = 1024
@@ -127,7 +127,7 @@ class Progress:
             self._sink(Narration(text))
 
 
-def deltas_of(response: Response, sent: Mapping[int, str] | None = None) -> Iterator[Delta]:
+def deltas_of(response: Completion, sent: Mapping[int, str] | None = None) -> Iterator[Delta]:
     """The deltas of a complete response; without its narration.
 
     Args:

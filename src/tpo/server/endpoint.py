@@ -30,7 +30,7 @@ from tpo.server.protocols.request import Alignment, GenerationRequest
 from tpo.server.registry import SearchRegistry
 from tpo.server.request_options import check_counts, check_lengths
 from tpo.server.stream import Stream
-from tpo.session.response import Response
+from tpo.session.response import Completion
 
 log = logging.getLogger("tpo.server")
 P = ParamSpec("P")
@@ -53,7 +53,7 @@ class Answers:
         self._service = registry.service
         self._admission = admission
         self._relay = Relay()
-        self.idempotency: Idempotency[list[Response]] = Idempotency()
+        self.idempotency: Idempotency[list[Completion]] = Idempotency()
 
     async def aclose(self) -> None:
         """End shared work, and close the connections to plain models' servers."""
@@ -100,7 +100,7 @@ class Answers:
         info: RequestInfo,
         sink: Sink,
         listen: Callable[[Event], None],
-    ) -> Response:
+    ) -> Completion:
         """Answer one conversation.
 
         Args:
@@ -187,7 +187,7 @@ class ProtocolEndpoint:
     ) -> None:
         """Answer a request; `retried` is its path, idempotency key and body, where it has such a key."""
         stream = Stream(parsed.renderer, send) if parsed.stream else None
-        answering: asyncio.Future[list[Response]]
+        answering: asyncio.Future[list[Completion]]
         work = None
         joined = False
         if retried is None:
@@ -225,10 +225,10 @@ class ProtocolEndpoint:
 
     async def _all(
         self, parsed: ParsedRequest, named: NamedModel, info: RequestInfo, stream: Stream | None
-    ) -> list[Response]:
+    ) -> list[Completion]:
         many = len(parsed.queries) > 1
 
-        async def one(place: int, query: GenerationRequest) -> Response:
+        async def one(place: int, query: GenerationRequest) -> Completion:
             id = f"{parsed.renderer.id}-{place}" if many else parsed.renderer.id
             sink = _ignore if stream is None else stream.sink(place)
             listen = _ignore if stream is None else stream.listen

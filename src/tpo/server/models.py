@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from tpo.errors import InputError
 from tpo.methods.presets import Preset, parse_preset
 from tpo.server.errors import ApiError
+from tpo.server.request_options import Bounds
 
 # Presets that are listed; any other that can be read is served too.
 LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision")
-
-
-class Bounds(Protocol):
-    """The largest width and depth."""
-
-    @property
-    def width(self) -> int:
-        """N."""
-        ...
-
-    @property
-    def depth(self) -> int:
-        """D."""
-        ...
 
 
 class NamedModel(NamedTuple):

@@ -10,7 +10,7 @@ from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.scheduling.fleet import Fleet
 from tpo.server.deltas import Sink, Text, Thought
 from tpo.server.protocols.request import GenerationRequest
-from tpo.session.response import Response, TokenUsage
+from tpo.session.response import Completion, TokenUsage
 
 
 async def plain_response(
@@ -19,7 +19,7 @@ async def plain_response(
     sink: Sink,
     spend: Callable[[int], None],
     patience: float = 0.0,
-) -> Response:
+) -> Completion:
     """Answer a conversation by one call, without any search.
 
     Args:
@@ -55,7 +55,7 @@ async def plain_response(
     return _response(choices[0], usage, request.thought)
 
 
-def _response(choice: Choice, usage: Usage, thought: bool) -> Response:
+def _response(choice: Choice, usage: Usage, thought: bool) -> Completion:
     candidate = Candidate(
         id="0.0",
         step=0,
@@ -66,7 +66,7 @@ def _response(choice: Choice, usage: Usage, thought: bool) -> Response:
         logprobs=choice.logprobs,
     )
     counts = TokenUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, choice.tokens)
-    return Response([candidate], counts, {"0.0": choice.reasoning} if thought and choice.reasoning else {})
+    return Completion([candidate], counts, {"0.0": choice.reasoning} if thought and choice.reasoning else {})
 
 
 def _ignore(index: int, text: str) -> None:

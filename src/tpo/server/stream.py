@@ -12,7 +12,7 @@ from tpo.server.deltas import Delta, Narration, Sink, Text, Thought, deltas_of
 from tpo.server.errors import ApiError
 from tpo.server.protocols import sse
 from tpo.server.protocols.protocol import Renderer
-from tpo.session.response import Response
+from tpo.session.response import Completion
 
 # Seconds for which a failure can still have its own status; after that the stream has begun with 200.
 PATIENCE = 0.9
@@ -41,7 +41,7 @@ class Stream:
     def __init__(self, renderer: Renderer, send: Send) -> None:
         self._renderer = renderer
         self._send = send
-        self._pending: list[tuple[int, Delta | Response]] = []
+        self._pending: list[tuple[int, Delta | Completion]] = []
         self._happened = asyncio.Event()
         self._alive = False
         self._sent: dict[tuple[int, int], list[str]] = {}
@@ -89,7 +89,7 @@ class Stream:
             if not done and self.begun:
                 await self._write(sse.HEARTBEAT)
 
-    def complete(self, place: int, response: Response, *, narrated: bool = True) -> None:
+    def complete(self, place: int, response: Completion, *, narrated: bool = True) -> None:
         """Add what remains of one conversation's answer; it is sent with the next deltas.
 
         Args:
@@ -125,7 +125,7 @@ class Stream:
     async def _flush(self) -> None:
         pending, self._pending = _joined(self._pending), []
         out = b"".join(
-            self._renderer.finish(place, one) if isinstance(one, Response) else self._renderer.delta(place, one)
+            self._renderer.finish(place, one) if isinstance(one, Completion) else self._renderer.delta(place, one)
             for place, one in pending
         )
         await self._write(out)
@@ -135,9 +135,9 @@ class Stream:
             await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
 
-def _joined(pending: list[tuple[int, Delta | Response]]) -> list[tuple[int, Delta | Response]]:
+def _joined(pending: list[tuple[int, Delta | Completion]]) -> list[tuple[int, Delta | Completion]]:
     """Neighbouring narration, and neighbouring text of one answer, as one delta."""
-    joined: list[tuple[int, Delta | Response]] = []
+    joined: list[tuple[int, Delta | Completion]] = []
     for place, one in pending:
         last = joined[-1] if joined else None
         if last is not None and last[0] == place and (both := _sum(last[1], one)) is not None:
@@ -147,7 +147,7 @@ def _joined(pending: list[tuple[int, Delta | Response]]) -> list[tuple[int, Delt
     return joined
 
 
-def _sum(first: Delta | Response, second: Delta | Response) -> Delta | None:
+def _sum(first: Delta | Completion, second: Delta | Completion) -> Delta | None:
     match first, second:
         case Narration(one), Narration(two):
             return Narration(one + two)

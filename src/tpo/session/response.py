@@ -46,7 +46,7 @@ class TokenUsage(msgspec.Struct, frozen=True):
         return {"answer_tokens": self.answer_tokens, **self.roles}
 
 
-class Response(msgspec.Struct, frozen=True):
+class Completion(msgspec.Struct, frozen=True):
     """What a request is answered with.
 
     Attributes:
@@ -108,7 +108,7 @@ class SearchResult(msgspec.Struct, frozen=True):
         }
         return summary | ({"trace": msgspec.to_builtins(result.trace)} if trace else {})
 
-    def response(self, *, narration: str = "", thoughts: bool = True, trace: bool = False) -> Response:
+    def response(self, *, narration: str = "", thoughts: bool = True, trace: bool = False) -> Completion:
         """The response.
 
         Args:
@@ -117,7 +117,7 @@ class SearchResult(msgspec.Struct, frozen=True):
             trace: include the whole trace.
         """
         kept = thoughts_in(self.result.trace) if thoughts else {}
-        return Response(self.best, usage_of(self.result, self.best), kept, narration, self.summary(trace=trace))
+        return Completion(self.best, usage_of(self.result, self.best), kept, narration, self.summary(trace=trace))
 
 
 def usage_of(result: Result, best: Sequence[Candidate]) -> TokenUsage:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from tpo.errors import JournalError
-from tpo.runs.answers import Answer
+from tpo.runs.answers import Answer, AnswerKey
 from tpo.runs.history import QueryHistory, history_of, open_run, query_history
 from tpo.runs.status import RunStatus, run_status
 from tpo.runs.summary import Count
@@ -46,7 +46,7 @@ class RunIndex:
         self.answer_stats = AnswerStats(self.directory.journal)
         self._reading = threading.Lock()
         self._decoder = msgspec.json.Decoder(Answer)
-        self._keys = msgspec.json.Decoder(_Key)
+        self._keys = msgspec.json.Decoder(AnswerKey)
         self._found: OrderedDict[tuple[str, int, int], Integers] = OrderedDict()
         self._forget(0)
 
@@ -196,12 +196,6 @@ class RunIndex:
         found = self._journal.questions_with(words, keys)
         hits += [number for number, there in zip(others, found, strict=True) if there]
         return sorted(hits)
-
-
-class _Key(msgspec.Struct):
-    """A line of answers.jsonl: only its key is read."""
-
-    key: str
 
 
 def lines_of(path: Path, at: int) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.runs.reading import open_data
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 
 
 def written(folder: Path, name: str, content: bytes | str) -> str:
@@ -21,7 +21,7 @@ def written(folder: Path, name: str, content: bytes | str) -> str:
     return str(path)
 
 
-def everything(spec: str, **options: Any) -> list[Row | BadRow]:
+def everything(spec: str, **options: Any) -> list[QueryRow | BadRow]:
     """All rows of some data, which are the same when it is read again."""
     source = open_data(spec, **options)
     rows = list(source.rows())
@@ -35,10 +35,10 @@ def queries(spec: str, **options: Any) -> list[Conversation]:
     return [row.messages for row in good(everything(spec, **options))]
 
 
-def good(rows: list[Row | BadRow]) -> list[Row]:
+def good(rows: list[QueryRow | BadRow]) -> list[QueryRow]:
     """The rows, of which none is bad."""
     assert not [row for row in rows if isinstance(row, BadRow)]
-    return [row for row in rows if isinstance(row, Row)]
+    return [row for row in rows if isinstance(row, QueryRow)]
 
 
 def texts(spec: str, **options: Any) -> list[str]:

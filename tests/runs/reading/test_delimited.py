@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runs.reading.kit import everything, queries, survived, texts, written
 from tpo.errors import InputError
 from tpo.runs.reading import open_data
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
@@ -25,7 +25,7 @@ def test_quoted_line_breaks_and_where_a_row_starts(tmp_path: Path) -> None:
     data = b'\xef\xbb\xbfid,prompt\r\n1,"two\r\nlines"\r\n\r\n2,"a ""quote"", and a comma"\r\n3,too,many\r\n4\r\n5,last'
     rows = everything(written(tmp_path, "p.csv", data))
     assert [row.where for row in rows] == [f"p.csv, line {line}" for line in (2, 5, 6, 7, 8)]
-    assert [row.messages[0]["content"] for row in rows if isinstance(row, Row)] == [
+    assert [row.messages[0]["content"] for row in rows if isinstance(row, QueryRow)] == [
         "two\r\nlines",
         'a "quote", and a comma',
         "last",
@@ -47,14 +47,14 @@ def test_a_header_is_needed(tmp_path: Path) -> None:
 
 def test_stray_quotes(tmp_path: Path) -> None:
     rows = everything(written(tmp_path, "p.csv", 'prompt\n"one" more\ntwo\n"three'))
-    assert [type(row) for row in rows] == [BadRow, Row, BadRow]
+    assert [type(row) for row in rows] == [BadRow, QueryRow, BadRow]
     with pytest.raises(InputError, match=r"p\.csv, line 2: a quote is opened .* up to line 4"):
         everything(written(tmp_path, "p.csv", 'prompt\n"one\ntwo\nthree\n'))
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     rows = everything(written(tmp_path, "p.csv", b"prompt,note\ncaf\xe9,\nfine,caf\xe9\nnul\0,\n"))
-    assert [type(row) for row in rows] == [BadRow, Row, BadRow]
+    assert [type(row) for row in rows] == [BadRow, QueryRow, BadRow]
     assert isinstance(rows[0], BadRow) and "UTF-8" in rows[0].reason
     assert isinstance(rows[2], BadRow) and "NUL" in rows[2].reason
 

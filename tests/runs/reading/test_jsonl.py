@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runs.reading.kit import everything, only_reason, survived, texts, written
 from tpo.errors import InputError
 from tpo.runs.reading import open_data
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 
 PROMPTS = st.lists(
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])).filter(str.strip), min_size=1
@@ -27,7 +27,7 @@ def test_rows_say_where_they_are(tmp_path: Path) -> None:
     data += b'{"prompt": "thr\xff"}\n{oh\n"x"'
     rows = everything(written(tmp_path, "p.jsonl", data))
     assert [row.where for row in rows] == [f"p.jsonl, line {line}" for line in (1, 4, 5, 6, 7, 8)]
-    assert [row.id for row in rows if isinstance(row, Row)] == ["a", "7"]
+    assert [row.id for row in rows if isinstance(row, QueryRow)] == ["a", "7"]
     reasons = [row.reason for row in rows if isinstance(row, BadRow)]
     assert "is a list, not an object" in reasons[0]
     assert "not UTF-8 (byte 15 of it)" in reasons[1]
@@ -134,7 +134,7 @@ def test_a_broken_list(tmp_path: Path, tail: str) -> None:
 
 def test_an_entry_that_is_no_object(tmp_path: Path) -> None:
     rows = everything(written(tmp_path, "p.json", '[{"prompt": "x"}, 1, {"prompt": "y"}]'))
-    assert [type(row) for row in rows] == [Row, BadRow, Row]
+    assert [type(row) for row in rows] == [QueryRow, BadRow, QueryRow]
     assert rows[1].where == "p.json, entry 2"
 
 

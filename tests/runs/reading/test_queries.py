@@ -16,7 +16,7 @@ from tpo.errors import InputError
 from tpo.runs.reading import open_data
 from tpo.runs.reading.data import Ids
 from tpo.runs.reading.query import canonical
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 
 ASKED = [{"role": "user", "content": "Why?"}]
 ANSWER = {"role": "assistant", "content": "Because."}
@@ -66,7 +66,7 @@ def test_no_known_column(tmp_path: Path) -> None:
 
 def test_one_row_without_the_column(tmp_path: Path) -> None:
     rows = everything(data(tmp_path, {"note": "none"}, {"prompt": "Why?"}))
-    assert [type(row) for row in rows] == [BadRow, Row]
+    assert [type(row) for row in rows] == [BadRow, QueryRow]
 
 
 @pytest.mark.parametrize(

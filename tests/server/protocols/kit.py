@@ -9,7 +9,7 @@ from typing import Any
 from tpo.candidate import Candidate
 from tpo.server.deltas import Delta, deltas_of
 from tpo.server.protocols.protocol import Renderer
-from tpo.session.response import Response, TokenUsage
+from tpo.session.response import Completion, TokenUsage
 
 USAGE = TokenUsage(3, 1, 2, 2, {"policy": {"calls": 1, "prompt_tokens": 3, "completion_tokens": 2}})
 
@@ -28,12 +28,12 @@ def calls(*named: tuple[str, str, str]) -> dict[str, Any]:
     return {"role": "assistant", "content": None, "tool_calls": tool_calls}
 
 
-def response(*candidates: Candidate, **more: Any) -> Response:
+def response(*candidates: Candidate, **more: Any) -> Completion:
     """A complete response."""
-    return Response(list(candidates), USAGE, **more)
+    return Completion(list(candidates), USAGE, **more)
 
 
-def streamed(renderer: Renderer, final: Response, before: Sequence[Delta] = ()) -> bytes:
+def streamed(renderer: Renderer, final: Completion, before: Sequence[Delta] = ()) -> bytes:
     """A whole stream: what came before the complete response, and all the rest of it."""
     out = renderer.begin() + b"".join(renderer.delta(0, delta) for delta in before)
     out += b"".join(renderer.delta(0, delta) for delta in deltas_of(final))

@@ -13,7 +13,7 @@ from tpo.server.deltas import Narration, Text, Thought, deltas_of
 from tpo.server.errors import ApiError
 from tpo.server.protocols.completions import CompletionsRenderer, CompletionsRequest, read_completions
 from tpo.server.protocols.refusal import BadRequest
-from tpo.session.response import Response
+from tpo.session.response import Completion
 
 TOKEN = {"token": "no", "logprob": -1.0, "top_logprobs": [{"token": "no", "logprob": -1.0}]}
 
@@ -110,5 +110,5 @@ def test_reasoning_brings_no_text_and_an_error_ends_the_stream() -> None:
 
 def test_usage_is_left_out_unless_it_is_wanted() -> None:
     write = renderer()
-    final: Response = response(answer("x"))
+    final: Completion = response(answer("x"))
     assert all("usage" not in chunk for chunk in data_of(write.finish(0, final) + write.end()))

@@ -14,7 +14,7 @@ from tpo.server.errors import ApiError
 from tpo.server.protocols.messages import MessagesRenderer, read_messages
 from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
-from tpo.session.response import Response
+from tpo.session.response import Completion
 
 anthropic = pytest.importorskip("anthropic", reason="the anthropic package is not installed")
 from anthropic.types import Message, RawMessageStreamEvent  # noqa: E402
@@ -29,7 +29,7 @@ def query(**fields: Any) -> GenerationRequest:
     return read_messages({"model": "m", "max_tokens": 9, "messages": HI, **fields}, ()).queries[0]
 
 
-def events_of(final: Response, *before: Delta) -> list[dict[str, Any]]:
+def events_of(final: Completion, *before: Delta) -> list[dict[str, Any]]:
     """All events of a streamed message."""
     return data_of(streamed(MessagesRenderer("m", "msg_1"), final, before))
 

@@ -24,7 +24,7 @@ from tpo.evals.annotations import Annotation, read_annotations
 from tpo.evals.benchmarks.pairs import AGAINST, ITSELF, OPPONENT, both_orders
 from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
-from tpo.evals.logistic import Judged, Prior, fit, joint_difficulties, logistic
+from tpo.evals.logistic import CoefficientPrior, Judged, fit, joint_difficulties, logistic
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording
 from tpo.stats import Estimate, mean_of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # The published fit is held together by the judged answers of two models that were prompted to be brief and to be wordy,
 # with a weight of 0.2. These are not public beside the code, so their pull on the weights of length and difficulty is
 # put as a normal prior, set by the published values of 43 models.
-PRIOR = Prior((0.0, 1.90, 1.135), (0.0, 11.1, 65.5))
+PRIOR = CoefficientPrior((0.0, 1.90, 1.135), (0.0, 11.1, 65.5))
 # How firmly instructions are held to be alike; it was set together with the prior.
 EVENNESS = 0.3
 # The published difficulties come from the models of early 2024. Later ones would shift them much, since strong models

@@ -31,7 +31,7 @@ from tpo.http.failures import ContextOverflow
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import SearchOptions, table
 from tpo.session.output_format import OutputFormat, format_rules
-from tpo.session.response import Response, SearchResult, best_of
+from tpo.session.response import Completion, SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Spec
 
@@ -202,7 +202,7 @@ def _changes(body: dict[str, Any], spec: Spec) -> tuple[dict[str, Any], int]:
     return changes, n
 
 
-def _completion(model: str, response: Response) -> dict[str, Any]:
+def _completion(model: str, response: Completion) -> dict[str, Any]:
     """The answers as a chat completion, which Inspect reads."""
     usage = response.usage
     choices = []

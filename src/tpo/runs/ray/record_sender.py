@@ -152,14 +152,14 @@ class SentJournals:
 
     def of(self, key: str, id: str, records: list[Record]) -> Journal:
         """The journal of one query, with what it holds already."""
-        return Journal(_Part(self._sender, key), records)
+        return Journal(_QueryRecords(self._sender, key), records)
 
     async def commit(self) -> None:
         """Wait until everything is on the disk."""
         await self._sender.commit()
 
 
-class _Part:
+class _QueryRecords:
     """The records of one query."""
 
     def __init__(self, sender: RecordSender, key: str) -> None:

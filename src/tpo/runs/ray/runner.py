@@ -24,7 +24,7 @@ from tpo.runs.progress import RunProgress
 from tpo.runs.ray.coordinator import Coordinator
 from tpo.runs.ray.shared_limits import limiters_of
 from tpo.runs.ray.wire import Failure
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 from tpo.runs.runner import Journals, keys_of
 from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
@@ -87,7 +87,7 @@ class RayRunner:
         """Whether the run was interrupted."""
         return self._stopped.is_set()
 
-    async def run(self, rows: Iterator[Row | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
+    async def run(self, rows: Iterator[QueryRow | BadRow], done: set[str], past: dict[str, list[Record]]) -> None:
         """Align every row that is not done.
 
         Args:
@@ -118,11 +118,11 @@ class RayRunner:
             with suppress(TPOError):
                 await self._journal.commit()
 
-    async def _spread(self, rows: Iterator[Row | BadRow], done: set[str]) -> None:
+    async def _spread(self, rows: Iterator[QueryRow | BadRow], done: set[str]) -> None:
         while batch := await asyncio.to_thread(lambda: list(islice(rows, SENT))):
             sent = []
             for row in batch:
-                if isinstance(row, Row) and (key := self.key_of(row)) not in done:
+                if isinstance(row, QueryRow) and (key := self.key_of(row)) not in done:
                     self._coordinator.left.add(key)
                     sent.append(msgspec.json.encode(row))
             await self._reached(self._broker.add.remote(sent))

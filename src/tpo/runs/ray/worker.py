@@ -26,7 +26,7 @@ from tpo.runs.ray.rewards import RemoteReward
 from tpo.runs.ray.shared_limits import SharedLimits, limiters_of
 from tpo.runs.ray.wire import CoordinatorReply, failure_of
 from tpo.runs.recipe import recipe_of
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 from tpo.runs.runner import Runner
 from tpo.session.session import Session
 from tpo.session.spec import Spec
@@ -34,7 +34,7 @@ from tpo.session.spec import Spec
 COLUMN = "row"
 # Seconds between two attempts to open a connection to a server that is not there yet.
 RETRY_SECONDS = 5.0
-_decode = msgspec.json.Decoder(Row).decode
+_decode = msgspec.json.Decoder(QueryRow).decode
 
 
 class AlignWorker:
@@ -81,7 +81,7 @@ class _Bench:
             bench._fail(error)
         return bench
 
-    async def align(self, rows: list[Row]) -> None:
+    async def align(self, rows: list[QueryRow]) -> None:
         """Align queries, and wait until their answers are durable, or until the run is over."""
         if self._runner is None or self._ended.is_set():
             await self._sender.commit()
@@ -168,10 +168,10 @@ class Feed:
     """
 
     def __init__(self) -> None:
-        self._rows: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._rows: queue.SimpleQueue[QueryRow | None] = queue.SimpleQueue()
         self._gave = False
 
-    def put(self, row: Row) -> None:
+    def put(self, row: QueryRow) -> None:
         """Add a row."""
         self._rows.put(row)
 
@@ -179,11 +179,11 @@ class Feed:
         """No more rows come."""
         self._rows.put(None)
 
-    def __iter__(self) -> Iterator[Row | BadRow]:
+    def __iter__(self) -> Iterator[QueryRow | BadRow]:
         self._gave = False
         return self
 
-    def __next__(self) -> Row:
+    def __next__(self) -> QueryRow:
         if self._gave and self._rows.empty():
             raise StopIteration
         row = self._rows.get()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tpo.runs.reading.data import Data
 from tpo.runs.reading.formats import table_of
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 
 __all__ = ["QuerySource", "open_data"]
 
@@ -22,7 +22,7 @@ class QuerySource(Protocol):
 
     name: str
 
-    def rows(self) -> Iterator[Row | BadRow]:
+    def rows(self) -> Iterator[QueryRow | BadRow]:
         """All rows from the start, read lazily, the same each time.
 
         Raises:

@@ -12,7 +12,7 @@ from tpo.errors import InputError
 from tpo.messages import QUERY_COLUMNS
 from tpo.runs.reading.query import SYSTEM, canonical, query_of
 from tpo.runs.reading.records import DataRecord, DataTable, Flaw, guarded, listed, readable
-from tpo.runs.rows import BadRow, Row
+from tpo.runs.rows import BadRow, QueryRow
 
 
 class Data:
@@ -32,7 +32,7 @@ class Data:
         self._column = column
         self._check()
 
-    def rows(self) -> Iterator[Row | BadRow]:
+    def rows(self) -> Iterator[QueryRow | BadRow]:
         """All rows from the start, the same each time.
 
         Raises:
@@ -46,13 +46,13 @@ class Data:
         queries = QUERY_COLUMNS if self._column is None else (self._column,)
         return guarded(self.name, self._table.records({*queries, *ID_COLUMNS, SYSTEM}))
 
-    def _row(self, number: int, record: DataRecord | Flaw, ids: Ids) -> Row | BadRow:
+    def _row(self, number: int, record: DataRecord | Flaw, ids: Ids) -> QueryRow | BadRow:
         if isinstance(record, Flaw):
             return BadRow(number, record.where, record.reason)
         try:
             messages = query_of(record.fields, self._column)
             content = canonical(messages)
-            return Row(number, record.where, ids.given(record.fields) or ids.made(content), messages)
+            return QueryRow(number, record.where, ids.given(record.fields) or ids.made(content), messages)
         except InputError as error:
             return BadRow(number, record.where, str(error))
 

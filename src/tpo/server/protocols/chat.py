@@ -18,7 +18,7 @@ from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Alignment, Count, GenerationRequest, Headers, alignment_of, extra_fields
-from tpo.session.response import Response, TokenUsage
+from tpo.session.response import Completion, TokenUsage
 
 Chunk: TypeAlias = dict[str, Any]
 
@@ -157,7 +157,7 @@ class ChatRenderer:
             case Finished():
                 return b""  # the last chunk carries it, see `finish`
 
-    def finish(self, place: int, response: Response) -> bytes:
+    def finish(self, place: int, response: Completion) -> bytes:
         """The chunks that end the answers."""
         self._usage = response.usage
         out = []
@@ -177,7 +177,7 @@ class ChatRenderer:
         """The error in place of a chunk, and the end."""
         return sse.data(error.to_dict()) + sse.DONE
 
-    def whole(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def whole(self, responses: Sequence[Completion]) -> dict[str, Any]:
         """The completion in one piece."""
         response = responses[0]
         choices = [
@@ -216,7 +216,7 @@ class ChatRenderer:
         return {**head, "choices": [{"finish_reason": None, **choice} for choice in choices], **more}
 
 
-def message_body(candidate: Candidate, response: Response, *, narrated: bool) -> dict[str, Any]:
+def message_body(candidate: Candidate, response: Completion, *, narrated: bool) -> dict[str, Any]:
     """An answer as the assistant's message.
 
     Args:

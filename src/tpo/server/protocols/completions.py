@@ -22,7 +22,7 @@ from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Headers
-from tpo.session.response import Response, TokenUsage, total
+from tpo.session.response import Completion, TokenUsage, total
 
 # A request is admitted once, however many prompts it has.
 MOST_PROMPTS = 32
@@ -108,7 +108,7 @@ class CompletionsRenderer:
             case _:
                 return b""
 
-    def finish(self, place: int, response: Response) -> bytes:
+    def finish(self, place: int, response: Completion) -> bytes:
         """The chunks that end a prompt's answers."""
         self._usages.append(response.usage)
         ends = [
@@ -126,7 +126,7 @@ class CompletionsRenderer:
         """The error in place of a chunk, and the end."""
         return sse.data(error.to_dict()) + sse.DONE
 
-    def whole(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def whole(self, responses: Sequence[Completion]) -> dict[str, Any]:
         """The answers to all prompts in one piece."""
         choices = [
             self._choice(place, index, candidate.text, candidate.logprobs, response.finish_reason(index))

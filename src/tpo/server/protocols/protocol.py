@@ -10,7 +10,7 @@ import msgspec
 from tpo.server.deltas import Delta
 from tpo.server.errors import ApiError
 from tpo.server.protocols.request import GenerationRequest, Headers
-from tpo.session.response import Response
+from tpo.session.response import Completion
 
 
 class Renderer(Protocol):
@@ -29,7 +29,7 @@ class Renderer(Protocol):
         """A delta in a stream."""
         ...
 
-    def finish(self, place: int, response: Response) -> bytes:
+    def finish(self, place: int, response: Completion) -> bytes:
         """The end of one conversation's answer in a stream, all of whose deltas have been rendered."""
         ...
 
@@ -41,7 +41,7 @@ class Renderer(Protocol):
         """The end of a stream that failed."""
         ...
 
-    def whole(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def whole(self, responses: Sequence[Completion]) -> dict[str, Any]:
         """The answers in one piece."""
         ...
 

@@ -11,7 +11,7 @@ import msgspec
 from tpo.server.deltas import Delta, Finished, Narration, Refusal, Text, Thought, ToolCall, deltas_of
 from tpo.server.errors import ApiError
 from tpo.server.protocols import sse
-from tpo.session.response import Response, TokenUsage
+from tpo.session.response import Completion, TokenUsage
 
 Event = dict[str, Any]
 
@@ -60,7 +60,7 @@ class MessagesRenderer:
         self._take(delta)
         return self._written()
 
-    def finish(self, place: int, response: Response) -> bytes:
+    def finish(self, place: int, response: Completion) -> bytes:
         """The events that end the message."""
         self._complete()
         change = {"stop_reason": self._stop, "stop_sequence": None}
@@ -77,7 +77,7 @@ class MessagesRenderer:
         """The event of a failure, which ends the stream."""
         return b"event: error\ndata: %s\n\n" % error_body(error)
 
-    def whole(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def whole(self, responses: Sequence[Completion]) -> dict[str, Any]:
         """The message in one piece."""
         response = responses[0]
         if response.narration:

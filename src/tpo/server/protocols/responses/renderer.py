@@ -12,7 +12,7 @@ from tpo.server.errors import ApiError
 from tpo.server.protocols import sse
 from tpo.server.protocols.responses.output import Event, Item, OutputCall, OutputMessage, Reasoning, Status
 from tpo.server.protocols.responses.request import ResponsesRequest
-from tpo.session.response import Response, TokenUsage
+from tpo.session.response import Completion, TokenUsage
 
 ItemT = TypeVar("ItemT", Reasoning, OutputMessage)
 
@@ -59,7 +59,7 @@ class ResponsesRenderer:
         self._take(delta)
         return self._written()
 
-    def finish(self, place: int, response: Response) -> bytes:
+    def finish(self, place: int, response: Completion) -> bytes:
         """The events that end the response."""
         self._complete(response)
         return self._written()
@@ -78,7 +78,7 @@ class ResponsesRenderer:
         self._add({"type": "response.failed", "response": self.response})
         return self._written()
 
-    def whole(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def whole(self, responses: Sequence[Completion]) -> dict[str, Any]:
         """The response in one piece."""
         response = responses[0]
         if response.narration:
@@ -110,7 +110,7 @@ class ResponsesRenderer:
             case _:  # a response has one answer
                 pass
 
-    def _complete(self, response: Response) -> None:
+    def _complete(self, response: Completion) -> None:
         if not any(isinstance(item, OutputMessage | OutputCall) for item in self._items):
             self._last(OutputMessage, "msg")  # an empty answer is an answer
         reason = _INCOMPLETE.get(self._finish_reason)
