@@ -14,10 +14,10 @@ from tpo.server.errors import ApiError
 from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.protocols.responses import ResponsesRenderer, ResponsesRequest, read_responses
-from tpo.session.response import Completion as Answered
+from tpo.session.response import Completion
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
-from openai.types.responses import Completion, ResponseStreamEvent  # noqa: E402
+from openai.types.responses import Response, ResponseStreamEvent  # noqa: E402
 from pydantic import TypeAdapter  # noqa: E402
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -34,7 +34,7 @@ def renderer() -> ResponsesRenderer:
     return ResponsesRenderer(ResponsesRequest(model="m", input="Hi"), "k", 1)
 
 
-def events_of(final: Answered, *before: Delta) -> list[dict[str, Any]]:
+def events_of(final: Completion, *before: Delta) -> list[dict[str, Any]]:
     """All events of a streamed response."""
     return data_of(streamed(renderer(), final, before))
 
@@ -184,7 +184,7 @@ def test_the_events_of_a_text_with_progress_before_it() -> None:
         "output_item.done",
         "completed",
     ]
-    made = Completion.model_validate(events[-1]["response"])
+    made = Response.model_validate(events[-1]["response"])
     assert made.output_text == "Hello you"
     assert made.usage is not None and made.usage.total_tokens == 5
     assert events[-1]["response"]["tpo"] == {"reward": 1}
@@ -226,7 +226,7 @@ def test_an_error_in_the_stream_ends_it_as_failed() -> None:
 
 
 def test_an_empty_answer_is_an_empty_message() -> None:
-    made = Completion.model_validate(events_of(response(answer("")))[-1]["response"])
+    made = Response.model_validate(events_of(response(answer("")))[-1]["response"])
     assert made.output_text == "" and made.output[0].type == "message"
 
 
@@ -287,4 +287,4 @@ def test_in_one_piece_it_is_the_response_that_the_events_end_with() -> None:
     events = events_of(final, Narration("Step 0"))
     whole = renderer().whole([final])
     assert {**whole, "completed_at": 0} == {**events[-1]["response"], "completed_at": 0}
-    assert [item.type for item in Completion.model_validate(whole).output] == ["reasoning", "message", "function_call"]
+    assert [item.type for item in Response.model_validate(whole).output] == ["reasoning", "message", "function_call"]
