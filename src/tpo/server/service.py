@@ -19,11 +19,11 @@ from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
 from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.presets import Preset
+from tpo.models.fleet import Fleet, model_name
 from tpo.models.openai import OpenAIModel
 from tpo.models.resolve import served_models
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
-from tpo.scheduling.fleet import Fleet, model_name
 from tpo.server.errors import UPSTREAM, ApiError, not_ready, stopping
 from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
