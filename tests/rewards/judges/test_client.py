@@ -275,7 +275,7 @@ async def test_a_judge_at_the_policys_server_shares_its_limit() -> None:
             assert reward is not None
             async with limiter.slot(1, 1, 0):
                 scoring = asyncio.ensure_future(reward.score([[*CHAT, {"role": "assistant", "content": "A"}]]))
-                while not limiter.waiting and not scoring.done():
+                while not limiter.waiting and not scoring.done():  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 assert limiter.waiting
             assert len(await scoring) == 1
