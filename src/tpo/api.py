@@ -11,10 +11,10 @@ from tpo.engine.journal import read_journal
 from tpo.engine.limits import Stopper
 from tpo.engine.result import Result, result_of
 from tpo.messages import conversation
+from tpo.models.fleet import pace_for_one
 from tpo.notebook import progress
 from tpo.options import RunOptions, options_from, table
 from tpo.runs.dataset import DatasetOptions, Report, Watcher, run_spec
-from tpo.session.backends import pace_for_one
 from tpo.session.session import Session
 from tpo.session.spec import Options, specified
 from tpo.session.sync import run_sync

@@ -46,7 +46,7 @@ async def _chat(options: Options, system: str | None, quiet: bool) -> None:
     from tpo.cli.live import view_of
     from tpo.engine.limits import Stopper
     from tpo.errors import TPOError
-    from tpo.session.backends import pace_for_one
+    from tpo.models.fleet import pace_for_one
     from tpo.session.session import Session
 
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []

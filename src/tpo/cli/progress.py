@@ -14,11 +14,11 @@ from rich.table import Table
 
 from tpo.cli.console import note
 from tpo.cli.live import wrapped
+from tpo.models.fleet import Fleet
 from tpo.prompts import Role
 from tpo.runs.dataset import Watcher
 from tpo.runs.progress import RunProgress
 from tpo.runs.runner import Runner
-from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
 
 # Seconds between two lines of a log: often at first, when a user wants to see whether it works at all.

@@ -20,6 +20,7 @@ from tpo.rewards.protocol import Reward, is_relative
 
 if TYPE_CHECKING:
     from tpo.config import NamedReward
+    from tpo.models.fleet import Limits
     from tpo.rewards.cache import ScoreFile
 
 DEFAULT = "surface"
@@ -59,6 +60,12 @@ class ResolvedReward:
         """The reward's name."""
         return NONE if self.reward is None else self.reward.name
 
+    def share(self, limits: Limits) -> None:
+        """Let the judges that were made keep to these limits."""
+        for one in self._owned:
+            if (share_limits := getattr(one, "share_limits", None)) is not None:
+                share_limits(limits)
+
     async def aclose(self) -> None:
         """Close what was made; an object that the user gave stays open."""
         for one in self._owned:
@@ -72,6 +79,7 @@ async def opened(
     *,
     named: Mapping[str, NamedReward] | None = None,
     cache: Path | None = None,
+    limits: Limits | None = None,
 ) -> Reward | None:
     """Find a reward, connect to it, and have it closed; its calls are gathered into batches where that is possible.
 
@@ -81,6 +89,7 @@ async def opened(
         require: as for `resolve`.
         named: as for `resolve`.
         cache: as for `resolve`.
+        limits: what the servers of judges may have in flight, shared with other models there.
 
     Returns:
         The reward; None for "none" without rules.
@@ -93,6 +102,8 @@ async def opened(
 
     found = spec if isinstance(spec, ResolvedReward) else resolve(spec, require, named=named, cache=cache)
     stack.push_async_callback(found.aclose)
+    if limits is not None:
+        found.share(limits)
     reward = found.reward
     if reward is None:
         return None

@@ -13,6 +13,7 @@ import msgspec
 from tpo.engine.log import Log
 from tpo.engine.records import Record
 from tpo.errors import InputError
+from tpo.models.fleet import Fleet
 from tpo.options import RunOptions, check
 from tpo.prompts import Role
 from tpo.representations import frame, heading
@@ -26,7 +27,6 @@ from tpo.runs.rows import BadRow, QueryRow
 from tpo.runs.runner import Runner, keys_of
 from tpo.runs.store import RunJournal, cut_torn_end, read_lines
 from tpo.runs.summary import RunSummary, parse_prices, summarize
-from tpo.scheduling.fleet import Fleet
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds
 from tpo.session.session import Session

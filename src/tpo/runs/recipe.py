@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from tpo.http.redaction import without_passwords
+from tpo.models.fleet import Fleet
 from tpo.models.openai import OpenAIModel
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
 from tpo.runs.directory import unlocated
-from tpo.scheduling.fleet import Fleet
 from tpo.session.spec import Spec, plan_of
 
 

@@ -20,12 +20,12 @@ from tpo.engine.limits import Budget
 from tpo.engine.records import Record
 from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.http.failures import KeyRefused
+from tpo.models.fleet import Fleet
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.progress import RunProgress
 from tpo.runs.rows import BadRow, QueryRow
-from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
 from tpo.session.session import Session
 from tpo.session.spec import plan_of

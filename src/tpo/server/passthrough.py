@@ -14,8 +14,8 @@ from tpo.http.client import connections
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
 from tpo.http.redaction import Secrets
+from tpo.models.fleet import Fleet
 from tpo.models.openai import OpenAIModel
-from tpo.scheduling.fleet import Fleet
 from tpo.server.asgi import BrokenOff, Header, Receive, Send, client_leaves
 from tpo.server.errors import UPSTREAM, ApiError
 from tpo.server.usage import StreamUsage, with_usage

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from tpo.candidate import Candidate
 from tpo.http.retry import patiently
+from tpo.models.fleet import Fleet
 from tpo.models.protocol import Choice, Receiver, Request, Usage
-from tpo.scheduling.fleet import Fleet
 from tpo.server.deltas import Sink, Text, Thought
 from tpo.server.protocols.request import GenerationRequest
 from tpo.session.response import Completion, TokenUsage

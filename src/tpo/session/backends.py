@@ -8,49 +8,22 @@ from typing import Any, TypeAlias
 
 from tpo.checks.reward import refuse_broken
 from tpo.errors import InputError
-from tpo.models.openai import OpenAIModel
-from tpo.models.profiles import Profile
+from tpo.models.fleet import Fleet, Limits, Server
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, Role
 from tpo.rewards.protocol import Reward
 from tpo.rewards.resolve import opened
-from tpo.scheduling.fleet import Fleet, Server
-from tpo.scheduling.limiter import Limiter
-from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
 from tpo.session.spec import RoleSpec, Spec
 
 Note: TypeAlias = Callable[[str], None]
-# Chooses how many sequences a server with such a profile has in flight.
-PaceRule: TypeAlias = Callable[[Profile], Pace]
-
-
-def pace_for_one(profile: Profile) -> Pace:
-    """The pace for a single query: as many sequences as the server's profile allows."""
-    return FixedPace(profile.parallel)
-
-
-def pace_for_many(concurrency: int | None = None) -> PaceRule:
-    """The pace for many queries at once.
-
-    Args:
-        concurrency: sequences in flight at each server; None measures what the server takes.
-    """
-
-    def rule(profile: Profile) -> Pace:
-        if concurrency is not None:
-            return FixedPace(concurrency)
-        return FixedPace(profile.parallel) if profile.slots else AdaptivePace(START)
-
-    return rule
 
 
 async def open_models(
     roles: Mapping[Role, RoleSpec],
     stack: AsyncExitStack,
     on_note: Note,
-    pace: PaceRule,
-    limiters: dict[str, Limiter],
+    limits: Limits,
 ) -> dict[Role, Fleet]:
     """Connect to the models of all roles.
 
@@ -58,8 +31,7 @@ async def open_models(
         roles: who plays which role.
         stack: closes what was opened here.
         on_note: called with each sentence that a user should read.
-        pace: how many sequences a server has in flight.
-        limiters: by machine, so that everything that uses a machine shares what it takes; new ones are added.
+        limits: what a server may have in flight.
 
     Returns:
         The model of each role; a role without a model of its own shares the policy's.
@@ -78,13 +50,8 @@ async def open_models(
         where = spec.where if spec.where is not None else roles["policy"].where
         if spec.where is None and not isinstance(where, str):
             raise InputError(f"{role}_model is given without {role}: say where that model is served.")
-        servers = []
-        for model in await _models(where, role, spec, stack, on_note):
-            machine = model.endpoint.shown if isinstance(model, OpenAIModel) else f"object {id(model)}"
-            if machine not in limiters:
-                limiters[machine] = Limiter(pace(model.profile), model.profile.room)
-            servers.append(Server(model, limiters[machine]))
-        fleets[role] = Fleet(servers)
+        models = await _models(where, role, spec, stack, on_note)
+        fleets[role] = Fleet([Server(model, limits.of(model)) for model in models])
     return fleets
 
 
@@ -101,13 +68,16 @@ async def _models(where: Any, role: Role, spec: RoleSpec, stack: AsyncExitStack,
     return models
 
 
-async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None) -> Reward | None:
+async def open_reward(
+    spec: Spec, stack: AsyncExitStack, name: str | None = None, limits: Limits | None = None
+) -> Reward | None:
     """Find the reward, connect to it, and see that it works.
 
     Args:
         spec: what the user asked for.
         stack: closes what was opened here; an object that the user gave is the user's to close.
-        name: the reward to open in place of the spec's own.
+        name: the reward to open instead of the spec's own.
+        limits: what a judge's server may have in flight; the judge's own limit unless given.
 
     Returns:
         The reward; None where the user asked for none.
@@ -118,7 +88,7 @@ async def open_reward(spec: Spec, stack: AsyncExitStack, name: str | None = None
         CheckError: it is broken.
     """
     given = spec.reward if name is None else name
-    reward = await opened(given, stack, spec.require, named=spec.rewards, cache=spec.score_cache)
+    reward = await opened(given, stack, spec.require, named=spec.rewards, cache=spec.score_cache, limits=limits)
     if reward is not None and spec.check:
         await refuse_broken(reward)
     return reward

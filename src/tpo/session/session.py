@@ -20,18 +20,16 @@ from tpo.engine.records import Plan
 from tpo.engine.result import Result
 from tpo.errors import InputError
 from tpo.messages import conversation
+from tpo.models.fleet import Fleet, Limits, PaceRule, pace_for_many, seats
 from tpo.prompts import Role
 from tpo.representations import frame, heading, table
 from tpo.rewards.protocol import Reward, maximum_of
-from tpo.scheduling.fleet import Fleet, seats
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import (
     Note,
-    PaceRule,
     note_lost_seeds,
     open_models,
     open_reward,
-    pace_for_many,
 )
 from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, plan_of, specified
@@ -84,8 +82,7 @@ class Session:
         self.spec = spec or specified(options)
         self._options = options if spec is None else None
         self._patience = patience
-        self._pace = pace or pace_for_many(concurrency)
-        self._limiters = {} if limiters is None else limiters
+        self._limits = Limits(pace or pace_for_many(concurrency), limiters)
         self._note = on_note
         self._stack = AsyncExitStack()
         self._models: dict[str | None, dict[Role, Fleet]] = {}
@@ -168,7 +165,7 @@ class Session:
                     roles = dict(self.spec.roles)
                     if policy_model is not None:
                         roles["policy"] = msgspec.structs.replace(roles["policy"], model=policy_model)
-                    opened = await open_models(roles, self._stack, self._note, self._pace, self._limiters)
+                    opened = await open_models(roles, self._stack, self._note, self._limits)
                     self._models[policy_model] = opened
         return self._models[policy_model]
 
@@ -185,7 +182,7 @@ class Session:
         """
         async with self._opening:
             if name not in self._rewards:
-                self._rewards[name] = await open_reward(self.spec, self._stack, name)
+                self._rewards[name] = await open_reward(self.spec, self._stack, name, self._limits)
         return self._rewards[name]
 
     async def align(

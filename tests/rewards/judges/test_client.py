@@ -13,6 +13,7 @@ from rewards.judges.kit import completion
 from tpo.errors import InputError, RewardError, RewardUnavailable
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient, JudgeResponse
 from tpo.rewards.usage import accounted
+from tpo.session.session import Session
 
 CHAT = [{"role": "user", "content": "Which?"}]
 FINE = completion("A", ("A", {"A": 0.9, "B": 0.1}))
@@ -262,6 +263,22 @@ def test_one_client_serves_several_loops() -> None:
             return [here, there]
 
     assert asyncio.run(both()) == ["A", "A"]
+
+
+async def test_a_judge_at_the_policys_server_shares_its_limit() -> None:
+    grade = completion("2", ("2", {"1": 0.1, "2": 0.9}))
+    async with serving(answering(grade)) as server:
+        judge = f"judge:{server.url}?scale=1-2"
+        async with Session(policy=server.url, reward=judge, concurrency=1, check=False) as session:
+            reward = await session.reward()
+            limiter = (await session.models())["policy"].servers[0].limiter
+            assert reward is not None
+            async with limiter.slot(1, 1, 0):
+                scoring = asyncio.ensure_future(reward.score([[*CHAT, {"role": "assistant", "content": "A"}]]))
+                while not limiter.waiting and not scoring.done():  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                assert limiter.waiting
+            assert len(await scoring) == 1
 
 
 async def test_a_reply_without_text_is_an_empty_one() -> None:

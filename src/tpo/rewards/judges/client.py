@@ -11,6 +11,7 @@ from tpo.http.failures import ContextOverflow
 from tpo.http.retry import patiently
 from tpo.messages import Conversation
 from tpo.models.dialect import TOPS
+from tpo.models.fleet import Fleet, Limits, Seat, Server, pace_for_many
 from tpo.models.openai import OpenAIModel
 from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.models.resolve import connect
@@ -19,6 +20,8 @@ from tpo.rewards.usage import spend
 
 # The engine repeats a score that failed, so that fewer tries than for an answer are enough here.
 TRIES = 4
+# Before other calls to a server that it shares: searches wait for their scores.
+URGENCY = 1_000_000
 
 
 class DoesNotFit(RewardError):
@@ -40,18 +43,20 @@ class JudgeResponse(NamedTuple):
 
 
 class JudgeClient:
-    """Sends requests to one model at temperature 0, through the same client as the policy's.
+    """Sends requests to one model at temperature 0, with the policy's client, retries and kind of limit.
 
     Args:
         url: an OpenAI-compatible API; its key is in `TPO_JUDGE_API_KEY` or `TPO_API_KEY`.
         model: the model's name there; found at the first call where one model is served.
-        parallel: most calls in flight; as many as servers of its kind take unless given.
+        parallel: most calls in flight; unless given, what the server takes is measured.
         logprobs: whether to request the probabilities of tokens.
         key: the key, where it is not in the environment.
 
     Attributes:
         model: the model's name, once it is known.
         usage: tokens spent so far.
+        limits: what servers may have in flight, where other models of a session share the judge's; read when the
+            judge's model is opened.
 
     Raises:
         InputError: the URL is none, or no call may be in flight.
@@ -71,13 +76,13 @@ class JudgeClient:
         self.model = model
         self.usage = Usage()
         self._endpoint = Endpoint(url, "judge", key)
+        self.limits = Limits(pace_for_many())
         self._parallel = parallel
         self._top = TOPS[0] if logprobs else 0
-        self._opened: OpenAIModel | None = None
-        # Locks belong to an event loop, and a reward may see several: one for each `align_sync`.
+        self._opened: tuple[OpenAIModel, Seat] | None = None
+        # A lock belongs to an event loop, and a reward may see several: one for each `align_sync`.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
-        self._room = asyncio.Semaphore(1)
 
     @property
     def where(self) -> str:
@@ -87,7 +92,7 @@ class JudgeClient:
     async def aclose(self) -> None:
         """Close the connections; another request opens new ones."""
         if self._opened is not None:
-            await self._opened.aclose()
+            await self._opened[0].aclose()
 
     async def connect(self) -> None:
         """Find out what is served, once.
@@ -96,7 +101,7 @@ class JudgeClient:
             InputError: several models are served, so that one must be named.
             RewardError: the server cannot be reached, refuses, or serves no model.
         """
-        await self._model()
+        await self._seat()
 
     async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> JudgeResponse:
         """One reply.
@@ -111,7 +116,7 @@ class JudgeClient:
             RewardError: the server refuses, or sends something unusable.
             RewardUnavailable: it may answer later.
         """
-        model = await self._model()
+        seat = await self._seat()
         request = Request(
             messages,
             temperature=0,
@@ -119,6 +124,7 @@ class JudgeClient:
             max_tokens=max_tokens,
             stream=False,
             top_logprobs=self._top if logprobs else 0,
+            urgency=URGENCY,
         )
         tries = 0
 
@@ -127,7 +133,7 @@ class JudgeClient:
             tries += 1
             usage, found = Usage(), list[Choice]()
             try:
-                await model.generate(request, Receiver(usage, found.append))
+                await seat.generate(request, Receiver(usage, found.append))
             finally:
                 self.usage.prompt_tokens += usage.prompt_tokens
                 self.usage.completion_tokens += usage.completion_tokens
@@ -135,8 +141,7 @@ class JudgeClient:
             return found[0]
 
         try:
-            async with self._room:
-                choice = await patiently(once, lambda error, wait: None, tries=TRIES)
+            choice = await patiently(once, lambda error, wait: None, tries=TRIES)
         except ContextOverflow as error:
             raise DoesNotFit(
                 f"this does not fit the judge's context; limit the answers, or serve it with a longer one: {error}"
@@ -147,18 +152,17 @@ class JudgeClient:
             raise RewardError(str(error)) from error
         return JudgeResponse(choice.text, tokens_of(choice.logprobs), choice.finish_reason == "length")
 
-    async def _model(self) -> OpenAIModel:
+    async def _seat(self) -> Seat:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._opening = loop, asyncio.Lock()
-            self._room = asyncio.Semaphore(self._parallel or 1)
         async with self._opening:
             if self._opened is None:
-                self._opened = await self._connected()
-                self.model = self._opened.model
-                self._parallel = self._parallel or self._opened.profile.parallel
-                self._room = asyncio.Semaphore(self._parallel)
-            return self._opened
+                model = await self._connected()
+                limits = self.limits if self._parallel is None else Limits(pace_for_many(self._parallel))
+                self._opened = model, Fleet([Server(model, limits.of(model))]).seat()
+                self.model = model.model
+            return self._opened[1]
 
     async def _connected(self) -> OpenAIModel:
         # A judge's model is named in its spec, not by an option of the command line.

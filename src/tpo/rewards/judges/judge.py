@@ -9,6 +9,7 @@ import msgspec
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, text_of
+from tpo.models.fleet import Limits
 from tpo.models.protocol import Usage
 from tpo.prompts.extract import without_reasoning
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient
@@ -90,6 +91,10 @@ class JudgeReward:
             RewardError: the server cannot be reached, refuses, or serves no model.
         """
         await self.client.connect()
+
+    def share_limits(self, limits: Limits) -> None:
+        """Keep to the limits of other models on the same machine; a judge with `parallel` keeps to that alone."""
+        self.client.limits = limits
 
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""

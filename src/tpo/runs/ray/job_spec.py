@@ -23,6 +23,7 @@ import msgspec
 from tpo.config import NamedReward
 from tpo.errors import InputError
 from tpo.methods import resolve_method
+from tpo.options import default
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.spec import Spec, specified
 
@@ -89,7 +90,7 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
         InputError: something was given that cannot leave this process.
     """
     plain = {name: value for name, value in options.items() if name not in _APART}
-    plain["method"] = resolve_method(plain.get("method", "tpo")).name
+    plain["method"] = resolve_method(plain.get("method", default("method"))).name
     plain["require"] = tuple(options.get("require") or ())
     if options.get("score_cache") is not None:
         raise InputError(

@@ -17,6 +17,7 @@ import msgspec
 
 from tpo.engine.records import Record
 from tpo.errors import TPOError
+from tpo.models.fleet import Fleet
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer
@@ -26,7 +27,6 @@ from tpo.runs.ray.shared_limits import limiters_of
 from tpo.runs.ray.wire import Failure
 from tpo.runs.rows import BadRow, QueryRow
 from tpo.runs.runner import Journals, keys_of
-from tpo.scheduling.fleet import Fleet
 from tpo.session.backends import Note
 from tpo.session.session import Session
 

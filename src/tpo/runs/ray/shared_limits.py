@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tpo.models.fleet import Fleet
 from tpo.models.profiles import Profile
 from tpo.prompts import Role
-from tpo.scheduling.fleet import Fleet
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
 

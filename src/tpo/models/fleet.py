@@ -8,13 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 from tpo.errors import InputError, ModelError, ModelUnavailable
 from tpo.messages import Conversation, text_of
+from tpo.models.openai import OpenAIModel
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Model, Receiver, Request
-from tpo.prompts.prompt import Role
 from tpo.scheduling.limiter import Limiter
+from tpo.scheduling.pace import START, AdaptivePace, FixedPace, Pace
+
+# Chooses how many sequences a server with such a profile has in flight.
+PaceRule: TypeAlias = Callable[[Profile], Pace]
+Key = TypeVar("Key")
 
 # Seconds for which a server that died is left alone; it doubles each time, up to the last.
 _FIRST_PAUSE = 1.0
@@ -194,13 +200,53 @@ class Seat:
         return self._server
 
 
-def seats(fleets: Mapping[Role, Fleet]) -> dict[Role, Seat]:
+def seats(fleets: Mapping[Key, Fleet]) -> dict[Key, Seat]:
     """A query's places, one in each fleet: roles that share a fleet share the server, and with it the cache."""
     taken: dict[int, Seat] = {}
     for fleet in fleets.values():
         if id(fleet) not in taken:
             taken[id(fleet)] = fleet.seat()
     return {role: taken[id(fleet)] for role, fleet in fleets.items()}
+
+
+def pace_for_one(profile: Profile) -> Pace:
+    """The pace for a single query: as many sequences as the server's profile allows."""
+    return FixedPace(profile.parallel)
+
+
+def pace_for_many(concurrency: int | None = None) -> PaceRule:
+    """The pace for many queries at once.
+
+    Args:
+        concurrency: sequences in flight at each server; None measures what the server takes.
+    """
+
+    def rule(profile: Profile) -> Pace:
+        if concurrency is not None:
+            return FixedPace(concurrency)
+        return FixedPace(profile.parallel) if profile.slots else AdaptivePace(START)
+
+    return rule
+
+
+class Limits:
+    """The limiters of servers, one for each machine, shared by all models that are served there.
+
+    Args:
+        pace: how many sequences a server has in flight.
+        limiters: those that exist, by machine; new ones are added.
+    """
+
+    def __init__(self, pace: PaceRule, limiters: dict[str, Limiter] | None = None) -> None:
+        self._pace = pace
+        self._limiters = {} if limiters is None else limiters
+
+    def of(self, model: Model) -> Limiter:
+        """The limiter of the machine that serves a model."""
+        machine = model.endpoint.shown if isinstance(model, OpenAIModel) else f"object {id(model)}"
+        if machine not in self._limiters:
+            self._limiters[machine] = Limiter(self._pace(model.profile), model.profile.room)
+        return self._limiters[machine]
 
 
 def model_name(model: Model) -> str:

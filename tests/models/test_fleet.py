@@ -8,8 +8,8 @@ import pytest
 
 from fakes import FakeModel
 from tpo.errors import InputError, ModelError, ModelUnavailable
+from tpo.models.fleet import Fleet, Seat, Server, seats
 from tpo.models.protocol import Choice, Receiver, Request, Usage
-from tpo.scheduling.fleet import Fleet, Seat, Server, seats
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import FixedPace
 
