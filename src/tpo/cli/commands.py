@@ -66,7 +66,7 @@ COMMANDS = {
         "tpo.cli.view:view",
         "Look at runs and traces in a browser.",
         ("tpo view answers",),
-        ("paths", "host", "port", "browse", "play", "policy", "reward"),
+        ("paths", "host", "port", "open", "play", "policy", "reward"),
         configured=True,
     ),
     "check": Listed(

@@ -56,7 +56,7 @@ class Judging:
 
     Attributes:
         name: the judge's model.
-        asked: judgements that were used, those of earlier processes included.
+        used: judgements that were used, those of earlier processes included.
         paid: how many of these were asked for now.
         usage: what all that were used cost.
 
@@ -79,7 +79,7 @@ class Judging:
         self._under_way: dict[str, asyncio.Task[Judgement]] = {}
 
     @property
-    def asked(self) -> int:
+    def used(self) -> int:
         """Judgements that were used."""
         return len(self._used)
 
@@ -118,8 +118,8 @@ class Judging:
 
     async def _pay(self, key: str, messages: Conversation, max_tokens: int, logprobs: bool) -> Judgement:
         with accounted() as usage:
-            said = await call_judge(self._client, messages, max_tokens, logprobs=logprobs)
-        judgement = Judgement(key, self.name, said.text, list(said.tokens), said.problem, usage)
+            reply = await call_judge(self._client, messages, max_tokens, logprobs=logprobs)
+        judgement = Judgement(key, self.name, reply.text, list(reply.tokens), reply.problem, usage)
         self._log.append(msgspec.json.encode(judgement))
         await self._log.commit()
         self._known[key] = judgement

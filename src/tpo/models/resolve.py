@@ -250,7 +250,7 @@ async def _page(client: HttpClient, address: str, shown: str) -> Any:
     try:
         return msgspec.json.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        said = server_message(response.text)
+        detail = server_message(response.text)
         raise ModelError(
-            f"{shown} answered no JSON ({said}): is this the address of an OpenAI-compatible API?"
+            f"{shown} answered no JSON ({detail}): is this the address of an OpenAI-compatible API?"
         ) from error
