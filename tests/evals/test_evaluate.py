@@ -113,7 +113,7 @@ async def test_all_numbers_of_an_evaluation(tmp_path: Path, data: Path) -> None:
     assert found.cell("mt_bench", "sample").numbers["turn_2"].value == 7
     assert found.cell("mt_bench", "sample").answered == 6
     assert found.judge is not None
-    assert (found.judge.model, found.judge.asked, found.judge.prompt_tokens) == ("judge", judged, 100 * judged)
+    assert (found.judge.model, found.judge.questions, found.judge.prompt_tokens) == ("judge", judged, 100 * judged)
 
 
 async def test_costs_are_counted_from_what_was_really_sent(tmp_path: Path, data: Path) -> None:

@@ -57,7 +57,7 @@ class TaskInfo(msgspec.Struct, frozen=True):
 
     Attributes:
         name: its name; also its folder.
-        queries: how many were asked.
+        queries: how many it has here.
         columns: the numbers that it gives.
         notes: what a reader of the numbers must know.
     """
@@ -102,7 +102,7 @@ class JudgeInfo(msgspec.Struct, frozen=True):
     """The judge of an evaluation: its model, how often it was asked, and what that cost."""
 
     model: str
-    asked: int
+    questions: int = msgspec.field(name="asked")
     prompt_tokens: int
     completion_tokens: int
 

@@ -140,15 +140,15 @@ def _title(evaluation: Evaluation) -> str:
 
 
 def _remarks(evaluation: Evaluation) -> list[str]:
-    asked = ", ".join(f"{task.name} {task.queries}" for task in evaluation.tasks)
+    counts = ", ".join(f"{task.name} {task.queries}" for task in evaluation.tasks)
     drawn = (
         f" (at most {evaluation.limit} of each, drawn with seed {evaluation.subset_seed})" if evaluation.limit else ""
     )
-    remarks = [f"Queries: {asked}{drawn}."]
+    remarks = [f"Queries: {counts}{drawn}."]
     if evaluation.judge is not None:
         judge = evaluation.judge
         tokens = judge.prompt_tokens + judge.completion_tokens
-        remarks.append(f"Judge: {judge.model}, {judge.asked} questions, {tokens} tokens, not in the costs above.")
+        remarks.append(f"Judge: {judge.model}, {judge.questions} questions, {tokens} tokens, not in the costs above.")
     if evaluation.held_out is not None:
         remarks.append(f"Held-out reward: {evaluation.held_out}.")
     if evaluation.against is not None:

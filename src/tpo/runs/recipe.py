@@ -15,16 +15,16 @@ from tpo.runs.directory import unlocated
 from tpo.session.spec import Spec, plan_of
 
 
-def asked_of(spec: Spec) -> dict[str, Any]:
+def named_backends(spec: Spec) -> dict[str, Any]:
     """The models and the reward as the user named them, before any server is reached."""
-    asked: dict[str, Any] = {
+    backends: dict[str, Any] = {
         role: [one.where if isinstance(one.where, str | None) else str(getattr(one.where, "name", "")), one.model]
         for role, one in spec.roles.items()
     }
     reward = spec.reward
     named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
-    asked = without_passwords(asked | {"reward": named, "require": list(spec.require)})
-    return unlocated(asked)  # type: ignore[no-any-return]
+    backends = without_passwords(backends | {"reward": named, "require": list(spec.require)})
+    return unlocated(backends)  # type: ignore[no-any-return]
 
 
 def recipe_without_backends(spec: Spec) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from tpo.session.spec import Spec, specified
 
 # Kinds of reward that live in a process; one actor of the cluster holds such a reward for all workers.
 IN_PROCESS = ("hf", "python")
-KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "OMP_NUM_THREADS")
+KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "HF_ENDPOINT", "OMP_NUM_THREADS")
 MOST_BYTES = 32 << 20
 ROLES = ("policy", "critic", "editor")
 # Options that go along in another form.
@@ -171,9 +171,11 @@ def _modules(made: JobSpec) -> dict[str, bytes]:
     """The source of what `python:` rewards and methods name, and the method's templates, in the working directory."""
     found: dict[str, bytes] = {}
     method = resolve_method(made.options["method"])
-    templates = method.templates.resolve() if method.templates is not None else None
-    if templates is not None and templates.is_relative_to(Path(made.folder).resolve()):
-        within = templates.relative_to(Path(made.folder).resolve()).as_posix()
+    here = Path(made.folder).resolve()
+    for templates in (brought.resolve() for brought in method.templates):
+        if not templates.is_relative_to(here):
+            continue
+        within = templates.relative_to(here).as_posix()
         found |= {f"{within}/{name}": data for name, data in _contents(templates).items()}
     for term in (*_terms(made.reward, made.named), method.name):
         kind, _, path = term.partition(":")
