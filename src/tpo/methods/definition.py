@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
@@ -50,9 +50,15 @@ class Setting:
     def read(self, value: Any) -> Any:
         """A value of the setting's type; text, as flags and files have it, is converted.
 
+        A list is written "restate,words", and a table "restate=0.5,words=0.2".
+
         Raises:
             msgspec.ValidationError: it is none.
         """
+        kind = get_origin(self.type) or self.type
+        if isinstance(value, str) and kind in (list, dict):
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            value = dict(part.partition("=")[::2] for part in parts) if kind is dict else parts
         return msgspec.convert(value, self.type, strict=False)
 
 
@@ -60,24 +66,26 @@ class Setting:
 class _Marked:
     """What a decorated function says about itself."""
 
-    templates: Path | None
+    templates: tuple[Path, ...]
     paper: str
     needs_reward: bool | None
 
 
 def method(
-    *, templates: Path | str | None = None, paper: str = "", needs_reward: bool | None = None
+    *, templates: Path | str | Sequence[Path | str] = (), paper: str = "", needs_reward: bool | None = None
 ) -> Callable[[F], F]:
     """Say more about a method than its signature does. A generator function is a method without this, too.
 
     Args:
-        templates: the folder of templates that the method brings along; a user's prompts folder lies over it.
+        templates: the folder of templates that the method brings along, or several; a user's prompts folder lies over
+            them.
         paper: where the method comes from.
         needs_reward: whether the method compares answers; if not given, methods with a `width` do.
     """
 
     def mark(function: F) -> F:
-        setattr(function, _MARK, _Marked(Path(templates) if templates is not None else None, paper, needs_reward))
+        folders = [templates] if isinstance(templates, Path | str) else templates
+        setattr(function, _MARK, _Marked(tuple(Path(one) for one in folders), paper, needs_reward))
         return function
 
     return mark
@@ -92,7 +100,7 @@ class Method:
         search: the generator function.
         settings: its own settings, by name.
         takes: which of the parameters in `GIVEN` it has.
-        templates: the folder of templates that it brings along, if any.
+        templates: the folders of templates that it brings along.
         summary: what it does, in one line.
         paper: where it comes from.
         needs_reward: whether it compares answers, which takes a reward.
@@ -104,7 +112,7 @@ class Method:
     search: Callable[..., Search]
     settings: dict[str, Setting] = field(default_factory=dict)
     takes: frozenset[str] = frozenset()
-    templates: Path | None = None
+    templates: tuple[Path, ...] = ()
     summary: str = ""
     paper: str = ""
     needs_reward: bool = True
@@ -241,7 +249,7 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
                 f"needs both; the engine gives {', '.join(GIVEN)}."
             )
         settings[one.name] = Setting(one.name, hints[one.name], one.default)
-    marked: _Marked = getattr(function, _MARK, _Marked(None, "", None))
+    marked: _Marked = getattr(function, _MARK, _Marked((), "", None))
     takes = frozenset(names & set(GIVEN))
     return Method(
         name,

@@ -113,12 +113,14 @@ def wording(method: Method | None = None, folder: Path | str | None = None) -> P
     known: set[str] = set()
     if folder is not None:
         for one in methods().values():
-            if one.templates is not None and one.templates.is_dir():
-                known |= template_names(one.templates)
+            for brought in one.templates:
+                if brought.is_dir():
+                    known |= template_names(brought)
     if method is None:
         return prompt_set(folder, known)
-    if method.templates is not None and folder is not None:
-        known |= template_names(method.templates)
+    if folder is not None:
+        for brought in method.templates:
+            known |= template_names(brought)
     return prompt_set(folder, known).for_method(method.templates)
 
 

@@ -6,7 +6,7 @@ import re
 
 from tpo.candidate import Candidate
 
-_KEPT = re.compile(r"kept (?:all \d+ \w+|the \w+)\W*", re.IGNORECASE)
+_KEPT = re.compile(r"(?:kept|followed) (?:all \d+ \w+|the \w+)\W*", re.IGNORECASE)
 _MISSING = re.compile(r".*?\bmissing: *", re.IGNORECASE | re.DOTALL)
 
 

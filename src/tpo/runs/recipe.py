@@ -18,19 +18,19 @@ from tpo.session.spec import Spec, plan_of
 BACKENDS = ("models", "reward", "judge")
 
 
-def asked_of(spec: Spec) -> dict[str, Any]:
+def named_backends(spec: Spec) -> dict[str, Any]:
     """The models and the reward as the user named them, before any server is reached."""
-    asked: dict[str, Any] = {
+    backends: dict[str, Any] = {
         role: [one.where if isinstance(one.where, str | None) else str(getattr(one.where, "name", "")), one.model]
         for role, one in spec.roles.items()
     }
     reward = spec.reward
     named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
-    asked |= {"reward": named, "require": list(spec.require)}
+    backends |= {"reward": named, "require": list(spec.require)}
     if (judge := spec.judge) is not None:
-        asked["judge"] = judge if isinstance(judge, str) else str(getattr(judge, "name", None) or type(judge).__name__)
-    asked = without_passwords(asked)
-    return unlocated(asked)  # type: ignore[no-any-return]
+        name = judge if isinstance(judge, str) else str(getattr(judge, "name", None) or type(judge).__name__)
+        backends["judge"] = name
+    return unlocated(without_passwords(backends))  # type: ignore[no-any-return]
 
 
 def recipe_without_backends(spec: Spec) -> dict[str, Any]:

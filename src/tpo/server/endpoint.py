@@ -84,7 +84,7 @@ class Answers:
         send: Send,
     ) -> None:
         """Pass a plain model's request on as it is, and its answer back."""
-        check_lengths(body.get("messages"), self._service.setup.bounds)
+        check_lengths(body.get("messages"), self._service.setup.serving.max_message)
         info.kind = "passed"
         async with self._admission.admitted(info.client, info.weight):
             fleet = (await self._service.fleets(model))["policy"]
@@ -111,12 +111,12 @@ class Answers:
             sink: called with each delta that precedes the complete answer.
             listen: called with each event of a search.
         """
-        check_lengths(request.messages, self._service.setup.bounds)
+        check_lengths(request.messages, self._service.setup.serving.max_message)
         if named.preset is None and not request.alignment.given.keys() - {"reasoning", "narration", "thought"}:
             info.kind = "passed"
             async with self._admission.admitted(info.client, info.weight):
                 fleet = (await self._service.fleets(named.model))["policy"]
-                plain = plain_response(fleet, request, sink, info.spend, self._service.setup.patience)
+                plain = plain_response(fleet, request, sink, info.spend, self._service.setup.serving.patience)
                 return await self._service.until_end(plain)
         info.kind = "aligned"
         given = (request, named.preset)

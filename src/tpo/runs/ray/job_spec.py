@@ -23,12 +23,13 @@ import msgspec
 from tpo.config import NamedReward
 from tpo.errors import InputError
 from tpo.methods import resolve_method
+from tpo.options import default
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.spec import Spec, specified
 
 # Kinds of reward that live in a process; one actor of the cluster holds such a reward for all workers.
 IN_PROCESS = ("hf", "python")
-KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "OMP_NUM_THREADS")
+KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "HF_ENDPOINT", "OMP_NUM_THREADS")
 MOST_BYTES = 32 << 20
 ROLES = ("policy", "critic", "editor")
 # Options that go along in another form.
@@ -89,7 +90,7 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
         InputError: something was given that cannot leave this process.
     """
     plain = {name: value for name, value in options.items() if name not in _APART}
-    plain["method"] = resolve_method(plain.get("method", "tpo")).name
+    plain["method"] = resolve_method(plain.get("method", default("method"))).name
     plain["require"] = tuple(options.get("require") or ())
     if options.get("score_cache") is not None:
         raise InputError(
@@ -170,9 +171,11 @@ def _modules(made: JobSpec) -> dict[str, bytes]:
     """The source of what `python:` rewards and methods name, and the method's templates, in the working directory."""
     found: dict[str, bytes] = {}
     method = resolve_method(made.options["method"])
-    templates = method.templates.resolve() if method.templates is not None else None
-    if templates is not None and templates.is_relative_to(Path(made.folder).resolve()):
-        within = templates.relative_to(Path(made.folder).resolve()).as_posix()
+    here = Path(made.folder).resolve()
+    for templates in (brought.resolve() for brought in method.templates):
+        if not templates.is_relative_to(here):
+            continue
+        within = templates.relative_to(here).as_posix()
         found |= {f"{within}/{name}": data for name, data in _contents(templates).items()}
     judge = made.options.get("judge")
     judged = _terms(judge, made.named) if judge else ()
