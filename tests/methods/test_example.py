@@ -167,7 +167,7 @@ async def test_an_evaluation_compares_it(merge: Any, tmp_path: Path, benchmarks:
 async def test_tpo_methods_lists_it(tmp_path: Path) -> None:
     listed = await tpo("methods", "python:merge:merge", "--json", cwd=tmp_path, **PYTHON)
     (row,) = json.loads(listed.out)
-    assert (row["answers"], row["asks"], row["stages"]) == (7, 0, 3)
+    assert (row["answers"], row["replies"], row["stages"]) == (7, 0, 3)
     assert row["settings"] == [{"name": "best", "type": "int", "default": 2}]
     every = await tpo("methods", cwd=tmp_path)
     assert every.code == 0

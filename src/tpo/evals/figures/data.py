@@ -38,7 +38,7 @@ class FinishedQuery(NamedTuple):
     """A query that is over and has rewards.
 
     Attributes:
-        asked: a hash of its messages: data of the same name need not hold the same queries.
+        digest: a hash of its messages: data of the same name need not hold the same queries.
         candidates: those with a reward, in the order in which they stand in the pool.
         reward: of the answer.
         characters: of the answer.
@@ -47,7 +47,7 @@ class FinishedQuery(NamedTuple):
         usage: what each role cost.
     """
 
-    asked: int
+    digest: int
     candidates: list[Seen]
     reward: float
     characters: int
@@ -126,8 +126,8 @@ class Group(NamedTuple):
 
     def shared(self, runs: Sequence[Run]) -> list[str]:
         """The ids of queries that all of some runs have, word for word, in a fixed order."""
-        asked = [{(id, query.asked) for id, query in run.queries.items()} for run in runs]
-        return sorted(id for id, _ in set.intersection(*asked)) if asked else []
+        queries = [{(id, query.digest) for id, query in run.queries.items()} for run in runs]
+        return sorted(id for id, _ in set.intersection(*queries)) if queries else []
 
     def names(self) -> dict[Path, str]:
         """A label for each run; those that would share one get their policy behind it, then their folder, then a
@@ -194,14 +194,14 @@ def _queries(path: Path) -> Iterator[tuple[str, FinishedQuery]]:
                 yield story.id, query
 
 
-def _query(result: Result, asked: str) -> FinishedQuery:
+def _query(result: Result, query: str) -> FinishedQuery:
     assert result.reward is not None
     seen = [
         Seen(one.step, one.reward, len(one.text), one.tokens) for one in result.candidates if one.reward is not None
     ]
     used = [result.usage[role] for role in ROLES if role in result.usage]
     return FinishedQuery(
-        asked=hash(asked),
+        digest=hash(query),
         candidates=seen,
         reward=result.reward,
         characters=len(result.answer),

@@ -23,12 +23,12 @@ def length(group: Group) -> Plot | None:
     if not found:
         return None
     figure, axes = new_figure()
-    told = {}
+    by_run = {}
     for number, (label, some) in enumerate(found.items()):
         x, y = zip(*some[:MOST_DRAWN], strict=True)
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(x, y, MARKERS[number % len(MARKERS)], color=colour, alpha=0.55, ms=3, mew=0, ls="none", label=label)
-        told[label] = about(some)
+        by_run[label] = about(some)
     axes.axvline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     low, high = axes.get_xlim()
     ratios = [ratio for ratio in RATIOS if low <= math.log2(ratio) <= high]
@@ -43,10 +43,10 @@ def length(group: Group) -> Plot | None:
         f"{label}: {one['median_ratio']:.2f} times as long in the median, correlation of gain with log length "
         f"{_shown(one['correlation'])}, gain where the answer is not longer "
         f"{_shown(one['gain_not_longer'], '+.3g')} ({one['not_longer']} of {one['queries']} queries)"
-        for label, one in told.items()
+        for label, one in by_run.items()
     )
     caption = f"Each point is a query: gain in reward over the first sample, against length in characters. {shown}."
-    return Plot("length", "Gain against length", caption, figure, {"points": found, "runs": told})
+    return Plot("length", "Gain against length", caption, figure, {"points": found, "runs": by_run})
 
 
 def points(run: Run) -> list[tuple[float, float]]:

@@ -98,7 +98,7 @@ class RemoteReward:
             places.setdefault(_share(key, len(self._actors)), []).append(position)
         answers = await asyncio.gather(
             *[
-                _asked(self._actors[actor], [conversations[position] for position in positions], self.name)
+                _scored_by(self._actors[actor], [conversations[position] for position in positions], self.name)
                 for actor, positions in places.items()
             ]
         )
@@ -113,7 +113,7 @@ def _share(conversation: Conversation, count: int) -> int:
     return int.from_bytes(digest, "big") % count
 
 
-async def _asked(actor: Any, conversations: list[Conversation], name: str) -> list[Score]:
+async def _scored_by(actor: Any, conversations: list[Conversation], name: str) -> list[Score]:
     from ray.exceptions import RayError
 
     try:
