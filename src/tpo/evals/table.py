@@ -28,7 +28,7 @@ class Table(NamedTuple):
 
     Attributes:
         title: a line above it.
-        parts: the results, and the differences from the plain policy where these can be told.
+        parts: the results, and the differences from the plain policy where these can be computed.
         footnotes: what the numbers in brackets behind cells mean.
         remarks: what holds for all of it.
     """
