@@ -6,14 +6,19 @@ BIN := $(VENV)/bin
 HF := .venv-hf/bin
 RAY := .venv-ray/bin
 
+# Tests that need nothing but `make setup`.
+ANYWHERE := not vllm and not hf and not ray and not browser
+
 .PHONY: demo test check fix setup test-hf test-ray test-vllm test-browser docs clean
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
 	  --require max-words=40 --max-tokens 128 --seed 7
 
+# One engine has the machine to itself: two at once slow each other down.
 test: $(VENV)/dev $(VENV)/js setup  ## set up, and run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "$(ANYWHERE) and not embedded"
+	$(BIN)/python -m pytest -m embedded
 
 check: $(VENV)/dev  ## lint and check types
 	$(BIN)/ruff check

@@ -19,7 +19,7 @@ SOURCE = SITE / "source"
 EXTRA = {"../README.md": "start.md", "../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changelog.md"}
 OUTSIDE = re.compile(r"\]\((\.\./[^)#]*)(#[^)]*)?\)")
 SECTIONS = {
-    "Start": ["index", "start", "embedded", "glossary", "faq", "comparison"],
+    "Start": ["index", "start", "models", "embedded", "glossary", "faq", "comparison"],
     "Your model and reward": ["configuration", "rewards", "reward-servers", "hf", "judges", "verifiers"],
     "Datasets": ["data", "runs", "clusters"],
     "Evaluate": ["evaluation", "report"],

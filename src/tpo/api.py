@@ -41,7 +41,8 @@ async def align(
         settings: the method's own settings, by name.
         width: N, answers per step.
         depth: D, update steps.
-        policy: who answers: `embedded`, `gguf:PATH`, the URL of an OpenAI-compatible server, or a `Model`.
+        policy: who answers: `embedded`, `gguf:PATH`, `hub:ORG/REPO[:FILE]`, the URL of an OpenAI-compatible server, or
+            a `Model`.
         policy_model: the model's name there; not needed where the server has one model.
         critic: who writes loss and gradient; the policy unless given.
         critic_model: likewise.

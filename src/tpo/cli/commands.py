@@ -85,6 +85,11 @@ COMMANDS = {
     ),
     "report": Listed("tpo.cli.report:report", "Draw figures and a page from runs.", ("tpo report experiments",)),
     "replay": Listed("tpo.cli.replay:replay", "Rebuild a result from its trace.", ("tpo replay trace.jsonl --json",)),
+    "models": Listed(
+        "tpo.cli.models:models",
+        "List models for this machine, or fetch one.",
+        ("tpo models", "tpo models hub:Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF:q4_k_m"),
+    ),
     "methods": Listed("tpo.cli.methods:methods", "List the methods with their settings.", ("tpo methods",)),
     "config": Listed("tpo.cli.config:config", "Show the configuration in force.", ("tpo config > tpo.toml",)),
 }

@@ -256,17 +256,19 @@ class _Evaluating:
     def _cell(self, benchmark: Benchmark, graded: Graded, plain: Graded | None, reports: Sequence[Report]) -> Cell:
         columns = {column.name: column for column in benchmark.columns}
         compared = plain is not None and graded.method != PLAIN
+        gaps, p_values = differences(columns, graded.values, plain.values) if compared and plain else ({}, {})
         return Cell(
             task=benchmark.name,
             method=graded.method,
             answered=sum(report.summary.done for report in reports),
             failed=sum(report.summary.failed for report in reports),
             numbers=graded.numbers,
-            against_plain=differences(columns, graded.values, plain.values) if compared and plain else {},
+            against_plain=gaps,
             missing=graded.missing,
             unread=graded.unread,
             cost=self._cost(reports, graded.method, len(self._rows[benchmark.name])),
             seconds=sum(report.summary.seconds for report in reports),
+            p_values=p_values,
         )
 
     def _cost(self, reports: Sequence[Report], label: str, queries: int) -> MeanCost | None:

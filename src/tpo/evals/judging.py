@@ -17,7 +17,7 @@ from tpo.engine.log import Log
 from tpo.errors import InputError, JournalError
 from tpo.messages import Conversation
 from tpo.models.protocol import Usage
-from tpo.models.resolve import EMBEDDED, GGUF
+from tpo.models.resolve import EMBEDDED, is_local, local_file
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import JudgeReply, call_judge
 from tpo.rewards.judges.tokens import Token
@@ -137,7 +137,7 @@ async def open_judge(
     """Connect to a judge.
 
     Args:
-        spec: an http(s) URL, `embedded`, or `gguf:PATH`.
+        spec: an http(s) URL, `embedded`, `gguf:PATH`, or `hub:ORG/REPO[:FILE]`.
         model: the model's name there; found by itself where one is served.
         path: the file of judgements.
         stack: closes what was opened.
@@ -148,11 +148,10 @@ async def open_judge(
         InputError: the spec is none of these, or a model must be named.
         TPOError: the judge cannot be reached, or the file cannot be used.
     """
-    if spec == EMBEDDED or spec.startswith(GGUF):
-        from tpo.models import embedded, weights
+    if is_local(spec):
+        from tpo.models import embedded
 
-        file = weights.smollm2 if spec == EMBEDDED else (lambda note: Path(spec.removeprefix(GGUF)))
-        server = await asyncio.to_thread(lambda: embedded.start(file(on_note)))
+        server = await asyncio.to_thread(embedded.start, await local_file(spec, on_note))
         client = JudgeClient(server.url, server.name, key=server.api_key)
     elif "://" in spec:
         client = JudgeClient(spec, model)

@@ -40,7 +40,12 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
         Option(help="A folder of templates that replace the default wording.", group=METHOD, metavar="FOLDER"),
     ] = None
     policy: Annotated[
-        Any, Option(help="Who answers: embedded, gguf:PATH, or http://HOST:PORT/v1.", group=MODELS, metavar="MODEL")
+        Any,
+        Option(
+            help="Who answers: embedded, gguf:PATH, hub:ORG/REPO, or http://HOST:PORT/v1.",
+            group=MODELS,
+            metavar="MODEL",
+        ),
     ] = "embedded"
     policy_model: Annotated[
         str | None,

@@ -32,7 +32,8 @@ class RoleSpec(msgspec.Struct, frozen=True):
     """Who plays a role, as a user names it.
 
     Attributes:
-        where: `embedded`, `gguf:PATH`, a URL or several with commas between them, or a `Model`; None for the policy's.
+        where: `embedded`, `gguf:PATH`, `hub:ORG/REPO`, a URL or several with commas between them, or a `Model`; None
+            for the policy's.
         model: the model's name there; None where one model is served.
         omit: fields that requests go without, because the server refuses them.
     """

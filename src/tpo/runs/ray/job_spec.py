@@ -29,7 +29,7 @@ from tpo.session.spec import Spec, specified
 
 # Kinds of reward that live in a process; one actor of the cluster holds such a reward for all workers.
 IN_PROCESS = ("hf", "python")
-KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "OMP_NUM_THREADS")
+KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "HF_ENDPOINT", "OMP_NUM_THREADS")
 MOST_BYTES = 32 << 20
 ROLES = ("policy", "critic", "editor")
 # Options that go along in another form.
