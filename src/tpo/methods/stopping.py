@@ -139,7 +139,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    prompt: Prompt, width: int, pool: Pool, rule: StopRule, wave: int = 0
+    prompt: Prompt, width: int, pool: Pool, rule: StopRule, wave: int = 0, temperature: float | None = None
 ) -> Generator[Sample, list[Candidate], Drawn]:
     """Draw up to `width` answers into a pool, in waves, until there are enough.
 
@@ -149,13 +149,14 @@ def draw(
         pool: takes them.
         rule: decides when there are enough.
         wave: how many to draw at once; 0 draws all at once.
+        temperature: sampling temperature; the run's unless given.
     """
     fresh: list[Candidate] = []
     answered = False
     left = width
     while left > 0:
         size = min(wave, left) if wave > 0 else left
-        candidates = yield Sample(prompt, size)
+        candidates = yield Sample(prompt, size, temperature=temperature)
         answered = answered or any(one.text or one.message is not None for one in candidates)
         fresh += pool.add(candidates)
         left -= size
