@@ -18,8 +18,9 @@ from tpo.evals.figures import curves, flops, length, matched, scaling, stability
 from tpo.evals.figures.cases import Cases, cases
 from tpo.evals.figures.data import Group, read_groups
 from tpo.evals.figures.plot import Plot, as_svg, look, save
-from tpo.evals.table import Table, table_of
+from tpo.evals.table import table_of
 from tpo.runs.directory import replace
+from tpo.tables import Table
 
 PAGE, NUMBERS, FIGURES = "report.html", "report.json", "figures"
 _TEMPLATE = "report.html.jinja"
