@@ -54,6 +54,8 @@ async def align(
         rewards: rewards that `reward` may name, as in `[rewards.NAME]` of tpo.toml.
         score_cache: a file that keeps scores for later runs.
         check: refuse a reward model that looks broken (constant, squashed, blind to quality) before anything is paid.
+        judge: a reward that steers nothing, as for `reward`, or the address of a judge. It scores the first sample and
+            the answer when the search is over (`Result.held_out`).
         prompts: a folder with templates that replace the default wording.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.

@@ -97,3 +97,14 @@ def test_best_of_n_in_waves_ends_when_the_reward_is_the_largest_there_is() -> No
     with pytest.raises(StopIteration) as end:
         search.send([Candidate("0.0", 0, "a", 1.0)])
     assert end.value.value.stop == "enough"
+
+
+@pytest.mark.parametrize("name", ["tpo", "rsa", "feedback-descent", "revision", "tpo-fused"])
+def test_a_price_ends_a_method_at_the_end_of_a_step(name: str) -> None:
+    method = find_method(name)
+    own = {"price": 0.2}
+    search = method.start(QUERY, width=3, depth=2, prompts=PromptSet(), settings=own, seed=1, maximum=1.0)
+    next(search)
+    with pytest.raises(StopIteration) as end:
+        search.send([Candidate(f"0.{i}", 0, f"text {i}", 0.9) for i in range(3)])
+    assert end.value.value.stop == "enough"

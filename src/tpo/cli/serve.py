@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @reporting
-@takes(SearchOptions, ServeOptions)
+@takes(SearchOptions, ServeOptions, without=("judge",))
 def serve(
     context: typer.Context,
     quiet: Annotated[

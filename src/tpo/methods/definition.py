@@ -64,7 +64,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class _Marked:
-    """What a decorated function says about itself."""
+    """The description of a decorated function."""
 
     templates: tuple[Path, ...]
     paper: str
@@ -74,7 +74,7 @@ class _Marked:
 def method(
     *, templates: Path | str | Sequence[Path | str] = (), paper: str = "", needs_reward: bool | None = None
 ) -> Callable[[F], F]:
-    """Say more about a method than its signature does. A generator function is a method without this, too.
+    """Describe a method beyond its signature. A generator function is a method without this, too.
 
     Args:
         templates: the folder of templates that the method brings along, or several; a user's prompts folder lies over

@@ -127,7 +127,7 @@ class Drawn(NamedTuple):
     """What drawing a step's answers brought.
 
     Attributes:
-        fresh: the answers that say something new.
+        fresh: the answers whose texts are new.
         enough: the pool holds all that is worth drawing.
         repeated: there were answers, and all of them were known. Failures alone show nothing: the step may be tried
             again.
@@ -139,7 +139,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    prompt: Prompt, width: int, pool: Pool, rule: StopRule, wave: int = 0
+    prompt: Prompt, width: int, pool: Pool, rule: StopRule, wave: int = 0, temperature: float | None = None
 ) -> Generator[Sample, list[Candidate], Drawn]:
     """Draw up to `width` answers into a pool, in waves, until there are enough.
 
@@ -147,15 +147,16 @@ def draw(
         prompt: what to answer.
         width: how many answers at most.
         pool: takes them.
-        rule: says when there are enough.
+        rule: decides when there are enough.
         wave: how many to draw at once; 0 draws all at once.
+        temperature: sampling temperature; the run's unless given.
     """
     fresh: list[Candidate] = []
     answered = False
     left = width
     while left > 0:
         size = min(wave, left) if wave > 0 else left
-        candidates = yield Sample(prompt, size)
+        candidates = yield Sample(prompt, size, temperature=temperature)
         answered = answered or any(one.text or one.message is not None for one in candidates)
         fresh += pool.add(candidates)
         left -= size

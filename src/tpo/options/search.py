@@ -82,6 +82,15 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
         str | Path | None, Option(help="A file that keeps scores for later runs.", group=REWARD, metavar="FILE")
     ] = None
     check: Annotated[bool, Option(help="Refuse a broken reward model.", group=REWARD)] = True
+    judge: Annotated[
+        Any,
+        Option(
+            help="A reward or judge that steers nothing and scores first sample and answer: http://HOST:PORT/v1, or as "
+            "for --reward.",
+            group=REWARD,
+            metavar="REWARD",
+        ),
+    ] = None
     temperature: Annotated[
         float, Option(help="Sampling temperature.", group=SAMPLING, least=0, most=100, in_requests=True)
     ] = 0.7

@@ -60,6 +60,7 @@ class Spec(msgspec.Struct, frozen=True):
         check: refuse a reward that looks broken.
         rewards: rewards that a configuration file names.
         score_cache: a file that keeps scores for later runs.
+        judge: a reward that only measures, as for `reward`; None for none.
     """
 
     method: Method
@@ -75,6 +76,7 @@ class Spec(msgspec.Struct, frozen=True):
     check: bool
     rewards: Mapping[str, NamedReward]
     score_cache: Path | None
+    judge: Any = None
 
     def search(self, query: Conversation, maximum: float | None = None) -> Search:
         """Begin the method's search for an answer.
@@ -95,7 +97,7 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class Options(TypedDict, total=False):
-    """The options that `tpo.align` and `tpo.run_dataset` share; `tpo.align` says what they mean."""
+    """The options that `tpo.align` and `tpo.run_dataset` share; see `tpo.align` for their meaning."""
 
     method: MethodSource
     settings: Mapping[str, Any] | Sequence[str]
@@ -112,6 +114,7 @@ class Options(TypedDict, total=False):
     rewards: Mapping[str, NamedReward]
     score_cache: str | Path | None
     check: bool
+    judge: str | Reward | Callable[..., Any] | None
     prompts: str | Path | None
     temperature: float
     top_p: float
@@ -168,7 +171,14 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         chosen.check,
         options.get("rewards") or {},
         Path(chosen.score_cache) if chosen.score_cache is not None else None,
+        _as_reward(chosen.judge),
     )
+
+
+def _as_reward(judge: Any) -> Any:
+    """A held-out judge as a reward is named: an address alone is that of a judge."""
+    is_address = isinstance(judge, str) and judge.startswith(("http://", "https://"))
+    return f"judge:{judge}" if is_address else judge
 
 
 def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
@@ -201,7 +211,9 @@ def _checked(settings: SamplingSettings, width: int) -> SamplingSettings:
     return settings
 
 
-def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | None) -> Plan:
+def plan_of(
+    spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | None, judge: Reward | None = None
+) -> Plan:
     """Everything that decides the result of a query.
 
     Args:
@@ -209,6 +221,7 @@ def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward:
         query: the query.
         models: the name of each role's model.
         reward: the reward that was opened.
+        judge: the held-out judge that was opened.
     """
     reward_name = reward.name if reward is not None else None
     return Plan(
@@ -222,4 +235,5 @@ def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward:
         reward_name,
         spec.method_settings,
         spec.method.code,
+        judge.name if judge is not None else None,
     )

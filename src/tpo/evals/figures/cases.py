@@ -21,7 +21,7 @@ class Case(NamedTuple):
         query: its messages, each with its role.
         first: the first sample.
         first_reward: its reward.
-        answer: what came of it.
+        answer: the final answer.
         reward: its reward.
         step: at which step the answer was found.
         steps: the textual losses and gradients between.

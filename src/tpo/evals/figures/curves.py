@@ -38,7 +38,7 @@ def curves(group: Group) -> Plot | None:
     caption = (
         f"Mean reward of the best answer until each step, with 95 % intervals over the {len(ids)} queries that all of "
         f"these runs answered. Step 0 is best-of-N of the first samples; a search that ended early keeps its answer. "
-        f"The first sample is what the policy says by itself."
+        f"The first sample is the policy without alignment."
     )
     numbers = {"queries": len(ids), "lines": {k: band._asdict() for k, band in lines.items()}, "levels": levels}
     return Plot("curves", "Reward by step", caption, figure, numbers, marks_of(lines, levels))

@@ -67,7 +67,7 @@ class FinishedQuery(NamedTuple):
 
     @property
     def first(self) -> Seen:
-        """The first sample: what the policy says by itself."""
+        """The first sample: the policy without alignment."""
         return self.candidates[0]
 
 

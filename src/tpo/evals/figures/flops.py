@@ -11,7 +11,7 @@ from tpo.evals.figures.data import Group
 from tpo.evals.figures.plot import COLOURS, Plot, draw_level, legend, new_figure, powers
 
 NEEDS = (
-    "parameter counts of all models, and token counts of the reward: names that tell their size (Llama-3.1-70B), or "
+    "parameter counts of all models, and token counts of the reward: names with their size (Llama-3.1-70B), or "
     "--parameters policy=70B"
 )
 

@@ -1,7 +1,7 @@
 """What every figure is, and how all of them look.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart, each with a marker of its own, so that print in grey
-works too. Type and widths are those of a conference paper's column.
+Colours are Okabe and Ito's, which colour-blind readers can distinguish, each with a marker of its own, so that print
+in grey works too. Type and widths are those of a conference paper's column.
 """
 
 from __future__ import annotations

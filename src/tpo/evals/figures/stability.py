@@ -41,7 +41,7 @@ def stability(group: Group) -> Plot | None:
     caption = (
         f"Standard deviation of reward among the answers that one step draws from the same prompt, averaged over up to "
         f"{len(ids)} queries, with 95 % intervals. Step 0 is the policy by itself. A step with a single scored answer "
-        f"says nothing and is left out."
+        f"shows nothing and is left out."
     )
     if levels:
         caption += " Dashed: deviation of a query's answer between runs that differ only in their seeds."

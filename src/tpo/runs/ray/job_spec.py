@@ -97,11 +97,11 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
             "A score cache is one file on one machine, so it does not go with --ray; the run's own journal keeps all "
             "scores anyway."
         )
-    for name in (*ROLES, "reward"):
+    for name in (*ROLES, "reward", "judge"):
         if not isinstance(plain.get(name), str | None):
             raise InputError(
                 f"The {name} is an object of this process, which cannot go to other machines: name it by text, such as "
-                f"{'python:MODULE:FUNCTION' if name == 'reward' else 'http://HOST:PORT/v1'}."
+                f"{'python:MODULE:FUNCTION' if name in ('reward', 'judge') else 'http://HOST:PORT/v1'}."
             )
     prompts = Path(options["prompts"]) if options.get("prompts") is not None else None
     made = JobSpec(
@@ -177,7 +177,9 @@ def _modules(made: JobSpec) -> dict[str, bytes]:
             continue
         within = templates.relative_to(here).as_posix()
         found |= {f"{within}/{name}": data for name, data in _contents(templates).items()}
-    for term in (*_terms(made.reward, made.named), method.name):
+    judge = made.options.get("judge")
+    judged = _terms(judge, made.named) if judge else ()
+    for term in (*_terms(made.reward, made.named), *judged, method.name):
         kind, _, path = term.partition(":")
         top = path.partition(":")[0].partition(".")[0]
         spec = PathFinder.find_spec(top, [made.folder]) if kind == "python" and top else None

@@ -118,7 +118,7 @@ class _Bench:
         models = await session.models()
         reward = await session.reward() if spec.method.needs_reward else None
         limits.limiters = limiters_of(models)
-        changes = differences(recipe, unlocated(recipe_of(spec, models, reward)))
+        changes = differences(recipe, unlocated(recipe_of(spec, models, reward, await session.judge())))
         if changes:
             raise InputError(f"what this node would do is not what the run was begun with: {'; '.join(changes)}")
         journals, progress = SentJournals(self._sender), RunProgress(0)

@@ -63,7 +63,7 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         Args:
             kind: narration or thought.
-            default: where the client says nothing.
+            default: where the client does not set it.
         """
         own = getattr(self, kind)
         wanted = self.reasoning if own is None else own
@@ -117,7 +117,7 @@ def alignment_of(body: Mapping[str, Any], headers: Headers = ()) -> Alignment:
 
     Args:
         body: the request.
-        headers: its headers; they count where the body says nothing.
+        headers: its headers; they count where the body has none.
 
     Raises:
         BadRequest: an option is unknown or out of range.
