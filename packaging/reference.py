@@ -251,7 +251,7 @@ def _signature(value: Any, name: str) -> Iterator[str]:
     line = f"{head}{name}({', '.join(parameters)}){tail}"
     if len(line) > 100:
         line = f"{head}{name}(\n" + "".join(f"    {one},\n" for one in parameters) + f"){tail}"
-    yield from ("```py", line, "```")
+    yield from ("```text", line, "```")
 
 
 def _parameters(parameters: list[inspect.Parameter]) -> Iterator[str]:

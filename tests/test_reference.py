@@ -70,4 +70,4 @@ def test_docstrings_become_lists() -> None:
     text = "\n".join(module._docstring(function))
     assert "**Args**\n\n- `width`: N, at least 1.\n- `depth`: D." in text
     assert "**Raises**\n\n- `ValueError`: it cannot." in text
-    assert list(module._signature(function, "f")) == ["```py", "f(width: int, *, depth: int = 2) -> None", "```"]
+    assert list(module._signature(function, "f")) == ["```text", "f(width: int, *, depth: int = 2) -> None", "```"]
