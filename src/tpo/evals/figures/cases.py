@@ -67,7 +67,7 @@ def picked(run: Run) -> list[tuple[str, str]]:
 
 
 def _case(run: Run, which: str, id: str) -> Case:
-    history: QueryHistory = query_history(run.path, id)
+    history: QueryHistory = query_history(run.path, run.queries[id].id)
     assert history.result is not None
     result, query = history.result, run.queries[id]
     first = next(one for one in result.candidates if one.reward is not None)

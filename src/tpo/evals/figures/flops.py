@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, cost_of, parameters_of, training_of
 from tpo.evals.figures.data import Group
@@ -60,4 +61,8 @@ def flops(group: Group, given: Mapping[str, float]) -> Plot | None:
         f"that reports no tokens counts as nothing."
     )
     numbers = {"per_query": costs, "training": trainings, "break_even_queries": even}
-    return Plot("flops", "FLOPs against training", caption, figure, numbers)
+    marks: list[dict[str, Any]] = [
+        {"series": label, "flops_per_query": cost, "break_even_queries": even[label]} for label, cost in costs.items()
+    ]
+    marks += [{"series": label, "training_flops": level} for label, level in trainings.items()]
+    return Plot("flops", "FLOPs against training", caption, figure, numbers, marks)
