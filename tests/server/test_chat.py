@@ -104,7 +104,7 @@ async def test_the_body_or_headers_say_how(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [
-        ({"tpo": {"widht": 2}}, "tpo.widht", "did you mean width?"),
+        ({"tpo": {"widht": 2}}, "tpo.widht", "Did you mean width?"),
         ({"tpo": {"width": "two"}}, "tpo.width", "expected `int"),
         ({"tpo": {"width": 99}}, "tpo.width", "up to 32"),
         ({"tpo": {"depth": 9}}, "tpo.depth", "up to 8"),

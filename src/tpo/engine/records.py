@@ -103,7 +103,7 @@ class Prompted(msgspec.Struct, frozen=True, tag="prompted", tag_field="record"):
     Attributes:
         step: the step that the action works towards.
         name: the prompt's name (answer, loss, …).
-        role: who is asked.
+        role: which model.
         messages: what is sent.
         chosen: id of the candidate shown as the better one.
         rejected: id of the candidate shown as the worse one.
@@ -157,7 +157,7 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
         reasoning: the model's reasoning, where the server sends it separately.
         error: why there is no answer.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
-        logprobs: as the server sent them, where they were asked for.
+        logprobs: as the server sent them, where they were requested.
         leaked: words of our prompt that the answer repeats, inside it or as all of it; what it repeated at an end is
             cut off.
     """

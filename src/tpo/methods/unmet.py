@@ -1,4 +1,4 @@
-"""What a reward says is missing from an answer."""
+"""What an answer lacks, by its reward."""
 
 from __future__ import annotations
 

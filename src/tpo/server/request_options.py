@@ -60,7 +60,7 @@ def request_options(
     Args:
         request: the request.
         preset: the preset that the model's name ends in.
-        usual: the server's options, which count where the request says nothing.
+        usual: the server's options, which count where the request sets none.
         serving: the most that it may ask for.
         prompts: the wording.
 

@@ -105,7 +105,7 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class Options(TypedDict, total=False):
-    """The options that `tpo.align` and `tpo.run_dataset` share; `tpo.align` says what they mean."""
+    """The options that `tpo.align` and `tpo.run_dataset` share; see `tpo.align` for their meaning."""
 
     method: MethodSource
     settings: Mapping[str, Any] | Sequence[str]
