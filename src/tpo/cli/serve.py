@@ -88,7 +88,16 @@ async def _serve(setup: Setup, options: AppOptions, serving: ServeOptions, on_no
             on_note("anybody on this machine can send requests; TPO_SERVE_KEY or --keys requires a key")
 
     record = Path(serving.record) if serving.record is not None else None
-    app, service = assembled(setup, options, record=record, days=serving.record_days, ui=serving.ui)
+    store = Path(serving.store) if serving.store is not None else None
+    app, service = assembled(
+        setup,
+        options,
+        record=record,
+        days=serving.record_days,
+        store=store,
+        store_days=serving.store_days,
+        ui=serving.ui,
+    )
     await run(app, service, serving.host, serving.port, grace=serving.grace, on_start=started)
 
 

@@ -20,12 +20,20 @@ from tpo.server.recording import Recorder
 from tpo.server.registry import SearchRegistry, Watch
 from tpo.server.request_options import RequestOptions
 from tpo.server.service import Service, Setup
+from tpo.server.store import ResponseStore
 from tpo.server.telemetry import Traced, configured
 from tpo.view import Sources
 
 
 def assembled(
-    setup: Setup, options: AppOptions, *, record: Path | None = None, days: float = 30.0, ui: bool = True
+    setup: Setup,
+    options: AppOptions,
+    *,
+    record: Path | None = None,
+    days: float = 30.0,
+    store: Path | None = None,
+    store_days: float = 30.0,
+    ui: bool = True,
 ) -> tuple[App, Service]:
     """Make the server.
 
@@ -34,6 +42,8 @@ def assembled(
         options: how the server behaves.
         record: a folder for the traces of aligned requests.
         days: days for which they are kept.
+        store: a folder for stored responses; None stores none.
+        store_days: days for which they are kept.
         ui: show the page at /ui.
 
     Returns:
@@ -62,6 +72,7 @@ def assembled(
         watch=watch,
         metrics=metrics_route(metrics),
         page=_page(SearchRegistry(service, admitted.aligned, watch), record) if ui else None,
+        store=ResponseStore(store, store_days) if store is not None else None,
     )
     counted = Counted(app, metrics)
     return (counted if telemetry is None else Traced(counted, telemetry)), service

@@ -225,6 +225,8 @@ class Session:
             spec, messages, {role: fleet.servers[0].model.name for role, fleet in models.items()}, steering.reward
         )
         journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
+        for record in journal.records:
+            steering.listen(record)
         try:
             return await self.search(
                 plan,
