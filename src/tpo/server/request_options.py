@@ -11,6 +11,7 @@ from tpo.errors import InputError
 from tpo.messages import Conversation, conversation, text_of
 from tpo.methods import find_method, resolve_method
 from tpo.methods.presets import Preset
+from tpo.methods.selection import BEST
 from tpo.options import ServeOptions, default
 from tpo.prompts import PromptSet
 from tpo.rewards.require import Requirements
@@ -48,7 +49,7 @@ class RequestOptions(msgspec.Struct, frozen=True):
 
 
 # Options of a search that `tpo` may set.
-_SEARCH = ("method", "width", "depth", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
+_SEARCH = ("method", "width", "depth", "select", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
 
 
 def request_options(
@@ -84,6 +85,10 @@ def request_options(
     chosen["extra"] = {**usual.get("extra", {}), **request.policy_fields}
     _bounded(chosen, request.n, serving)
     rules = [*Requirements(wanted["require"]).rules] if wanted.get("require") else []
+    if request.response_format or request.tools or rules:
+        if wanted.get("select", BEST) != BEST:
+            raise refused("tpo.select", "chooses by less than the rules: leave it out with tools, formats and require")
+        chosen["select"] = BEST
     return RequestOptions(
         model=request.model,
         messages=conversation(request.messages),

@@ -26,6 +26,7 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         method: tpo, tpo-fused, revision, best-of-n or sample.
         width: N, answers per step.
         depth: D, update steps.
+        select: the rule that chooses the answer among the candidates.
         critic_max_tokens: completion tokens per critique.
         quorum: answers of a step that suffice to go on.
         budget_tokens: tokens of all roles, after which the best answer so far is returned.
@@ -41,6 +42,7 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     method: str | None = None
     width: Annotated[int, Meta(ge=1, le=1024)] | None = None
     depth: Annotated[int, Meta(ge=0, le=100)] | None = None
+    select: str | None = None
     critic_max_tokens: Count | None = None
     quorum: Count | None = None
     budget_tokens: Count | None = None
