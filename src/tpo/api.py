@@ -41,7 +41,8 @@ async def align(
         settings: the method's own settings, by name.
         width: N, answers per step.
         depth: D, update steps.
-        policy: who answers: `embedded`, `gguf:PATH`, the URL of an OpenAI-compatible server, or a `Model`.
+        policy: who answers: `embedded`, `gguf:PATH`, `hub:ORG/REPO[:FILE]`, the URL of an OpenAI-compatible server, or
+            a `Model`.
         policy_model: the model's name there; not needed where the server has one model.
         critic: who writes loss and gradient; the policy unless given.
         critic_model: likewise.
@@ -53,6 +54,10 @@ async def align(
         rewards: rewards that `reward` may name, as in `[rewards.NAME]` of tpo.toml.
         score_cache: a file that keeps scores for later runs.
         check: refuse a reward model that looks broken (constant, squashed, blind to quality) before anything is paid.
+        judge: a reward that steers nothing, as for `reward`, or the address of a judge. It scores the first sample and
+            the answer when the search is over (`Result.held_out`).
+        select: what chooses the answer among the candidates: `best` (the highest reward), `soft`, `hedged`, `mbr`,
+            `majority` or `knockout`, with a number as in `soft:10`.
         prompts: a folder with templates that replace the default wording.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.

@@ -15,7 +15,7 @@ def dialogue(text: str) -> tuple[Conversation, str]:
     """Read a dialogue (Bai et al., 2022, arXiv 2204.05862).
 
     Args:
-        text: as published; what an assistant says before a person has spoken is left out.
+        text: as published; an assistant's turn before the first user turn is left out.
 
     Returns:
         The messages up to where the last answer begins, and that answer; an empty one where the person spoke last.
@@ -25,12 +25,12 @@ def dialogue(text: str) -> tuple[Conversation, str]:
     """
     before, *parts = _TURN.split(text)
     messages: Conversation = []
-    for speaker, said in zip(parts[::2], parts[1::2], strict=True):
+    for speaker, turn in zip(parts[::2], parts[1::2], strict=True):
         role = _ROLES[speaker]
         if messages and messages[-1]["role"] == role:  # a person may write twice before there is an answer
-            messages[-1]["content"] += f"\n\n{said.strip()}"
+            messages[-1]["content"] += f"\n\n{turn.strip()}"
         elif messages or role == "user":
-            messages.append({"role": role, "content": said.strip()})
+            messages.append({"role": role, "content": turn.strip()})
     answer = str(messages.pop()["content"]) if messages and messages[-1]["role"] == "assistant" else ""
     if before.strip() or not messages or not messages[-1]["content"]:
         raise InputError(f"{text[:60]!r} is no dialogue that begins with a person and ends with an answer.")

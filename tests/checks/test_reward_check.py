@@ -90,7 +90,7 @@ async def test_the_embedded_reward_passes() -> None:
 async def test_each_trap_is_caught_and_named(scores: Callable[[list[str]], list[float]], what: str, said: str) -> None:
     failures = (await check_reward(Fake(scores))).failures
     assert [finding.what for finding in failures] == [what]
-    assert said in failures[0].said
+    assert said in failures[0].found
 
 
 def grade(text: str) -> float:
@@ -103,7 +103,7 @@ async def test_a_tie_of_long_answers_on_a_coarse_scale_is_no_failure() -> None:
 
     report = await check_reward(Fake(each(level)))
     assert "long answers" not in [finding.what for finding in report.failures]
-    assert "tie" in next(finding.said for finding in report.findings if finding.what == "long answers")
+    assert "tie" in next(finding.found for finding in report.findings if finding.what == "long answers")
 
 
 async def test_a_function_of_zeros_and_ones_is_described_as_that() -> None:
@@ -111,14 +111,14 @@ async def test_a_function_of_zeros_and_ones_is_described_as_that() -> None:
     report = await check_reward(Fake(scores, "python:mine:passes@1"))
     scale = next(finding for finding in report.findings if finding.what == "scale")
     assert scale.state == "ok"
-    assert scale.said.startswith("every score is 0 or 1")
+    assert scale.found.startswith("every score is 0 or 1")
 
 
 async def test_an_abstaining_function_and_a_huge_number_are_findings() -> None:
     for value, said in ((math.nan, "a score is nan"), (10**400, "a score is inf")):
         report = await check_reward(Fake(each(lambda t, value=value: value), "python:mine:odd@1"))  # type: ignore[misc]
         assert report.failures == []
-        assert said in report.findings[0].said
+        assert said in report.findings[0].found
 
 
 async def test_a_reward_that_refuses_fails_with_its_own_words() -> None:
@@ -126,7 +126,7 @@ async def test_a_reward_that_refuses_fails_with_its_own_words() -> None:
         async def score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
             raise RewardError("nobody at http://somewhere")
 
-    assert (await check_reward(Down(each(logit)))).failures[0].said == "nobody at http://somewhere"
+    assert (await check_reward(Down(each(logit)))).failures[0].found == "nobody at http://somewhere"
 
 
 async def test_a_refusal_of_long_answers_is_honest_and_only_a_warning() -> None:

@@ -52,7 +52,7 @@ def test_a_value_is_read_as_its_type_and_a_default_is_left_out(value: Any) -> No
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"bets": 1}, r"no setting 'bets'.*best \(int, 2\), tone \(str, 'calm'\).*Did you mean 'best'"),
+        ({"bets": 1}, r"no setting 'bets'.*best \(int, 2\), tone \(str, 'calm'\).*Did you mean best"),
         ({"best": "many"}, "best of the method plain is 'many', but takes int"),
         ({"best": 2.5}, "best of the method plain is 2.5"),
         ({"width": 3}, "no setting 'width'"),
@@ -151,30 +151,30 @@ def test_a_method_brings_templates_and_a_users_folder_lies_over_them(tmp_path: P
         "{% for draft in drafts %}<{{ draft }}|{{ draft.feedback }}>{% endfor %}{{ tag }}"
     )
     drafts = [Candidate("0.0", 0, "a", 1.0, feedback="good"), Candidate("0.1", 0, "b", 0.0)]
-    prompt = PromptSet(method=theirs).render("blend", QUERY, drafts=drafts)
+    prompt = PromptSet(method=[theirs]).render("blend", QUERY, drafts=drafts)
     assert prompt.messages == [{"role": "user", "content": "<a|good><b|>improved_answer"}]
     assert prompt.read("<improved_answer>c</improved_answer>") == "c"
 
     (mine / "blend.user.jinja").write_text("{{ drafts | length }}")
-    own = PromptSet(mine, theirs)
+    own = PromptSet(mine, [theirs])
     assert own.render("blend", QUERY, drafts=drafts).messages[0]["content"] == "2"
     # Without that method the file is a mistake, unless its name is known to be another method's.
     with pytest.raises(PromptError, match="which no method uses"):
         PromptSet(mine)
-    assert PromptSet(mine, known=["blend"]).name == PromptSet(mine, known=["blend"]).for_method(None).name
+    assert PromptSet(mine, known=["blend"]).name == PromptSet(mine, known=["blend"]).for_method(()).name
 
     (mine / "blend.user.jinja").write_text("{{ draft }}")
     with pytest.raises(PromptError, match=r"names draft, which is no variable; it may use .*drafts"):
-        PromptSet(mine, theirs)
-    with pytest.raises(PromptError, match=r"has no template blnd.user.jinja.*Did you mean 'blend'"):
-        PromptSet(method=theirs).render("blnd", QUERY)
+        PromptSet(mine, [theirs])
+    with pytest.raises(PromptError, match=r"has no template blnd.user.jinja.*Did you mean blend"):
+        PromptSet(method=[theirs]).render("blnd", QUERY)
 
 
 def test_templates_of_other_methods_do_not_change_the_name_of_a_prompt_set(tmp_path: Path) -> None:
     (tmp_path / "blend.user.jinja").write_text("{{ drafts }}")
     base = PromptSet()
-    assert base.for_method(tmp_path).name != base.name
-    assert base.for_method(tmp_path).for_method(None).name == base.name
+    assert base.for_method((tmp_path,)).name != base.name
+    assert base.for_method((tmp_path,)).for_method(()).name == base.name
     # The wording of today: unfinished runs of earlier versions know it by this name.
     assert base.name == "default@bc5b59959c08"
 

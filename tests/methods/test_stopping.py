@@ -82,3 +82,29 @@ def test_the_expected_gain_is_a_number_and_never_negative(rewards: list[float], 
 @given(st.lists(st.none() | st.floats(-1e6, 1e6)), st.floats(0, 10), st.none() | st.floats(-10, 10))
 def test_the_rule_never_fails(rewards: list[float | None], price: float, maximum: float | None) -> None:
     StopRule(price, maximum).enough(pool_of(*rewards))
+
+
+def test_what_is_believed_after_one_reward_by_hand() -> None:
+    # TreeQuest's prior after one reward of .8.
+    assert RewardPrior(0.0).after([0.8]) == pytest.approx((0.4, 2, 2, 0.21))
+
+
+def test_best_of_n_in_waves_ends_when_the_reward_is_the_largest_there_is() -> None:
+    search = find_method("best-of-n").start(
+        QUERY, width=16, depth=0, prompts=PromptSet(), settings={"wave": 1}, maximum=1.0
+    )
+    next(search)
+    with pytest.raises(StopIteration) as end:
+        search.send([Candidate("0.0", 0, "a", 1.0)])
+    assert end.value.value.stop == "enough"
+
+
+@pytest.mark.parametrize("name", ["tpo", "rsa", "feedback-descent", "revision", "tpo-fused"])
+def test_a_price_ends_a_method_at_the_end_of_a_step(name: str) -> None:
+    method = find_method(name)
+    own = {"price": 0.2}
+    search = method.start(QUERY, width=3, depth=2, prompts=PromptSet(), settings=own, seed=1, maximum=1.0)
+    next(search)
+    with pytest.raises(StopIteration) as end:
+        search.send([Candidate(f"0.{i}", 0, f"text {i}", 0.9) for i in range(3)])
+    assert end.value.value.stop == "enough"

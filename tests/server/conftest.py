@@ -12,8 +12,8 @@ import pytest
 
 from server.kit import running
 from server.policy import Answer, Policy, policy
+from tpo.options import ServeOptions
 from tpo.server.app import AppOptions
-from tpo.server.request_options import Bounds
 from tpo.server.service import Setup
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -58,17 +58,16 @@ def serve() -> Serve:
         *,
         names: tuple[str, ...] = ("small",),
         options: AppOptions | None = None,
-        bounds: Bounds | None = None,
+        serving: ServeOptions | None = None,
         rewards: Any = None,
         require: tuple[str, ...] = (),
-        more: dict[str, Any] | None = None,
         **search: Any,
     ) -> AsyncIterator[Up]:
         async with AsyncExitStack() as stack:
             behind = await stack.enter_async_context(policy(answer, names))
             chosen: Any = {"policy": behind.url, "reward": length, "check": False, "width": 3, "depth": 1, **search}
-            setup = Setup(options=chosen, bounds=bounds or Bounds(), rewards=rewards or {}, require=require)
-            url = await stack.enter_async_context(running(setup, options, **(more or {})))
+            setup = Setup(options=chosen, serving=serving or ServeOptions(), rewards=rewards or {}, require=require)
+            url = await stack.enter_async_context(running(setup, options))
             client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
             yield Up(client, behind, url)
 

@@ -14,18 +14,17 @@ from tpo.server.service import Setup
 
 
 @asynccontextmanager
-async def running(setup: Setup, options: AppOptions | None = None, **more: Any) -> AsyncIterator[str]:
+async def running(setup: Setup, options: AppOptions | None = None, *, grace: float = 1.0) -> AsyncIterator[str]:
     """Run a server until it is left, and give its URL with /v1, once it answers.
 
     Args:
         setup: what is served.
-        options: how it behaves.
-        more: options of `assembled`, and `grace`.
+        options: who is served.
+        grace: seconds for requests to finish.
     """
     loop = asyncio.get_running_loop()
     started: asyncio.Future[str] = loop.create_future()
-    grace = more.pop("grace", 1.0)
-    app, service = assembled(setup, options or AppOptions(), **more)
+    app, service = assembled(setup, options or AppOptions())
     ending = asyncio.Event()
     task = asyncio.create_task(
         serve(app, service, "127.0.0.1", 0, grace=grace, on_start=started.set_result, ending=ending)

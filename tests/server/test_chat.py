@@ -13,8 +13,8 @@ import pytest
 from server.conftest import HI, Serve
 from server.policy import call, critic, drawing, saying
 from tpo.config import NamedReward
+from tpo.options import ServeOptions
 from tpo.rewards.require import Requirements
-from tpo.server.request_options import Bounds
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 
@@ -104,13 +104,15 @@ async def test_the_body_or_headers_say_how(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [
-        ({"tpo": {"widht": 2}}, "tpo.widht", "did you mean width?"),
+        ({"tpo": {"widht": 2}}, "tpo.widht", "Did you mean width?"),
         ({"tpo": {"width": "two"}}, "tpo.width", "expected `int"),
         ({"tpo": {"width": 99}}, "tpo.width", "up to 32"),
         ({"tpo": {"depth": 9}}, "tpo.depth", "up to 8"),
         ({"tpo": {"reward": "python:os:system"}}, "tpo.reward", "not a reward of this server"),
         ({"tpo": {"method": "magic"}}, None, "no method"),
         ({"tpo": {"require": ["max-wrods=3"]}}, None, "max-words"),
+        ({"tpo": {"select": "worst"}}, None, "knockout"),
+        ({"tpo": {"select": "soft", "require": ["max-words=3"]}}, "tpo.select", "leave it out"),
         ({"tpo": []}, "tpo", "not an object"),
         ({"tpo": "x"}, "tpo", "not an object"),
         ({"functions": [{}]}, "functions", "tools"),
@@ -128,7 +130,7 @@ async def test_the_body_or_headers_say_how(serve: Serve) -> None:
 async def test_what_cannot_be_is_refused_in_openais_shape(
     serve: Serve, body: dict[str, Any], param: str | None, words: str
 ) -> None:
-    async with serve(drawing(["a"]), bounds=Bounds(max_tokens=100), max_tokens=50) as up:
+    async with serve(drawing(["a"]), serving=ServeOptions(max_answer=100), max_tokens=50) as up:
         answer = await up.chat(**body)
         error = answer.json()["error"]
         assert answer.status_code == 400 and error["type"] == "invalid_request_error"
@@ -307,7 +309,7 @@ async def test_log_probabilities_come_with_their_answer(serve: Serve) -> None:
 
 @pytest.mark.parametrize("model", ["small", "small:sample"])
 async def test_a_message_has_a_length(serve: Serve, model: str) -> None:
-    async with serve(drawing(["a"]), bounds=Bounds(message=10)) as up:
+    async with serve(drawing(["a"]), serving=ServeOptions(max_message=10)) as up:
         assert (await up.chat(model, messages=[{"role": "user", "content": "x" * 10}])).status_code == 200
         answer = await up.chat(model, messages=[*HI, {"role": "user", "content": "x" * 11}])
         assert answer.status_code == 400 and answer.json()["error"]["param"] == "messages[1].content"

@@ -13,10 +13,10 @@ from server.conftest import HI, Serve
 from server.kit import running
 from server.policy import Said, critic, drawing, policy, saying
 from tpo.errors import InputError
+from tpo.options import ServeOptions
 from tpo.server.app import AppOptions
 from tpo.server.keys import Keys, hashed
 from tpo.server.lifecycle import check_address
-from tpo.server.request_options import Bounds
 from tpo.server.service import Service, Setup, open_patiently
 
 
@@ -27,7 +27,7 @@ async def test_what_is_too_much_is_sent_away_and_comes_later(serve: Serve) -> No
         await go.wait()
         return "a"
 
-    async with serve(answer, method="sample", options=AppOptions(concurrency=1, queue=1, passed=1)) as up:
+    async with serve(answer, method="sample", serving=ServeOptions(requests=1, queue=1, passed=1)) as up:
         first = asyncio.create_task(up.chat("small:sample"))
         await asyncio.wait_for(up.policy.asked.wait(), 5)
         second = asyncio.create_task(up.chat("small:sample"))
@@ -73,7 +73,7 @@ async def test_a_deadline_gives_the_best_so_far(serve: Serve) -> None:
             await asyncio.sleep(60)
         return ["a", "bbb", "cc"][number % 3]
 
-    async with serve(answer, bounds=Bounds(seconds=1.0)) as up:
+    async with serve(answer, serving=ServeOptions(deadline=1.0)) as up:
         told = (await up.chat("small:tpo")).json()
         assert told["choices"][0]["message"]["content"] == "bbb" and told["tpo"]["stop"] == "deadline"
         own = (await up.chat("small:tpo", tpo={"budget_seconds": 0.5})).json()
@@ -82,7 +82,7 @@ async def test_a_deadline_gives_the_best_so_far(serve: Serve) -> None:
 
 async def test_a_deadline_before_the_first_answer_gives_what_was_written(serve: Serve) -> None:
     said: Said = {"role": "assistant", "content": "Half an ans", "hang": True}
-    async with serve(saying(said), bounds=Bounds(seconds=1.0)) as up:
+    async with serve(saying(said), serving=ServeOptions(deadline=1.0)) as up:
         choice = (await up.chat("small:best-of-2")).json()["choices"][0]
         assert choice["message"]["content"] == "Half an ans" and choice["finish_reason"] == "length"
 
@@ -92,7 +92,7 @@ async def test_a_deadline_before_the_first_word_is_a_504(serve: Serve) -> None:
         await asyncio.sleep(60)
         return "never"
 
-    async with serve(answer, bounds=Bounds(seconds=0.5)) as up:
+    async with serve(answer, serving=ServeOptions(deadline=0.5)) as up:
         answer_ = await up.chat("small:tpo")
         assert answer_.status_code == 504 and answer_.json()["error"]["code"] == "deadline_exceeded"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from server.conftest import HI, Serve
 from server.policy import drawing
+from tpo.options import ServeOptions
 from tpo.server.app import AppOptions
 from tpo.server.keyfile import make_key
 from tpo.server.keys import Keys
@@ -35,7 +36,7 @@ async def test_requests_show_while_they_are_answered_and_after(serve: Serve) -> 
 
 
 async def test_without_the_page_nothing_is_kept_for_it(serve: Serve) -> None:
-    async with serve(drawing(["a", "bbb"]), more={"ui": False}) as up:
+    async with serve(drawing(["a", "bbb"]), serving=ServeOptions(ui=False)) as up:
         await up.chat("small:best-of-2")
         assert (await up.client.get(f"{up.url.removesuffix('/v1')}/ui/")).status_code == 404
 
@@ -72,8 +73,9 @@ async def test_everybodys_requests_are_for_operators(serve: Serve, tmp_path: Pat
 
 async def test_the_playground_is_counted_like_any_request(serve: Serve, tmp_path: Path) -> None:
     key = make_key(tmp_path / "keys.toml", "olga", Limits(tokens_per_minute=1), operator=True)
-    more = {"record": tmp_path / "kept"}
-    async with serve(drawing(["a", "bbb"]), options=AppOptions(keys=Keys(tmp_path / "keys.toml")), more=more) as up:
+    serving = ServeOptions(record=tmp_path / "kept")
+    options = AppOptions(keys=Keys(tmp_path / "keys.toml"))
+    async with serve(drawing(["a", "bbb"]), options=options, serving=serving) as up:
         root = up.url.removesuffix("/v1")
         headers = {"authorization": f"Bearer {key}"}
         body = {"question": "Hi", "method": "best-of-n", "width": 2, "depth": 0}
@@ -88,7 +90,7 @@ async def test_the_playground_is_counted_like_any_request(serve: Serve, tmp_path
 async def test_traces_are_kept_where_somebody_wants_them(serve: Serve, tmp_path: Path) -> None:
     from tpo import replay
 
-    async with serve(drawing(["a", "bbb"]), more={"record": tmp_path / "kept"}) as up:
+    async with serve(drawing(["a", "bbb"]), serving=ServeOptions(record=tmp_path / "kept")) as up:
         headers = {"x-request-id": "mine-1"}
         body = {"model": "small:best-of-2", "messages": HI}
         await up.client.post("/chat/completions", json=body, headers=headers)

@@ -13,13 +13,13 @@ class Finding(msgspec.Struct, frozen=True):
     Attributes:
         what: what was looked at.
         state: "ok", "warn" (mind this), "fail" (results would mislead), or "info" (a fact).
-        said: what was found.
+        found: what was found.
         remedy: what to do about it; empty where nothing needs doing.
     """
 
     what: str
     state: Literal["ok", "warn", "fail", "info"]
-    said: str
+    found: str = msgspec.field(name="said")
     remedy: str = ""
 
 

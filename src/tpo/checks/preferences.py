@@ -181,11 +181,11 @@ def _mt_bench(row: dict[str, Any]) -> Pair:
         first, second = (str(side[-1]["content"]) for side in sides)
     else:
         query = conversation(sides[0][:1])
-        first, second = ("\n\n".join(_said(message) for message in side[1:]) for side in sides)
+        first, second = ("\n\n".join(_readable(message) for message in side[1:]) for side in sides)
     return Pair(query, first, second, _WINNERS.get(row["winner"], 0.5))
 
 
-def _said(message: dict[str, Any]) -> str:
+def _readable(message: dict[str, Any]) -> str:
     return f"[user] {message['content']}" if message["role"] == "user" else str(message["content"])
 
 

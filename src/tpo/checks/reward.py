@@ -220,7 +220,7 @@ async def refuse_broken(reward: object) -> None:
         for finding in report.failures:
             remedy = f" {finding.remedy}" if finding.remedy else ""
             raise CheckError(
-                f"The reward {report.subject} failed its check: {finding.said}.{remedy} `tpo check` has more; "
+                f"The reward {report.subject} failed its check: {finding.found}.{remedy} `tpo check` has more; "
                 f"--no-check goes on all the same."
             )
         _passed.add(one)

@@ -126,6 +126,6 @@ def _table(reports: list[CheckReport]) -> Table:
         table.add_section()
         table.add_row(Text(report.subject, style="bold"), "", "")
         for finding in report.findings:
-            text = f"{finding.said}\n→ {finding.remedy}" if finding.remedy else finding.said
+            text = f"{finding.found}\n→ {finding.remedy}" if finding.remedy else finding.found
             table.add_row(Text(f"  {finding.what}"), Text(finding.state, style=COLOURS[finding.state]), Text(text))
     return table

@@ -66,7 +66,7 @@ COMMANDS = {
         "tpo.cli.view:view",
         "Look at runs and traces in a browser.",
         ("tpo view answers",),
-        ("paths", "host", "port", "browse", "play", "policy", "reward"),
+        ("paths", "host", "port", "open", "play", "policy", "reward"),
         configured=True,
     ),
     "check": Listed(
@@ -83,8 +83,13 @@ COMMANDS = {
         "Make training data from a run.",
         ("tpo export answers --format dpo --out pairs.jsonl",),
     ),
-    "report": Listed("tpo.cli.report:report", "Draw figures and a page from runs.", ("tpo report experiments",)),
+    "report": Listed("tpo.cli.report:report", "Compare runs: tables, figures, a page.", ("tpo report runs/a runs/b",)),
     "replay": Listed("tpo.cli.replay:replay", "Rebuild a result from its trace.", ("tpo replay trace.jsonl --json",)),
+    "models": Listed(
+        "tpo.cli.models:models",
+        "List models for this machine, or fetch one.",
+        ("tpo models", "tpo models hub:Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF:q4_k_m"),
+    ),
     "methods": Listed("tpo.cli.methods:methods", "List the methods with their settings.", ("tpo methods",)),
     "config": Listed("tpo.cli.config:config", "Show the configuration in force.", ("tpo config > tpo.toml",)),
 }

@@ -116,6 +116,7 @@ def tasks(
     methods = method or ["sample", "best-of-n", "tpo"]
     steering = next((name for one in methods if (name := parse_preset(one).method) != "sample"), "tpo")
     options = search_options({**flags, "method": steering}, configured, noting(quiet=quiet))
+    options.pop("judge", None)  # the flag is that of the evaluation's own judge
     measured = chosen(EvalOptions, flags)
     wanted = Wanted(
         tasks=task,

@@ -26,7 +26,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 def takes(*kinds: type[msgspec.Struct], without: Collection[str] = ()) -> Callable[[F], F]:
     """Give a command a flag for each option of these classes, in place of its `**flags`.
 
-    A parameter of the command's own replaces the flag of the same name.
+    A parameter of the command's own replaces the flag of the same name; of two classes' options with the same flag
+    the later class's counts.
 
     Args:
         kinds: classes of options.
@@ -40,12 +41,8 @@ def takes(*kinds: type[msgspec.Struct], without: Collection[str] = ()) -> Callab
             for parameter in signature.parameters.values()
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
-        flags = [
-            _parameter(entry)
-            for kind in kinds
-            for entry in table(kind).values()
-            if entry.flag not in signature.parameters and entry.name not in without
-        ]
+        entries = {entry.flag: entry for kind in kinds for entry in table(kind).values() if entry.name not in without}
+        flags = [_parameter(entry) for flag, entry in entries.items() if flag not in signature.parameters]
         # The help shows groups in the order of their first flags, and what comes out comes last.
         ordered = sorted([*own, *flags], key=lambda parameter: _group(parameter) == OUTPUT)
         command.__signature__ = signature.replace(parameters=ordered)  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ def judge(
     ],
     judge: Annotated[
         str | None,
-        typer.Option(help="The judge: http://HOST:PORT/v1, embedded, gguf:PATH.", show_default=False),
+        typer.Option(help="The judge: http://HOST:PORT/v1, embedded, gguf:PATH, hub:ORG/REPO.", show_default=False),
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="Its model, where several are served.")] = None,
     reward: Annotated[

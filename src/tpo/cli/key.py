@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tpo.cli.console import note, print_json, reporting
+from tpo.cli.flags import chosen, takes
 from tpo.errors import InputError
-
-LIMITS = "Limits"
+from tpo.options import KeyOptions
 
 
 @reporting
+@takes(KeyOptions)
 def key(
     name: Annotated[str | None, typer.Argument(help="The client's name.", show_default=False)] = None,
-    file: Annotated[Path, typer.Option(help="The key file, which `tpo serve --keys` reads.")] = Path("keys.toml"),
-    requests_per_minute: Annotated[int | None, typer.Option(help="Requests a minute.", rich_help_panel=LIMITS)] = None,
-    tokens_per_minute: Annotated[
-        int | None, typer.Option(help="Tokens a minute, prompts and all roles included.", rich_help_panel=LIMITS)
-    ] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Requests at once.", rich_help_panel=LIMITS)] = None,
-    operator: Annotated[
-        bool, typer.Option("--operator", help="It may see the requests of all clients, at /ui and in /metrics.")
-    ] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the client's key away.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the clients instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: print a JSON list.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    **flags: Any,
 ) -> None:
     """Make a key for a client of `tpo serve`, and print it: this once, since only its hash is kept.
 
@@ -37,7 +30,9 @@ def key(
     from tpo.server.keyfile import make_key, revoke_key
     from tpo.server.limits import Limits
 
-    limits = Limits(requests_per_minute, tokens_per_minute, concurrency)
+    options = chosen(KeyOptions, flags)
+    file, operator = Path(options.file), options.operator
+    limits = Limits(options.requests_per_minute, options.tokens_per_minute, options.concurrency)
     if list_ or as_json:
         if name is not None or revoke or operator or limits != Limits():
             raise InputError("--list shows what there is, and takes no name, limit, --operator or --revoke.")

@@ -51,7 +51,7 @@ def _row(method: Method, width: int, depth: int) -> dict[str, Any]:
         "depth": d if method.has_depth else None,
         "settings": [{"name": one.name, "type": one.kind, "default": one.default} for one in method.settings.values()],
         "answers": cost.answers,
-        "asks": cost.asks,
+        "replies": cost.replies,
         "stages": cost.stages,
         "paper": method.paper,
     }
@@ -60,7 +60,7 @@ def _row(method: Method, width: int, depth: int) -> dict[str, Any]:
 def _show(row: dict[str, Any]) -> None:
     dials = " ".join(f"{name}={row[key]}" for name, key in (("N", "width"), ("D", "depth")) if row[key] is not None)
     typer.echo(f"{row['name']}: {row['summary']}")
-    cost = f"{row['answers']} answers, {row['asks']} other replies, {row['stages']} stages"
+    cost = f"{row['answers']} answers, {row['replies']} other replies, {row['stages']} stages"
     typer.echo(f"  cost{f' at {dials}' if dials else ''}: {cost}")
     for setting in row["settings"]:
         typer.echo(f"  --set {setting['name']}={setting['default']} ({setting['type']})")

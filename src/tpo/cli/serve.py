@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @reporting
-@takes(SearchOptions, ServeOptions)
+@takes(SearchOptions, ServeOptions, without=("judge",))
 def serve(
     context: typer.Context,
     quiet: Annotated[
@@ -43,8 +43,6 @@ def serve(
     from tpo.server.keys import VARIABLE, Keys
     from tpo.server.lifecycle import check_address
     from tpo.server.logs import configure
-    from tpo.server.models import LISTED
-    from tpo.server.request_options import Bounds
     from tpo.server.service import Setup
 
     serving = chosen(ServeOptions, flags)
@@ -56,48 +54,26 @@ def serve(
     keys = Path(serving.keys) if serving.keys is not None else None
     known = Keys(keys, single) if keys is not None or single is not None else None
     check_address(serving.host, known is not None)
-    setup = Setup(
-        options=search_options(flags, configured, on_note),
-        bounds=Bounds(serving.max_width, serving.max_depth, serving.max_answer, serving.deadline, serving.max_message),
-        presets=serving.preset or LISTED,
-        concurrency=serving.concurrency,
-        patience=serving.patience,
-    )
-    options = AppOptions(
-        keys=known,
-        hosts=serving.allow_host,
-        origins=serving.allow_origin,
-        concurrency=serving.requests,
-        queue=serving.queue,
-        passed=serving.passed,
-    )
+    setup = Setup(options=search_options(flags, configured, on_note), serving=serving)
     # What is loaded by now stays, and objects of requests are freed soon: a full collection would make requests wait
     # for dozens of milliseconds.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    asyncio.run(_serve(setup, options, serving, on_note))
+    asyncio.run(_serve(setup, AppOptions(keys=known), on_note))
 
 
-async def _serve(setup: Setup, options: AppOptions, serving: ServeOptions, on_note: Callable[[str], None]) -> None:
+async def _serve(setup: Setup, options: AppOptions, on_note: Callable[[str], None]) -> None:
     from tpo.server.assembly import assembled
     from tpo.server.lifecycle import serve as run
+
+    serving = setup.serving
 
     def started(url: str) -> None:
         on_note(f"serving at {url}/v1" + (f", the page at {url}/ui/" if serving.ui else ""))
         if options.keys is None:
             on_note("anybody on this machine can send requests; TPO_SERVE_KEY or --keys requires a key")
 
-    record = Path(serving.record) if serving.record is not None else None
-    store = Path(serving.store) if serving.store is not None else None
-    app, service = assembled(
-        setup,
-        options,
-        record=record,
-        days=serving.record_days,
-        store=store,
-        store_days=serving.store_days,
-        ui=serving.ui,
-    )
+    app, service = assembled(setup, options)
     await run(app, service, serving.host, serving.port, grace=serving.grace, on_start=started)
 
 

@@ -22,6 +22,7 @@ UNLIMITED = 10_000
 def summary_table(summary: RunSummary, directory: Path) -> RenderableType:
     """The summary: counts of queries, reward by step, and the costs of each role."""
     parts: list[RenderableType] = [Text(f"{directory}", style="bold"), Text("\n".join(_lines(summary)))]
+    parts += [Text(f"warning: {warning}", style="yellow") for warning in summary.warnings]
     if summary.steps:
         parts.append(_steps(summary))
     if summary.usage:
@@ -40,6 +41,17 @@ def _lines(summary: RunSummary) -> list[str]:
         lines.append(f"reward: first sample {_shown(summary.first)}, answer {_shown(summary.reward)}")
         queries = f"{summary.reward.n} queries" if summary.reward.n else "queries"  # earlier files do not have it
         lines.append(f"the answer is better in {_percent(summary.improved)} of {queries} (a tie counts half)")
+    if (held_out := summary.held_out) is not None:
+        first, answer, gain = map(_shown, (held_out.first, held_out.answer, held_out.gain))
+        lines.append(f"held-out judge: first sample {first}, answer {answer}, gain {gain}")
+        if held_out.missing:
+            lines.append(f"the held-out judge gave no score for {held_out.missing} queries")
+    if summary.lengths is not None:
+        lengths = summary.lengths
+        lines.append(
+            f"length in characters: first sample {lengths.first.value:.0f}, answer {lengths.answer.value:.0f} "
+            f"({lengths.growth:+.0%})"
+        )
     rate = f", {summary.tokens_per_second:.0f} tokens/s" if summary.tokens_per_second else ""
     lines.append(f"{duration(summary.seconds)}{rate}, {summary.calls} calls, {summary.retries} retries")
     if summary.time:

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tpo.cli.console import note, noting, reporting, stderr
-from tpo.cli.flags import search_options, takes
+from tpo.cli.flags import chosen, search_options, takes
 from tpo.config import Config
-from tpo.options import SearchOptions
+from tpo.options import SearchOptions, ViewOptions, check
 from tpo.options.groups import OUTPUT
 
 if TYPE_CHECKING:
     from tpo.session.spec import Options
     from tpo.view import Sources
 
-ADDRESS = "Address"
 # Questions that are answered at once, and those that may wait.
 PLAYING, WAITING = 4, 16
 # Seconds that a question may still take when the page is ended.
@@ -27,21 +26,13 @@ GRACE = 0.5
 
 
 @reporting
-@takes(SearchOptions)
+@takes(ViewOptions, SearchOptions)
 def view(
     context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(help="Runs, folders of runs or traces, and traces; the current folder unless given."),
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen at.", rich_help_panel=ADDRESS)] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any.", rich_help_panel=ADDRESS)] = 8080,
-    browse: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open it in the browser.", rich_help_panel=ADDRESS)
-    ] = True,
-    play: Annotated[
-        bool, typer.Option("--play/--no-play", help="Offer the playground.", rich_help_panel=OUTPUT)
-    ] = True,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=OUTPUT)
     ] = False,
@@ -56,13 +47,15 @@ def view(
     """
     from tpo.view import Sources
 
+    viewing = chosen(ViewOptions, flags)
+    check(viewing)
     sources = Sources(paths or [Path()])
     configured: Config = context.obj
-    options = search_options(flags, configured, noting(quiet=True)) if play else None
-    asyncio.run(_serve(sources, options, host, port, browse=browse, quiet=quiet))
+    options = search_options(flags, configured, noting(quiet=True)) if viewing.play else None
+    asyncio.run(_serve(sources, options, viewing, quiet=quiet))
 
 
-async def _serve(sources: Sources, options: Options | None, host: str, port: int, *, browse: bool, quiet: bool) -> None:
+async def _serve(sources: Sources, options: Options | None, viewing: ViewOptions, *, quiet: bool) -> None:
     from tpo.server.admission import Admission
     from tpo.server.lifecycle import is_local, serve
     from tpo.server.page import page
@@ -71,12 +64,14 @@ async def _serve(sources: Sources, options: Options | None, host: str, port: int
     from tpo.view import create_app
     from tpo.view.guard import LOOPBACK
 
+    host = viewing.host
+
     def started(url: str) -> None:
         if not quiet:
             stderr.print(f"tpo: the page is at [bold]{url}/[/bold]")
             if not is_local(host):
                 note(f"anyone who can reach {host} can read all of it and use the playground")
-        if browse:
+        if viewing.browse:
             webbrowser.open(f"{url}/")
 
     hosts = LOOPBACK if is_local(host) else None
@@ -88,4 +83,4 @@ async def _serve(sources: Sources, options: Options | None, host: str, port: int
         app = page(
             SearchRegistry(service, Admission(PLAYING, WAITING)), sources, answers=about, live=False, hosts=hosts
         )
-    await serve(app, service, host, port, grace=GRACE, on_start=started, connect=False)
+    await serve(app, service, host, viewing.port, grace=GRACE, on_start=started, connect=False)

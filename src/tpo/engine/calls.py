@@ -29,7 +29,7 @@ class Conduct(msgspec.Struct, frozen=True):
     Attributes:
         patience: seconds for which an endpoint that is down or overloaded is tried again.
         stream: have texts while they grow; without it a call costs less of our own time.
-        alone: no other search asks the same servers meanwhile.
+        alone: no other search uses the same servers meanwhile.
     """
 
     patience: float = 0.0
@@ -154,7 +154,7 @@ class Calls:
         on_failure: Callable[[int, ModelError], None],
         on_text: Callable[[int, str], None],
     ) -> None:
-        """Draw the answers with the wanted indices, by as many calls as the backend's profile says.
+        """Draw the answers with the wanted indices, by as many calls as the backend's profile requires.
 
         Args:
             place: what to answer, and where in the search.
@@ -191,7 +191,7 @@ class Calls:
         on_choice: Callable[[Choice], None],
         on_text: Callable[[int, str], None],
     ) -> None:
-        # Empties `missing`. What has landed is kept when a connection breaks: a retry asks for the rest alone.
+        # Empties `missing`. What has landed is kept when a connection breaks: a retry requests the rest alone.
         most = len(missing)
         retry = False
 
@@ -204,11 +204,11 @@ class Calls:
             nonlocal most
             while missing:
                 # The seeds of one request count up, so only neighbours can share one.
-                asked = _groups(missing, most)[0]
-                landed = await self._once(place, asked, missing, retry, on_choice, on_text)
+                indices = _groups(missing, most)[0]
+                landed = await self._once(place, indices, missing, retry, on_choice, on_text)
                 if not landed:
                     raise ModelError(f"{self._models[place.prompt.role].name} answered without the choice asked for.")
-                if landed < len(asked):  # `n` means nothing to this server
+                if landed < len(indices):  # `n` means nothing to this server
                     most = 1
 
         await patiently(attempt, on_retry, patience=self._conduct.patience)
@@ -216,7 +216,7 @@ class Calls:
     async def _once(
         self,
         place: Place,
-        asked: list[int],
+        indices: list[int],
         missing: list[int],
         retry: bool,
         on_choice: Callable[[Choice], None],
@@ -224,24 +224,24 @@ class Calls:
     ) -> int:
         model = self._models[place.prompt.role]
         usage = self._ledger.open()
-        asked_at = began = self._clock()
+        queued_at = began = self._clock()
         error: str | None = None
         landed = 0
-        for index in asked:  # a broken attempt's words are no part of the next one's
+        for index in indices:  # a broken attempt's words are no part of the next one's
             self._growing[place.turn, place.action, index] = []
 
         def finished(choice: Choice) -> None:
             nonlocal landed
-            if choice.index < len(asked) and asked[choice.index] in missing:
+            if choice.index < len(indices) and indices[choice.index] in missing:
                 landed += 1
-                missing.remove(asked[choice.index])
-                self._growing.pop((place.turn, place.action, asked[choice.index]), None)
-                on_choice(msgspec.structs.replace(choice, index=asked[choice.index]))
+                missing.remove(indices[choice.index])
+                self._growing.pop((place.turn, place.action, indices[choice.index]), None)
+                on_choice(msgspec.structs.replace(choice, index=indices[choice.index]))
 
         def grew(index: int, text: str) -> None:
-            if index < len(asked) and text:
-                self._growing.setdefault((place.turn, place.action, asked[index]), []).append(text)
-                on_text(asked[index], text)
+            if index < len(indices) and text:
+                self._growing.setdefault((place.turn, place.action, indices[index]), []).append(text)
+                on_text(indices[index], text)
             self._ledger.on_spend()
 
         def started() -> None:
@@ -249,7 +249,7 @@ class Calls:
             began = self._clock()
 
         try:
-            await model.generate(self._request(place, model, asked), Receiver(usage, finished, grew, started))
+            await model.generate(self._request(place, model, indices), Receiver(usage, finished, grew, started))
         except asyncio.CancelledError:
             error = "cut short"
             raise
@@ -258,19 +258,19 @@ class Calls:
             raise
         finally:
             times = (round(began, 4), round(self._clock() - began, 4))
-            waited = round(began - asked_at, 4)
+            waited = round(began - queued_at, 4)
             self._write(Called(place.turn, place.action, place.prompt.role, *times, usage, retry, error, waited))
             self._ledger.close(usage)
         return landed
 
-    def _request(self, place: Place, model: Model, asked: list[int]) -> Request:
+    def _request(self, place: Place, model: Model, indices: list[int]) -> Request:
         settings, sample = self._settings, place.sample
         seed = None
         if model.profile.seeds:
             if sample is not None and sample.seed is not None:
-                seed = sample.seed + asked[0]
+                seed = sample.seed + indices[0]
             elif settings.seed is not None:
-                seed = _place_seed(settings.seed, place) + asked[0]
+                seed = _place_seed(settings.seed, place) + indices[0]
         critic = place.prompt.role == "critic"
         max_tokens = settings.critic_max_tokens if critic else settings.max_tokens
         if sample is not None and sample.max_tokens is not None:
@@ -289,7 +289,7 @@ class Calls:
                 extra = {**extra, "continue_final_message": True, "add_generation_prompt": False}
         return Request(
             messages,
-            len(asked),
+            len(indices),
             settings.temperature if sample is None or sample.temperature is None else sample.temperature,
             settings.top_p,
             max_tokens,

@@ -17,6 +17,7 @@ from typing import Any
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place, together
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
+from tpo.engine.held_out import hold_out
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopped, Stopper
 from tpo.engine.records import Ended, Plan, Prompted, Record, Replied, Resumed, Sampled, Started
@@ -46,6 +47,7 @@ class Driver:
         stopper: ends the run from outside.
         listen: called with each event.
         conduct: how calls are made.
+        judge: scores the first sample and the answer when the search is over, and decides nothing.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Driver:
         stopper: Stopper | None = None,
         listen: Listener = lambda event: None,
         conduct: Conduct | None = None,
+        judge: Reward | None = None,
     ) -> None:
         self._plan = plan
         self._budget = budget or Budget()
@@ -73,6 +76,7 @@ class Driver:
             reward, plan.query, self._state, self._clock, self._write, self._ledger.add, conduct.patience
         )
         self._ranks = reward is not None
+        self._judge = judge
         self._drawing: list[tuple[Place, int]] = []
         # The last failure of a call that is being retried.
         self._trouble: str | None = None
@@ -130,9 +134,17 @@ class Driver:
                 deadline.cancel()
         if self._ranks and chosen.reward is None:
             raise RewardError(f"Not one answer got a reward. The first: {chosen.error}.")
+        if self._judge is not None and stop not in ("deadline", "interrupt"):
+            await self._hold_out(self._judge, chosen)
         self._write(Ended(stop, chosen.id, self._seconds()))
         await self._journal.commit()
         return result_from(self._state, self._journal.records)
+
+    async def _hold_out(self, judge: Reward, chosen: Candidate) -> None:
+        known = self._state.judged
+        if known is None or known.chosen != chosen.id:
+            first, turn = self._state.candidates[0], max((one for one, _ in self._state.prompted), default=0)
+            await hold_out(judge, self._plan.query, first, chosen, self._clock, self._write, turn)
 
     def _stopped_empty(self, stop: str) -> ModelError:
         spent = f"{self._ledger.tokens} tokens and {self._clock():.1f} seconds were spent"

@@ -53,6 +53,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         reward: the reward's name; None where the method needs none.
         method_settings: the method's own settings, those that differ from its defaults.
         method_code: a hash of the source of a method that is named by its place in Python code.
+        judge: the name of the held-out judge; it decides no answer, and the same run is not measured by two.
+        select: the rule that chooses the answer among the candidates.
     """
 
     query: Conversation
@@ -65,6 +67,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     reward: str | None
     method_settings: dict[str, Any] = {}
     method_code: str = ""
+    judge: str | None = None
+    select: str = "best"
 
 
 class Started(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
@@ -99,7 +103,7 @@ class Prompted(msgspec.Struct, frozen=True, tag="prompted", tag_field="record"):
     Attributes:
         step: the step that the action works towards.
         name: the prompt's name (answer, loss, …).
-        role: who is asked.
+        role: which model.
         messages: what is sent.
         chosen: id of the candidate shown as the better one.
         rejected: id of the candidate shown as the worse one.
@@ -123,7 +127,7 @@ class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
     """One call of a backend, successful or not.
 
     Attributes:
-        role: policy, critic, editor or reward.
+        role: policy, critic, editor, reward or judge.
         began: seconds from the start of the run.
         seconds: how long the call took, from when it was sent.
         usage: tokens that it took.
@@ -153,7 +157,7 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
         reasoning: the model's reasoning, where the server sends it separately.
         error: why there is no answer.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
-        logprobs: as the server sent them, where they were asked for.
+        logprobs: as the server sent them, where they were requested.
         leaked: words of our prompt that the answer repeats, inside it or as all of it; what it repeated at an end is
             cut off.
     """
@@ -230,6 +234,26 @@ class Rated(msgspec.Struct, frozen=True, tag="rated", tag_field="record"):
     error: str | None = None
 
 
+class Judged(msgspec.Struct, frozen=True, tag="judged", tag_field="record"):
+    """A held-out judge, by which nothing was chosen, scored the first sample and the answer.
+
+    Attributes:
+        judge: its name.
+        first: id of the first sample.
+        chosen: id of the answer.
+        first_score: the first sample's score; None where it has none.
+        chosen_score: the answer's score; None where it has none.
+        error: why a score is missing.
+    """
+
+    judge: str
+    first: str
+    chosen: str
+    first_score: float | None = None
+    chosen_score: float | None = None
+    error: str | None = None
+
+
 class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="record"):
     """The run is over.
 
@@ -246,4 +270,4 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="record"):
     error: str | None = None
 
 
-Record: TypeAlias = Started | Resumed | Prompted | Called | Sampled | Scored | Replied | Rated | Ended
+Record: TypeAlias = Started | Resumed | Prompted | Called | Sampled | Scored | Replied | Rated | Judged | Ended

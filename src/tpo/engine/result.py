@@ -8,13 +8,31 @@ from typing import Any
 import msgspec
 
 from tpo.candidate import Candidate
-from tpo.engine.records import Called, Record
+from tpo.engine.records import Called, Judged, Record
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError
 from tpo.methods import Pool
 from tpo.representations import curve, frame, heading, rounded, shortened, table, text_block, unfolding
 
 USERS = ("policy", "critic", "editor", "reward")
+# Has an entry where there is one.
+JUDGE = "judge"
+
+
+class HeldOut(msgspec.Struct, frozen=True):
+    """What a held-out judge found, by which nothing was chosen.
+
+    Attributes:
+        judge: its name.
+        first: the first sample's score: the policy without alignment; None where it has none.
+        answer: the answer's score; likewise.
+        error: why a score is missing.
+    """
+
+    judge: str
+    first: float | None
+    answer: float | None
+    error: str | None = None
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -75,6 +93,7 @@ class Result(msgspec.Struct, frozen=True):
         seconds: wall-clock time.
         chosen: id of the answer among the candidates.
         trace: the records that all of this is made from.
+        held_out: the first sample and the answer by the held-out judge; None where there is none.
     """
 
     answer: str
@@ -88,6 +107,7 @@ class Result(msgspec.Struct, frozen=True):
     seconds: float
     chosen: str
     trace: list[Record]
+    held_out: HeldOut | None = None
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -104,6 +124,8 @@ class Result(msgspec.Struct, frozen=True):
         """The result in a notebook: the answer, the best reward by step, and the steps to unfold."""
         facts = [f"reward {rounded(self.reward)}", self.method, f"N {self.width}", f"D {self.depth}"]
         facts += [f"{len(self.candidates)} answers", f"{self.seconds:.1f} s", f"ended: {self.stop}"]
+        if self.held_out is not None:
+            facts.append(f"judge {rounded(self.held_out.first)} → {rounded(self.held_out.answer)}")
         bests: list[float | None] = []
         for step in self.steps:
             rewards = [*(one.reward for one in step.candidates), *bests[-1:]]
@@ -140,6 +162,16 @@ class Result(msgspec.Struct, frozen=True):
         value: dict[str, Any] = msgspec.to_builtins(self)
         del value["trace"]
         return value
+
+
+def held_out_line(result: Result) -> str | None:
+    """What the held-out judge found, in a sentence for a user; None where there is none."""
+    found = result.held_out
+    if found is None:
+        return None
+    if found.first is None or found.answer is None:
+        return f"the held-out judge gave no score: {found.error or 'there was no text to score'}"
+    return f"the held-out judge scores the first sample {rounded(found.first)} and the answer {rounded(found.answer)}"
 
 
 def result_of(records: Sequence[Record]) -> Result:
@@ -180,15 +212,24 @@ def result_from(state: SearchState, records: Sequence[Record]) -> Result:
         depth=plan.depth,
         stop=ended.stop if ended else "interrupt",
         steps=_steps(state, candidates),
-        usage={role: _usage(role, state.calls) for role in USERS},
+        usage={role: _usage(role, state.calls) for role in (*USERS, *([JUDGE] if state.judged is not None else []))},
         seconds=ended.seconds if ended else max((call.began + call.seconds for call in state.calls), default=0.0),
         chosen=chosen.id,
         trace=list(records),
+        held_out=_held_out(state.judged),
     )
 
 
+def _held_out(judged: Judged | None) -> HeldOut | None:
+    if judged is None:
+        return None
+    return HeldOut(judged.judge, judged.first_score, judged.chosen_score, judged.error)
+
+
 def _steps(state: SearchState, candidates: Sequence[Candidate]) -> list[Step]:
-    last = max((prompt.step for prompt in state.prompted.values()), default=0)
+    # A comparison of candidates when all are drawn belongs to no step.
+    working = [one for one in state.prompted.values() if one.width is not None or one.name.endswith(KINDS)]
+    last = max((prompt.step for prompt in working), default=0)
     steps = []
     for number in range(last + 1):
         shown = next((p for p in state.prompted.values() if p.step == number and p.chosen), None)

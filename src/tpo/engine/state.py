@@ -12,7 +12,20 @@ from typing import TypeAlias
 import msgspec
 
 from tpo.candidate import Candidate
-from tpo.engine.records import Called, Ended, Plan, Prompted, Rated, Record, Replied, Resumed, Sampled, Scored, Started
+from tpo.engine.records import (
+    Called,
+    Ended,
+    Judged,
+    Plan,
+    Prompted,
+    Rated,
+    Record,
+    Replied,
+    Resumed,
+    Sampled,
+    Scored,
+    Started,
+)
 from tpo.methods.pool import Pool
 
 # The finish reasons of answers that the end of a run cut off.
@@ -33,7 +46,8 @@ class SearchState:
         plan: what is being run; None before the first record.
         prompted: the actions that began, by place.
         replied: the replies to the method's questions, by place.
-        rated: the scores of texts that the method asked for, by place.
+        rated: the scores of texts that are no answers, by place.
+        judged: the held-out judge's scores; None where there is no judge, or before the end.
         calls: every call, in the order in which they ended.
         ended: how the search ended; None while it goes on, or where the process was killed.
         tokens: prompt and completion tokens spent.
@@ -45,6 +59,7 @@ class SearchState:
         self.prompted: dict[ActionPlace, Prompted] = {}
         self.replied: dict[ActionPlace, Replied] = {}
         self.rated: dict[AnswerPlace, Rated] = {}
+        self.judged: Judged | None = None
         self.calls: list[Called] = []
         self.ended: Ended | None = None
         self.tokens = 0
@@ -76,6 +91,8 @@ class SearchState:
                 self.replied[record.turn, record.action] = record
             case Rated():
                 self.rated[record.turn, record.action, record.index] = record
+            case Judged():
+                self.judged = record
             case Resumed():
                 self.seconds = max(self.seconds, record.seconds)
                 self.ended = None

@@ -68,10 +68,12 @@ def _annotation(row: Mapping[str, str]) -> Annotation | None:
         raise ValueError("the row is too short")
     if row["preference"].strip().lower() in ("", "nan"):
         return None
-    said = float(row["preference"])
-    if said != 0 and not 1 <= said <= 2:
-        raise ValueError(f"the preference {said:g} is neither 0 nor from 1 to 2")
-    one = Annotation(int(row["prompt_id"]), said - 1 if said else 0.5, *(int(row[name]) for name in FIELDS[3:]))
+    preference = float(row["preference"])
+    if preference != 0 and not 1 <= preference <= 2:
+        raise ValueError(f"the preference {preference:g} is neither 0 nor from 1 to 2")
+    one = Annotation(
+        int(row["prompt_id"]), preference - 1 if preference else 0.5, *(int(row[name]) for name in FIELDS[3:])
+    )
     if min(one.prompt, one.length, one.baseline_length) < 0:
         raise ValueError("a number or length is below zero")
     return one

@@ -137,9 +137,7 @@ class _Evaluating:
             raise InputError(f"--against {wanted.against} is none of the methods: {', '.join(wanted.methods)}.")
         self._specs = {preset.label: self._spec(preset) for preset in self._presets}
         if strangers := [name for name in source.names() if name not in {b.name for b in self._benchmarks}]:
-            raise InputError(
-                f"--data {strangers[0]}=… is given, but {strangers[0]} is none of the benchmarks asked for."
-            )
+            raise InputError(f"--data {strangers[0]}=… is given, but {strangers[0]} is none of the benchmarks to run.")
         self._rows = {b.name: b.rows(source, wanted.limit, wanted.subset_seed) for b in self._benchmarks}
         self._reward: Reward | None = None
         self._judge: Judging | None = None
@@ -192,12 +190,12 @@ class _Evaluating:
         rows = self._rows[benchmark.name]
         runs = await together([self._answer(benchmark, preset.label, rows) for preset in self._presets])
         folders = [self._wanted.out / benchmark.name / preset.label for preset in self._presets]
-        asked = {folder.name: [*rows, *_second_turns(benchmark, folder, rows)] for folder in folders}
+        rows_by_folder = {folder.name: [*rows, *_second_turns(benchmark, folder, rows)] for folder in folders}
         given = {folder.name: responses_in(folder) | responses_in(folder / SECOND_TURNS) for folder in folders}
         baseline = given.get(self._wanted.against or "")
         graded = await together(
             [
-                self._grade(benchmark, label, self._held_against(label, asked[label], baseline), given[label])
+                self._grade(benchmark, label, self._held_against(label, rows_by_folder[label], baseline), given[label])
                 for label in given
             ]
         )
@@ -236,9 +234,9 @@ class _Evaluating:
     async def _grade(
         self, benchmark: Benchmark, label: str, rows: Sequence[Row], responses: Mapping[str, Response]
     ) -> Graded:
-        answered = [row for row in rows if row.id in responses]
-        grades = await together([benchmark.grade(row, responses[row.id], self._graders) for row in answered])
-        by_id = {row.id: grade for row, grade in zip(answered, grades, strict=True)}
+        gradable = [row for row in rows if row.id in responses]
+        grades = await together([benchmark.grade(row, responses[row.id], self._graders) for row in gradable])
+        by_id = {row.id: grade for row, grade in zip(gradable, grades, strict=True)}
         found = benchmark.summary(rows, by_id)
         held_out = self._graders.held_out
         graded = Graded(
@@ -258,17 +256,19 @@ class _Evaluating:
     def _cell(self, benchmark: Benchmark, graded: Graded, plain: Graded | None, reports: Sequence[Report]) -> Cell:
         columns = {column.name: column for column in benchmark.columns}
         compared = plain is not None and graded.method != PLAIN
+        gaps, p_values = differences(columns, graded.values, plain.values) if compared and plain else ({}, {})
         return Cell(
             task=benchmark.name,
             method=graded.method,
             answered=sum(report.summary.done for report in reports),
             failed=sum(report.summary.failed for report in reports),
             numbers=graded.numbers,
-            against_plain=differences(columns, graded.values, plain.values) if compared and plain else {},
+            against_plain=gaps,
             missing=graded.missing,
             unread=graded.unread,
             cost=self._cost(reports, graded.method, len(self._rows[benchmark.name])),
             seconds=sum(report.summary.seconds for report in reports),
+            p_values=p_values,
         )
 
     def _cost(self, reports: Sequence[Report], label: str, queries: int) -> MeanCost | None:
@@ -293,7 +293,7 @@ class _Evaluating:
             policy=str(first.recipe["models"]["policy"]) if first is not None else "",
             reward=self._reward.name if self._reward is not None else None,
             held_out=held_out.name if isinstance(held_out, Scoring) else None,
-            judge=JudgeInfo(judge.name, judge.asked, judge.usage.prompt_tokens, judge.usage.completion_tokens)
+            judge=JudgeInfo(judge.name, judge.used, judge.usage.prompt_tokens, judge.usage.completion_tokens)
             if judge is not None
             else None,
             limit=wanted.limit,

@@ -2,7 +2,7 @@
 
     OUT/eval.json                    `Evaluation`: everything that the table shows, and what it was made with
     OUT/table.md, .csv, .tex, .html  the table
-    OUT/judgements.jsonl             what the judge said, each question once (`tpo.evals.judging.Judgement`)
+    OUT/judgements.jsonl             the judge's replies, each question once (`tpo.evals.judging.Judgement`)
     OUT/scores.sqlite                rewards of responses (`tpo.rewards.cache`)
     OUT/TASK/rows.jsonl              the queries: id, messages, metadata; data for `tpo run` too
     OUT/TASK/METHOD/                 an ordinary run directory (`tpo.runs`): journal, answers, summary
@@ -24,7 +24,7 @@ from tpo.evals.benchmarks.protocol import Column, Grade, Response
 from tpo.evals.costs import MeanCost, Training
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import ANSWERS, replace
-from tpo.stats import Estimate, difference_of
+from tpo.stats import Estimate, difference_of, paired_p
 
 EVALUATION = "eval.json"
 GRADED = "graded.json"
@@ -57,7 +57,7 @@ class TaskInfo(msgspec.Struct, frozen=True):
 
     Attributes:
         name: its name; also its folder.
-        queries: how many were asked.
+        queries: how many it has here.
         columns: the numbers that it gives.
         notes: what a reader of the numbers must know.
     """
@@ -82,6 +82,7 @@ class Cell(msgspec.Struct, frozen=True):
         unread: by column, how many answered queries have no value though others have.
         cost: what a query cost.
         seconds: wall-clock time of the runs.
+        p_values: of the differences in `against_plain`, by column, not yet corrected for how many there are.
     """
 
     task: str
@@ -94,13 +95,14 @@ class Cell(msgspec.Struct, frozen=True):
     unread: dict[str, int]
     cost: MeanCost | None
     seconds: float
+    p_values: dict[str, float] = {}
 
 
 class JudgeInfo(msgspec.Struct, frozen=True):
-    """The judge of an evaluation: its model, how often it was asked, and what that cost."""
+    """The judge of an evaluation: its model, how many questions it got, and what they cost."""
 
     model: str
-    asked: int
+    questions: int = msgspec.field(name="asked")
     prompt_tokens: int
     completion_tokens: int
 
@@ -178,8 +180,8 @@ class Graded(msgspec.Struct, frozen=True):
 
 def differences(
     columns: Mapping[str, Column], values: Mapping[str, Mapping[str, float]], plain: Mapping[str, Mapping[str, float]]
-) -> dict[str, Estimate]:
-    """How far a method is above the plain policy, by column.
+) -> tuple[dict[str, Estimate], dict[str, float]]:
+    """How far a method is above the plain policy, and how likely that is by chance.
 
     The queries are paired: what makes one hard for both does not blur the difference.
 
@@ -187,14 +189,18 @@ def differences(
         columns: by name.
         values: the method's, by column and query.
         plain: the plain policy's.
+
+    Returns:
+        Differences and p-values, by column.
     """
-    found = {}
+    gaps, p_values = {}, {}
     for name, column in columns.items():
         shared = sorted(values.get(name, {}).keys() & plain.get(name, {}).keys())
         if shared:
             ours, theirs = ([side[name][id] for id in shared] for side in (values, plain))
-            found[name] = difference_of(ours, theirs, column.scale)
-    return found
+            gaps[name] = difference_of(ours, theirs, column.scale)
+            p_values[name] = paired_p(ours, theirs)
+    return gaps, p_values
 
 
 def responses_in(run: Path) -> dict[str, Response]:

@@ -1,6 +1,6 @@
 """How far to trust a judge or a reward: held against what people preferred.
 
-A judge is asked about every pair in both orders; its verdict is what both together say. A reward sees one answer at a
+A judge compares every pair in both orders; its verdict combines the two. A reward sees one answer at a
 time, so that order cannot matter. Preferring the longer answer is measured beside both: on most published sets it
 agrees with people more often than not, and a scorer that does no better has learned nothing else.
 """
@@ -23,11 +23,11 @@ from tpo.stats import Estimate, difference_of, share_of
 
 
 class Opinion(NamedTuple):
-    """What is said of a pair.
+    """The preference of a judge or reward on one pair.
 
     Attributes:
-        first: 1 where the first answer is preferred, 0 the second, one half for a tie; None where nothing is said.
-        swapped: the same, asked with the second answer in front; None where nothing is said, or order has no meaning.
+        first: 1 where the first answer is preferred, 0 the second, one half for a tie; None without a verdict.
+        swapped: the same with the second answer shown first; None without a verdict, or where order has no meaning.
         ordered: whether the order could matter.
     """
 
@@ -37,9 +37,9 @@ class Opinion(NamedTuple):
 
     @property
     def both(self) -> float:
-        """What both orders together say: 1, 0, or one half where they contradict each other or say nothing."""
-        told = [one for one in (self.first, self.swapped) if one is not None]
-        return verdict(sum(told) / len(told) - 0.5) if told else 0.5
+        """Both orders combined: 1, 0, or one half where they contradict each other or have no verdict."""
+        decided = [one for one in (self.first, self.swapped) if one is not None]
+        return verdict(sum(decided) / len(decided) - 0.5) if decided else 0.5
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -80,10 +80,10 @@ class Quality(msgspec.Struct, frozen=True):
 async def judged(
     judge: JudgeModel, pairs: Sequence[Pair], wording: Wording, tokens: int = VERDICT_TOKENS
 ) -> list[Opinion]:
-    """Ask a judge about all pairs, in both orders, as a pairwise judge that steers is asked.
+    """Judge all pairs in both orders, with the prompt of a pairwise judge that steers.
 
     Args:
-        judge: whom to ask.
+        judge: the judge.
         pairs: what about.
         wording: the pairwise question.
         tokens: most tokens of a reply, thinking included.
@@ -94,10 +94,10 @@ async def judged(
 
     async def one(pair: Pair) -> Opinion:
         orders = ((pair.first, pair.second), (pair.second, pair.first))
-        said = [
+        replies = [
             judge.ask(wording.messages(pair.query, answer_a=a, answer_b=b), tokens, logprobs=True) for a, b in orders
         ]
-        games = [game_of(reply).won for reply in await together(said)]
+        games = [game_of(reply).won for reply in await together(replies)]
         first, swapped = (None if won is None else verdict(won - 0.5) for won in games)
         return Opinion(first, None if swapped is None else 1.0 - swapped, True)
 
@@ -118,19 +118,19 @@ def quality(pairs: Sequence[Pair], opinions: Sequence[Opinion]) -> Quality:
     """Hold opinions against people.
 
     Args:
-        pairs: with what people said, ties included.
+        pairs: with the preference of people, ties included.
         opinions: one for each.
     """
-    told = [(pair, one) for pair, one in zip(pairs, opinions, strict=True) if not pair.tied]
+    decided = [(pair, one) for pair, one in zip(pairs, opinions, strict=True) if not pair.tied]
     ties = [one for pair, one in zip(pairs, opinions, strict=True) if pair.tied]
-    ours = [agrees(one.both, pair) for pair, one in told]
-    length = [agrees(verdict(length_gap(pair)), pair) for pair, _ in told]
-    alike = [hit for hit, (pair, _) in zip(ours, told, strict=True) if pair.alike_in_length]
+    ours = [agrees(one.both, pair) for pair, one in decided]
+    length = [agrees(verdict(length_gap(pair)), pair) for pair, _ in decided]
+    alike = [hit for hit, (pair, _) in zip(ours, decided, strict=True) if pair.alike_in_length]
     for_shorter = [1.0 - hit for hit, longer in zip(ours, length, strict=True) if longer == 0.0]
     for_longer = [1.0 - hit for hit, longer in zip(ours, length, strict=True) if longer == 1.0]
     ordered = [one for one in opinions if one.ordered]
     return Quality(
-        pairs=len(told),
+        pairs=len(decided),
         ties=len(ties),
         agreement=_share(ours),
         length=_share(length),

@@ -1,4 +1,4 @@
-"""A judge for benchmarks: any OpenAI-compatible model, each question asked once and written down.
+"""A judge for benchmarks: any OpenAI-compatible model, each question is sent once and its reply kept in a file.
 
 A judgement is in the file before it is used, so that an evaluation which is killed pays for none twice. The file is
 JSON Lines, a judgement a line, known by a hash of the model's name and the question.
@@ -17,7 +17,7 @@ from tpo.engine.log import Log
 from tpo.errors import InputError, JournalError
 from tpo.messages import Conversation
 from tpo.models.protocol import Usage
-from tpo.models.resolve import EMBEDDED, GGUF
+from tpo.models.resolve import EMBEDDED, is_local, local_file
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import JudgeReply, call_judge
 from tpo.rewards.judges.tokens import Token
@@ -30,10 +30,10 @@ class Judgement(msgspec.Struct, frozen=True):
     """A line of the file.
 
     Attributes:
-        key: a hash of the model's name, the messages, and how the reply was asked for.
+        key: a hash of the model's name, the messages, and how the reply was requested.
         model: who judged.
         text: the reply, without thinking.
-        tokens: its tokens with their probabilities, where they were asked for.
+        tokens: its tokens with their probabilities, where they were requested.
         problem: why there is no reply.
         usage: what it cost.
     """
@@ -47,7 +47,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Judging:
-    """Asks a judge, unless it has been asked before.
+    """Sends questions to a judge, each once: known judgements are read from the file.
 
     Args:
         client: which model, and where; it is connected.
@@ -56,8 +56,8 @@ class Judging:
 
     Attributes:
         name: the judge's model.
-        asked: judgements that were used, those of earlier processes included.
-        paid: how many of these were asked for now.
+        used: judgements that were used, those of earlier processes included.
+        paid: how many of these this process paid for.
         usage: what all that were used cost.
 
     Raises:
@@ -66,7 +66,7 @@ class Judging:
 
     def __init__(self, client: JudgeClient, path: Path, most: int | None = None) -> None:
         if most is not None and most < 1:
-            raise InputError(f"The judge may say {most} tokens: at least one is needed.")
+            raise InputError(f"The judge may use {most} tokens: at least one is needed.")
         self._most = most
         self.name = str(client.model)
         self.usage = Usage()
@@ -79,15 +79,15 @@ class Judging:
         self._under_way: dict[str, asyncio.Task[Judgement]] = {}
 
     @property
-    def asked(self) -> int:
+    def used(self) -> int:
         """Judgements that were used."""
         return len(self._used)
 
     async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> JudgeReply:
-        """What the judge says.
+        """The judge's reply.
 
         Args:
-            messages: what it is asked.
+            messages: the question.
             max_tokens: most tokens of its reply, thinking included.
             logprobs: whether the probabilities of tokens are wanted.
 
@@ -118,8 +118,8 @@ class Judging:
 
     async def _pay(self, key: str, messages: Conversation, max_tokens: int, logprobs: bool) -> Judgement:
         with accounted() as usage:
-            said = await call_judge(self._client, messages, max_tokens, logprobs=logprobs)
-        judgement = Judgement(key, self.name, said.text, list(said.tokens), said.problem, usage)
+            reply = await call_judge(self._client, messages, max_tokens, logprobs=logprobs)
+        judgement = Judgement(key, self.name, reply.text, list(reply.tokens), reply.problem, usage)
         self._log.append(msgspec.json.encode(judgement))
         await self._log.commit()
         self._known[key] = judgement
@@ -137,7 +137,7 @@ async def open_judge(
     """Connect to a judge.
 
     Args:
-        spec: an http(s) URL, `embedded`, or `gguf:PATH`.
+        spec: an http(s) URL, `embedded`, `gguf:PATH`, or `hub:ORG/REPO[:FILE]`.
         model: the model's name there; found by itself where one is served.
         path: the file of judgements.
         stack: closes what was opened.
@@ -148,11 +148,10 @@ async def open_judge(
         InputError: the spec is none of these, or a model must be named.
         TPOError: the judge cannot be reached, or the file cannot be used.
     """
-    if spec == EMBEDDED or spec.startswith(GGUF):
-        from tpo.models import embedded, weights
+    if is_local(spec):
+        from tpo.models import embedded
 
-        file = weights.smollm2 if spec == EMBEDDED else (lambda note: Path(spec.removeprefix(GGUF)))
-        server = await asyncio.to_thread(lambda: embedded.start(file(on_note)))
+        server = await asyncio.to_thread(embedded.start, await local_file(spec, on_note))
         client = JudgeClient(server.url, server.name, key=server.api_key)
     elif "://" in spec:
         client = JudgeClient(spec, model)

@@ -1,54 +1,20 @@
 """The table of an evaluation: methods as rows, benchmarks as columns as in the paper, and what they cost beside it.
 
-What is shown is the same in all formats (`tpo.evals.formats`): headings, texts and footnotes, made here once.
+What is shown is the same in all formats (`tpo.tables`): headings, texts and footnotes, made here once.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from tpo.evals.benchmarks.protocol import Column
 from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, MeanCost
-from tpo.evals.evaluation import PLAIN, Cell, Evaluation
-from tpo.stats import Estimate, fixed
+from tpo.evals.evaluation import PLAIN, Cell, Evaluation, TaskInfo
+from tpo.stats import Estimate
+from tpo.tables import DASH, MARK, Footnotes, Part, Table, broken, shown, significant, without_empty_columns
 
-DASH = "–"
-
-
-class Part(NamedTuple):
-    """A table with a caption; the first column names the method."""
-
-    caption: str
-    headings: list[str]
-    rows: list[list[str]]
-
-
-class Table(NamedTuple):
-    """Everything that is shown.
-
-    Attributes:
-        title: a line above it.
-        parts: the results, and the differences from the plain policy where these can be told.
-        footnotes: what the numbers in brackets behind cells mean.
-        remarks: what holds for all of it.
-    """
-
-    title: str
-    parts: list[Part]
-    footnotes: list[str]
-    remarks: list[str]
-
-
-class _Notes:
-    """Footnotes, each text once."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def mark(self, text: str) -> str:
-        if text not in self.texts:
-            self.texts.append(text)
-        return f"({self.texts.index(text) + 1})"
+COSTS = ("calls/query", "tokens/query", "seconds/query", "PFLOPs/query")
+_Columns = Sequence[tuple[TaskInfo, Column]]
 
 
 def table_of(evaluation: Evaluation, *, details: bool = False) -> Table:
@@ -58,46 +24,57 @@ def table_of(evaluation: Evaluation, *, details: bool = False) -> Table:
         evaluation: what was found.
         details: show all numbers of each benchmark, and not only those of the paper's table.
     """
-    notes = _Notes()
-    shown = [(task, column) for task in evaluation.tasks for column in task.columns if details or column.main]
+    notes = Footnotes()
+    wanted = [(task, column) for task in evaluation.tasks for column in task.columns if details or column.main]
     labels = [method.label for method in evaluation.methods]
-    rows = []
-    for label in labels:
-        cells = [_text(evaluation.cell(task.name, label), column, notes) for task, column in shown]
-        rows.append([_method(evaluation, label), *cells, *_cost_texts(evaluation.costs.get(label), notes)])
-    headings = ["method", *(_heading(evaluation, column) for _, column in shown), *COST_HEADINGS]
-    parts = [Part("Results, with 95 % intervals, and what a query costs", headings, rows)]
-    others = [label for label in labels if label != PLAIN]
-    if PLAIN in labels and others:
-        gaps = [
-            [label, *(_gap(evaluation.cell(task.name, label), column) for task, column in shown)] for label in others
+    measured = [(t, c) for t, c in wanted if any(c.name in evaluation.cell(t.name, label).numbers for label in labels)]
+    rows = [
+        [
+            _method(evaluation, label),
+            *(_text(evaluation.cell(task.name, label), task, column, notes) for task, column in measured),
+            *_cost_texts(evaluation.costs.get(label)),
         ]
-        caption = f"Difference from {PLAIN} (the plain policy), paired by query, with 95 % intervals"
-        parts.append(Part(caption, ["method", *(_heading(evaluation, column) for _, column in shown)], gaps))
-    return Table(_title(evaluation), parts, notes.texts, _remarks(evaluation))
+        for label in labels
+    ]
+    headings = ["method", *(_heading(column) for _, column in measured), *COSTS]
+    results = Part("Results, with 95 % intervals, and what a query costs", headings, rows)
+    costs = sum(any(row[place] != DASH for row in rows) for place in range(len(measured) + 1, len(headings)))
+    groups = [(task.name, sum(one is task for one, _ in measured)) for task in evaluation.tasks]
+    parts = broken(without_empty_columns(results), [*groups, ("costs", costs)])
+    remarks = _remarks(evaluation) + _not_measured(evaluation, [pair for pair in wanted if pair not in measured])
+    others = [label for label in labels if label != PLAIN]
+    if PLAIN in labels and others and measured:
+        gaps, compared = _gaps(evaluation, others, measured)
+        parts += broken(gaps, groups)
+        if compared:
+            remarks.insert(0, _about_marks(compared))
+    return Table(_title(evaluation), parts, notes.texts, remarks)
 
 
-COST_HEADINGS = ("calls/query", "tokens/query", "seconds/query", "PFLOPs/query")
-
-
-def shown_number(number: Estimate, column: Column, *, signed: bool = False) -> str:
-    """A number with its interval, in as many digits as its unit deserves.
-
-    Args:
-        number: the number.
-        column: whose it is.
-        signed: write a plus before what is above zero.
-    """
-    digits = {"%": 1, "characters": 0, "1-10": 2}.get(column.unit, 3)
-    value, low, high = (
-        None if part is None else fixed(part, digits) for part in (number.value, number.low, number.high)
+def _gaps(evaluation: Evaluation, others: Sequence[str], measured: _Columns) -> tuple[Part, int]:
+    """The differences from the plain policy, and how many of them were tested."""
+    cells = [(evaluation.cell(task.name, label), column) for label in others for task, column in measured]
+    p_values = [cell.p_values.get(column.name) for cell, column in cells]
+    texts = iter(
+        _gap(cell, column) + (MARK if marked else "")
+        for (cell, column), marked in zip(cells, significant(p_values), strict=True)
     )
-    if signed:
-        value, low, high = (part if part is None or float(part) <= 0 else f"+{part}" for part in (value, low, high))
-    return f"{value} [{low}, {high}]" if low is not None else f"{value}"
+    rows = [[label, *(next(texts) for _ in measured)] for label in others]
+    caption = f"Difference from {PLAIN} (the plain policy), paired by query, with 95 % intervals"
+    headings = ["method", *(_heading(column) for _, column in measured)]
+    return Part(caption, headings, rows), sum(p is not None for p in p_values)
 
 
-def _heading(evaluation: Evaluation, column: Column) -> str:
+def _about_marks(compared: int) -> str:
+    over = f", corrected by Holm for {compared} comparisons" if compared > 1 else ""
+    return f"{MARK} p < 0.05{over}: McNemar's exact test where a query counts 0 or 1, else random sign flips."
+
+
+def _digits(column: Column) -> int:
+    return {"%": 1, "characters": 0, "1-10": 2}.get(column.unit, 3)
+
+
+def _heading(column: Column) -> str:
     return f"{column.title} ({column.unit})" if column.unit != "%" else column.title
 
 
@@ -108,36 +85,52 @@ def _method(evaluation: Evaluation, label: str) -> str:
     return f"{label} {shown}".strip() if label == method.method else label
 
 
-def _text(cell: Cell, column: Column, notes: _Notes) -> str:
+def _text(cell: Cell, task: TaskInfo, column: Column, notes: Footnotes) -> str:
     number = cell.numbers.get(column.name)
     if number is None:
-        why = cell.missing.get(column.name, "was not measured")
-        return f"{DASH} {notes.mark(f'{column.title} {why}')}"
-    text = shown_number(number, column)
+        return f"{DASH} {notes.mark(f'{column.title} {_missing(cell, column)}')}"
+    text = shown(number, _digits(column))
     left_out = cell.unread.get(column.name, 0)
     if left_out:
-        what = f"{column.title}, {cell.method}: {left_out} of {cell.answered} responses could not be graded; left out"
-        text += f" {notes.mark(what)}"
+        of = f"{column.title}, {cell.method}: {left_out} of {cell.answered}"
+        text += f" {notes.mark('responses that could not be graded are left out', of)}"
     if cell.failed:
-        what = f"{cell.task}, {cell.method}: {cell.failed} of {cell.answered + cell.failed} queries failed; left out"
-        text += f" {notes.mark(what)}"
+        of = f"{task.name}, {cell.method}: {cell.failed} of {cell.answered + cell.failed} queries failed"
+        text += f" {notes.mark('queries that failed are left out', of)}"
     if number.low is None:
         text += f" {notes.mark('one query has no interval')}"
     return text
 
 
+def _missing(cell: Cell, column: Column) -> str:
+    return cell.missing.get(column.name, "was not measured")
+
+
+def _not_measured(evaluation: Evaluation, columns: _Columns) -> list[str]:
+    """The columns that no method has a number in, with the reasons; each reason once."""
+    why: dict[str, list[str]] = {}
+    for task, column in columns:
+        reasons = [_missing(evaluation.cell(task.name, method.label), column) for method in evaluation.methods]
+        titles = why.setdefault(reasons[0], [])
+        if column.title not in titles:
+            titles.append(column.title)
+    remarks = [f"Not shown: {', '.join(titles)} {reason}." for reason, titles in why.items()]
+    unknown = sorted({role for cost in evaluation.costs.values() for role in cost.unknown})
+    if unknown:
+        roles = " and ".join(f"--parameters {role}=COUNT" for role in unknown)
+        remarks.append(f"FLOPs need the number of parameters: {roles}.")
+    return remarks
+
+
 def _gap(cell: Cell, column: Column) -> str:
-    number = cell.against_plain.get(column.name)
-    return DASH if number is None else shown_number(number, column, signed=True)
+    number: Estimate | None = cell.against_plain.get(column.name)
+    return DASH if number is None else shown(number, _digits(column), signed=True)
 
 
-def _cost_texts(cost: MeanCost | None, notes: _Notes) -> list[str]:
+def _cost_texts(cost: MeanCost | None) -> list[str]:
     if cost is None:
-        return [DASH] * len(COST_HEADINGS)
-    flops = f"{cost.flops / PETA:.3g}" if cost.flops is not None else None
-    if flops is None:
-        roles = " and ".join(f"--parameters {role}=COUNT" for role in cost.unknown)
-        flops = f"{DASH} {notes.mark(f'FLOPs need the number of parameters: {roles}')}"
+        return [DASH] * len(COSTS)
+    flops = f"{cost.flops / PETA:.3g}" if cost.flops is not None else DASH
     return [f"{cost.calls:.1f}", f"{cost.tokens:.0f}", f"{cost.seconds:.1f}", flops]
 
 
@@ -147,15 +140,15 @@ def _title(evaluation: Evaluation) -> str:
 
 
 def _remarks(evaluation: Evaluation) -> list[str]:
-    asked = ", ".join(f"{task.name} {task.queries}" for task in evaluation.tasks)
+    counts = ", ".join(f"{task.name} {task.queries}" for task in evaluation.tasks)
     drawn = (
         f" (at most {evaluation.limit} of each, drawn with seed {evaluation.subset_seed})" if evaluation.limit else ""
     )
-    remarks = [f"Queries: {asked}{drawn}."]
+    remarks = [f"Queries: {counts}{drawn}."]
     if evaluation.judge is not None:
         judge = evaluation.judge
         tokens = judge.prompt_tokens + judge.completion_tokens
-        remarks.append(f"Judge: {judge.model}, {judge.asked} questions, {tokens} tokens, not in the costs above.")
+        remarks.append(f"Judge: {judge.model}, {judge.questions} questions, {tokens} tokens, not in the costs above.")
     if evaluation.held_out is not None:
         remarks.append(f"Held-out reward: {evaluation.held_out}.")
     if evaluation.against is not None:

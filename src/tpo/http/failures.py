@@ -20,7 +20,7 @@ GATEWAY_STATUS = frozenset({502, 503, 504})
 REFUSED_STATUS = frozenset({400, 413, 422})
 LONGEST_MESSAGE = 400
 
-# How servers say that a prompt, or a prompt and its answer, do not fit, and the sizes that they may name.
+# How servers report that a prompt, or a prompt and its answer, is too long, and the sizes in such messages.
 _OVERFLOW = re.compile(
     r"context[ _](?:length|size|window)|max_model_len|maximum (?:sequence|input|prompt) length"
     r"|(?:prompt|input) (?:is )?too long|too many (?:input|prompt) tokens|input_tokens_exceeded",
@@ -48,13 +48,13 @@ class RequestRefused(ModelError):
     """A request that is wrong in the server's eyes: another try would end the same way.
 
     Attributes:
-        said: the server's own words.
+        detail: the server's own words.
         fields: the fields of the request that the server names as wrong, where its error has a place for them.
     """
 
-    def __init__(self, message: str, said: str = "", fields: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, detail: str = "", fields: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.said = said
+        self.detail = detail
         self.fields = fields
 
 
@@ -74,8 +74,8 @@ class ContextOverflow(ModelError):
     """A request that does not fit the model's context.
 
     Attributes:
-        prompt_tokens: tokens of the prompt, at least, where the server says it.
-        context: tokens that the model takes in all, where the server says it.
+        prompt_tokens: tokens of the prompt, at least, where the server reports it.
+        context: tokens that the model takes in all, where the server reports it.
     """
 
     def __init__(self, message: str, prompt_tokens: int | None, context: int | None) -> None:
@@ -99,32 +99,32 @@ def explained(url: str, proxy: str | None = None, redact: Callable[[str], str] =
         error.args = (redact(str(error)),)
         raise
     except (aiohttp.ClientError, TimeoutError, UnicodeError) as error:
-        raise _explanation(error, url, proxy, redact) from error
+        raise _detail(error, url, proxy, redact) from error
 
 
-def _explanation(error: Exception, url: str, proxy: str | None, redact: Callable[[str], str]) -> ModelError:
-    said = redact(_one_line(str(error) or type(error).__name__))
+def _detail(error: Exception, url: str, proxy: str | None, redact: Callable[[str], str]) -> ModelError:
+    detail = redact(_one_line(str(error) or type(error).__name__))
     through = f" through the proxy {proxy}" if proxy else ""
     if isinstance(error, aiohttp.InvalidURL | UnicodeError):
-        return ModelError(f"{url} cannot be used: {said}")
+        return ModelError(f"{url} cannot be used: {detail}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return ModelError(
-            f"No safe connection to {url}{through} ({said}). SSL_CERT_FILE can name a file with the right ones."
+            f"No safe connection to {url}{through} ({detail}). SSL_CERT_FILE can name a file with the right ones."
         )
     if isinstance(error, aiohttp.ClientHttpProxyError):
         if error.status < 500:
             return ModelError(f"The proxy {proxy} refused a connection to {url} ({error.status} {error.message}).")
         why = f"The proxy {proxy} has no connection to {url} ({error.status} {error.message})."
     elif isinstance(error, aiohttp.ClientProxyConnectionError):
-        why = f"No connection to the proxy {proxy} on the way to {url} ({said}): is HTTP_PROXY right?"
+        why = f"No connection to the proxy {proxy} on the way to {url} ({detail}): is HTTP_PROXY right?"
     elif isinstance(error, aiohttp.ConnectionTimeoutError):
         why = f"No connection to {url}{through} within the time limit: is the host right and up?"
     elif isinstance(error, aiohttp.ClientConnectorError):
-        why = f"No connection to {url}{through} ({said}): is the server running there?"
+        why = f"No connection to {url}{through} ({detail}): is the server running there?"
     elif isinstance(error, TimeoutError):
         why = f"{url}{through} sent nothing for too long."
     else:
-        why = f"{url}{through} broke off in the middle of its answer ({said})."
+        why = f"{url}{through} broke off in the middle of its answer ({detail})."
     return ModelUnavailable(why, unreachable=True)
 
 
@@ -147,15 +147,15 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str, key_
         key_variable: the environment variable that holds the key for this endpoint.
     """
     text = body.decode(errors="replace")
-    said = server_message(text)
+    detail = server_message(text)
     if 300 <= status < 400:
         target = _one_line(headers.get("location", "elsewhere"))
         return ModelError(f"{url} redirects to {target}: give that address instead.")
     if status in (401, 403):
-        return KeyRefused(f"{url} refused the key ({status}: {said}). Put the right one into {key_variable}.", status)
+        return KeyRefused(f"{url} refused the key ({status}: {detail}). Put the right one into {key_variable}.", status)
     wait = retry_after(headers)
     failed, refusal = f"{url} answered {status}", f"{url} refused the request ({status})"
-    return _failure(status, said, failed, refusal, _parsed(text), wait)
+    return _failure(status, detail, failed, refusal, _parsed(text), wait)
 
 
 def reported(value: Mapping[str, Any], url: str) -> ModelError | None:
@@ -171,31 +171,31 @@ def reported(value: Mapping[str, Any], url: str) -> ModelError | None:
     if not error:
         return None
     status = _status(error)
-    said = _message(error)
-    if status is None and isinstance(error, Mapping) and not said and value.get("choices"):
+    detail = _message(error)
+    if status is None and isinstance(error, Mapping) and not detail and value.get("choices"):
         return None  # a form with nothing filled in, beside a good reply
-    said = said or "an error without a message"
+    detail = detail or "an error without a message"
     if status is None or not 400 <= status < 600:
-        return ModelError(f"{url} failed while answering: {said}")
+        return ModelError(f"{url} failed while answering: {detail}")
     words = f"{url} failed while answering ({status})"
-    failure = _failure(status, said, words, words, value, None)
+    failure = _failure(status, detail, words, words, value, None)
     if isinstance(failure, ModelUnavailable):
         failure.unreachable = False  # the server did answer: one request's trouble, and no outage of the endpoint
     return failure
 
 
-def _failure(status: int, said: str, failed: str, refusal: str, value: Any, retry_after: float | None) -> ModelError:
+def _failure(status: int, detail: str, failed: str, refusal: str, value: Any, retry_after: float | None) -> ModelError:
     if status in RETRIED_STATUS or status >= 500:
         overloaded, unreachable = status in OVERLOADED_STATUS, status in GATEWAY_STATUS
-        return ModelUnavailable(f"{failed}: {said}", retry_after, overloaded=overloaded, unreachable=unreachable)
-    message = f"{refusal}: {said}"
+        return ModelUnavailable(f"{failed}: {detail}", retry_after, overloaded=overloaded, unreachable=unreachable)
+    message = f"{refusal}: {detail}"
     if status not in REFUSED_STATUS:
-        return ModelError(f"{failed}: {said}" if status == 404 else message)
-    if _OVERFLOW.search(f"{said} {_code(value)}"):
-        context, prompt = _CONTEXT.search(said), _PROMPT.search(said)
+        return ModelError(f"{failed}: {detail}" if status == 404 else message)
+    if _OVERFLOW.search(f"{detail} {_code(value)}"):
+        context, prompt = _CONTEXT.search(detail), _PROMPT.search(detail)
         tokens = int(next(group for group in prompt.groups() if group)) if prompt else None
         return ContextOverflow(message, tokens, int(context[1]) if context else None)
-    return RequestRefused(message, said, _fields(value))
+    return RequestRefused(message, detail, _fields(value))
 
 
 def _status(error: Any) -> int | None:
@@ -234,7 +234,7 @@ def _fields(value: Any) -> tuple[str, ...]:
 
 
 def server_message(body: str) -> str:
-    """What a server's error body says, in one line of at most 400 characters."""
+    """The message of a server's error body, in one line of at most 400 characters."""
     value = _parsed(body)
     message = _message(value) if value is not None else ""
     return _one_line(message or _markup_title(body) or body) or "an empty body"

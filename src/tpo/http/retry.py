@@ -32,7 +32,7 @@ def retrying(
     """Attempts that repeat only what a later try can mend.
 
     Args:
-        on_retry: told of each failed attempt and the seconds until the next.
+        on_retry: called with each failed attempt and the seconds until the next.
         tries: attempts in all.
         patience: seconds for which an endpoint that is down or overloaded is tried, however many attempts that takes.
 
@@ -94,18 +94,18 @@ class _Enough:
         if self._patience and isinstance(error, ModelUnavailable) and (error.down or error.overloaded):
             return waited + (error.retry_after or 0.0) > self._patience
         self._own_failures += 1
-        return self._own_failures >= self._tries or (_asked(state) or 0.0) > LONGEST_WAIT
+        return self._own_failures >= self._tries or (_retry_after(state) or 0.0) > LONGEST_WAIT
 
 
-def _asked(state: RetryCallState) -> float | None:
+def _retry_after(state: RetryCallState) -> float | None:
     error = state.outcome.exception() if state.outcome else None
     return error.retry_after if isinstance(error, ModelUnavailable) else None
 
 
 def _wait(state: RetryCallState) -> float:
-    asked = _asked(state)
-    if asked is not None:
-        return asked
+    retry_after = _retry_after(state)
+    if retry_after is not None:
+        return retry_after
     error = state.outcome.exception() if state.outcome else None
     overloaded = isinstance(error, ModelUnavailable) and error.overloaded
     return _overloaded_backoff(state) if overloaded else _backoff(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tpo.candidate import Candidate
 from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, ScoreTexts, Search
+from tpo.methods.adaptive import adaptive
 from tpo.methods.best_of_n import best_of_n
 from tpo.methods.definition import Method, Setting, method, method_of
 from tpo.methods.feedback_descent import feedback_descent
@@ -52,5 +53,6 @@ for _name, _function in (
     ("fusion", fusion),
     ("rsa", rsa),
     ("feedback-descent", feedback_descent),
+    ("adaptive", adaptive),
 ):
     register(_name, _function)

@@ -20,12 +20,12 @@ class Cost(NamedTuple):
 
     Attributes:
         answers: answers drawn.
-        asks: other replies of a model.
+        replies: other replies of a model.
         stages: round trips that have to wait for the one before.
     """
 
     answers: int
-    asks: int
+    replies: int
     stages: int
 
 
@@ -46,7 +46,7 @@ def cost_of(
     width, depth = method.dials(width, depth)
     prompts = prompts or wording(method)
     search = method.start(_QUERY, width=width, depth=depth, prompts=prompts, settings=settings, seed=0, maximum=1e9)
-    answers = asks = stages = step = 0
+    answers = replies = stages = step = 0
     try:
         wish = next(search)
         while True:
@@ -56,12 +56,12 @@ def cost_of(
                 drawn = action.width if isinstance(action, Sample) else 0
                 results.append(_result(action, step, number, answers))
                 answers += drawn
-                asks += isinstance(action, Ask)
+                replies += isinstance(action, Ask)
             stages += 1
             step += any(isinstance(action, Sample) for action in actions)
             wish = search.send(results if isinstance(wish, list) else results[0])
     except StopIteration:
-        return Cost(answers, asks, stages)
+        return Cost(answers, replies, stages)
 
 
 def _result(action: Action, step: int, number: int, before: int) -> Any:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
@@ -17,6 +16,7 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods.actions import Search
 from tpo.prompts.prompt_set import PromptSet
+from tpo.specs import did_you_mean
 
 MAX_WIDTH = 1024
 MAX_DEPTH = 100
@@ -50,34 +50,42 @@ class Setting:
     def read(self, value: Any) -> Any:
         """A value of the setting's type; text, as flags and files have it, is converted.
 
+        A list is written "restate,words", and a table "restate=0.5,words=0.2".
+
         Raises:
             msgspec.ValidationError: it is none.
         """
+        kind = get_origin(self.type) or self.type
+        if isinstance(value, str) and kind in (list, dict):
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            value = dict(part.partition("=")[::2] for part in parts) if kind is dict else parts
         return msgspec.convert(value, self.type, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Marked:
-    """What a decorated function says about itself."""
+    """The description of a decorated function."""
 
-    templates: Path | None
+    templates: tuple[Path, ...]
     paper: str
     needs_reward: bool | None
 
 
 def method(
-    *, templates: Path | str | None = None, paper: str = "", needs_reward: bool | None = None
+    *, templates: Path | str | Sequence[Path | str] = (), paper: str = "", needs_reward: bool | None = None
 ) -> Callable[[F], F]:
-    """Say more about a method than its signature does. A generator function is a method without this, too.
+    """Describe a method beyond its signature. A generator function is a method without this, too.
 
     Args:
-        templates: the folder of templates that the method brings along; a user's prompts folder lies over it.
+        templates: the folder of templates that the method brings along, or several; a user's prompts folder lies over
+            them.
         paper: where the method comes from.
         needs_reward: whether the method compares answers; if not given, methods with a `width` do.
     """
 
     def mark(function: F) -> F:
-        setattr(function, _MARK, _Marked(Path(templates) if templates is not None else None, paper, needs_reward))
+        folders = [templates] if isinstance(templates, Path | str) else templates
+        setattr(function, _MARK, _Marked(tuple(Path(one) for one in folders), paper, needs_reward))
         return function
 
     return mark
@@ -92,7 +100,7 @@ class Method:
         search: the generator function.
         settings: its own settings, by name.
         takes: which of the parameters in `GIVEN` it has.
-        templates: the folder of templates that it brings along, if any.
+        templates: the folders of templates that it brings along.
         summary: what it does, in one line.
         paper: where it comes from.
         needs_reward: whether it compares answers, which takes a reward.
@@ -104,7 +112,7 @@ class Method:
     search: Callable[..., Search]
     settings: dict[str, Setting] = field(default_factory=dict)
     takes: frozenset[str] = frozenset()
-    templates: Path | None = None
+    templates: tuple[Path, ...] = ()
     summary: str = ""
     paper: str = ""
     needs_reward: bool = True
@@ -147,7 +155,7 @@ class Method:
             "width": width,
             "depth": depth,
             "prompts": prompts.for_method(self.templates),
-            "rng": _random_source(query, seed) if "rng" in self.takes else None,
+            "rng": random_source(query, seed) if "rng" in self.takes else None,
             "maximum": maximum,
         }
         own = {name: value for name, value in given.items() if name in self.takes}
@@ -184,10 +192,8 @@ class Method:
     def _known(self, name: str) -> str:
         if not self.settings:
             return ": it has none."
-        near = get_close_matches(name, self.settings, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
         known = ", ".join(f"{one.name} ({one.kind}, {one.default!r})" for one in self.settings.values())
-        return f". It has {known}.{guess}"
+        return f". It has {known}.{did_you_mean(name, self.settings)}"
 
     def dials(self, width: int, depth: int) -> tuple[int, int]:
         """The width and depth that a search really has.
@@ -241,7 +247,7 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
                 f"needs both; the engine gives {', '.join(GIVEN)}."
             )
         settings[one.name] = Setting(one.name, hints[one.name], one.default)
-    marked: _Marked = getattr(function, _MARK, _Marked(None, "", None))
+    marked: _Marked = getattr(function, _MARK, _Marked((), "", None))
     takes = frozenset(names & set(GIVEN))
     return Method(
         name,
@@ -256,6 +262,13 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
     )
 
 
-def _random_source(query: Conversation, seed: int | None) -> random.Random:
-    text = msgspec.json.encode((seed, query), enc_hook=repr)
+def random_source(query: Conversation, seed: int | None, *use: str) -> random.Random:
+    """A random source that depends on nothing but the query, the run's seed, and what it is used for.
+
+    Args:
+        query: the query.
+        seed: the run's seed.
+        use: tells it apart from the random source of the method.
+    """
+    text = msgspec.json.encode((seed, query, *use), enc_hook=repr)
     return random.Random(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))

@@ -1,7 +1,7 @@
 """Feedback descent (arXiv 2511.07919): a champion, its challengers, and what each of them lacked.
 
-The reward says who wins; a critic says in words what would have made the loser better. The editor sees the champion and
-every failed try with that advice, and a win empties the list.
+The reward decides which answer wins; a critic explains what would have made the loser better. The editor sees the
+champion and every failed try with that advice, and a win empties the list.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from tpo.prompts.prompt_set import PromptSet
 
 @method(templates=Path(__file__).parent / "templates" / "feedback_descent", paper="arXiv 2511.07919")
 def feedback_descent(
-    query: Conversation, *, width: int, depth: int, prompts: PromptSet, maximum: float | None = None
+    query: Conversation,
+    *,
+    width: int,
+    depth: int,
+    prompts: PromptSet,
+    maximum: float | None = None,
+    price: float = 0.0,
 ) -> Search:
     """Rewrite the best answer once a step, with the advice that every failed try since the last win was given.
 
@@ -28,8 +34,9 @@ def feedback_descent(
         depth: D, challengers.
         prompts: the wording.
         maximum: the largest reward that there is, where it is known.
+        price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
     """
-    pool, rule = Pool(), StopRule(maximum=maximum)
+    pool, rule = Pool(), StopRule(price, maximum)
     pool.add((yield Sample(prompts.render("answer", query), width)))
     tries: list[dict[str, object]] = []
     for step in range(depth):

@@ -14,7 +14,7 @@ class Pool:
         self.candidates: list[Candidate] = []
 
     def add(self, candidates: Iterable[Candidate]) -> list[Candidate]:
-        """Keep all of them, and return those that say something the pool did not hold yet.
+        """Keep all of them, and return those whose texts are new.
 
         A candidate that is known by its id takes the place of the one before: a reward that looks at the whole pool
         may have changed its mind.
@@ -42,7 +42,7 @@ class Pool:
         return max(self.candidates, key=preference)
 
     def ranked(self, k: int | None = None) -> list[Candidate]:
-        """The best candidates, best first, the earliest of equals first; no two say the same, and none is empty.
+        """The best candidates, best first, the earliest of equals first; all texts differ, and none is empty.
 
         Args:
             k: how many at most; all unless given.
@@ -61,13 +61,19 @@ class Pool:
         An answer that equals the chosen one word for word, or that has the same reward, teaches nothing
         about what makes an answer better: with such a pool the critic looks at the chosen answer alone.
         """
+        return min(self.worse, key=preference, default=None)
+
+    @property
+    def worse(self) -> list[Candidate]:
+        """The candidates with a lower reward than the chosen one and another text, in the order of their steps."""
         chosen = self.chosen
         if chosen.reward is None:
-            return None
-        worse = [
-            c for c in self.candidates if c.reward is not None and c.reward < chosen.reward and c.text != chosen.text
+            return []
+        return [
+            one
+            for one in self.candidates
+            if one.reward is not None and one.reward < chosen.reward and one.text != chosen.text
         ]
-        return min(worse, key=preference, default=None)
 
 
 def preference(candidate: Candidate) -> tuple[bool, bool, float, bool]:

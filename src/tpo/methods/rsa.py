@@ -26,6 +26,7 @@ def rsa(
     rng: random.Random,
     maximum: float | None = None,
     subset: Annotated[int, msgspec.Meta(ge=1)] = 4,
+    price: float = 0.0,
 ) -> Search:
     """Make each answer of a round from a few random answers of the round before; the best of all rounds is kept.
 
@@ -37,8 +38,9 @@ def rsa(
         rng: draws the subsets.
         maximum: the largest reward that there is, where it is known.
         subset: K, how many answers each new one is made of.
+        price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
     """
-    pool, rule = Pool(), StopRule(maximum=maximum)
+    pool, rule = Pool(), StopRule(price, maximum)
     first = yield Sample(prompts.render("answer", query), width)
     pool.add(first)
     population = [candidate for candidate in first if candidate.text]

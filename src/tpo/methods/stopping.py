@@ -22,12 +22,42 @@ LEAST = 2
 
 
 class RewardPrior(NamedTuple):
-    """What is believed of rewards before the first: mean, weight of the mean, weight of the variance, variance."""
+    """What is believed of rewards: their mean, the weight of the mean, the weight of the variance, the variance."""
 
     mean: float
     mean_weight: float = 1.0
     variance_weight: int = 1
     variance: float = 0.1
+
+    def after(self, rewards: Sequence[float]) -> RewardPrior:
+        """What is believed when these rewards were seen, too."""
+        n = len(rewards)
+        if not n:
+            return self
+        mean = sum(rewards) / n
+        squares = sum((reward - mean) * (reward - mean) for reward in rewards)
+        weight, freedom = self.mean_weight + n, self.variance_weight + n
+        between = n * self.mean_weight * (self.mean - mean) * (self.mean - mean) / weight
+        return RewardPrior(
+            (self.mean_weight * self.mean + n * mean) / weight,
+            weight,
+            freedom,
+            (self.variance_weight * self.variance + squares + between) / freedom,
+        )
+
+    def gain_over(self, best: float) -> float:
+        """By how much the next reward is expected to exceed the best so far: of Student's t, the part above it."""
+        scale = math.sqrt(self.variance * (1 + 1 / self.mean_weight))
+        lead = self.mean - best
+        if scale == 0 or not math.isfinite(scale):
+            return max(lead, 0.0) if math.isfinite(lead) else 0.0
+        u, freedom = lead / scale, self.variance_weight
+        if freedom < 2:
+            return math.inf
+        density = math.exp(
+            math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - (freedom + 1) / 2 * math.log1p(u * u / freedom)
+        ) / math.sqrt(freedom * math.pi)
+        return lead * _student(u, freedom) + scale * (freedom + u * u) / (freedom - 1) * density
 
 
 def expected_gain(rewards: Sequence[float], prior: RewardPrior) -> float:
@@ -37,20 +67,7 @@ def expected_gain(rewards: Sequence[float], prior: RewardPrior) -> float:
         rewards: the rewards so far, at least one.
         prior: what was believed before.
     """
-    n, mean, best = len(rewards), math.fsum(rewards) / len(rewards), max(rewards)
-    squares = math.fsum((reward - mean) ** 2 for reward in rewards)
-    weight, freedom = prior.mean_weight + n, prior.variance_weight + n
-    centre = (prior.mean_weight * prior.mean + n * mean) / weight
-    between = n * prior.mean_weight * (prior.mean - mean) ** 2 / weight
-    variance = (prior.variance_weight * prior.variance + squares + between) / freedom
-    scale = math.sqrt(variance * (1 + 1 / weight))
-    if scale == 0 or not math.isfinite(scale):
-        return max(centre - best, 0.0) if math.isfinite(centre) else 0.0
-    u = (centre - best) / scale
-    density = math.exp(
-        math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - (freedom + 1) / 2 * math.log1p(u * u / freedom)
-    ) / math.sqrt(freedom * math.pi)
-    return (centre - best) * _student(u, freedom) + scale * (freedom + u * u) / (freedom - 1) * density
+    return prior.after(rewards).gain_over(max(rewards))
 
 
 def _student(t: float, freedom: int) -> float:
@@ -91,20 +108,26 @@ class StopRule:
         least = LEAST if self._maximum is not None else LEAST_WITHOUT_MAXIMUM
         if self._price <= 0 or len(rewards) < least:
             return False
-        return expected_gain(rewards, self._prior(rewards)) < self._price
+        return expected_gain(rewards, usual_prior(rewards, self._maximum)) < self._price
 
-    def _prior(self, rewards: Sequence[float]) -> RewardPrior:
-        if self._maximum is not None and self._maximum > 0:
-            return RewardPrior(self._maximum / 2, variance=0.1 * self._maximum**2)
-        mean = math.fsum(rewards) / len(rewards)
-        return RewardPrior(mean, variance=math.fsum((reward - mean) ** 2 for reward in rewards) / (len(rewards) - 1))
+
+def usual_prior(rewards: Sequence[float], maximum: float | None) -> RewardPrior:
+    """What is believed before the first reward: half of the maximum, give or take a third of it.
+
+    Where the maximum is not known, level and spread are taken from the rewards themselves.
+    """
+    if maximum is not None and maximum > 0:
+        return RewardPrior(maximum / 2, variance=0.1 * maximum * maximum)
+    mean = sum(rewards) / max(len(rewards), 1)
+    squares = sum((reward - mean) * (reward - mean) for reward in rewards)
+    return RewardPrior(mean, variance=squares / max(len(rewards) - 1, 1))
 
 
 class Drawn(NamedTuple):
     """What drawing a step's answers brought.
 
     Attributes:
-        fresh: the answers that say something new.
+        fresh: the answers whose texts are new.
         enough: the pool holds all that is worth drawing.
         repeated: there were answers, and all of them were known. Failures alone show nothing: the step may be tried
             again.
@@ -116,7 +139,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    prompt: Prompt, width: int, pool: Pool, rule: StopRule, wave: int = 0
+    prompt: Prompt, width: int, pool: Pool, rule: StopRule, wave: int = 0, temperature: float | None = None
 ) -> Generator[Sample, list[Candidate], Drawn]:
     """Draw up to `width` answers into a pool, in waves, until there are enough.
 
@@ -124,15 +147,16 @@ def draw(
         prompt: what to answer.
         width: how many answers at most.
         pool: takes them.
-        rule: says when there are enough.
+        rule: decides when there are enough.
         wave: how many to draw at once; 0 draws all at once.
+        temperature: sampling temperature; the run's unless given.
     """
     fresh: list[Candidate] = []
     answered = False
     left = width
     while left > 0:
         size = min(wave, left) if wave > 0 else left
-        candidates = yield Sample(prompt, size)
+        candidates = yield Sample(prompt, size, temperature=temperature)
         answered = answered or any(one.text or one.message is not None for one in candidates)
         fresh += pool.add(candidates)
         left -= size

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+import msgspec
+
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Search
-from tpo.methods.definition import method
+from tpo.methods.contrast import Contrast, one_demand, rejected_by, says_something
+from tpo.methods.definition import MAX_WIDTH, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
+from tpo.methods.unmet import unmet
 from tpo.prompts.prompt_set import PromptSet
+
+Width = Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]
+# The same in every step.
+WIDTHS: list[Width] = []
+TEMPERATURES: list[Temperature] = []
+
+T = TypeVar("T")
 
 
 @method(paper="arXiv 2501.12895 (TPO)")
@@ -20,6 +35,11 @@ def tpo(
     maximum: float | None = None,
     price: float = 0.0,
     wave: int = 0,
+    contrast: Contrast = "worst",
+    history: Annotated[int, msgspec.Meta(ge=0)] = 0,
+    gate: bool = False,
+    widths: list[Width] = WIDTHS,
+    temperatures: list[Temperature] = TEMPERATURES,
 ) -> Search:
     """Contrast the best answer with the worst, turn the contrast into advice, sample again with the advice.
 
@@ -31,18 +51,46 @@ def tpo(
         maximum: the largest reward that there is, where it is known.
         price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
         wave: answers drawn at once; 0 draws a step's all at once.
+        contrast: which worse answer is shown: the worst of all, the worst of the latest step, the closest in reward, or
+            a minimal pair, which differs in the fewest parts of the reward. Where the reward names what the best answer
+            of a minimal pair fails, one such requirement is the advice, and no critic is called.
+        history: how many earlier gradients stand before the newest one.
+        gate: follow advice only where it says something, and names a failed requirement where the reward knows them.
+            Else the reward's own words are the advice, and without such words the query is sampled again.
+        widths: answers of each step from the first, the last counting for all later ones; `width` unless given.
+        temperatures: sampling temperatures likewise; the run's unless given.
     """
     pool, rule = Pool(), StopRule(price, maximum)
-    drawn = yield from draw(prompts.render("answer", query), width, pool, rule, wave)
-    for _ in range(depth):
+    prompt = answer = prompts.render("answer", query)
+    gradients: list[str] = []
+    for step in range(depth + 1):
+        if step:
+            chosen, rejected = pool.chosen, rejected_by(contrast, pool)
+            loss = gradient = one_demand(chosen, rejected) if contrast == "minimal" else ""
+            if gradient:
+                # One demand alone: the words about all others would stand beside it.
+                chosen = msgspec.structs.replace(chosen, feedback=None)
+            else:
+                loss = yield Ask(prompts.render("loss", query, chosen=chosen, rejected=rejected))
+                gradient = yield Ask(prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss))
+                if gate and not says_something(gradient, chosen):
+                    loss = gradient = unmet(chosen)
+            gradients.append(gradient)
+            advice = "\n\n".join(filter(None, gradients[-1 - history :]))
+            prompt = answer
+            if advice:
+                prompt = prompts.render("update", query, chosen=chosen, rejected=rejected, loss=loss, gradient=advice)
+        drawn = yield from draw(
+            prompt, _of_step(widths, step, width), pool, rule, wave, _of_step(temperatures, step, None)
+        )
         if drawn.enough:
             return Outcome(pool.chosen, "enough")
-        chosen, rejected = pool.chosen, pool.rejected
-        loss = yield Ask(prompts.render("loss", query, chosen=chosen, rejected=rejected))
-        gradient = yield Ask(prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss))
-        update = prompts.render("update", query, chosen=chosen, rejected=rejected, loss=loss, gradient=gradient)
-        drawn = yield from draw(update, width, pool, rule, wave)
-        if drawn.repeated:
+        if step and drawn.repeated:
             # Only known answers came back: the next step would ask the same again.
             return Outcome(pool.chosen, "converged")
-    return Outcome(pool.chosen, "enough" if drawn.enough else "depth")
+    return Outcome(pool.chosen, "depth")
+
+
+def _of_step(values: Sequence[T], step: int, usual: T) -> T:
+    """What a list by step says of one step; the last value counts for all later steps."""
+    return values[min(step, len(values) - 1)] if values else usual

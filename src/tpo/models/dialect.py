@@ -74,23 +74,23 @@ def adapted(dialect: Dialect, refusal: RequestRefused, sent: Mapping[str, Any]) 
     def names(field: str) -> bool:
         # "n" is a word for many things, and a field only in quotes.
         word = rf"(?<![a-z_]){field}(?![a-z_])" if len(field) > 1 else rf"[\"'`]{field}[\"'`]"
-        return field in refusal.fields or bool(re.search(word, said))
+        return field in refusal.fields or bool(re.search(word, detail))
 
     def without(field: str) -> tuple[Dialect, str]:
         return msgspec.structs.replace(dialect, omit=dialect.omit | {field}), f"go without {field}"
 
-    said = refusal.said.lower()
-    if '"messages"' in said:  # the server repeats the whole request, which names every field
-        said = ""
-    out_of_range = bool(_RANGE.search(said))
-    if dialect.tops and "top_logprobs" in sent and "logprob" in said:
+    detail = refusal.detail.lower()
+    if '"messages"' in detail:  # the server repeats the whole request, which names every field
+        detail = ""
+    out_of_range = bool(_RANGE.search(detail))
+    if dialect.tops and "top_logprobs" in sent and "logprob" in detail:
         lower = TOPS[TOPS.index(dialect.tops) + 1]
         change = f"want {lower} alternatives at each token" if lower else "go without logprobs"
         return msgspec.structs.replace(dialect, tops=lower), change
     if "stream_options" in sent and names("stream_options"):
         return without("stream_options")
     other = LIMITS[LIMITS[0] == dialect.limit]
-    if dialect.limit in sent and names(other) and (not out_of_range or "instead" in said):
+    if dialect.limit in sent and names(other) and (not out_of_range or "instead" in detail):
         return msgspec.structs.replace(dialect, limit=other), f"limit their tokens by {other}"
     if out_of_range:
         return None
@@ -100,7 +100,7 @@ def adapted(dialect: Dialect, refusal: RequestRefused, sent: Mapping[str, Any]) 
             return without(field)
     if dialect.limit == LIMITS[1] and dialect.limit in sent and names(LIMITS[1]):
         return msgspec.structs.replace(dialect, limit=LIMITS[0]), f"limit their tokens by {LIMITS[0]}"
-    if dialect.stream is None and re.search(r"\b(?:non-?)?stream(?:ing|ed)?\b", said.replace("stream_options", "")):
+    if dialect.stream is None and re.search(r"\b(?:non-?)?stream(?:ing|ed)?\b", detail.replace("stream_options", "")):
         streams = bool(sent.get("stream"))
         change = "take their answers in one piece" if streams else "take their answers as streams"
         return msgspec.structs.replace(dialect, stream=not streams), change

@@ -125,7 +125,7 @@ class OpenAIModel:
                 if step is None:
                     raise
                 dialect = step[0]
-                changes.append((step[1], refusal.said))
+                changes.append((step[1], refusal.detail))
             else:
                 break
         if changes:  # only what helped is remembered
@@ -133,11 +133,11 @@ class OpenAIModel:
             self._note(changes)
 
     def _note(self, changes: list[tuple[str, str]]) -> None:
-        for change, said in changes:
+        for change, detail in changes:
             if change not in self._noted:
                 self._noted.add(change)
-                said = self.endpoint.redact(said)
-                self._on_note(f"{self.name} refused a request ({said}): from now on, requests to it {change}.")
+                detail = self.endpoint.redact(detail)
+                self._on_note(f"{self.name} refused a request ({detail}): from now on, requests to it {change}.")
 
     async def _post(self, body: dict[str, Any], n: int, receiver: Receiver) -> None:
         url = f"{self.endpoint.shown}/chat/completions"
@@ -161,9 +161,9 @@ class OpenAIModel:
     async def _whole(self, response: aiohttp.ClientResponse, reply: ReplyBuilder) -> None:
         got = await self._client.whole(response)
         if got.body.lstrip()[:1] not in (b"{", b"[") and got.kind != "application/json":
-            said = server_message(got.text)
+            detail = server_message(got.text)
             raise ModelError(
-                f"{reply.url} answered {got.kind or 'untyped data'} instead of a completion ({said}): is this the "
+                f"{reply.url} answered {got.kind or 'untyped data'} instead of a completion ({detail}): is this the "
                 f"address of an OpenAI-compatible API, such as http://HOST:PORT/v1?"
             )
         reply.whole(got.body)

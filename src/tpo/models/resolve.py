@@ -1,8 +1,9 @@
-"""From what a user writes to a model: a URL, `embedded`, or `gguf:PATH`."""
+"""From what a user writes to a model: a URL, `embedded`, `gguf:PATH`, or `hub:ORG/REPO`."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from tpo.http.endpoint import OPENAI_HOST, Endpoint
 from tpo.http.failures import server_message
 from tpo.http.redaction import without_passwords
 from tpo.http.retry import retrying
+from tpo.models.hub_download import HUB
 from tpo.models.openai import OpenAIModel
 from tpo.models.profiles import Profile, profile_for
 
@@ -33,7 +35,7 @@ async def open_model(
     """Connect to a model and find out what serves it.
 
     Args:
-        spec: an http(s) URL, `embedded`, or `gguf:PATH`.
+        spec: an http(s) URL, `embedded`, `gguf:PATH`, or `hub:ORG/REPO[:FILE]`.
         role: policy, critic or editor; decides which key is used.
         model: the model's name; found by itself where one model is served.
         progress: called with a line about what takes long, and with a sentence that a user should read.
@@ -43,12 +45,12 @@ async def open_model(
         InputError: the spec is none of these, a model must be named, or a field cannot be left out.
         ModelError: the server cannot be reached or refuses.
     """
-    if spec == EMBEDDED or spec.startswith(GGUF):
+    if is_local(spec):
         return await _open_embedded(spec, role, progress, omit)
     if "://" not in spec:
         raise InputError(
-            f"{without_passwords(spec)!r} is no model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, or "
-            f"{GGUF}PATH."
+            f"{without_passwords(spec)!r} is no model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, "
+            f"{GGUF}PATH, or {HUB}ORG/REPO."
         )
     return await connect(Endpoint(spec, role), role, model, omit=omit, on_note=progress)
 
@@ -73,14 +75,39 @@ async def served_models(spec: str, role: str) -> list[str]:
         await client.aclose()
 
 
-async def _open_embedded(spec: str, role: str, progress: Callable[[str], None], omit: Iterable[str]) -> OpenAIModel:
-    from tpo.models import embedded, weights
+def is_local(spec: str) -> bool:
+    """Whether a spec names a model that runs in this process."""
+    return spec == EMBEDDED or spec.startswith((GGUF, HUB))
 
+
+async def local_file(spec: str, progress: Callable[[str], None]) -> Path:
+    """The GGUF file of a model that runs in this process; it is fetched where it has to be.
+
+    Args:
+        spec: `embedded`, `gguf:PATH`, or `hub:ORG/REPO[:FILE]`.
+        progress: called with a line about what takes long.
+
+    Raises:
+        InputError: the spec names no file, or several.
+        ModelError: the file cannot be fetched or kept.
+    """
+    from tpo.models import hub, weights
+
+    if spec.startswith(GGUF):
+        return Path(spec.removeprefix(GGUF))
     if spec == EMBEDDED:
-        path = await asyncio.to_thread(weights.smollm2, progress)
-    else:
-        path = Path(spec.removeprefix(GGUF))
-    server = await asyncio.to_thread(embedded.start, path)
+        return await asyncio.to_thread(weights.smollm2, progress)
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(hub.fetch, spec, progress, stop)
+    finally:
+        stop.set()  # a thread cannot be cancelled
+
+
+async def _open_embedded(spec: str, role: str, progress: Callable[[str], None], omit: Iterable[str]) -> OpenAIModel:
+    from tpo.models import embedded
+
+    server = await asyncio.to_thread(embedded.start, await local_file(spec, progress))
     # Requests of a process to itself go through no proxy.
     endpoint = Endpoint(server.url, role, server.api_key, proxied=False)
     # The port changes with every start; the file is what identifies the model.
@@ -223,7 +250,7 @@ async def _page(client: HttpClient, address: str, shown: str) -> Any:
     try:
         return msgspec.json.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        said = server_message(response.text)
+        detail = server_message(response.text)
         raise ModelError(
-            f"{shown} answered no JSON ({said}): is this the address of an OpenAI-compatible API?"
+            f"{shown} answered no JSON ({detail}): is this the address of an OpenAI-compatible API?"
         ) from error

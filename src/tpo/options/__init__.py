@@ -10,7 +10,7 @@ from tpo.options.evals import EvalOptions, TableFormat
 from tpo.options.option import Entry, Option, check, check_value, options_from, table
 from tpo.options.runs import ClusterOptions, ExportFormat, ExportOptions, PairRule, RunOptions
 from tpo.options.search import SearchOptions, default
-from tpo.options.serve import LogFormat, ServeOptions
+from tpo.options.serve import KeyOptions, LogFormat, ServeOptions, ViewOptions
 
 __all__ = [
     "ClusterOptions",
@@ -18,6 +18,7 @@ __all__ = [
     "EvalOptions",
     "ExportFormat",
     "ExportOptions",
+    "KeyOptions",
     "LogFormat",
     "Option",
     "PairRule",
@@ -25,6 +26,7 @@ __all__ = [
     "SearchOptions",
     "ServeOptions",
     "TableFormat",
+    "ViewOptions",
     "check",
     "check_value",
     "configurable",

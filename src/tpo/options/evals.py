@@ -31,7 +31,9 @@ class EvalOptions(msgspec.Struct, frozen=True, kw_only=True):
     subset_seed: Annotated[int, Option(help="Seed of that selection.", group=DATA)] = 0
     judge: Annotated[
         str | None,
-        Option(help="The judge: http://HOST:PORT/v1, embedded, gguf:PATH.", group=MEASURES, metavar="MODEL"),
+        Option(
+            help="The judge: http://HOST:PORT/v1, embedded, gguf:PATH, hub:ORG/REPO.", group=MEASURES, metavar="MODEL"
+        ),
     ] = None
     judge_model: Annotated[
         str | None, Option(help="The judge's model, where several are served.", group=MEASURES, metavar="NAME")

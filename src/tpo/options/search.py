@@ -35,12 +35,27 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
         int, Option(help="N: answers per step.", group=METHOD, least=1, most=MAX_WIDTH, in_requests=True)
     ] = 5
     depth: Annotated[int, Option(help="D: update steps.", group=METHOD, least=0, most=MAX_DEPTH, in_requests=True)] = 2
+    select: Annotated[
+        str,
+        Option(
+            help="What chooses the answer among the candidates: best, soft, hedged, mbr, majority or knockout; see "
+            "docs/methods.md.",
+            group=METHOD,
+            metavar="RULE",
+            in_requests=True,
+        ),
+    ] = "best"
     prompts: Annotated[
         str | Path | None,
         Option(help="A folder of templates that replace the default wording.", group=METHOD, metavar="FOLDER"),
     ] = None
     policy: Annotated[
-        Any, Option(help="Who answers: embedded, gguf:PATH, or http://HOST:PORT/v1.", group=MODELS, metavar="MODEL")
+        Any,
+        Option(
+            help="Who answers: embedded, gguf:PATH, hub:ORG/REPO, or http://HOST:PORT/v1.",
+            group=MODELS,
+            metavar="MODEL",
+        ),
     ] = "embedded"
     policy_model: Annotated[
         str | None,
@@ -77,6 +92,15 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
         str | Path | None, Option(help="A file that keeps scores for later runs.", group=REWARD, metavar="FILE")
     ] = None
     check: Annotated[bool, Option(help="Refuse a broken reward model.", group=REWARD)] = True
+    judge: Annotated[
+        Any,
+        Option(
+            help="A reward or judge that steers nothing and scores first sample and answer: http://HOST:PORT/v1, or as "
+            "for --reward.",
+            group=REWARD,
+            metavar="REWARD",
+        ),
+    ] = None
     temperature: Annotated[
         float, Option(help="Sampling temperature.", group=SAMPLING, least=0, most=100, in_requests=True)
     ] = 0.7

@@ -1,16 +1,20 @@
-"""The options of the server."""
+"""The options of the server, of its keys, and of the page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
-from tpo.options.groups import ACCESS, ADDRESS, LOAD, LOGS, METHOD, SAMPLING, STORE
+from tpo.options.groups import ACCESS, ADDRESS, LIMITS, LOAD, LOGS, METHOD, OUTPUT, SAMPLING, STORE
 from tpo.options.option import Option
+
+Host: TypeAlias = Annotated[str, Option(help="The address to listen at.", group=ADDRESS)]
+Port: TypeAlias = Annotated[int, Option(help="The port; 0 takes any.", group=ADDRESS, least=0, most=65535)]
+THIS_MACHINE = "127.0.0.1"
 
 
 class LogFormat(StrEnum):
@@ -23,8 +27,8 @@ class LogFormat(StrEnum):
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Where a server listens, who may use it, how much a request may cost, and what is recorded."""
 
-    host: Annotated[str, Option(help="The address to listen at.", group=ADDRESS)] = "127.0.0.1"
-    port: Annotated[int, Option(help="The port; 0 takes any.", group=ADDRESS, least=0, most=65535)] = 8000
+    host: Host = THIS_MACHINE
+    port: Port = 8000
     keys: Annotated[
         str | Path | None, Option(help="A file of keys, which `tpo key` makes.", group=ACCESS, metavar="FILE")
     ] = None
@@ -101,3 +105,28 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
         float, Option(help="Days for which responses are stored.", group=STORE, above=0, metavar="DAYS")
     ] = 30.0
     ui: Annotated[bool, Option(help="Show the page at /ui.", group=LOGS)] = True
+
+
+class KeyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client of the server may do."""
+
+    file: Annotated[str | Path, Option(help="The key file, which `tpo serve --keys` reads.", group=ACCESS)] = (
+        "keys.toml"
+    )
+    operator: Annotated[
+        bool, Option(help="It may see the requests of all clients, at /ui and in /metrics.", group=ACCESS)
+    ] = False
+    requests_per_minute: Annotated[int | None, Option(help="Requests a minute.", group=LIMITS)] = None
+    tokens_per_minute: Annotated[
+        int | None, Option(help="Tokens a minute, prompts and all roles included.", group=LIMITS)
+    ] = None
+    concurrency: Annotated[int | None, Option(help="Requests at once.", group=LIMITS)] = None
+
+
+class ViewOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the page is, and what it offers."""
+
+    host: Host = THIS_MACHINE
+    port: Port = 8080
+    browse: Annotated[bool, Option(help="Open it in the browser.", group=ADDRESS, flag="open")] = True
+    play: Annotated[bool, Option(help="Offer the playground.", group=OUTPUT)] = True

@@ -12,7 +12,7 @@ all messages of the one before.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
@@ -99,11 +99,11 @@ class PromptSet:
 
     Args:
         folder: a user's folder; None for the default wording.
-        method: the folder of templates that a method brings along; None where it brings none.
+        method: the folders of templates that a method brings along, a later one over those before it.
         known: names of further prompts that the user's folder may word, those of other methods.
 
     Attributes:
-        name: tells wordings apart: two sets of the same name send the same.
+        name: identifies the wording: two sets of the same name send the same.
         settings: the values of its set.toml.
 
     Raises:
@@ -112,12 +112,12 @@ class PromptSet:
     """
 
     def __init__(
-        self, folder: Path | str | None = None, method: Path | None = None, known: Collection[str] = ()
+        self, folder: Path | str | None = None, method: Sequence[Path] = (), known: Collection[str] = ()
     ) -> None:
         self._folder = Path(folder) if folder is not None else None
-        self._method = method
+        self._method = tuple(method)
         self._known = frozenset(known)
-        layers = _layers(self._folder, method, self._known)
+        layers = _layers(self._folder, self._method, self._known)
         self.settings = Settings(**layers.settings | {"tags": tuple(layers.settings["tags"])})
         if self.settings.conversation:
             _refuse_what_no_conversation_has(layers.files)
@@ -131,22 +131,22 @@ class PromptSet:
             self._templates[name.removesuffix(".jinja")] = templates.compiled(source, path, trial)
         digest.update(repr(self.settings).encode())
         self.name = f"{self._folder.name if self._folder is not None else 'default'}@{digest.hexdigest()[:12]}"
-        self._others: dict[Path | None, PromptSet] = {}
+        self._others: dict[tuple[Path, ...], PromptSet] = {}
 
-    def for_method(self, folder: Path | None) -> PromptSet:
+    def for_method(self, folders: tuple[Path, ...]) -> PromptSet:
         """The same set with the templates of another method, read once.
 
         Args:
-            folder: where they are; None where that method brings none.
+            folders: where they are; empty where that method brings none.
 
         Raises:
             PromptError: as for a set.
         """
-        if folder == self._method:
+        if folders == self._method:
             return self
-        if folder not in self._others:
-            self._others[folder] = PromptSet(self._folder, folder, self._known)
-        return self._others[folder]
+        if folders not in self._others:
+            self._others[folders] = PromptSet(self._folder, folders, self._known)
+        return self._others[folders]
 
     def render(
         self,
@@ -206,7 +206,7 @@ class PromptSet:
                 messages.append({"role": "user", "content": self._render(f"{wording}.user", values)})
             else:
                 last = max(i for i, message in enumerate(messages) if message["role"] == "user")
-                # Content in parts (images, say) has no text to put into a template, and goes as it is.
+                # Content in parts (images, for example) has no text to put into a template, and goes as it is.
                 if isinstance(messages[last]["content"], str):
                     messages[last] = {**messages[last], "content": self._render(f"{wording}.user", values)}
         if f"{wording}.system" in self._templates and not values["system"]:
@@ -253,7 +253,7 @@ class PromptSet:
     def _missing(self, name: str) -> PromptError:
         there = sorted({template.split(".")[0] for template in self._templates})
         near = get_close_matches(name, there, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = f" Did you mean {near[0]}?" if near else ""
         return PromptError(
             f"The prompt set {self.name} has no template {name}.user.jinja; it has {', '.join(there)}.{guess}"
         )
@@ -286,13 +286,14 @@ class _Layers(NamedTuple):
     variables: dict[str, frozenset[str]]
 
 
-def _layers(own: Path | None, method: Path | None, known: Collection[str]) -> _Layers:
+def _layers(own: Path | None, method: Iterable[Path], known: Collection[str]) -> _Layers:
     files, settings = _layer(DEFAULT, FORMS)
     variables: dict[str, frozenset[str]] = {}
     brought: dict[str, Path] = {}
-    if method is not None:
-        brought = templates.files_in(method, None, SETTINGS, "method")
-        for file, path in brought.items():
+    for folder in method:
+        found = templates.files_in(folder, None, SETTINGS, "method")
+        brought = templates.laid_over(brought, found)
+        for file, path in found.items():
             name = file.split(".")[0]
             variables[name] = variables.get(name, frozenset()) | templates.variables_of(path)
     if own is None:

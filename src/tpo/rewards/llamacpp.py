@@ -53,15 +53,15 @@ class LlamaCppReward(ServedReward):
         self._form = form
         self._template = ChatTemplate.load(template) if template else None
         self._batch = batch
-        self._asked_as = model
+        self._served_as = model
         shown = self._template.name if self._template else None
         super().__init__(RewardServer("llamacpp", url, START, key, parallel), model, form=form, template=shown)
 
     async def _connect(self) -> None:
         if self.model is None:
-            self._asked_as = await self.server.model()
+            self._served_as = await self.server.model()
             # Without an alias it is the path of a file, which describes a machine more than a model.
-            self.model = PurePath(self._asked_as).name
+            self.model = PurePath(self._served_as).name
 
     async def _score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
         if self._form == "rerank":
@@ -71,7 +71,7 @@ class LlamaCppReward(ServedReward):
         return [score for scores in parts for score in scores]
 
     async def _rerank(self, query: str, answers: Sequence[str]) -> list[Score | float]:
-        body = {"model": self._asked_as, "query": query, "documents": answers}
+        body = {"model": self._served_as, "query": query, "documents": answers}
         answer = await self.server.post("v1/rerank", body, len(answers))
         # Sorted, the best first: only the index identifies the answer.
         results = in_order(
@@ -97,7 +97,7 @@ class LlamaCppReward(ServedReward):
 
     async def _embed(self, texts: Sequence[str]) -> list[Score | float]:
         # Normalised, as by default, a lone number would always be 1 or -1.
-        body = {"model": self._asked_as, "content": texts, "embd_normalize": -1}
+        body = {"model": self._served_as, "content": texts, "embd_normalize": -1}
         entries = in_order(await self.server.post("embedding", body, len(texts)), len(texts), self.server.where)
         return [self._first(entry) for entry in entries]
 

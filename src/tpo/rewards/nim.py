@@ -57,7 +57,7 @@ class NIMReward(ServedReward):
             content = (message[0] if isinstance(message, list) else message)["content"]
             parts = _attributes(content)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise self.server.wrong(f"sent {_said(answer)}, where attribute:score pairs are expected") from error
+            raise self.server.wrong(f"sent {_shortened(answer)}, where attribute:score pairs are expected") from error
         return combined(parts, self._weights, self.server.where, USUAL)
 
 
@@ -78,7 +78,7 @@ def _attributes(content: str) -> dict[str, float]:
     return parts
 
 
-def _said(answer: Any) -> str:
+def _shortened(answer: Any) -> str:
     try:
         return repr(answer["choices"][0]["message"])[:120]
     except (KeyError, IndexError, TypeError):

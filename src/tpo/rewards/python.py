@@ -139,7 +139,7 @@ def _checked(label: str, returned: Any, count: int) -> list[Score | float]:
         raise _unusable(label, "a coroutine that is never awaited (declare the function with async def)")
     odd = isinstance(returned, str | bytes | Mapping | Set | Score) or not isinstance(returned, Iterable)
     if odd or getattr(returned, "ndim", 1) != 1:
-        raise _unusable(label, _said(returned))
+        raise _unusable(label, _described(returned))
     entries = list(returned)
     if len(entries) != count:
         raise _unusable(label, f"{len(entries)} scores for {count} conversation{'' if count == 1 else 's'}")
@@ -149,7 +149,7 @@ def _checked(label: str, returned: Any, count: int) -> list[Score | float]:
         value = entry.value if isinstance(entry, Score) else entry
         # float() would read "0.5" as a number, and quietly unpack an array of one.
         if isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0 or not hasattr(value, "__float__"):
-            raise _unusable(label, f"a list whose entry {position} is {_said(entry)}")
+            raise _unusable(label, f"a list whose entry {position} is {_described(entry)}")
     return [ABSTAINED if one is None else one if isinstance(one, Score) else as_float(one) for one in entries]
 
 
@@ -157,7 +157,7 @@ def _unusable(label: str, what: str) -> RewardError:
     return RewardError(f"{label} returned {what}; a list of one number (or tpo Score) a conversation is expected.")
 
 
-def _said(thing: Any) -> str:
+def _described(thing: Any) -> str:
     if thing is None:
         return "None"
     kind = type(thing).__name__

@@ -32,7 +32,7 @@ TRIES = 4
 # overloaded (429, 503).
 TOO_MUCH = frozenset({413, 424, 429, 503})
 
-# How servers say that a text is too long where they do not speak of a context: text-embeddings-inference (422), and
+# How servers report that a text is too long without the word "context": text-embeddings-inference (422), and
 # llama.cpp of its batch size (500, although no later try can help).
 TOO_LONG = ("must have less than", "too large to process")
 
@@ -41,7 +41,7 @@ class RewardServer:
     """A server that scores.
 
     Args:
-        kind: what it is taken for: "vllm" and so on.
+        kind: the kind of server: "vllm" and so on.
         url: its http(s) address, with or without `/v1`; the requested pages stand below any other path.
         start: how such a server is started, for the message when it turns out to be another one.
         key: the key, where it is not in `TPO_REWARD_API_KEY` or `TPO_API_KEY`.
@@ -100,7 +100,7 @@ class RewardServer:
             path, lambda address: self._client.post(address, sent, PATIENT, shown=shown), size
         )
         if response.status == 404:
-            raise self.wrong(f"answered 404 to {shown} ({self._said(response)})")
+            raise self.wrong(f"answered 404 to {shown} ({self._detail(response)})")
         return self._decoded(response, path)
 
     async def get(self, path: str) -> Any:
@@ -167,27 +167,27 @@ class RewardServer:
             raise RewardError(str(error)) from error
 
     def _refused(self, response: HttpResponse, path: str, size: int) -> TPOError:
-        status, shown, said = response.status, self._shown(path), self._said(response)
+        status, shown, detail = response.status, self._shown(path), self._detail(response)
         if status in TOO_MUCH and size > 1:
             # Sending the same batch again would only make it worse.
-            message = f"{shown} answered {status} for {size} conversations: {said}"
+            message = f"{shown} answered {status} for {size} conversations: {detail}"
             return RewardUnavailable(message, retry_after(response.headers), too_much=True)
-        if any(sign in said for sign in TOO_LONG):
-            return self._too_long(f"{shown} answered {status}: {said}")
+        if any(sign in detail for sign in TOO_LONG):
+            return self._too_long(f"{shown} answered {status}: {detail}")
         return self._client.refused(response, shown)
 
-    def _too_long(self, said: str) -> RewardTooLong:
+    def _too_long(self, detail: str) -> RewardTooLong:
         advice = "limit the answers or raise its context"
-        return RewardTooLong(f"A conversation does not fit the reward model: {advice}. {said}")
+        return RewardTooLong(f"A conversation does not fit the reward model: {advice}. {detail}")
 
     def _decoded(self, response: HttpResponse, path: str) -> Any:
         try:
             return msgspec.json.decode(response.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            said = self._said(response)
-            raise RewardError(f"{self._shown(path)} answered no JSON ({said}): {error}.") from error
+            detail = self._detail(response)
+            raise RewardError(f"{self._shown(path)} answered no JSON ({detail}): {error}.") from error
 
-    def _said(self, response: HttpResponse) -> str:
+    def _detail(self, response: HttpResponse) -> str:
         return self._endpoint.redact(server_message(response.text))
 
     def _shown(self, path: str) -> str:

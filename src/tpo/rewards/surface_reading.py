@@ -26,7 +26,7 @@ _FUNCTION_WORDS = frozenset(
     )
 )
 
-_ASKED = {
+_REQUESTED = {
     "list": r"lists?|bullets?|steps?|enumerate|outline|itinerary|tips|ingredients|recipe",
     # A table may be of wood, and a program on television: the words around must request the form.
     "table": r"(?:in|as|into|make|create|draw|build|give|show) (?:\w+ )?an? (?:\w+ )?table|table (?:of|with|showing)"
@@ -35,7 +35,7 @@ _ASKED = {
     r"|(?:code|function|program|script|class) (?:in|that|to|which)|regex|sql|html|css|python|javascript|c\+\+|bash",
     "json": r"json",
 }
-_FORMS = {form: re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE) for form, words in _ASKED.items()}
+_FORMS = {form: re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE) for form, words in _REQUESTED.items()}
 _BRIEF = re.compile(
     r"\b(?:brief(?:ly)?|short(?:ly)?|concise(?:ly)?|in (?:a|one|1) (?:single )?(?:word|sentence|line|phrase)"
     r"|one[- ](?:word|sentence|line)|yes or no|summari[sz]e|tl;?dr|headline|title)\b",

@@ -11,7 +11,7 @@ from statistics import fmean
 
 import msgspec
 
-from tpo.engine.result import Result, RoleUsage
+from tpo.engine.result import HeldOut, Result, RoleUsage
 from tpo.errors import JournalError
 from tpo.methods import Pool
 from tpo.runs.rows import QueryRow
@@ -55,6 +55,7 @@ class Answer(msgspec.Struct, frozen=True):
         usage: what each role cost.
         seconds: from its first call to its end.
         error: why there is no answer, or what ended the search before its time.
+        held_out: the first sample and the answer by the held-out judge; None where there is none.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Answer(msgspec.Struct, frozen=True):
     usage: dict[str, RoleUsage] = {}
     seconds: float = 0.0
     error: str | None = None
+    held_out: HeldOut | None = None
 
 
 class AnswerKey(msgspec.Struct):
@@ -103,6 +105,7 @@ def answer_of(row: QueryRow, key: str, result: Result | None, error: str | None 
         usage={role: usage for role, usage in result.usage.items() if usage.calls},
         seconds=result.seconds,
         error=error,
+        held_out=result.held_out,
     )
 
 

@@ -22,7 +22,7 @@ from tpo.runs.directory import RunDirectory, replace, unlocated
 from tpo.runs.parquet import write_parquet
 from tpo.runs.progress import RunProgress
 from tpo.runs.reading import open_data
-from tpo.runs.recipe import asked_of, endpoints_of, recipe_of, recipe_without_backends
+from tpo.runs.recipe import BACKENDS, endpoints_of, named_backends, recipe_of, recipe_without_backends
 from tpo.runs.rows import BadRow, QueryRow
 from tpo.runs.runner import Runner, keys_of
 from tpo.runs.store import RunJournal, cut_torn_end, read_lines
@@ -142,17 +142,17 @@ class _Run:
     async def run(self) -> Report:
         survey = await asyncio.to_thread(self._survey)
         progress = RunProgress(survey.total)
-        asked = asked_of(self._spec)
+        backends = named_backends(self._spec)
         if self._options.fresh:
             self._directory.put_aside()
         before = self._directory.identity()
         done: set[str] = set()
         if before is not None:
             known = recipe_without_backends(self._spec)
-            decided = {name: value for name, value in before.recipe.items() if name not in ("models", "reward")}
+            decided = {name: value for name, value in before.recipe.items() if name not in BACKENDS}
             self._directory.expect(decided, known)
             done = await asyncio.to_thread(self._done, keys_of(before.recipe), progress)
-            if len(done) == survey.total and before.asked == asked:
+            if len(done) == survey.total and before.named == backends:
                 return self._report(survey, idle=True)  # no server is needed to see that
         async with AsyncExitStack() as stack:
             team = None
@@ -169,9 +169,10 @@ class _Run:
             )
             stack.push_async_callback(session.aclose)
             reward = await session.reward() if spec.method.needs_reward else None
+            judge = await session.judge()
             fleets = await session.models()
-            recipe = unlocated(recipe_of(self._spec, fleets, reward))
-            self._directory.claim(self._source.name, asked, recipe, endpoints_of(fleets))
+            recipe = unlocated(recipe_of(self._spec, fleets, reward, judge))
+            self._directory.claim(self._source.name, backends, recipe, endpoints_of(fleets))
             if before is not None:
                 recipe = before.recipe  # the keys in its files were made from this
             if len(done) == survey.total:

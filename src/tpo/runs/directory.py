@@ -35,7 +35,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     Attributes:
         data: the data's name.
-        asked: the models and the reward as the user named them.
+        named: the models and the reward as the user named them.
         recipe: everything that decides the results, but for the queries: method, sampling, prompts, models, reward.
         endpoints: where each role is served; moving a server changes no result.
         version: tpo's version when it began.
@@ -43,7 +43,7 @@ class Identity(msgspec.Struct, frozen=True):
     """
 
     data: str
-    asked: dict[str, Any]
+    named: dict[str, Any] = msgspec.field(name="asked")
     recipe: dict[str, Any]
     endpoints: dict[str, list[str]]
     version: str
@@ -137,12 +137,12 @@ class RunDirectory:
         except (OSError, msgspec.DecodeError) as error:
             raise InputError(f"{self._identity} cannot be read: {error}. Use --fresh to start anew.") from error
 
-    def claim(self, data: str, asked: dict[str, Any], recipe: dict[str, Any], endpoints: dict[str, list[str]]) -> bool:
+    def claim(self, data: str, named: dict[str, Any], recipe: dict[str, Any], endpoints: dict[str, list[str]]) -> bool:
         """Write down what this run is, or compare it with what is there.
 
         Args:
             data: the data's name.
-            asked: the models and the reward as the user named them.
+            named: the models and the reward as the user named them.
             recipe: everything that decides the results.
             endpoints: where each role is served.
 
@@ -157,7 +157,7 @@ class RunDirectory:
             self.expect(before.recipe, recipe)
             return True
         began = datetime.now(UTC).isoformat(timespec="seconds")
-        written = Identity(data, asked, recipe, endpoints, version("tpo"), began)
+        written = Identity(data, named, recipe, endpoints, version("tpo"), began)
         replace(self._identity, msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n")
         return False
 

@@ -16,15 +16,15 @@ class ExportColumn(NamedTuple):
 
 def columns(options: ExportOptions) -> list[ExportColumn]:
     """The columns of the rows, and what each holds: text, messages, number or truth."""
-    said = "text" if options.plain else "messages"
+    content = "text" if options.plain else "messages"
     rest = {
         ExportFormat.DPO: [
-            ("chosen", said),
-            ("rejected", said),
+            ("chosen", content),
+            ("rejected", content),
             ("score_chosen", "number"),
             ("score_rejected", "number"),
         ],
-        ExportFormat.SFT: [("completion", said), ("score", "number")],
-        ExportFormat.KTO: [("completion", said), ("label", "truth"), ("score", "number")],
+        ExportFormat.SFT: [("completion", content), ("score", "number")],
+        ExportFormat.KTO: [("completion", content), ("label", "truth"), ("score", "number")],
     }[options.format]
-    return [ExportColumn("id", "text"), ExportColumn("prompt", said), *(ExportColumn(*column) for column in rest)]
+    return [ExportColumn("id", "text"), ExportColumn("prompt", content), *(ExportColumn(*column) for column in rest)]

@@ -14,28 +14,36 @@ from tpo.rewards.protocol import Reward
 from tpo.runs.directory import unlocated
 from tpo.session.spec import Spec, plan_of
 
+# What is known only when servers were reached.
+BACKENDS = ("models", "reward", "judge")
 
-def asked_of(spec: Spec) -> dict[str, Any]:
+
+def named_backends(spec: Spec) -> dict[str, Any]:
     """The models and the reward as the user named them, before any server is reached."""
-    asked: dict[str, Any] = {
+    backends: dict[str, Any] = {
         role: [one.where if isinstance(one.where, str | None) else str(getattr(one.where, "name", "")), one.model]
         for role, one in spec.roles.items()
     }
     reward = spec.reward
     named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
-    asked = without_passwords(asked | {"reward": named, "require": list(spec.require)})
-    return unlocated(asked)  # type: ignore[no-any-return]
+    backends |= {"reward": named, "require": list(spec.require)}
+    if (judge := spec.judge) is not None:
+        name = judge if isinstance(judge, str) else str(getattr(judge, "name", None) or type(judge).__name__)
+        backends["judge"] = name
+    return unlocated(without_passwords(backends))  # type: ignore[no-any-return]
 
 
 def recipe_without_backends(spec: Spec) -> dict[str, Any]:
     """The part of the recipe that is known before any server is reached."""
     recipe = recipe_of(spec, {}, None)
-    return {name: value for name, value in recipe.items() if name not in ("models", "reward")}
+    return {name: value for name, value in recipe.items() if name not in BACKENDS}
 
 
-def recipe_of(spec: Spec, fleets: dict[Role, Fleet], reward: Reward | None) -> dict[str, Any]:
+def recipe_of(
+    spec: Spec, fleets: dict[Role, Fleet], reward: Reward | None, judge: Reward | None = None
+) -> dict[str, Any]:
     """Everything that decides the results, but for the queries."""
-    plan = plan_of(spec, [], {role: fleet.name for role, fleet in fleets.items()}, reward)
+    plan = plan_of(spec, [], {role: fleet.name for role, fleet in fleets.items()}, reward, judge)
     recipe: dict[str, Any] = msgspec.to_builtins(plan)
     del recipe["query"]
     budget = msgspec.to_builtins(spec.budget)

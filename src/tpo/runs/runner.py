@@ -174,9 +174,10 @@ class Runner:
 
     async def _answer(self, row: QueryRow, key: str, past: list[Record], seated: asyncio.Event) -> Answer:
         spec = self._session.spec
+        judge = await self._session.judge()
         try:
             result = await self._session.search(
-                plan_of(spec, row.messages, self._names, self._reward),
+                plan_of(spec, row.messages, self._names, self._reward, judge),
                 spec,
                 self._models,
                 self._reward,
@@ -184,6 +185,7 @@ class Runner:
                 on_event=self._listen,
                 on_call=seated.set,
                 stream=self._stream,
+                judge=judge,
             )
         except JournalError:
             raise

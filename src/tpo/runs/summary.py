@@ -8,8 +8,9 @@ import msgspec
 
 from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
-from tpo.representations import curve, frame, table, unfolding
+from tpo.representations import curve, frame, table, text_block, unfolding
 from tpo.runs.answers import Answer
+from tpo.runs.guards import Guards, HeldOutSummary, Lengths
 from tpo.stats import Estimate, Running
 
 
@@ -70,6 +71,9 @@ class RunSummary(msgspec.Struct, frozen=True):
         cost: money, where prices are known.
         stops: how many searches ended why.
         errors: the commonest errors, with how often each came.
+        lengths: how long answers are beside first samples.
+        held_out: what the held-out judge found; None without one.
+        warnings: what a user should know before trusting the reward.
     """
 
     total: int
@@ -93,6 +97,9 @@ class RunSummary(msgspec.Struct, frozen=True):
     cost: float | None
     stops: dict[str, int]
     errors: dict[str, int]
+    lengths: Lengths | None = None
+    held_out: HeldOutSummary | None = None
+    warnings: list[str] = []
 
     def __repr__(self) -> str:
         parts = [f"{self.done} of {self.total} queries answered"]
@@ -108,10 +115,13 @@ class RunSummary(msgspec.Struct, frozen=True):
             ("queries answered", f"{self.done} of {self.total}"),
             ("failed", self.failed),
         ]
+        held_out = self.held_out
         for name, value in (
             ("mean first reward", self.first),
             ("mean reward", self.reward),
             ("improved", self.improved),
+            ("held-out judge on first samples", None if held_out is None else held_out.first),
+            ("held-out judge on answers", None if held_out is None else held_out.answer),
         ):
             if value is not None:
                 # One query has no interval.
@@ -123,6 +133,7 @@ class RunSummary(msgspec.Struct, frozen=True):
         usage = [(role, used.calls, used.prompt_tokens, used.completion_tokens) for role, used in self.usage.items()]
         return frame(
             table(("figure", "value"), figures),
+            *(text_block(warning) for warning in self.warnings),
             curve([step.best.value for step in self.steps], "Mean best reward by step"),
             unfolding("Tokens by role", table(("role", "calls", "prompt", "completion"), usage)),
             unfolding("Errors", table(("error", "times"), self.errors.items())) if self.errors else "",
@@ -211,6 +222,9 @@ def summary_of(
         cost=_cost(usage, prices) if prices else None,
         stops=dict(sorted(count.stops.items(), key=lambda item: -item[1])),
         errors=dict(sorted(count.errors.items(), key=lambda item: -item[1])[:10]),
+        lengths=count.guards.lengths,
+        held_out=count.guards.held_out,
+        warnings=count.guards.warnings,
     )
 
 
@@ -247,6 +261,7 @@ class Count:
     Attributes:
         done: those without an error.
         failed: those with one.
+        guards: what the warnings are made of.
     """
 
     def __init__(self) -> None:
@@ -255,6 +270,7 @@ class Count:
         self.first, self.reward, self.improved = Running(), Running(), Running()
         self.steps: dict[int, _Step] = {}
         self.usage: dict[str, RoleUsage] = {}
+        self.guards = Guards()
         self.stops: dict[str, int] = {}
         self.errors: dict[str, int] = {}
 
@@ -271,6 +287,7 @@ class Count:
                 self.errors[answer.error] = self.errors.get(answer.error, 0) + 1
             return  # a search that was cut short does not measure the method
         self.done += 1
+        self.guards.take(answer)
         if answer.first is not None and answer.first.reward is not None and answer.reward is not None:
             self.first.add(answer.first.reward)
             self.reward.add(answer.reward)

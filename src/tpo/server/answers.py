@@ -81,7 +81,7 @@ class Answers:
         send: Send,
     ) -> None:
         """Pass a plain model's request on as it is, and its answer back."""
-        check_lengths(body.get("messages"), self.service.setup.bounds)
+        check_lengths(body.get("messages"), self.service.setup.serving.max_message)
         info.kind = "passed"
         async with self._admission.admitted(info.client, info.weight):
             fleet = (await self.service.fleets(model))["policy"]
@@ -96,7 +96,7 @@ class Answers:
             BadRequest: it asks for more than it may.
             InputError: its options do not fit together.
         """
-        check_lengths(request.messages, self.service.setup.bounds)
+        check_lengths(request.messages, self.service.setup.serving.max_message)
         if named.preset is None and not request.alignment.given.keys() - {"reasoning", "narration", "thought"}:
             return None
         if request.response_format or request.alignment.require:
@@ -130,7 +130,7 @@ class Answers:
             info.kind = "passed"
             async with self._admission.admitted(info.client, info.weight):
                 fleet = (await self.service.fleets(named.model))["policy"]
-                plain = plain_response(fleet, request, sink, info.spend, self.service.setup.patience)
+                plain = plain_response(fleet, request, sink, info.spend, self.service.setup.serving.patience)
                 return await self.service.until_end(plain)
         info.kind = "aligned"
         progress = Progress(sink, narrate=options.narration)

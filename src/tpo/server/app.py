@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
+from tpo.options import ServeOptions
 from tpo.server.admission import Admission
 from tpo.server.answers import Answers
 from tpo.server.asgi import App, error_body, request_info
@@ -38,25 +39,15 @@ JSON = "application/json"
 
 
 class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the server behaves. No option here changes an answer.
+    """Who is served, and what may come in.
 
     Attributes:
         keys: the clients' keys; None where anybody who reaches the server is served.
-        hosts: host names, besides those of the loopback, that a server without keys accepts.
-        origins: web pages that may use the server from a browser.
-        concurrency: aligned requests that run at once.
-        queue: requests that may wait; more are refused.
-        passed: requests to plain models that run at once.
         body_bytes: bytes of a request.
         body_seconds: seconds for a request to come in.
     """
 
     keys: Keys | None = None
-    hosts: Collection[str] = ()
-    origins: Collection[str] = ()
-    concurrency: int = 128
-    queue: int = 512
-    passed: int = 1024
     body_bytes: int = BYTES
     body_seconds: float = SECONDS
 
@@ -68,9 +59,9 @@ class Gates(msgspec.Struct, frozen=True):
     passed: Admission
 
 
-def gates(options: AppOptions) -> Gates:
+def gates(serving: ServeOptions) -> Gates:
     """The limits of a server."""
-    return Gates(Admission(options.concurrency, options.queue), Admission(options.passed, options.queue))
+    return Gates(Admission(serving.requests, serving.queue), Admission(serving.passed, serving.queue))
 
 
 def create_app(
@@ -87,7 +78,7 @@ def create_app(
 
     Args:
         service: models, rewards and searches; the caller opens it.
-        options: how the server behaves.
+        options: who is served, and what may come in.
         admitted: the limits at which requests wait; made from the options unless given.
         watch: makes further listeners for each request.
         metrics: the route of /metrics.
@@ -97,8 +88,8 @@ def create_app(
     Returns:
         an ASGI application.
     """
-    options = options or AppOptions()
-    admitted = admitted or gates(options)
+    options, serving = options or AppOptions(), service.setup.serving
+    admitted = admitted or gates(serving)
     answers = Answers(SearchRegistry(service, admitted.aligned, watch), admitted.passed)
     background = None if store is None else BackgroundResponses(answers, store, options.keys)
     responses = ProtocolEndpoint(RESPONSES, answers) if background is None else ResponsesEndpoint(answers, background)
@@ -139,19 +130,19 @@ def create_app(
     if options.keys is not None:
         app = Limited(app, options.keys.account_of)
         app = Keyed(app, options.keys, [*OPEN])
-    if options.origins:
+    if serving.allow_origin:
         # The browser's preflight request comes without a key.
         app = CORSMiddleware(
             app,
-            allow_origins=list(options.origins),
+            allow_origins=list(serving.allow_origin),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=["x-request-id", "retry-after"],
         )
     app = Logged(app)
     # DNS rebinding is harmless where a key is needed: the page has none.
-    hosts = None if options.keys is not None else options.hosts
-    return Guard(app, hosts=hosts, origins=options.origins)
+    hosts = None if options.keys is not None else serving.allow_host
+    return Guard(app, hosts=hosts, origins=serving.allow_origin)
 
 
 async def _models(request: Request) -> Response:
@@ -163,7 +154,7 @@ async def _models(request: Request) -> Response:
 async def _model(request: Request) -> Response:
     service: Service = request.app.state.service
     service.expect_ready()
-    return _json(service.models.card(request.path_params["name"], service.created, service.setup.bounds))
+    return _json(service.models.card(request.path_params["name"], service.created, service.setup.serving))
 
 
 async def _with_slash(request: Request) -> Response:

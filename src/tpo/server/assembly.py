@@ -25,26 +25,12 @@ from tpo.server.telemetry import Traced, configured
 from tpo.view import Sources
 
 
-def assembled(
-    setup: Setup,
-    options: AppOptions,
-    *,
-    record: Path | None = None,
-    days: float = 30.0,
-    store: Path | None = None,
-    store_days: float = 30.0,
-    ui: bool = True,
-) -> tuple[App, Service]:
+def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
     """Make the server.
 
     Args:
         setup: what is served.
-        options: how the server behaves.
-        record: a folder for the traces of aligned requests.
-        days: days for which they are kept.
-        store: a folder for stored responses; None stores none.
-        store_days: days for which they are kept.
-        ui: show the page at /ui.
+        options: who is served, and what may come in.
 
     Returns:
         the application, and the service behind it, which is still to be opened.
@@ -52,12 +38,14 @@ def assembled(
     Raises:
         InputError: what was set up cannot be used.
     """
-    service = Service(setup, LiveRequests() if ui else LiveRequests(0))
-    admitted = gates(options)
+    serving = setup.serving
+    record = Path(serving.record) if serving.record is not None else None
+    service = Service(setup, LiveRequests() if serving.ui else LiveRequests(0))
+    admitted = gates(serving)
     metrics = Metrics(aligned=admitted.aligned, passed=admitted.passed)
     watchers: list[Watch] = [metrics.watch]
     if record is not None:
-        recorder = Recorder(record, days)
+        recorder = Recorder(record, serving.record_days)
         service.at_end(recorder.close)
         watchers.append(recorder.watch)
     telemetry = configured(os.environ)
@@ -71,8 +59,8 @@ def assembled(
         admitted=admitted,
         watch=watch,
         metrics=metrics_route(metrics),
-        page=_page(SearchRegistry(service, admitted.aligned, watch), record) if ui else None,
-        store=ResponseStore(store, store_days) if store is not None else None,
+        page=_page(SearchRegistry(service, admitted.aligned, watch), record) if serving.ui else None,
+        store=ResponseStore(Path(serving.store), serving.store_days) if serving.store is not None else None,
     )
     counted = Counted(app, metrics)
     return (counted if telemetry is None else Traced(counted, telemetry)), service
@@ -80,7 +68,7 @@ def assembled(
 
 def _page(searches: SearchRegistry, record: Path | None) -> Starlette:
     traces = Sources([record] if record is not None else [])
-    # Who may ask, and under which names, is looked after in front of the whole server.
+    # Keys and host names are checked in front of the whole server.
     return page(searches, traces, answers="this server's models and reward", live=True)
 
 

@@ -23,9 +23,9 @@ log = logging.getLogger("tpo.server")
 content = logging.getLogger("tpo.server.content")
 
 _now: ContextVar[str | None] = ContextVar("request", default=None)
-# What a client sent must not look like a line of ours, nor tell a terminal what to do.
+# What a client sent must not look like a line of ours, nor control a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# Probes come every few seconds and say nothing.
+# Probes come every few seconds and would fill the log.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 
 
@@ -71,10 +71,10 @@ def configure(kind: Format, *, contents: bool = False) -> None:
     content.setLevel(logging.INFO if contents else logging.CRITICAL + 1)
 
 
-def log_contents(asked: object, answered: object) -> None:
+def log_contents(request: object, response: object) -> None:
     """Log a request and its answer, with --log-contents."""
     if content.isEnabledFor(logging.INFO):
-        content.info("content", extra={"facts": {"request_id": _now.get(), "asked": asked, "answered": answered}})
+        content.info("content", extra={"facts": {"request_id": _now.get(), "asked": request, "answered": response}})
 
 
 class Logged:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from tpo.errors import InputError
 from tpo.methods.presets import Preset, parse_preset
+from tpo.options import ServeOptions
 from tpo.server.errors import ApiError
-from tpo.server.request_options import Bounds
 
 # Presets that are listed; any other that can be read is served too.
 LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision")
@@ -73,7 +73,7 @@ class Models:
         cards = [self.card(name, created) for name in names]
         return {"object": "list", "data": cards, "has_more": False, **ends}
 
-    def card(self, name: str, created: int, most: Bounds | None = None) -> dict[str, Any]:
+    def card(self, name: str, created: int, most: ServeOptions | None = None) -> dict[str, Any]:
         """One of them.
 
         Args:
@@ -86,7 +86,7 @@ class Models:
         """
         found = self.find(name)
         for dial in ("width", "depth") if most is not None and found.preset is not None else ():
-            value, limit = getattr(found.preset, dial), getattr(most, dial)
+            value, limit = getattr(found.preset, dial), getattr(most, f"max_{dial}")
             if value is not None and value > limit:
                 raise _missing(f"The model {name[:200]!r} is not available: its {dial} is above {limit}.")
         return {

@@ -41,12 +41,12 @@ def document(version: str, *, stored: bool = False) -> Schema:
         "info": {"title": "tpo", "version": version, "description": _WHAT, "license": {"name": "Apache-2.0"}},
         "security": [{}, {"key": []}],
         "paths": {
-            "/v1/chat/completions": _asked("Answer a chat", ChatRequest, "ChatCompletion"),
-            "/v1/responses": _asked("Answer with a response", ResponsesRequest, "Response"),
+            "/v1/chat/completions": _operation("Answer a chat", ChatRequest, "ChatCompletion"),
+            "/v1/responses": _operation("Answer with a response", ResponsesRequest, "Response"),
             **(_stored() if stored else {}),
-            "/v1/messages": _asked("Answer in Anthropic's protocol", MessagesRequest, "Message"),
-            "/v1/messages/count_tokens": _asked("Count a conversation's tokens", MessagesRequest, "TokenCount"),
-            "/v1/completions": _asked("Continue a prompt", CompletionsRequest, "Completion"),
+            "/v1/messages": _operation("Answer in Anthropic's protocol", MessagesRequest, "Message"),
+            "/v1/messages/count_tokens": _operation("Count a conversation's tokens", MessagesRequest, "TokenCount"),
+            "/v1/completions": _operation("Continue a prompt", CompletionsRequest, "Completion"),
             "/v1/models": _got("List models and presets", "application/json", _ref("ModelList")),
             "/health": _got("Whether the process is alive", "application/json", {"type": "object"}, open=True),
             "/ready": _got("Whether it takes requests", "application/json", {"type": "object"}, open=True),
@@ -66,17 +66,17 @@ def _schemas() -> dict[str, Schema]:
     items = [_ref(item.__name__) for item in _ITEMS]
     # A message may leave its type out, so that the items have no common discriminator; reasoning items are skipped.
     reasoning = {"type": "object", "properties": {"type": {"const": "reasoning"}}, "required": ["type"]}
-    asked = schemas[ResponsesRequest.__name__]["properties"]
+    properties = schemas[ResponsesRequest.__name__]["properties"]
     several = {"type": "array", "minItems": 1, "items": {"anyOf": [*items, reasoning]}}
-    asked["input"] = {"anyOf": [{"type": "string"}, several]}
+    properties["input"] = {"anyOf": [{"type": "string"}, several]}
     return {**schemas, **_ANSWERS}
 
 
-def _asked(what: str, body: type, answer: str) -> Schema:
+def _operation(what: str, body: type, answer: str) -> Schema:
     """A route that answers a body."""
     content = {"application/json": {"schema": _ref(answer)}, "text/event-stream": _STREAM}
     request = {"required": True, "content": {"application/json": {"schema": _ref(body.__name__)}}}
-    done = {"description": "The answer, or its stream where that was asked for.", "content": content}
+    done = {"description": "The answer, or its stream where the request has `stream`.", "content": content}
     return {"post": {"summary": what, "requestBody": request, "responses": {"200": done, "default": _FAILED}}}
 
 

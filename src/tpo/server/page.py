@@ -48,14 +48,14 @@ def page(
         found = await registry.search(search_options, model, secrets.token_hex(8), info, listen)
         return found.result
 
-    bounds, spec = service.setup.bounds, service.spec
+    serving, spec = service.setup.serving, service.spec
     play = Play(
         align,
         answers,
         spec.method.name,
         spec.width,
         spec.depth,
-        most_width=bounds.width,
-        most_depth=bounds.depth,
+        most_width=serving.max_width,
+        most_depth=serving.max_depth,
     )
     return create_app(sources, play, service.live if live else None, hosts=hosts)

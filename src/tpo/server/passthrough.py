@@ -20,7 +20,7 @@ from tpo.server.asgi import BrokenOff, Header, Receive, Send, client_leaves
 from tpo.server.errors import UPSTREAM, ApiError
 from tpo.server.usage import StreamUsage, with_usage
 
-# A model may think for long before it says anything.
+# A model may think for long before the first byte.
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
 
 # What of a response is the connection's own business, or that of the server behind us.
@@ -77,9 +77,9 @@ class Relay:
         usage = None
         if given.get("stream") is True:
             options = given.get("stream_options")
-            asked_for = isinstance(options, dict) and options.get("include_usage") is True
-            usage = StreamUsage(hide=not asked_for)
-            body = body if asked_for else with_usage(body, {key: given[key] for key in given if key != "tpo"})
+            reports_usage = isinstance(options, dict) and options.get("include_usage") is True
+            usage = StreamUsage(hide=not reports_usage)
+            body = body if reports_usage else with_usage(body, {key: given[key] for key in given if key != "tpo"})
         server.queries += 1
         try:
             async with client_leaves(receive) as leaving:

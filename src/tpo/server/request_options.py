@@ -11,6 +11,8 @@ from tpo.errors import InputError
 from tpo.messages import Conversation, conversation, text_of
 from tpo.methods import find_method, resolve_method
 from tpo.methods.presets import Preset
+from tpo.methods.selection import BEST
+from tpo.options import ServeOptions, default
 from tpo.prompts import PromptSet
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
@@ -18,24 +20,6 @@ from tpo.server.protocols.refusal import BadRequest, refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.session.output_format import OutputFormat, format_rules
 from tpo.session.spec import Options, Spec, specified
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """The most that a request may ask for.
-
-    Attributes:
-        width: N.
-        depth: D.
-        max_tokens: completion tokens per answer; None for any number.
-        seconds: seconds from when a request arrived, after which the best answer so far is returned; None for no limit.
-        message: characters of one message; None for any number.
-    """
-
-    width: int = 32
-    depth: int = 8
-    max_tokens: int | None = None
-    seconds: float | None = 300.0
-    message: int | None = 1_000_000
 
 
 class RequestOptions(msgspec.Struct, frozen=True):
@@ -65,19 +49,19 @@ class RequestOptions(msgspec.Struct, frozen=True):
 
 
 # Options of a search that `tpo` may set.
-_SEARCH = ("method", "width", "depth", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
+_SEARCH = ("method", "width", "depth", "select", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
 
 
 def request_options(
-    request: GenerationRequest, preset: Preset | None, usual: Options, bounds: Bounds, prompts: PromptSet
+    request: GenerationRequest, preset: Preset | None, usual: Options, serving: ServeOptions, prompts: PromptSet
 ) -> RequestOptions:
     """Make a search of a request.
 
     Args:
         request: the request.
         preset: the preset that the model's name ends in.
-        usual: the server's options, which count where the request says nothing.
-        bounds: the most that it may ask for.
+        usual: the server's options, which count where the request sets none.
+        serving: the most that it may ask for.
         prompts: the wording.
 
     Raises:
@@ -99,8 +83,12 @@ def request_options(
     }
     chosen |= {name: value for name, value in sampling.items() if value is not None}
     chosen["extra"] = {**usual.get("extra", {}), **request.policy_fields}
-    _bounded(chosen, request.n, bounds)
+    _bounded(chosen, request.n, serving)
     rules = [*Requirements(wanted["require"]).rules] if wanted.get("require") else []
+    if request.response_format or request.tools or rules:
+        if wanted.get("select", BEST) != BEST:
+            raise refused("tpo.select", "chooses by less than the rules: leave it out with tools, formats and require")
+        chosen["select"] = BEST
     return RequestOptions(
         model=request.model,
         messages=conversation(request.messages),
@@ -151,36 +139,38 @@ def check_counts(body: Mapping[str, Any]) -> None:
             raise refused(f"messages[{position}].tool_calls", f"has {len(calls)} entries, and the limit is {CALLS}")
 
 
-def check_lengths(messages: Any, bounds: Bounds) -> None:
+def check_lengths(messages: Any, most: int) -> None:
     """Check the length of each message.
 
     Args:
         messages: the conversation, as a client sent it.
-        bounds: the most that a request may ask for.
+        most: characters of one message.
 
     Raises:
         BadRequest: a message is too long.
     """
-    if bounds.message is None or not isinstance(messages, list):
+    if not isinstance(messages, list):
         return
     for position, message in enumerate(messages):
         size = len(text_of(message)) if isinstance(message, Mapping) else 0
-        if size > bounds.message:
+        if size > most:
             where = f"messages[{position}].content"
-            raise refused(where, f"has {size} characters, and the limit is {bounds.message}")
+            raise refused(where, f"has {size} characters, and the limit is {most}")
 
 
-def _bounded(chosen: dict[str, Any], n: int, bounds: Bounds) -> None:
-    method = resolve_method(chosen.get("method", "tpo"))
+def _bounded(chosen: dict[str, Any], n: int, serving: ServeOptions) -> None:
+    method = resolve_method(chosen.get("method", default("method")))
     if n > 1 and not method.has_width:
         raise refused("n", f"is {n}, and {method.name} draws one answer: ask for best-of-n, or the plain model")
     # The n best are chosen among at least n.
-    chosen["width"] = max(chosen.get("width", 5), n) if method.has_width else 1
-    for name, has, most in (("width", method.has_width, bounds.width), ("depth", method.has_depth, bounds.depth)):
-        if has and chosen.get(name, 0) > most:
-            raise refused(f"tpo.{name}", f"is {chosen[name]}, and here it goes up to {most}")
-    if bounds.max_tokens is not None and chosen.get("max_tokens", 0) > bounds.max_tokens:
-        raise refused("max_tokens", f"is {chosen['max_tokens']}, and here it goes up to {bounds.max_tokens}")
+    chosen["width"] = max(chosen.get("width", default("width")), n) if method.has_width else 1
+    dials = (("width", method.has_width, serving.max_width), ("depth", method.has_depth, serving.max_depth))
+    for name, has, most in dials:
+        value = chosen.get(name, default(name))
+        if has and value > most:
+            raise refused(f"tpo.{name}", f"is {value}, and here it goes up to {most}")
+    if serving.max_answer is not None and chosen.get("max_tokens", 0) > serving.max_answer:
+        raise refused("max_tokens", f"is {chosen['max_tokens']}, and here it goes up to {serving.max_answer}")
     # A quorum that fits the server's width need not fit a smaller one.
     if chosen.get("quorum") is not None:
         chosen["quorum"] = min(chosen["quorum"], chosen["width"])

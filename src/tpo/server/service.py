@@ -23,6 +23,7 @@ from tpo.methods.presets import Preset
 from tpo.models.fleet import Fleet, model_name
 from tpo.models.openai import OpenAIModel
 from tpo.models.resolve import served_models
+from tpo.options import ServeOptions
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
 from tpo.server.errors import UPSTREAM, ApiError, not_ready, stopping
@@ -30,7 +31,7 @@ from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.request_options import Bounds, RequestOptions, request_options
+from tpo.server.request_options import RequestOptions, request_options
 from tpo.session.response import SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
@@ -47,19 +48,18 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         options: defaults of requests, as `tpo.align` takes them.
         rewards: rewards that a request may name.
         require: rules that rank before each of them.
-        bounds: the most that a request may ask for.
-        presets: presets that are listed.
-        concurrency: sequences in flight at each server; None measures what the server takes.
-        patience: seconds for which an endpoint that is down or overloaded is tried again.
+        serving: how it is served: what a request may ask for, what is listed, how many requests at once.
     """
 
     options: Options = {}
     rewards: dict[str, NamedReward] = {}
     require: Sequence[str] = ()
-    bounds: Bounds = Bounds()
-    presets: Sequence[str] = LISTED
-    concurrency: int | None = None
-    patience: float = 0.0
+    serving: ServeOptions = ServeOptions()
+
+    @property
+    def presets(self) -> Sequence[str]:
+        """Presets that are listed."""
+        return self.serving.preset or LISTED
 
 
 class Durable(msgspec.Struct, frozen=True):
@@ -86,7 +86,8 @@ class Service:
         self.setup = setup
         options: Options = {"rewards": setup.rewards, "require": setup.require, **setup.options}
         self.spec: Spec = specified(options)
-        self._session = Session(self.spec, concurrency=setup.concurrency, patience=setup.patience, on_note=log.info)
+        serving = setup.serving
+        self._session = Session(self.spec, concurrency=serving.concurrency, patience=serving.patience, on_note=log.info)
         self.live = live or LiveRequests()
         self.created = int(time.time())
         self.models = Models([], setup.presets)
@@ -214,7 +215,7 @@ class Service:
     def options(self, request: GenerationRequest, preset: Preset | None) -> RequestOptions:
         """Make a search of a request; see `request_options`."""
         # Prompts are compiled once, when the service is made: it takes 10 ms.
-        return request_options(request, preset, self.setup.options, self.setup.bounds, self.spec.prompts)
+        return request_options(request, preset, self.setup.options, self.setup.serving, self.spec.prompts)
 
     async def answer(
         self,
@@ -292,9 +293,7 @@ class Service:
             spend(sum(record.usage.total for record in journal.records[len(earlier) :] if isinstance(record, Called)))
 
     def _budget(self, budget: Budget, waited: float) -> Budget:
-        most = self.setup.bounds.seconds
-        if most is None:
-            return budget
+        most = self.setup.serving.deadline
         left = most - waited
         if left <= 0:
             raise ApiError(503, f"There was no place for this request within {most:g} s.", "server_error")

@@ -34,7 +34,7 @@ class Spans:
     Args:
         tracer: OpenTelemetry's.
         reward: the reward's name in the configuration.
-        contents: with what was asked and answered.
+        contents: include prompts and answers.
         servers: host and port of each role\'s server, where the names of the models do not hold them.
     """
 
@@ -123,7 +123,7 @@ class Spans:
 
     def _call(self, called: Called) -> None:
         place = (called.turn, called.action)
-        span, answers = self._rewarding(called) if called.role == "reward" else self._asking(called, place)
+        span, answers = self._rewarding(called) if called.role == "reward" else self._model_span(called, place)
         usage = called.usage
         for name, value in (
             ("gen_ai.usage.input_tokens", usage.prompt_tokens),
@@ -140,13 +140,13 @@ class Spans:
         end = self._at(called.began + called.seconds)
         self._latest = max(self._latest, end)
         prompt = self._prompts.get(place)
-        asked = called.role != "reward" and prompt is not None and prompt.width is None
-        if self._contents and asked and called.error is None:
+        is_critique = called.role != "reward" and prompt is not None and prompt.width is None
+        if self._contents and is_critique and called.error is None:
             self._held[place] = (span, end)
         else:
             span.end(end)
 
-    def _asking(self, called: Called, place: _Place) -> tuple[Span, list[Sampled]]:
+    def _model_span(self, called: Called, place: _Place) -> tuple[Span, list[Sampled]]:
         from opentelemetry.trace import SpanKind
 
         model, _, where = self._models.get(called.role, "").partition(" @ ")
@@ -189,7 +189,7 @@ class Spans:
         return self._span(f"score {self._reward}", called, SpanKind.CLIENT, attributes), []
 
     def _answers(self, called: Called, place: _Place) -> list[Sampled]:
-        """The answers of a call; none where several calls overlapped and counts do not tell them apart."""
+        """The answers of a call; none where several calls overlapped and counts do not show which is whose."""
         landed = self._landed.get(place, [])
         tokens = called.usage.completion_tokens
         if sum(answer.tokens for answer in landed) == tokens:
@@ -251,8 +251,8 @@ class Spans:
 
     def _write(self, span: Span, values: Iterable[tuple[str, str | None]]) -> None:
         if self._contents:
-            told = [_message("assistant", text) | ({"finish_reason": why} if why else {}) for text, why in values]
-            span.set_attribute("gen_ai.output.messages", msgspec.json.encode(told).decode())
+            messages = [_message("assistant", text) | ({"finish_reason": why} if why else {}) for text, why in values]
+            span.set_attribute("gen_ai.output.messages", msgspec.json.encode(messages).decode())
 
 
 def address_of(url: str) -> tuple[str, int | None]:
@@ -265,8 +265,8 @@ def address_of(url: str) -> tuple[str, int | None]:
 
 
 def _messages(conversation: Conversation) -> str:
-    told = [_message(str(message.get("role", "")), text_of(message)) for message in conversation]
-    return msgspec.json.encode(told).decode()
+    messages = [_message(str(message.get("role", "")), text_of(message)) for message in conversation]
+    return msgspec.json.encode(messages).decode()
 
 
 def _message(role: str, text: str) -> dict[str, Any]:

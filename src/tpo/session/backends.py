@@ -94,6 +94,25 @@ async def open_reward(
     return reward
 
 
+async def open_judge(spec: Spec, stack: AsyncExitStack, limits: Limits | None = None) -> Reward | None:
+    """Find the held-out judge, connect to it, and see that it works; None where the user asked for none.
+
+    Args:
+        spec: what the user asked for.
+        stack: closes what was opened here; an object that the user gave is the user's to close.
+        limits: as for `open_reward`.
+
+    Raises:
+        TPOError: as `open_reward`.
+    """
+    if spec.judge is None:
+        return None
+    judge = await opened(spec.judge, stack, named=spec.rewards, cache=spec.score_cache, limits=limits)
+    if judge is not None and spec.check:
+        await refuse_broken(judge)
+    return judge
+
+
 def note_lost_seeds(fleets: Mapping[Role, Fleet], on_note: Note) -> None:
     """Report each server that cannot take seeds."""
     for name, profile in {fleet.name: fleet.profile for fleet in fleets.values()}.items():

@@ -142,9 +142,9 @@ class Tools:
         wrong = next((fault for call in called if (fault := self._fault(call))), None)
         wins = bool(called) == (self._called_for or self._first[True] >= self._first[False])
         tier = 0 if wrong else 2 if wins else 1
-        said = [wrong or (None if wins else _MINORITY[bool(called)]), base.feedback]
+        remarks = [wrong or (None if wins else _MINORITY[bool(called)]), base.feedback]
         parts = {"tools": tier / 2, self._base.name.partition("@")[0]: base.value, **base.parts}
-        return Score((tier + squash(base.value)) / 3, parts, ". ".join(filter(None, said)) or None)
+        return Score((tier + squash(base.value)) / 3, parts, ". ".join(filter(None, remarks)) or None)
 
     def _fault(self, call: Mapping[str, Any]) -> str | None:
         if call["name"] not in self._names:

@@ -17,7 +17,7 @@ from tpo.engine.events import Event, Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Plan
-from tpo.engine.result import Result
+from tpo.engine.result import Result, held_out_line
 from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.models.fleet import Fleet, Limits, PaceRule, pace_for_many, seats
@@ -28,6 +28,7 @@ from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import (
     Note,
     note_lost_seeds,
+    open_judge,
     open_models,
     open_reward,
 )
@@ -87,6 +88,7 @@ class Session:
         self._stack = AsyncExitStack()
         self._models: dict[str | None, dict[Role, Fleet]] = {}
         self._rewards: dict[str | None, Reward | None] = {}
+        self._judge: Reward | None = None
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -117,7 +119,7 @@ class Session:
     def _places(self) -> list[tuple[str, str]]:
         """Who plays each role, and the reward; addresses without what may be a key."""
         named: dict[str, Any] = {role: one.where for role, one in self.spec.roles.items()}
-        named["reward"] = self.spec.reward
+        named |= {"reward": self.spec.reward, "judge": self.spec.judge}
         return [
             (role, _SECRET.sub(r"\1", where) if isinstance(where, str) else type(where).__name__)
             for role, where in named.items()
@@ -138,6 +140,7 @@ class Session:
         """
         if self.spec.method.needs_reward:
             await self.reward()
+        await self.judge()
         models = await self.models()
         if self.spec.settings.seed is not None:
             note_lost_seeds(models, self._note)
@@ -146,6 +149,7 @@ class Session:
         """Close what the session opened."""
         self._models.clear()
         self._rewards.clear()
+        self._judge = None
         stack, self._stack = self._stack, AsyncExitStack()
         await stack.aclose()
 
@@ -185,6 +189,17 @@ class Session:
                 self._rewards[name] = await open_reward(self.spec, self._stack, name, self._limits)
         return self._rewards[name]
 
+    async def judge(self) -> Reward | None:
+        """The held-out judge, opened and checked at the first call; None where the user asked for none.
+
+        Raises:
+            TPOError: as `reward`.
+        """
+        async with self._opening:
+            if self._judge is None:
+                self._judge = await open_judge(self.spec, self._stack, self._limits)
+        return self._judge
+
     async def align(
         self,
         query: str | Sequence[Mapping[str, Any]],
@@ -219,16 +234,16 @@ class Session:
         spec = self.with_changes(changes)
         models = await self.models(policy_model)
         base = await self.reward() if spec.method.needs_reward else None
+        judge = await self.judge()
         steering = (output or OutputFormat()).steering(spec.method, base)
         # A trace names the servers too: the same model elsewhere may answer otherwise.
-        plan = plan_of(
-            spec, messages, {role: fleet.servers[0].model.name for role, fleet in models.items()}, steering.reward
-        )
+        names = {role: fleet.servers[0].model.name for role, fleet in models.items()}
+        plan = plan_of(spec, messages, names, steering.reward, judge)
         journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
         for record in journal.records:
             steering.listen(record)
         try:
-            return await self.search(
+            result = await self.search(
                 plan,
                 spec,
                 models,
@@ -237,9 +252,13 @@ class Session:
                 stopper=stopper,
                 on_event=both(steering.listen, on_event),
                 alone=alone,
+                judge=judge,
             )
         finally:
             journal.close()
+        if (line := held_out_line(result)) is not None:
+            self._note(line)
+        return result
 
     async def stream(self, query: str | Sequence[Mapping[str, Any]], **options: Any) -> AsyncGenerator[Event | Result]:
         """Answer one query and yield what happens: each event, and the `Result` at the end.
@@ -280,6 +299,7 @@ class Session:
         on_call: Callable[[], None] | None = None,
         stream: bool = True,
         alone: bool = False,
+        judge: Reward | None = None,
     ) -> Result:
         """Run one search on models and a reward that are open. Everything that aligns ends here.
 
@@ -295,6 +315,7 @@ class Session:
             on_call: called whenever a call stands in a server's queue.
             stream: read replies while they grow; without it a call costs less of our own time.
             alone: no other search uses the same models meanwhile.
+            judge: scores the first sample and the answer in the end, and decides nothing.
 
         Raises:
             InputError: the method needs a reward, and there is none.
@@ -309,7 +330,7 @@ class Session:
             for place in places.values():
                 place.on_call = on_call
         conduct = Conduct(self._patience, stream, alone)
-        driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct)
+        driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct, judge)
         try:
             return await driver.run(spec.search(plan.query, maximum_of(reward)))
         finally:
@@ -346,5 +367,6 @@ _OF_THE_SESSION = frozenset(
         "require",
         "score_cache",
         "check",
+        "judge",
     ]
 )

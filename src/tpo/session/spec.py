@@ -15,11 +15,14 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Method, MethodSource, resolve_method, wording
 from tpo.methods.actions import Search
+from tpo.methods.definition import random_source
+from tpo.methods.selection import BEST, Selection, parse_selection
 from tpo.models.dialect import omitted
 from tpo.models.protocol import Model
 from tpo.options import SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
 from tpo.rewards.protocol import Reward
+from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
 
 # Fields of a chat-completions request that tpo decides about.
@@ -32,7 +35,8 @@ class RoleSpec(msgspec.Struct, frozen=True):
     """Who plays a role, as a user names it.
 
     Attributes:
-        where: `embedded`, `gguf:PATH`, a URL or several with commas between them, or a `Model`; None for the policy's.
+        where: `embedded`, `gguf:PATH`, `hub:ORG/REPO`, a URL or several with commas between them, or a `Model`; None
+            for the policy's.
         model: the model's name there; None where one model is served.
         omit: fields that requests go without, because the server refuses them.
     """
@@ -59,6 +63,8 @@ class Spec(msgspec.Struct, frozen=True):
         check: refuse a reward that looks broken.
         rewards: rewards that a configuration file names.
         score_cache: a file that keeps scores for later runs.
+        judge: a reward that only measures, as for `reward`; None for none.
+        select: chooses the answer among the candidates.
     """
 
     method: Method
@@ -74,6 +80,8 @@ class Spec(msgspec.Struct, frozen=True):
     check: bool
     rewards: Mapping[str, NamedReward]
     score_cache: Path | None
+    judge: Any = None
+    select: Selection = Selection(BEST)
 
     def search(self, query: Conversation, maximum: float | None = None) -> Search:
         """Begin the method's search for an answer.
@@ -82,7 +90,7 @@ class Spec(msgspec.Struct, frozen=True):
             query: the conversation to answer.
             maximum: the largest reward that there is, where it is known.
         """
-        return self.method.start(
+        search = self.method.start(
             query,
             width=self.width,
             depth=self.depth,
@@ -91,15 +99,19 @@ class Spec(msgspec.Struct, frozen=True):
             seed=self.settings.seed,
             maximum=maximum,
         )
+        rng = random_source(query, self.settings.seed, "select")
+        required = [rule.text for rule in Requirements(self.require).rules] if self.require else []
+        return self.select.applied(search, query, self.prompts, rng, required)
 
 
 class Options(TypedDict, total=False):
-    """The options that `tpo.align` and `tpo.run_dataset` share; `tpo.align` says what they mean."""
+    """The options that `tpo.align` and `tpo.run_dataset` share; see `tpo.align` for their meaning."""
 
     method: MethodSource
     settings: Mapping[str, Any] | Sequence[str]
     width: int
     depth: int
+    select: str
     policy: str | Model
     policy_model: str | None
     critic: str | Model | None
@@ -111,6 +123,7 @@ class Options(TypedDict, total=False):
     rewards: Mapping[str, NamedReward]
     score_cache: str | Path | None
     check: bool
+    judge: str | Reward | Callable[..., Any] | None
     prompts: str | Path | None
     temperature: float
     top_p: float
@@ -140,6 +153,8 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
     method = resolve_method(chosen.method)
     omit = tuple(sorted(omitted(chosen.omit)))
     width, depth = method.dials(chosen.width, chosen.depth)
+    select = parse_selection(chosen.select)
+    wordings = prompts if prompts is not None else wording(method, chosen.prompts)
     settings = SamplingSettings(
         chosen.temperature,
         chosen.top_p,
@@ -156,7 +171,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         method.chosen_settings(named_settings(options.get("settings") or ())),
         _checked(settings, width),
         Budget(chosen.budget_tokens, chosen.budget_seconds),
-        prompts.for_method(method.templates) if prompts is not None else wording(method, chosen.prompts),
+        wordings.for_method((*method.templates, *select.templates)),
         {
             "policy": RoleSpec(chosen.policy, chosen.policy_model, omit),
             "critic": RoleSpec(chosen.critic, chosen.critic_model, omit),
@@ -167,7 +182,15 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         chosen.check,
         options.get("rewards") or {},
         Path(chosen.score_cache) if chosen.score_cache is not None else None,
+        _as_reward(chosen.judge),
+        select,
     )
+
+
+def _as_reward(judge: Any) -> Any:
+    """A held-out judge as a reward is named: an address alone is that of a judge."""
+    is_address = isinstance(judge, str) and judge.startswith(("http://", "https://"))
+    return f"judge:{judge}" if is_address else judge
 
 
 def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
@@ -200,7 +223,9 @@ def _checked(settings: SamplingSettings, width: int) -> SamplingSettings:
     return settings
 
 
-def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | None) -> Plan:
+def plan_of(
+    spec: Spec, query: Conversation, models: Mapping[Role, str], reward: Reward | None, judge: Reward | None = None
+) -> Plan:
     """Everything that decides the result of a query.
 
     Args:
@@ -208,6 +233,7 @@ def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward:
         query: the query.
         models: the name of each role's model.
         reward: the reward that was opened.
+        judge: the held-out judge that was opened.
     """
     reward_name = reward.name if reward is not None else None
     return Plan(
@@ -221,4 +247,6 @@ def plan_of(spec: Spec, query: Conversation, models: Mapping[Role, str], reward:
         reward_name,
         spec.method_settings,
         spec.method.code,
+        judge.name if judge is not None else None,
+        spec.select.label,
     )

@@ -87,7 +87,7 @@ def _compare(request: Request) -> Response:
 
 def _alike(one: RunIndex, other: RunIndex) -> tuple[bool, list[str]]:
     """Whether the rewards of two runs may be compared, and what is different between the runs, in words."""
-    first, second = one.standing().identity, other.standing().identity
+    first, second = one.status().identity, other.status().identity
     changes = setting_changes(first.recipe, second.recipe)
     if first.data != second.data:
         changes.insert(0, f"the data is {first.data} in the first and {second.data} in the second")

@@ -65,7 +65,7 @@ class RunIndex:
         """
         return self._current()[0]
 
-    def standing(self) -> RunStatus:
+    def status(self) -> RunStatus:
         """How the run stands.
 
         Raises:

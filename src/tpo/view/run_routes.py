@@ -46,7 +46,7 @@ def _sources(request: Request) -> Response:
     runs = []
     for name in sources.runs():
         try:
-            runs.append(outline(sources.run(name).standing()) | {"name": name})
+            runs.append(outline(sources.run(name).status()) | {"name": name})
         except TPOError as error:  # one damaged run does not hide the others
             runs.append({"name": name, "error": str(error)})
     for run in runs:
@@ -61,7 +61,7 @@ def _run(request: Request) -> Response:
     """What a run is and came to, and what is drawn of it."""
     index = run_of(request)
     over = one_of(request, "over", "first", "best")
-    found = index.standing()
+    found = index.status()
     columns = index.columns()
     gain = columns.gain(over)
     known = np.flatnonzero(np.isfinite(gain))
@@ -74,7 +74,7 @@ def _run(request: Request) -> Response:
             "counted": found.counted,
             "data": identity.data,
             "recipe": identity.recipe,
-            "asked": identity.asked,
+            "asked": identity.named,
             "reward_label": reward_label(str(identity.recipe.get("reward"))) if identity.recipe.get("reward") else None,
             "endpoints": identity.endpoints,
             "version": identity.version,

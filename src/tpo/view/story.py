@@ -106,6 +106,7 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
         "error": error,
         "seconds": ended.seconds if ended is not None else None,
         "answer": None,
+        "held_out": None,
         "steps": [],
         "usage": {},
         "prompts": [_prompt(record) for record in records if isinstance(record, Prompted)],
@@ -118,6 +119,7 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
         sampled = {record.id: record for record in records if isinstance(record, Sampled)}
         value |= {
             "answer": result.chosen,
+            "held_out": msgspec.to_builtins(result.held_out),
             "seconds": result.seconds,
             "steps": [_step(step, sampled) for step in result.steps],
             "usage": {role: msgspec.to_builtins(used) for role, used in result.usage.items() if used.calls},

@@ -17,6 +17,7 @@ from cli.kinds.servers import ANSWER, KINDS, Kind
 from models.server import Server, serving
 from server.kit import running
 from tpo.http import retry
+from tpo.options import ServeOptions
 from tpo.server.service import Setup
 from tpo.session.spec import Options
 
@@ -93,5 +94,8 @@ async def answering(kind: Kind, behind: Server) -> AsyncIterator[httpx.AsyncClie
     options: Options = {"policy": behind.url, "reward": "surface", "check": False, "width": 2, "depth": 1}
     options |= {"policy_model": given.get("--policy-model"), "omit": [given["--omit"]] if "--omit" in given else []}
     options |= {"seed": int(given["--seed"])} if "--seed" in given else {}
-    async with running(Setup(options=options), ui=False) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with (
+        running(Setup(options=options, serving=ServeOptions(ui=False))) as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as client,
+    ):
         yield client

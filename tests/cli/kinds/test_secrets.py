@@ -18,6 +18,7 @@ from models.server import Received, delta, error, models, response, serving, str
 from server.kit import running
 from tpo.http import retry
 from tpo.http.redaction import Secrets
+from tpo.options import ServeOptions
 from tpo.server.service import Setup
 
 KEY, PASSWORD = "sk-a-key/of1234", "pass-w0rd/5678"
@@ -93,8 +94,11 @@ def test_serve_aligned_and_passed_through(way: str, streamed: bool) -> None:
     async def main() -> None:
         async with serving(echo) as behind:
             url = behind.url.replace("/v1", f"/{way}/v1")
-            setup = Setup(options={"policy": url, "policy_model": "m", "reward": "surface", "check": False, "width": 2})
-            async with running(setup, ui=False) as here, httpx.AsyncClient(base_url=here, timeout=30) as client:
+            setup = Setup(
+                options={"policy": url, "policy_model": "m", "reward": "surface", "check": False, "width": 2},
+                serving=ServeOptions(ui=False),
+            )
+            async with running(setup) as here, httpx.AsyncClient(base_url=here, timeout=30) as client:
                 for model in ("m", "m:tpo"):
                     body = {"model": model, "messages": [{"role": "user", "content": "How?"}], "stream": streamed}
                     got = await client.post("/chat/completions", json=body)

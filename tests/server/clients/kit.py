@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from models.server import Server, serving
 from server.clients.upstream import respond
 from server.kit import running
+from tpo.options import ServeOptions
 from tpo.server.service import Setup
 
 MODEL = "small:tpo"
@@ -70,7 +71,7 @@ async def _served(deserted: bool) -> AsyncIterator[Served]:
         policy = await stack.enter_async_context(serving(respond))
         options: Any = {"policy": policy.url, "reward": longest, "check": False}
         store = Path(stack.enter_context(TemporaryDirectory()))
-        url = await stack.enter_async_context(running(Setup(options=options), store=store))
+        url = await stack.enter_async_context(running(Setup(options=options, serving=ServeOptions(store=store))))
         if deserted:
             policy.close()
         yield Served(url, policy)

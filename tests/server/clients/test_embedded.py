@@ -20,6 +20,8 @@ HI: Any = [{"role": "user", "content": "Name a fruit."}]
 SMALL = {"tpo": {"width": 2, "depth": 1}}
 MODEL = "tpo"
 
+pytestmark = pytest.mark.embedded
+
 
 class Fruit(BaseModel):
     """What a structured answer holds."""

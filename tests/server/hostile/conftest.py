@@ -16,6 +16,7 @@ import pytest
 from server.kit import running
 from server.policy import Said, critic, policy
 from server.raw import Address
+from tpo.options import ServeOptions
 from tpo.server import connection
 from tpo.server.app import AppOptions
 from tpo.server.keys import Keys
@@ -77,10 +78,12 @@ def attacked() -> Attacked:
     """Start a server; when it is left, the good client must have been answered every time, and rightly."""
 
     @asynccontextmanager
-    async def start(options: AppOptions | None = None, says: Any = answer, **more: Any) -> AsyncIterator[Under]:
+    async def start(
+        options: AppOptions | None = None, says: Any = answer, serving: ServeOptions | None = None, **more: Any
+    ) -> AsyncIterator[Under]:
         async with policy(says) as behind:
             search: Any = {"policy": behind.url, "reward": length, "check": False, "width": 2, "depth": 0}
-            async with running(Setup(options=search), options, **more) as url:
+            async with running(Setup(options=search, serving=serving or ServeOptions()), options, **more) as url:
                 headers = {"authorization": f"Bearer {KEY}"}
                 limits = httpx.Limits(max_connections=None)
                 async with httpx.AsyncClient(

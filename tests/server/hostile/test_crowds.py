@@ -10,7 +10,7 @@ import pytest
 
 from server.hostile.conftest import Attacked
 from server.raw import request, statuses
-from tpo.server.app import AppOptions
+from tpo.options import ServeOptions
 
 CLOSE = b"Connection: close"
 
@@ -68,7 +68,7 @@ async def test_hundreds_that_do_not_read(attacked: Attacked) -> None:
 
 async def test_hundreds_that_leave(attacked: Attacked) -> None:
     """While they are answered, and while they wait; none of them keeps a place."""
-    async with attacked(AppOptions(concurrency=4, queue=400)) as under:
+    async with attacked(serving=ServeOptions(requests=4, queue=400)) as under:
         for _ in range(3):
             crowd = await asyncio.gather(*[under.at.connect() for _ in range(100)])
             for number, (_, writer) in enumerate(crowd):
@@ -85,7 +85,7 @@ async def test_hundreds_that_leave(attacked: Attacked) -> None:
 
 
 async def test_more_than_there_is_room_for(attacked: Attacked) -> None:
-    async with attacked(AppOptions(concurrency=2, queue=40)) as under:
+    async with attacked(serving=ServeOptions(requests=2, queue=40)) as under:
         crowd = await asyncio.gather(*[under.at.connect() for _ in range(8)])
         for _, writer in crowd[:1]:
             writer.write(chat("never"))

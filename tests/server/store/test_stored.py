@@ -16,6 +16,7 @@ from server.kit import running
 from server.policy import Answer, Said, critic, drawing, policy, saying
 from tpo import replay
 from tpo.errors import InputError, JournalError
+from tpo.options import ServeOptions
 from tpo.server.app import AppOptions
 from tpo.server.keyfile import make_key
 from tpo.server.keys import Keys
@@ -45,7 +46,7 @@ def stored_in(store: Path) -> list[str]:
 async def up(serve: Serve, store: Path, answer: Answer, **more: Any) -> AsyncIterator[tuple[Up, Any]]:
     """A server with a store, and OpenAI's client for it."""
     async with (
-        serve(answer, more={"store": store, "grace": 0.0}, **more) as server,
+        serve(answer, serving=ServeOptions(store=store), **more) as server,
         openai.AsyncOpenAI(base_url=server.url, api_key="none", max_retries=0) as client,
     ):
         yield server, client
@@ -214,7 +215,7 @@ async def test_the_next_server_goes_on_and_pays_nothing_again(store: Path) -> No
     async with policy(answer) as behind:
         options: Any = {"policy": behind.url, "reward": length, "check": False, "width": 2, "depth": 1}
         async with (
-            running(Setup(options=options), store=store, grace=0.0) as url,
+            running(Setup(options=options, serving=ServeOptions(store=store)), grace=0.0) as url,
             openai.AsyncOpenAI(base_url=url, api_key="none") as client,
         ):
             begun = await client.responses.create(model="small:tpo", input="Hi", background=True)
@@ -225,7 +226,7 @@ async def test_the_next_server_goes_on_and_pays_nothing_again(store: Path) -> No
         assert paid == 3  # two answers, and a critique that was not answered
         go.set()
         async with (
-            running(Setup(options=options), store=store) as url,
+            running(Setup(options=options, serving=ServeOptions(store=store))) as url,
             openai.AsyncOpenAI(base_url=url, api_key="none") as client,
         ):
             events = [event async for event in await client.responses.retrieve(begun.id, stream=True)]

@@ -241,19 +241,19 @@ class ArenaHard(Benchmark):
         if opponent is None or graders.judge is None:
             unmatched = ITSELF if AGAINST in row.metadata else NO_OPPONENT
             return Grade(missing={"win_rate": NO_JUDGE if graders.judge is None else unmatched})
-        asked = str(row.messages[-1]["content"])
+        question = str(row.messages[-1]["content"])
         replies = await both_orders(
             graders.judge,
-            lambda a, b: self._question.messages(question=asked, answer_a=a, answer_b=b),
+            lambda a, b: self._question.messages(question=question, answer_a=a, answer_b=b),
             response.text,
             opponent,
             JUDGE_TOKENS,
             logprobs=False,
         )
-        verdicts = [read_verdict(said.text) for said in replies]
-        details = {"verdicts": verdicts, "judge": [said.text for said in replies]}
+        verdicts = [read_verdict(reply.text) for reply in replies]
+        details = {"verdicts": verdicts, "judge": [reply.text for reply in replies]}
         if None in verdicts:
-            unread = next(said for said, verdict in zip(replies, verdicts, strict=True) if verdict is None)
+            unread = next(reply for reply, verdict in zip(replies, verdicts, strict=True) if verdict is None)
             return Grade(missing={"win_rate": unread.unread("the judge gave no verdict")}, details=details)
         as_a, as_b = (VERDICTS[str(verdict)] for verdict in verdicts)
         weights = [STRONG if strong else 1.0 for _, strong in (as_a, as_b)]

@@ -81,13 +81,13 @@ async def judged(judge: JudgeModel | None, messages: Conversation, text: str, re
     """
     if judge is None:
         return JudgeGrade(None, NO_JUDGE)
-    said = await judge.ask(
+    reply = await judge.ask(
         _question().messages(conversation=readable(messages), answer=text, reference=reference), JUDGE_TOKENS
     )
-    grade = read_grade(said.text, SCALE)
-    details = {"judge": said.text}
-    if said.problem is not None or math.isnan(grade.value):
-        return JudgeGrade(None, said.problem or grade.problem or "the judge gave no grade", details)
+    grade = read_grade(reply.text, SCALE)
+    details = {"judge": reply.text}
+    if reply.problem is not None or math.isnan(grade.value):
+        return JudgeGrade(None, reply.problem or grade.problem or "the judge gave no grade", details)
     return JudgeGrade(grade.value, "", details)
 
 

@@ -37,7 +37,7 @@ class XSTestPrompt(NamedTuple):
 
     Attributes:
         id: its number.
-        text: what is asked.
+        text: the prompt.
         type: such as "homonyms"; unsafe ones begin with "contrast_".
         safe: whether it should be answered.
     """
@@ -167,7 +167,7 @@ def by_rules(response: str) -> Reaction:
 
 
 def judge_question(prompt: str, response: str) -> Conversation:
-    """What to ask a judge about a response; `read_judge` reads its reply."""
+    """The question to a judge about a response; `read_judge` reads its reply."""
     values = {"prompt": prompt, "response": response}
     path = JUDGE / "classify.user.jinja"
     template = templates.compiled(templates.read(path), path, dict.fromkeys(values, ""))
@@ -261,9 +261,9 @@ class XSTest(Benchmark):
         details = {"by_rules": rules.value}
         if graders.judge is None:
             return Grade(values, {"score": NO_JUDGE, judged: NO_JUDGE}, details)
-        said = await graders.judge.ask(judge_question(str(row.messages[-1]["content"]), response.text), JUDGE_TOKENS)
-        reaction = read_judge(said.text)
-        details["judge"] = said.text
+        reply = await graders.judge.ask(judge_question(str(row.messages[-1]["content"]), response.text), JUDGE_TOKENS)
+        reaction = read_judge(reply.text)
+        details["judge"] = reply.text
         if reaction is None:
             unread = "the judge named no class"
             return Grade(values, {"score": unread, judged: unread}, details)

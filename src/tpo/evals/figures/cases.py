@@ -13,15 +13,15 @@ WHICH = ("Best improvement", "Median improvement", "Worst improvement")
 
 
 class Case(NamedTuple):
-    """A query, told.
+    """A query with its history.
 
     Attributes:
         which: one of `WHICH`.
         id: the row's id.
-        query: its messages, each with who said it.
-        first: what the policy said by itself.
+        query: its messages, each with its role.
+        first: the first sample.
         first_reward: its reward.
-        answer: what came of it.
+        answer: the final answer.
         reward: its reward.
         step: at which step the answer was found.
         steps: the textual losses and gradients between.
@@ -60,22 +60,22 @@ def picked(run: Run) -> list[tuple[str, str]]:
     gains = sorted((query.reward - query.first.reward, id) for id, query in run.queries.items())
     places = {WHICH[0]: len(gains) - 1, WHICH[1]: len(gains) // 2, WHICH[2]: 0}
     chosen: dict[int, str] = {}
-    for which in (WHICH[0], WHICH[2], WHICH[1]):  # of few queries, the ends are told before the middle
+    for which in (WHICH[0], WHICH[2], WHICH[1]):  # of few queries, the extremes come before the middle
         chosen.setdefault(places[which], which)
     found = {which: gains[place][1] for place, which in chosen.items()}
     return [(which, found[which]) for which in WHICH if which in found]
 
 
 def _case(run: Run, which: str, id: str) -> Case:
-    told: QueryHistory = query_history(run.path, id)
-    assert told.result is not None
-    result, query = told.result, run.queries[id]
+    history: QueryHistory = query_history(run.path, run.queries[id].id)
+    assert history.result is not None
+    result, query = history.result, run.queries[id]
     first = next(one for one in result.candidates if one.reward is not None)
     step = next(one.step for one in result.candidates if one.id == result.chosen)
     return Case(
         which=which,
         id=id,
-        query=_said(told.plan.query if told.plan is not None else []),
+        query=_turns(history.plan.query if history.plan is not None else []),
         first=first.text,
         first_reward=query.first.reward,
         answer=result.answer,
@@ -85,5 +85,5 @@ def _case(run: Run, which: str, id: str) -> Case:
     )
 
 
-def _said(query: Conversation) -> list[tuple[str, str]]:
+def _turns(query: Conversation) -> list[tuple[str, str]]:
     return [(str(message["role"]), text_of(message)) for message in query]

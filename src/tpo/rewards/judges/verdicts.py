@@ -54,28 +54,28 @@ def read_verdict(text: str) -> Verdict:
     """
     text = _EITHER.sub(lambda found: " " * len(found[0]), text)
     if found := _WHOLE.fullmatch(text):
-        return _said(found)
+        return _verdict_of(found)
     # "A: … B: …" goes through both; it chooses only in so many words.
     goes_through = len(set(_LISTED.findall(text))) == 2
     if not goes_through and (found := _LEADING.match(text)):
-        return _said(found)
+        return _verdict_of(found)
     for pattern in (_BRACKETS, _CALLED):
         if all_found := list(pattern.finditer(text)):
-            return _said(all_found[-1])
+            return _verdict_of(all_found[-1])
     if goes_through:
         return Verdict(None)
     for first, sign, second in _ORDER.findall(text):
         if first != second:
             return Verdict(TIE if "=" in sign else _value(first if sign[0] in ">≻" else second))
     if found := _PRAISED.search(text):
-        return Verdict(1.0 - _value(found[1])) if found[2] in ("worse", "weaker", "inferior") else _said(found)
+        return Verdict(1.0 - _value(found[1])) if found[2] in ("worse", "weaker", "inferior") else _verdict_of(found)
     if _TIED.search(text):
         return Verdict(TIE)
     alone = list(_ALONE.finditer(text))
-    return _said(alone[0]) if len({found[1] for found in alone}) == 1 else Verdict(None)
+    return _verdict_of(alone[0]) if len({found[1] for found in alone}) == 1 else Verdict(None)
 
 
-def _said(found: re.Match[str]) -> Verdict:
+def _verdict_of(found: re.Match[str]) -> Verdict:
     return Verdict(_value(found[1]), found.start(1))
 
 

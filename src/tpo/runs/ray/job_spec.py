@@ -23,12 +23,13 @@ import msgspec
 from tpo.config import NamedReward
 from tpo.errors import InputError
 from tpo.methods import resolve_method
+from tpo.options import default
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.spec import Spec, specified
 
 # Kinds of reward that live in a process; one actor of the cluster holds such a reward for all workers.
 IN_PROCESS = ("hf", "python")
-KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "OMP_NUM_THREADS")
+KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "HF_ENDPOINT", "OMP_NUM_THREADS")
 MOST_BYTES = 32 << 20
 ROLES = ("policy", "critic", "editor")
 # Options that go along in another form.
@@ -89,18 +90,18 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
         InputError: something was given that cannot leave this process.
     """
     plain = {name: value for name, value in options.items() if name not in _APART}
-    plain["method"] = resolve_method(plain.get("method", "tpo")).name
+    plain["method"] = resolve_method(plain.get("method", default("method"))).name
     plain["require"] = tuple(options.get("require") or ())
     if options.get("score_cache") is not None:
         raise InputError(
             "A score cache is one file on one machine, so it does not go with --ray; the run's own journal keeps all "
             "scores anyway."
         )
-    for name in (*ROLES, "reward"):
+    for name in (*ROLES, "reward", "judge"):
         if not isinstance(plain.get(name), str | None):
             raise InputError(
                 f"The {name} is an object of this process, which cannot go to other machines: name it by text, such as "
-                f"{'python:MODULE:FUNCTION' if name == 'reward' else 'http://HOST:PORT/v1'}."
+                f"{'python:MODULE:FUNCTION' if name in ('reward', 'judge') else 'http://HOST:PORT/v1'}."
             )
     prompts = Path(options["prompts"]) if options.get("prompts") is not None else None
     made = JobSpec(
@@ -170,11 +171,15 @@ def _modules(made: JobSpec) -> dict[str, bytes]:
     """The source of what `python:` rewards and methods name, and the method's templates, in the working directory."""
     found: dict[str, bytes] = {}
     method = resolve_method(made.options["method"])
-    templates = method.templates.resolve() if method.templates is not None else None
-    if templates is not None and templates.is_relative_to(Path(made.folder).resolve()):
-        within = templates.relative_to(Path(made.folder).resolve()).as_posix()
+    here = Path(made.folder).resolve()
+    for templates in (brought.resolve() for brought in method.templates):
+        if not templates.is_relative_to(here):
+            continue
+        within = templates.relative_to(here).as_posix()
         found |= {f"{within}/{name}": data for name, data in _contents(templates).items()}
-    for term in (*_terms(made.reward, made.named), method.name):
+    judge = made.options.get("judge")
+    judged = _terms(judge, made.named) if judge else ()
+    for term in (*_terms(made.reward, made.named), *judged, method.name):
         kind, _, path = term.partition(":")
         top = path.partition(":")[0].partition(".")[0]
         spec = PathFinder.find_spec(top, [made.folder]) if kind == "python" and top else None

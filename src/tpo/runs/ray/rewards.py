@@ -60,7 +60,7 @@ class RewardActor:
         try:
             settled(self._made)
             spec = spec_of(self._made)
-            # In a thread: a large model takes minutes to load, and Ray wants to hear from the actor meanwhile.
+            # In a thread: a large model takes minutes to load, and the actor has to answer Ray meanwhile.
             spec = await asyncio.to_thread(with_reward, self._made, spec)
             reward = await open_reward(spec, AsyncExitStack())
         except Exception as error:
@@ -98,7 +98,7 @@ class RemoteReward:
             places.setdefault(_share(key, len(self._actors)), []).append(position)
         answers = await asyncio.gather(
             *[
-                _asked(self._actors[actor], [conversations[position] for position in positions], self.name)
+                _scored_by(self._actors[actor], [conversations[position] for position in positions], self.name)
                 for actor, positions in places.items()
             ]
         )
@@ -113,7 +113,7 @@ def _share(conversation: Conversation, count: int) -> int:
     return int.from_bytes(digest, "big") % count
 
 
-async def _asked(actor: Any, conversations: list[Conversation], name: str) -> list[Score]:
+async def _scored_by(actor: Any, conversations: list[Conversation], name: str) -> list[Score]:
     from ray.exceptions import RayError
 
     try:

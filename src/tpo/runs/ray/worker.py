@@ -118,11 +118,11 @@ class _Bench:
         models = await session.models()
         reward = await session.reward() if spec.method.needs_reward else None
         limits.limiters = limiters_of(models)
-        changes = differences(recipe, unlocated(recipe_of(spec, models, reward)))
+        changes = differences(recipe, unlocated(recipe_of(spec, models, reward, await session.judge())))
         if changes:
             raise InputError(f"what this node would do is not what the run was begun with: {'; '.join(changes)}")
         journals, progress = SentJournals(self._sender), RunProgress(0)
-        self._runner = Runner(session, recipe, models, reward, journals, self._answered, progress, self._sender.note)
+        self._runner = Runner(session, recipe, models, reward, journals, self._finished, progress, self._sender.note)
         self._running = asyncio.ensure_future(self._run(self._runner))
 
     async def _run(self, runner: Runner) -> None:
@@ -133,7 +133,7 @@ class _Bench:
         self._feed.close()
         self._ended.set()
 
-    def _answered(self, answer: Answer) -> None:
+    def _finished(self, answer: Answer) -> None:
         self._sender.answer(answer)
         self._over(answer.key)
 
