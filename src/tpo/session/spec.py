@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import msgspec
 
@@ -17,10 +17,11 @@ from tpo.methods import Method, MethodSource, resolve_method, wording
 from tpo.methods.actions import Search
 from tpo.models.dialect import omitted
 from tpo.models.protocol import Model
-from tpo.options import SearchOptions, options_from
+from tpo.options import Effort, SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
 from tpo.rewards.protocol import Reward
 from tpo.rewards.resolve import ResolvedReward
+from tpo.session.effort import with_effort
 
 # Fields of a chat-completions request that tpo decides about.
 OURS = frozenset(
@@ -100,6 +101,7 @@ class Options(TypedDict, total=False):
     """The options that `tpo.align` and `tpo.run_dataset` share; `tpo.align` says what they mean."""
 
     method: MethodSource
+    effort: Effort | str | None
     settings: Mapping[str, Any] | Sequence[str]
     width: int
     depth: int
@@ -139,6 +141,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
+    options = cast(Options, with_effort(options))
     given = {name: value for name, value in options.items() if name not in ("rewards", "settings")}
     chosen = options_from(SearchOptions, given)
     method = resolve_method(chosen.method)
