@@ -58,6 +58,8 @@ async def align(
         check: refuse a reward model that looks broken (constant, squashed, blind to quality) before anything is paid.
         judge: a reward that steers nothing, as for `reward`, or the address of a judge. It scores the first sample and
             the answer when the search is over (`Result.held_out`).
+        select: what chooses the answer among the candidates: `best` (the highest reward), `soft`, `hedged`, `mbr`,
+            `majority` or `knockout`, with a number as in `soft:10`.
         prompts: a folder with templates that replace the default wording.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.

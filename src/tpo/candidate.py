@@ -13,16 +13,16 @@ class Candidate(msgspec.Struct, frozen=True):
     Attributes:
         id: unique within the query, `STEP.NUMBER`.
         step: 0 for the first samples, then one more for each update.
-        text: the answer alone, without reasoning or the tags that a prompt asked for; the tools that it calls come last
+        text: the answer alone, without reasoning or the tags that a prompt requires; the tools that it calls come last
             (`tpo.messages.shown_calls`).
         reward: higher is better; None when it was not scored or the score was no finite number.
         parts: what the reward is made of, by name.
         feedback: what the reward found, in words.
-        finish_reason: as the server said it: "stop", "length", …; "error" when the call failed.
+        finish_reason: as the server reported it: "stop", "length", …; "error" when the call failed.
         tokens: completion tokens that this answer took, reasoning included.
         error: why the candidate has no reward, if it should have one.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
-        logprobs: as the server sent them, where they were asked for.
+        logprobs: as the server sent them, where they were requested.
         leaked: words of our prompt that the answer repeats; such a candidate ranks below all others with a reward.
     """
 

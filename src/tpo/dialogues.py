@@ -15,7 +15,7 @@ def dialogue(text: str) -> tuple[Conversation, str]:
     """Read a dialogue (Bai et al., 2022, arXiv 2204.05862).
 
     Args:
-        text: as published; what an assistant says before a person has spoken is left out.
+        text: as published; an assistant's turn before the first user turn is left out.
 
     Returns:
         The messages up to where the last answer begins, and that answer; an empty one where the person spoke last.

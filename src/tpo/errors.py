@@ -31,9 +31,9 @@ class ModelUnavailable(ModelError):
     """An endpoint that may answer later: it is unreachable, overloaded, or broke off. Worth a retry.
 
     Attributes:
-        retry_after: seconds after which the server asked to be tried again, if it did.
+        retry_after: seconds from the Retry-After header, if there was one.
         overloaded: the server has more work than it takes; less of it may help.
-        unreachable: there was no answer at all, or a gateway said that there was none.
+        unreachable: there was no response, or a gateway reported that it got none.
         down: nobody got an answer there while this call was tried: it is the endpoint's trouble, not the call's.
     """
 
@@ -63,7 +63,7 @@ class RewardUnavailable(RewardError):
     """A reward that may answer later: unreachable, overloaded, or given too much at once. Worth a retry.
 
     Attributes:
-        retry_after: seconds after which the server asked to be tried again, if it did.
+        retry_after: seconds from the Retry-After header, if there was one.
         too_much: a smaller batch may help where the same one will not.
     """
 

@@ -9,8 +9,8 @@ import csv
 import html
 import io
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tpo.stats import Estimate, fixed, holm
 
@@ -195,6 +195,16 @@ def comma_separated(part: Part) -> str:
     """One part as CSV, with its headings as the first line."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([part.headings, *part.rows])
+    return file.getvalue()
+
+
+def records_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records as CSV for programs: a column for each key, empty where a record does not have it."""
+    file = io.StringIO()
+    fields = list(dict.fromkeys(key for record in records for key in record))
+    writer = csv.DictWriter(file, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
     return file.getvalue()
 
 

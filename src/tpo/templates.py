@@ -130,6 +130,6 @@ def rendered(name: str, template: Template, values: Mapping[str, Any]) -> str:
 
 
 def of_query(query: Conversation) -> dict[str, str]:
-    """What every template may say of a query: `query`, `question` and `system`."""
+    """What every template may use of a query: `query`, `question` and `system`."""
     system = "\n\n".join(text_of(message) for message in query if message["role"] in ("system", "developer"))
     return {"query": readable(query), "question": question(query), "system": system}

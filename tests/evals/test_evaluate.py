@@ -178,7 +178,7 @@ async def test_what_cannot_be_evaluated_is_told(tmp_path: Path, data: Path) -> N
             ({"tasks": []}, "no benchmark"),
             ({"tasks": ["xstest", "xstest"]}, "named twice"),
             ({"methods": ["tpo", "tpo"]}, "named twice"),
-            ({"methods": ["tpi"]}, "Did you mean 'tpo'"),
+            ({"methods": ["tpi"]}, "Did you mean tpo"),
             ({"against": "revision"}, "none of the methods"),
             ({"judge": "me"}, "is no judge"),
             ({"tasks": ["gsm8k"]}, "holds no such file"),

@@ -45,7 +45,7 @@ def query(*rewards: float, step: int = 0, tokens: int = 2, seconds: float = 1.0,
     best = max(rewards)
     spent = len(rewards) * (10 + tokens) + critiques
     usage = {"policy": RoleUsage(calls=1, prompt_tokens=10 * len(rewards), completion_tokens=tokens * len(rewards))}
-    return FinishedQuery(0, seen, best, 5, spent, seconds, usage)
+    return FinishedQuery("q", "0", seen, best, 5, spent, seconds, usage)
 
 
 def made(path: str, queries: dict[str, FinishedQuery], **recipe: object) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,12 +11,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from evals.synthetic import climbing, synthetic
+from evals.synthetic import QUERIES, climbing, synthetic
 from fakes import FakeModel, said
 from tpo.cli.app import app
 from tpo.evals.evaluate import Wanted, evaluate
+from tpo.evals.figures.comparison import compare, parts_of
+from tpo.evals.figures.data import FinishedQuery, Group, Run, Seen, read_groups
 from tpo.evals.figures.report import make_report
 from tpo.models.protocol import Request
+from tpo.runs.answers import read_answers
+from tpo.runs.directory import Identity
+from tpo.stats import difference_of
 
 EVIL = "</div><script>alert('x')</script><img src=https://example.com/x onerror=alert(1)> $\\frac{1}$ & \x07"
 
@@ -58,25 +64,35 @@ async def test_text_is_shown_and_never_obeyed(tmp_path: Path) -> None:
 
     model = FakeModel(answer, name=f"model {EVIL[:40]}")
     await synthetic(tmp_path, "run <script>alert(2)<", model, [EVIL, "Two $x?", "Three?"], width=3, depth=1)
-    report = make_report(tmp_path, tmp_path / "report")
+    report = make_report([tmp_path], tmp_path / "report")
     html = report.page.read_text(encoding="utf-8")
     page = Page(html)
     assert stands_alone(page)
     assert "<script>alert('x')</script><img src=https://example.com/x onerror=alert(1)>" in page.text
     assert page.tags["svg"] == len(report.sections[0].plots) >= 4
     assert html.count("<script") == 0
-    for svg in report.figures:
-        assert svg.stat().st_size > 500
+    assert all(path.stat().st_size > 500 for path in report.figures if path.suffix != ".csv")
 
 
 async def test_a_report_of_several_runs(tmp_path: Path) -> None:
     await synthetic(tmp_path, "tpo", climbing(1), width=3, depth=1)
     await synthetic(tmp_path, "bon", climbing(2), method="best-of-n", width=9)
-    report = make_report(tmp_path, tmp_path / "report", {"reward": 1e9})
+    report = make_report([tmp_path], tmp_path / "report", {"reward": 1e9})
     (section,) = report.sections
     assert {plot.name for plot in section.plots} == {"curves", "scaling", "matched", "stability", "length", "flops"}
     assert section.missing == []
-    assert {path.suffix for path in report.figures} == {".pdf", ".png", ".svg"}
+    assert {path.suffix for path in report.figures} == {".pdf", ".png", ".svg", ".csv"}
+    assert all(path.read_bytes() for path in (*report.figures, *report.tables))
+    for plot in section.plots:
+        rows = list(csv.DictReader((tmp_path / "report" / "figures" / f"{plot.name}.csv").open()))
+        assert len(rows) == len(plot.marks) > 0
+    assert b"/Type /Font" in (tmp_path / "report" / "figures" / "curves.pdf").read_bytes()
+    assert "<text" not in (tmp_path / "report" / "figures" / "curves.svg").read_text()  # letters are shapes there
+    page = Page(report.page.read_text())
+    targets = {value for name, value in page.attributes if name == "id"}
+    links = [value.removeprefix("#") for name, value in page.attributes if name == "href" and value.startswith("#data")]
+    assert len(links) >= len(section.plots) + 1
+    assert set(links) <= targets
     numbers = json.loads((tmp_path / "report" / "report.json").read_text())
     assert set(numbers[0]["figures"]) == {plot.name for plot in section.plots}
     assert str(tmp_path) not in report.page.read_text()
@@ -84,7 +100,7 @@ async def test_a_report_of_several_runs(tmp_path: Path) -> None:
 
 async def test_the_same_runs_give_the_same_report(tmp_path: Path) -> None:
     run = await synthetic(tmp_path, "tpo", climbing(1), width=3, depth=1)
-    reports = [make_report(run, tmp_path / name) for name in ("one", "two")]
+    reports = [make_report([run], tmp_path / name) for name in ("one", "two")]
     first, second = ([path.read_bytes() for path in (one.page, *one.figures)] for one in reports)
     assert first == second
 
@@ -112,7 +128,7 @@ async def test_an_evaluation_is_reported_with_its_table(tmp_path: Path) -> None:
     wanted = Wanted(tasks=["beavertails"], methods=methods, out=tmp_path / "out", data=[str(tmp_path / "data")])
     options = {"policy": climbing(1), "reward": scores, "width": 2, "depth": 1, "seed": 1, "check": False}
     await evaluate(wanted, options)  # type: ignore[arg-type]
-    report = make_report(tmp_path / "out", tmp_path / "out" / "report")
+    report = make_report([tmp_path / "out"], tmp_path / "out" / "report")
     (section,) = report.sections
     assert section.group.title == "beavertails"
     assert {run.label for run in section.group.runs} == {"Best-of-6", "TPO D1-N2"}
@@ -121,7 +137,7 @@ async def test_an_evaluation_is_reported_with_its_table(tmp_path: Path) -> None:
     assert stands_alone(page)
     assert "Difference from sample" in page.text
     # Made again, the report's own folder is no obstacle.
-    assert make_report(tmp_path / "out", tmp_path / "out" / "report").page == report.page
+    assert make_report([tmp_path / "out"], tmp_path / "out" / "report").page == report.page
 
 
 def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +149,66 @@ def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "policy=70B" in ran.stderr
 
 
-async def test_without_matplotlib_it_says_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_matplotlib_there_are_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await synthetic(tmp_path, "one")
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    ran = CliRunner().invoke(app, ["report", str(run)])
-    assert ran.exit_code == 2
+    ran = CliRunner().invoke(app, ["report", str(run), "--format", "markdown"])
+    assert ran.exit_code == 0
+    assert ran.stdout.startswith("### one")
     assert "pip install 'tpo[plots]'" in " ".join(ran.stderr.split())
+    assert not (run / "report" / "figures").exists()
+
+
+async def test_runs_over_the_same_queries_stand_in_one_group_whatever_the_files_are_called(tmp_path: Path) -> None:
+    one = await synthetic(tmp_path / "here", "tpo", climbing(1), width=3, depth=1)
+    two = await synthetic(tmp_path / "there", "bon", climbing(2), QUERIES[::-1], method="best-of-n", width=3)
+    file = two / "run.json"
+    file.write_text(file.read_text().replace("data.jsonl", "other.jsonl"))
+    await synthetic(tmp_path / "there", "other", climbing(3), ["Else?", "What?", "Apples?", "Why?", "Who?"])
+    first, second = read_groups(one, two, tmp_path / "there")
+    assert [run.path.name for run in first.runs] == ["tpo", "bon"]  # a run that is given twice is there once
+    assert [run.path.name for run in second.runs] == ["other"]
+    assert len(first.shared(first.runs)) == len(QUERIES)
+    # The rows have other ids in the other file: they are paired by their text.
+    told = {answer.id: answer.reward for answer in read_answers(two / "answers.jsonl")}
+    (pair,) = compare(first).pairs
+    ours = {answer.id: answer.reward or 0 for answer in read_answers(one / "answers.jsonl")}
+    ids = sorted(ours, key=lambda id: int(id.removeprefix("q")))
+    by_text = dict(zip(ids[::-1], (told[id] or 0 for id in ids), strict=True))
+    assert pair.difference == difference_of([by_text[id] for id in sorted(ids)], [ours[id] for id in sorted(ids)])
+    assert (pair.label, pair.against, pair.queries) == ("Best-of-3", "TPO D1-N3", len(QUERIES))
+
+
+async def test_a_query_that_stands_in_the_data_twice_is_paired_in_its_order(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        await synthetic(tmp_path, name, climbing(1), ["Same?", "Same?", "Other?"])
+    (group,) = read_groups(tmp_path)
+    assert group.shared(group.runs) == ["q0", "q1", "q2"]
+
+
+def made(path: str, rewards: list[float], **recipe: Any) -> Run:
+    queries = {
+        f"q{n}": FinishedQuery(f"q{n}", str(n), [Seen(0, min(reward, 0.0), 5, 2)], reward, 5, 10, 1.0, {})
+        for n, reward in enumerate(rewards)
+    }
+    given = {"method": "tpo", "width": 2, "depth": 1, "models": {"policy": path}, **recipe}
+    return Run(Path(path), Identity("data.jsonl", {}, given, {}, "0", ""), queries)
+
+
+def test_significance_is_marked_after_holm() -> None:
+    plain = [float(n % 5) for n in range(20)]
+    better = [reward + 1 + n % 2 for n, reward in enumerate(plain)]
+    jittered = [reward + (0.1 if n % 2 else -0.1) - 0.00001 for n, reward in enumerate(plain)]
+    group = Group("data", "reward", [made("a", plain), made("b", better), made("c", jittered)])
+    means, pairs = parts_of(group, compare(group))
+    shown = {(row[0].split()[-1], row[1].split()[-1]): row[2] for row in pairs.rows}
+    assert shown["b", "a"].endswith("*")
+    assert not shown["c", "a"].endswith("*")
+    assert shown["c", "a"].startswith("0.000 [")  # and not "-0.000"
+    assert [row[-1] for row in means.rows] == ["20"] * 3
+
+
+def test_many_runs_are_compared_with_the_first() -> None:
+    group = Group("data", "reward", [made(f"m{n}", [1.0, 2.0]) for n in range(7)])
+    assert {pair.against for pair in compare(group).pairs} == {"TPO D1-N2, m0"}
+    assert len(compare(group).pairs) == 6

@@ -52,7 +52,7 @@ def test_a_value_is_read_as_its_type_and_a_default_is_left_out(value: Any) -> No
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"bets": 1}, r"no setting 'bets'.*best \(int, 2\), tone \(str, 'calm'\).*Did you mean 'best'"),
+        ({"bets": 1}, r"no setting 'bets'.*best \(int, 2\), tone \(str, 'calm'\).*Did you mean best"),
         ({"best": "many"}, "best of the method plain is 'many', but takes int"),
         ({"best": 2.5}, "best of the method plain is 2.5"),
         ({"width": 3}, "no setting 'width'"),
@@ -166,7 +166,7 @@ def test_a_method_brings_templates_and_a_users_folder_lies_over_them(tmp_path: P
     (mine / "blend.user.jinja").write_text("{{ draft }}")
     with pytest.raises(PromptError, match=r"names draft, which is no variable; it may use .*drafts"):
         PromptSet(mine, [theirs])
-    with pytest.raises(PromptError, match=r"has no template blnd.user.jinja.*Did you mean 'blend'"):
+    with pytest.raises(PromptError, match=r"has no template blnd.user.jinja.*Did you mean blend"):
         PromptSet(method=[theirs]).render("blnd", QUERY)
 
 

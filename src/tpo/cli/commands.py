@@ -83,7 +83,7 @@ COMMANDS = {
         "Make training data from a run.",
         ("tpo export answers --format dpo --out pairs.jsonl",),
     ),
-    "report": Listed("tpo.cli.report:report", "Draw figures and a page from runs.", ("tpo report experiments",)),
+    "report": Listed("tpo.cli.report:report", "Compare runs: tables, figures, a page.", ("tpo report runs/a runs/b",)),
     "replay": Listed("tpo.cli.replay:replay", "Rebuild a result from its trace.", ("tpo replay trace.jsonl --json",)),
     "models": Listed(
         "tpo.cli.models:models",

@@ -1,7 +1,8 @@
-"""`tpo report`: figures and a page from runs."""
+"""`tpo report`: tables, figures and a page from runs."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,15 +11,31 @@ import typer
 from tpo.cli.console import note, print_answer, print_json, reporting
 
 
+class Format(Enum):
+    """In which format a table is printed."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    LATEX = "latex"
+
+
 @reporting
 def report(
-    directory: Annotated[
-        Path,
+    run: Annotated[
+        list[Path],
         typer.Argument(
-            help="A run's directory, a folder of runs, or the directory of an evaluation.", show_default=False
+            metavar="RUN…",
+            help="Directories of runs, folders of runs, or directories of evaluations.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Where to [default: DIRECTORY/report].", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to [default: RUN/report, or ./report for several].", show_default=False)
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(help="Print the table in this format instead of the page's path.", show_default=False),
+    ] = None,
     parameters: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,19 +47,28 @@ def report(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes on stderr.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Draw the paper's figures from runs: PDF, PNG and SVG files, and one HTML page that needs no other file.
+    """Compare runs: a table of methods with intervals and paired differences, and the paper's figures.
 
-    It only reads the runs, so it may be used while they are at work. Needs Matplotlib: pip install 'tpo[plots]'.
+    Writes one HTML page that needs no other file, tables as Markdown, CSV and LaTeX, and figures as PDF, PNG, SVG and
+    CSV. It only reads the runs, so it may be used while they are at work. Figures need Matplotlib:
+    pip install 'tpo[plots]'.
     """
     from tpo.evals.costs import parse_parameters
-    from tpo.evals.figures.report import make_report
+    from tpo.evals.figures.report import LATEX, MARKDOWN, MEANS, make_report
 
-    made = make_report(directory, out or directory / "report", parse_parameters(parameters or ()))
+    place = out or (run[0] if len(run) == 1 else Path()) / "report"
+    made = make_report(run, place, parse_parameters(parameters or ()))
     if not quiet:
         for section in made.sections:
             for missing in section.missing:
                 note(f"{section.group.title}: {missing.title} is not drawn; it needs {missing.needs}")
+        if not made.drawn:
+            note("figures are left out: they need Matplotlib, pip install 'tpo[plots]'")
     if as_json:
-        print_json({"page": str(made.page), "figures": [str(path) for path in made.figures]})
+        figures, tables = ([str(path) for path in paths] for paths in (made.figures, made.tables))
+        print_json({"page": str(made.page), "figures": figures, "tables": tables})
+    elif format is not None:
+        file = {Format.MARKDOWN: MARKDOWN, Format.CSV: MEANS, Format.LATEX: LATEX}[format]
+        print_answer((place / file).read_text(encoding="utf-8"))
     else:
         print_answer(str(made.page))

@@ -29,7 +29,7 @@ class Conduct(msgspec.Struct, frozen=True):
     Attributes:
         patience: seconds for which an endpoint that is down or overloaded is tried again.
         stream: have texts while they grow; without it a call costs less of our own time.
-        alone: no other search asks the same servers meanwhile.
+        alone: no other search uses the same servers meanwhile.
     """
 
     patience: float = 0.0
@@ -154,7 +154,7 @@ class Calls:
         on_failure: Callable[[int, ModelError], None],
         on_text: Callable[[int, str], None],
     ) -> None:
-        """Draw the answers with the wanted indices, by as many calls as the backend's profile says.
+        """Draw the answers with the wanted indices, by as many calls as the backend's profile requires.
 
         Args:
             place: what to answer, and where in the search.
@@ -191,7 +191,7 @@ class Calls:
         on_choice: Callable[[Choice], None],
         on_text: Callable[[int, str], None],
     ) -> None:
-        # Empties `missing`. What has landed is kept when a connection breaks: a retry asks for the rest alone.
+        # Empties `missing`. What has landed is kept when a connection breaks: a retry requests the rest alone.
         most = len(missing)
         retry = False
 

@@ -1,4 +1,4 @@
-"""When a run has to end early: a budget, a deadline, or somebody who asks."""
+"""When a run has to end early: a budget, a deadline, or an interrupt."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Stopper:
         self._tripped = asyncio.Event()
 
     def stop(self, reason: EarlyStop) -> None:
-        """Ask the run to end with the best answer so far; safe in a signal handler of the event loop."""
+        """End the run with the best answer so far; safe in a signal handler of the event loop."""
         if self.reason is None:
             self.reason = reason
             self._tripped.set()

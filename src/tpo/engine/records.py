@@ -54,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         method_settings: the method's own settings, those that differ from its defaults.
         method_code: a hash of the source of a method that is named by its place in Python code.
         judge: the name of the held-out judge; it decides no answer, and the same run is not measured by two.
+        select: the rule that chooses the answer among the candidates.
     """
 
     query: Conversation
@@ -67,6 +68,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     method_settings: dict[str, Any] = {}
     method_code: str = ""
     judge: str | None = None
+    select: str = "best"
 
 
 class Started(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
@@ -101,7 +103,7 @@ class Prompted(msgspec.Struct, frozen=True, tag="prompted", tag_field="record"):
     Attributes:
         step: the step that the action works towards.
         name: the prompt's name (answer, loss, …).
-        role: who is asked.
+        role: which model.
         messages: what is sent.
         chosen: id of the candidate shown as the better one.
         rejected: id of the candidate shown as the worse one.
@@ -155,7 +157,7 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
         reasoning: the model's reasoning, where the server sends it separately.
         error: why there is no answer.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
-        logprobs: as the server sent them, where they were asked for.
+        logprobs: as the server sent them, where they were requested.
         leaked: words of our prompt that the answer repeats, inside it or as all of it; what it repeated at an end is
             cut off.
     """

@@ -28,7 +28,7 @@ class Scorer:
         clock: the run's time.
         write: takes records.
         on_spend: called with the tokens that a call used (a judge uses some).
-        patience: seconds for which a reward that cannot be reached is asked again.
+        patience: seconds for which a reward that cannot be reached is called again.
     """
 
     def __init__(

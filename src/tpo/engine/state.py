@@ -46,7 +46,7 @@ class SearchState:
         plan: what is being run; None before the first record.
         prompted: the actions that began, by place.
         replied: the replies to the method's questions, by place.
-        rated: the scores of texts that the method asked for, by place.
+        rated: the scores of texts that are no answers, by place.
         judged: the held-out judge's scores; None where there is no judge, or before the end.
         calls: every call, in the order in which they ended.
         ended: how the search ended; None while it goes on, or where the process was killed.

@@ -1,1 +1,1 @@
-"""Benchmarks: what their published graders and statistics say of answers and judgements."""
+"""Benchmarks: their published graders and statistics."""

@@ -2,7 +2,7 @@
 
 FLOPs are reckoned from parameter counts: a token that is read or written takes 2 per parameter of the model
 (arXiv 2001.08361, section 2.1). The paper (arXiv 2501.12895) gives two figures for a policy of 70 billion parameters
-without saying how it came by them: 72,840 PFLOPs for DPO on 64,000 samples of 2,048 tokens, and 9.3 PFLOPs for a query
+without a derivation: 72,840 PFLOPs for DPO on 64,000 samples of 2,048 tokens, and 9.3 PFLOPs for a query
 of TPO at D2-N5 with 4,096 tokens of context. 8 FLOPs per parameter and token (forward and backward pass, and a forward
 pass of the reference model) give the first to within 1 %; the 15 answers alone, without critiques and reward, but with
 their attention, give the second. Here all tokens of all roles count that were really read and written; attention,

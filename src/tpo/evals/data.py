@@ -44,7 +44,7 @@ class Published(NamedTuple):
 
 
 class Source:
-    """Where the user says that data is.
+    """Where the user put the data.
 
     Args:
         places: a file or folder, or "hub:" for the datasets of the Hub under their usual names; with a benchmark's
@@ -71,7 +71,7 @@ class Source:
         return [name for name in self._places if name]
 
     def holds(self, published: Published) -> bool:
-        """Whether a file that may be absent is there; the Hub is not asked."""
+        """Whether a file that may be absent is there; the Hub is not contacted."""
         place = self._place(published)
         local = place is not None and not place.startswith(HUB)
         return local and bool(_found(Path(str(place)).expanduser(), published))

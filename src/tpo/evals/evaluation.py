@@ -2,7 +2,7 @@
 
     OUT/eval.json                    `Evaluation`: everything that the table shows, and what it was made with
     OUT/table.md, .csv, .tex, .html  the table
-    OUT/judgements.jsonl             what the judge said, each question once (`tpo.evals.judging.Judgement`)
+    OUT/judgements.jsonl             the judge's replies, each question once (`tpo.evals.judging.Judgement`)
     OUT/scores.sqlite                rewards of responses (`tpo.rewards.cache`)
     OUT/TASK/rows.jsonl              the queries: id, messages, metadata; data for `tpo run` too
     OUT/TASK/METHOD/                 an ordinary run directory (`tpo.runs`): journal, answers, summary
@@ -99,7 +99,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class JudgeInfo(msgspec.Struct, frozen=True):
-    """The judge of an evaluation: its model, how often it was asked, and what that cost."""
+    """The judge of an evaluation: its model, how many questions it got, and what they cost."""
 
     model: str
     questions: int = msgspec.field(name="asked")

@@ -1,6 +1,6 @@
 """How far to trust a judge or a reward: held against what people preferred.
 
-A judge is asked about every pair in both orders; its verdict is what both together say. A reward sees one answer at a
+A judge compares every pair in both orders; its verdict combines the two. A reward sees one answer at a
 time, so that order cannot matter. Preferring the longer answer is measured beside both: on most published sets it
 agrees with people more often than not, and a scorer that does no better has learned nothing else.
 """
@@ -23,11 +23,11 @@ from tpo.stats import Estimate, difference_of, share_of
 
 
 class Opinion(NamedTuple):
-    """What is said of a pair.
+    """The preference of a judge or reward on one pair.
 
     Attributes:
-        first: 1 where the first answer is preferred, 0 the second, one half for a tie; None where nothing is said.
-        swapped: the same, asked with the second answer in front; None where nothing is said, or order has no meaning.
+        first: 1 where the first answer is preferred, 0 the second, one half for a tie; None without a verdict.
+        swapped: the same with the second answer shown first; None without a verdict, or where order has no meaning.
         ordered: whether the order could matter.
     """
 
@@ -37,7 +37,7 @@ class Opinion(NamedTuple):
 
     @property
     def both(self) -> float:
-        """What both orders together say: 1, 0, or one half where they contradict each other or say nothing."""
+        """Both orders combined: 1, 0, or one half where they contradict each other or have no verdict."""
         decided = [one for one in (self.first, self.swapped) if one is not None]
         return verdict(sum(decided) / len(decided) - 0.5) if decided else 0.5
 
@@ -80,10 +80,10 @@ class Quality(msgspec.Struct, frozen=True):
 async def judged(
     judge: JudgeModel, pairs: Sequence[Pair], wording: Wording, tokens: int = VERDICT_TOKENS
 ) -> list[Opinion]:
-    """Ask a judge about all pairs, in both orders, as a pairwise judge that steers is asked.
+    """Judge all pairs in both orders, with the prompt of a pairwise judge that steers.
 
     Args:
-        judge: whom to ask.
+        judge: the judge.
         pairs: what about.
         wording: the pairwise question.
         tokens: most tokens of a reply, thinking included.
@@ -118,7 +118,7 @@ def quality(pairs: Sequence[Pair], opinions: Sequence[Opinion]) -> Quality:
     """Hold opinions against people.
 
     Args:
-        pairs: with what people said, ties included.
+        pairs: with the preference of people, ties included.
         opinions: one for each.
     """
     decided = [(pair, one) for pair, one in zip(pairs, opinions, strict=True) if not pair.tied]

@@ -1,4 +1,4 @@
-"""A judge for benchmarks: any OpenAI-compatible model, each question asked once and written down.
+"""A judge for benchmarks: any OpenAI-compatible model, each question is sent once and its reply kept in a file.
 
 A judgement is in the file before it is used, so that an evaluation which is killed pays for none twice. The file is
 JSON Lines, a judgement a line, known by a hash of the model's name and the question.
@@ -30,10 +30,10 @@ class Judgement(msgspec.Struct, frozen=True):
     """A line of the file.
 
     Attributes:
-        key: a hash of the model's name, the messages, and how the reply was asked for.
+        key: a hash of the model's name, the messages, and how the reply was requested.
         model: who judged.
         text: the reply, without thinking.
-        tokens: its tokens with their probabilities, where they were asked for.
+        tokens: its tokens with their probabilities, where they were requested.
         problem: why there is no reply.
         usage: what it cost.
     """
@@ -47,7 +47,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Judging:
-    """Asks a judge, unless it has been asked before.
+    """Sends questions to a judge, each once: known judgements are read from the file.
 
     Args:
         client: which model, and where; it is connected.
@@ -57,7 +57,7 @@ class Judging:
     Attributes:
         name: the judge's model.
         used: judgements that were used, those of earlier processes included.
-        paid: how many of these were asked for now.
+        paid: how many of these this process paid for.
         usage: what all that were used cost.
 
     Raises:
@@ -66,7 +66,7 @@ class Judging:
 
     def __init__(self, client: JudgeClient, path: Path, most: int | None = None) -> None:
         if most is not None and most < 1:
-            raise InputError(f"The judge may say {most} tokens: at least one is needed.")
+            raise InputError(f"The judge may use {most} tokens: at least one is needed.")
         self._most = most
         self.name = str(client.model)
         self.usage = Usage()
@@ -84,10 +84,10 @@ class Judging:
         return len(self._used)
 
     async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> JudgeReply:
-        """What the judge says.
+        """The judge's reply.
 
         Args:
-            messages: what it is asked.
+            messages: the question.
             max_tokens: most tokens of its reply, thinking included.
             logprobs: whether the probabilities of tokens are wanted.
 

@@ -1,4 +1,4 @@
-"""What judges of benchmarks are asked: templates in the folder `wording`, written for tpo."""
+"""The questions to judges of benchmarks: templates in the folder `wording`, written for tpo."""
 
 from __future__ import annotations
 

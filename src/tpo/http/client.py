@@ -24,7 +24,7 @@ CONNECT_SECONDS = 10.0
 PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=600.0)
 # An answer that comes in one piece is silent until it is complete.
 WHOLE = aiohttp.ClientTimeout(total=7200.0, sock_connect=CONNECT_SECONDS)
-# A page that says what a server is should come at once.
+# A page that describes a server should come at once.
 QUICK = aiohttp.ClientTimeout(total=30.0, sock_connect=CONNECT_SECONDS)
 # Idle connections are dropped before the servers' usual 5 seconds, so that none is found closed when it is used again.
 KEEP_SECONDS = 3.0

@@ -20,7 +20,7 @@ GATEWAY_STATUS = frozenset({502, 503, 504})
 REFUSED_STATUS = frozenset({400, 413, 422})
 LONGEST_MESSAGE = 400
 
-# How servers say that a prompt, or a prompt and its answer, do not fit, and the sizes that they may name.
+# How servers report that a prompt, or a prompt and its answer, is too long, and the sizes in such messages.
 _OVERFLOW = re.compile(
     r"context[ _](?:length|size|window)|max_model_len|maximum (?:sequence|input|prompt) length"
     r"|(?:prompt|input) (?:is )?too long|too many (?:input|prompt) tokens|input_tokens_exceeded",
@@ -74,8 +74,8 @@ class ContextOverflow(ModelError):
     """A request that does not fit the model's context.
 
     Attributes:
-        prompt_tokens: tokens of the prompt, at least, where the server says it.
-        context: tokens that the model takes in all, where the server says it.
+        prompt_tokens: tokens of the prompt, at least, where the server reports it.
+        context: tokens that the model takes in all, where the server reports it.
     """
 
     def __init__(self, message: str, prompt_tokens: int | None, context: int | None) -> None:
@@ -234,7 +234,7 @@ def _fields(value: Any) -> tuple[str, ...]:
 
 
 def server_message(body: str) -> str:
-    """What a server's error body says, in one line of at most 400 characters."""
+    """The message of a server's error body, in one line of at most 400 characters."""
     value = _parsed(body)
     message = _message(value) if value is not None else ""
     return _one_line(message or _markup_title(body) or body) or "an empty body"

@@ -32,7 +32,7 @@ def retrying(
     """Attempts that repeat only what a later try can mend.
 
     Args:
-        on_retry: told of each failed attempt and the seconds until the next.
+        on_retry: called with each failed attempt and the seconds until the next.
         tries: attempts in all.
         patience: seconds for which an endpoint that is down or overloaded is tried, however many attempts that takes.
 

@@ -65,7 +65,7 @@ class Reply(str):
     """The reply to an `Ask`, as text.
 
     Attributes:
-        tokens: completion tokens that it took, reasoning included; 0 where an old journal does not say.
+        tokens: completion tokens that it took, reasoning included; 0 where an old journal does not record it.
     """
 
     tokens: int
@@ -94,5 +94,5 @@ class Outcome(NamedTuple):
 
 
 # A list of actions runs concurrently and is sent back as a list of results. What is sent depends on what was
-# yielded, which Python's generator type cannot say: hence Any.
+# yielded, which Python's generator type cannot express: hence Any.
 Search: TypeAlias = Generator[Action | list[Action], Any, Outcome]

@@ -1,7 +1,7 @@
 """Feedback descent (arXiv 2511.07919): a champion, its challengers, and what each of them lacked.
 
-The reward says who wins; a critic says in words what would have made the loser better. The editor sees the champion and
-every failed try with that advice, and a win empties the list.
+The reward decides which answer wins; a critic explains what would have made the loser better. The editor sees the
+champion and every failed try with that advice, and a win empties the list.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class Pool:
         self.candidates: list[Candidate] = []
 
     def add(self, candidates: Iterable[Candidate]) -> list[Candidate]:
-        """Keep all of them, and return those that say something the pool did not hold yet.
+        """Keep all of them, and return those whose texts are new.
 
         A candidate that is known by its id takes the place of the one before: a reward that looks at the whole pool
         may have changed its mind.
@@ -42,7 +42,7 @@ class Pool:
         return max(self.candidates, key=preference)
 
     def ranked(self, k: int | None = None) -> list[Candidate]:
-        """The best candidates, best first, the earliest of equals first; no two say the same, and none is empty.
+        """The best candidates, best first, the earliest of equals first; all texts differ, and none is empty.
 
         Args:
             k: how many at most; all unless given.

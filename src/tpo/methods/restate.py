@@ -28,7 +28,7 @@ def restate(
     price: float = 0.0,
     wave: int = 0,
 ) -> Search:
-    """Ask again with what the best answer failed beside the question; no answer is shown, no critic is called.
+    """Put what the best answer failed beside the question, and sample again; no answer is shown, no critic is called.
 
     Args:
         query: the conversation to answer.

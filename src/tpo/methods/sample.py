@@ -1,4 +1,4 @@
-"""One plain answer: what the policy says by itself, the level that every method is measured against."""
+"""One plain answer: the policy alone, the baseline of every method."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Drawn(NamedTuple):
     """What drawing a step's answers brought.
 
     Attributes:
-        fresh: the answers that say something new.
+        fresh: the answers whose texts are new.
         enough: the pool holds all that is worth drawing.
         repeated: there were answers, and all of them were known. Failures alone show nothing: the step may be tried
             again.
@@ -147,7 +147,7 @@ def draw(
         prompt: what to answer.
         width: how many answers at most.
         pool: takes them.
-        rule: says when there are enough.
+        rule: decides when there are enough.
         wave: how many to draw at once; 0 draws all at once.
         temperature: sampling temperature; the run's unless given.
     """

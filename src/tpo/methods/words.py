@@ -27,7 +27,7 @@ def words(
     price: float = 0.0,
     wave: int = 0,
 ) -> Search:
-    """Show the best answer, say in the reward's words what it fails, and sample again; no critic is called.
+    """Show the best answer with the reward's words on what it fails, and sample again; no critic is called.
 
     Args:
         query: the conversation to answer.

@@ -1,12 +1,12 @@
 """The embedded model: llama.cpp inside this process, listening on the loopback like any other server.
 
 So it needs no code of its own to talk to: whatever speaks to an OpenAI-compatible server speaks to it. A second file
-can run beside the first (a critic of its own, say), at the price of its memory and of halving the processor.
+can run beside the first (as critic, for example); it takes its own memory and half of the processor.
 
 Its answers depend on nothing but the request as long as requests come one at a time: `n` answers in one request are
 bit for bit the same each time, and equal `n` requests with the seeds `seed`, `seed + 1` and so on. Requests that
 overlap share batches, and the size of a batch shows in the last digits. For the same reason a prompt that begins like
-an earlier one is not taken up from there, unless its request says `"cache_prompt": true`: what it continues must be
+an earlier one is not taken up from there, unless its request sets `"cache_prompt": true`: what it continues must be
 the request before it, and then its answers are the same each time as well (docs/embedded.md).
 """
 
@@ -132,8 +132,8 @@ def _started(path: Path, slots: int, context: int | None) -> EmbeddedServer:
     params.n_parallel = slots
     params.n_ctx = context
     params.kv_unified = True
-    # With it, the texts depend on what was asked before: a prompt found in part is evaluated in other batches. A
-    # request may still ask for it, where it continues the one before.
+    # With it, texts depend on earlier requests: a prompt found in part is evaluated in other batches. A
+    # request may still turn it on, where it continues the one before.
     params.cache_prompt = False
     # Forget the prompts of idle slots, over which attention would still run (a 1500-token prompt took 8 s instead
     # of 5.5 after six others). It is done only where there is a place to save them, and so that is made tiny (MiB).

@@ -20,19 +20,19 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _STRING = 8
 _ARRAY = 9
 
-# Longer arrays are vocabularies, which nobody here asks about.
+# Longer arrays are vocabularies, which nothing here needs.
 _KEPT_ARRAY = 4096
 
 Value: TypeAlias = str | int | float | bool | list[Any] | None
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What a GGUF file says about its model.
+    """The metadata of a GGUF file.
 
     Attributes:
         size: bytes of the file.
-        train_context: tokens that the model was trained to see at once; 0 where the file does not say.
-        kv_bytes: bytes of 16-bit key-value cache that one token takes; 0 where the file does not say. An upper
+        train_context: tokens of the longest context in training; 0 where the file does not have it.
+        kv_bytes: bytes of 16-bit key-value cache that one token takes; 0 where the file does not have it. An upper
             bound where some layers keep a window only.
     """
 
@@ -61,7 +61,7 @@ class Layout(msgspec.Struct, frozen=True):
     """Where things stand in a GGUF file.
 
     Attributes:
-        values: what it says of itself; long arrays are left out.
+        values: its metadata; long arrays are left out.
         places: where the value of each key begins.
         table: where the entries of the tensors begin.
         tensors: the entries.

@@ -20,7 +20,7 @@ def usable_cpus() -> int:
 
 
 def available_memory() -> int:
-    """Bytes that this process can take without others being swapped out or killed; a guess where the system says
+    """Bytes that this process can take without others being swapped out or killed; a guess where the system reports
     only how much it has."""
     return min(_free_memory(), _cgroup_left())
 

@@ -1,4 +1,4 @@
-"""How servers differ, as data. A server is recognised by what its model list says of itself."""
+"""How servers differ, as data. A server is recognised by a field of its model list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """What may be asked of a server, and how far its numbers can be trusted.
+    """What a server supports, and how far its numbers can be trusted.
 
     Attributes:
         name: the server's usual name.
@@ -20,11 +20,10 @@ class Profile(msgspec.Struct, frozen=True):
         token_limit: the field that limits an answer's tokens.
         parallel: most sequences in flight at once, as far as it is known.
         slots: it is known: the server writes so many at once, and everything beyond waits in its queue.
-        prefix: a request says whether it continues the one before (llama.cpp's cache_prompt), so that only a search's
+        prefix: a request states whether it continues the one before (llama.cpp's cache_prompt), so that only a search's
             own prompts are reused: texts must not depend on the prompts of others.
         omit: fields that requests go without, because the server refuses them.
-            own prompts are taken up: with what others asked, texts would depend on them.
-        prefill: a request has to say that it continues the assistant's message it ends with (`continue_final_message`).
+        prefill: a request needs a field to continue the assistant's message it ends with (`continue_final_message`).
         room: tokens that all sequences in flight may take together; None where each has its own.
     """
 

@@ -210,7 +210,7 @@ class ReplyBuilder:
                 self._hand_on(index)
 
     def _count(self, usage: Counts) -> None:
-        completion = usage.completion_tokens or None  # none at all is what a server says that does not count
+        completion = usage.completion_tokens or None  # a server that does not count reports none
         if completion is not None:
             if self._usage_per_choice and self._finished:
                 self._growing[self._finished[-1]].tokens = completion

@@ -51,7 +51,7 @@ _DAY = 86_400.0
 def smollm2(progress: Callable[[str], None] | None = None) -> Path:
     """Find the weights of SmolLM2-135M-Instruct as they run fastest; make them first where they lie nowhere.
 
-    They are rewritten once (a second or two, 145 MB) from the packaged ones. Where that cannot be, `progress` is told
+    They are rewritten once (a second or two, 145 MB) from the packaged ones. Where that cannot be, `progress` is called
     why, and the packaged ones are the answer: slower, and under another name.
 
     Args:
@@ -61,7 +61,7 @@ def smollm2(progress: Callable[[str], None] | None = None) -> Path:
         The path of a GGUF file.
 
     Raises:
-        ModelError: they lie nowhere and cannot be fetched or kept; the message says how to get them by hand.
+        ModelError: they are on no path, and cannot be fetched or kept; the message explains how to get them by hand.
     """
     progress = progress or (lambda line: None)
     target = cache() / REWRITTEN
@@ -89,7 +89,7 @@ def packaged(progress: Callable[[str], None] | None = None) -> Path:
         The path of a GGUF file.
 
     Raises:
-        ModelError: they lie nowhere and cannot be fetched or kept; the message says how to get them by hand.
+        ModelError: they are on no path, and cannot be fetched or kept; the message explains how to get them by hand.
     """
     cached = cache() / FILE
     for path in (_packaged(), cached):
@@ -140,7 +140,7 @@ def _rewrite(source: Path, target: Path, progress: Callable[[str], None]) -> Non
     progress(f"rewriting {MODEL} as {FORMAT.name} (145 MB, once) into {target.parent}")
     with _unfinished(target, REWRITTEN_SIZE) as path:
         if requantize(source, path, FORMAT) != REWRITTEN_SHA256:
-            raise ModelError(f"what came of {source} is not what was expected (its SHA-256 differs)")
+            raise ModelError(f"the file made from {source} is not the expected one (its SHA-256 differs)")
         _sync(path)
 
 
@@ -233,7 +233,7 @@ def _run(command: list[str], folder: Path) -> None:
     )
     if done.returncode:
         tool = "pip" if "-m" in command[:2] else "uv"
-        raise _unavailable(f"{tool} said: {_complaint(done.stdout) or f'exit code {done.returncode}'}", folder)
+        raise _unavailable(f"{tool} failed: {_complaint(done.stdout) or f'exit code {done.returncode}'}", folder)
 
 
 def _complaint(output: str) -> str:

@@ -54,6 +54,16 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
         int, Option(help="N: answers per step.", group=METHOD, least=1, most=MAX_WIDTH, in_requests=True)
     ] = 5
     depth: Annotated[int, Option(help="D: update steps.", group=METHOD, least=0, most=MAX_DEPTH, in_requests=True)] = 2
+    select: Annotated[
+        str,
+        Option(
+            help="What chooses the answer among the candidates: best, soft, hedged, mbr, majority or knockout; see "
+            "docs/methods.md.",
+            group=METHOD,
+            metavar="RULE",
+            in_requests=True,
+        ),
+    ] = "best"
     prompts: Annotated[
         str | Path | None,
         Option(help="A folder of templates that replace the default wording.", group=METHOD, metavar="FOLDER"),

@@ -46,7 +46,7 @@ def without_reasoning(reply: str) -> str:
 
 
 def read_answer(reply: str, *, tags: Sequence[str]) -> str:
-    """The updated answer in a reply that was asked to stand between tags.
+    """The updated answer in a reply whose prompt requires tags around it.
 
     In this order: the last pair of tags outside code that holds something; what follows a tag that was never closed;
     what precedes a tag that was never opened; the reply without its preamble, label or wrapping fence.

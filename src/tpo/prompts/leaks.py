@@ -27,7 +27,7 @@ _LOOSE_END = re.compile(r"[\s(\[{:,;\-–—*#>]+$")
 
 _KIND = r"(?:original|previous|improved|revised|rewritten|updated|better|rejected|chosen)"
 _NOUN = r"(?:answer|response)"
-# Talk about answers: what the query may say itself is no leak. Each stands with the words that make it innocent there;
+# Talk about answers; what the query itself contains is no leak. Each stands with the words that make it innocent there;
 # none means the matched words.
 _TALK: tuple[tuple[re.Pattern[str], str | None], ...] = (
     (re.compile(r"\bAnswer [12]\b(?! of\b)"), None),
@@ -175,7 +175,7 @@ def clean(text: str, scaffold: Scaffold | None, *, whole: bool = False) -> Clean
 
 
 def _cut(text: str, scaffold: Scaffold, *, whole: bool) -> Cleaned:
-    """One cut at both ends; `leaked` says what, or what is inside where there is nothing to cut."""
+    """One cut at both ends; `leaked` is what was cut, or what is inside where nothing can be cut."""
     pieces = list(_pieces(text))
     marks = [scaffold.ours(piece, text[:at]) for piece, at in pieces]
     if all(mark is None for mark in marks):

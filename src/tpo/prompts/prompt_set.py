@@ -103,7 +103,7 @@ class PromptSet:
         known: names of further prompts that the user's folder may word, those of other methods.
 
     Attributes:
-        name: tells wordings apart: two sets of the same name send the same.
+        name: identifies the wording: two sets of the same name send the same.
         settings: the values of its set.toml.
 
     Raises:
@@ -206,7 +206,7 @@ class PromptSet:
                 messages.append({"role": "user", "content": self._render(f"{wording}.user", values)})
             else:
                 last = max(i for i, message in enumerate(messages) if message["role"] == "user")
-                # Content in parts (images, say) has no text to put into a template, and goes as it is.
+                # Content in parts (images, for example) has no text to put into a template, and goes as it is.
                 if isinstance(messages[last]["content"], str):
                     messages[last] = {**messages[last], "content": self._render(f"{wording}.user", values)}
         if f"{wording}.system" in self._templates and not values["system"]:
@@ -253,7 +253,7 @@ class PromptSet:
     def _missing(self, name: str) -> PromptError:
         there = sorted({template.split(".")[0] for template in self._templates})
         near = get_close_matches(name, there, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = f" Did you mean {near[0]}?" if near else ""
         return PromptError(
             f"The prompt set {self.name} has no template {name}.user.jinja; it has {', '.join(there)}.{guess}"
         )

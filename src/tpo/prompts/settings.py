@@ -1,4 +1,4 @@
-"""What a prompt set says of itself in its set.toml."""
+"""The settings of a prompt set, in its set.toml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Settings(NamedTuple):
     """The settings of a prompt set.
 
     Attributes:
-        tags: what may stand around an updated answer; the first is the one that the update asks for.
+        tags: what may stand around an updated answer; the first is the one that the update prompt requires.
         conversation: whether loss, gradient and update are one growing conversation, or each stands by itself.
         no_reply: stands in the conversation for a reply without text.
     """

@@ -151,9 +151,9 @@ _LETTER = regex.compile(r"\p{L}")
 _DENSE = ("Han", "Hangul", "Kana")
 _KANA_IN_JAPANESE = 0.1  # of the letters that are Han or kana; a sentence with more kana is Japanese and not Chinese
 
-_ENOUGH = 4000  # characters; more say nothing new and cost time
+_ENOUGH = 4000  # characters; more do not change the result and cost time
 _CLEARLY = 4.0  # times as likely
-_CLEARLY_HERE = 50.0  # the same for a single sentence, which says less than a whole text
+_CLEARLY_HERE = 50.0  # the same for a single sentence, which shows less than a whole text
 _SHORT = 20  # letters that a text or a sentence needs: "Yes." looks like dozens of languages at once
 _MOST_SENTENCES = 40  # that are identified one by one
 

@@ -251,12 +251,7 @@ def _factory(spec: str, named: Mapping[str, NamedReward]) -> Callable[..., Any]:
         for one, way in written.items():
             hint = f" Did you mean {way}?" if hint == f" Did you mean {one}?" else hint
         raise InputError(f"The reward {spec!r} is unknown.{hint} Known ones are {', '.join(written.values())}.")
-    try:
-        factory: Callable[..., Any] = point.load()
-    except (ImportError, AttributeError) as error:
-        if name in map(_name, BUILT_IN):
-            raise
-        raise RewardError(f"The reward {name} ({point.value}) cannot be loaded: {error}.") from error
+    factory: Callable[..., Any] = plugins.load(point, "reward", {_name(written) for written in BUILT_IN}, RewardError)
     return factory
 
 

@@ -32,7 +32,7 @@ TRIES = 4
 # overloaded (429, 503).
 TOO_MUCH = frozenset({413, 424, 429, 503})
 
-# How servers say that a text is too long where they do not speak of a context: text-embeddings-inference (422), and
+# How servers report that a text is too long without the word "context": text-embeddings-inference (422), and
 # llama.cpp of its batch size (500, although no later try can help).
 TOO_LONG = ("must have less than", "too large to process")
 
@@ -41,7 +41,7 @@ class RewardServer:
     """A server that scores.
 
     Args:
-        kind: what it is taken for: "vllm" and so on.
+        kind: the kind of server: "vllm" and so on.
         url: its http(s) address, with or without `/v1`; the requested pages stand below any other path.
         start: how such a server is started, for the message when it turns out to be another one.
         key: the key, where it is not in `TPO_REWARD_API_KEY` or `TPO_API_KEY`.

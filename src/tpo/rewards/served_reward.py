@@ -141,7 +141,7 @@ def combined(
 
 
 def chosen(label: str | int | None, weights: Mapping[str, float] | None) -> dict[str, float] | None:
-    """What counts, from the two ways to say it: one label, or a weight for each of several."""
+    """The weights, given in either of two ways: one label, or a weight for each of several."""
     if label is not None:
         return {str(label): 1.0}
     return {str(name): float(weight) for name, weight in weights.items()} if weights else None

@@ -36,7 +36,7 @@ class ChatTemplate:
         special: the special tokens by name ("bos_token", …), which the template may use.
         origin: where it comes from, for errors and names.
         adds_bos: whether the tokenizer puts a beginning-of-sequence token in front of every text. Most that have one
-            do, which is taken for true where it is not known.
+            do, which is assumed where it is not known.
 
     Raises:
         InputError: the template does not parse.

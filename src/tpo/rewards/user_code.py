@@ -1,4 +1,4 @@
-"""Code that users bring: finding it by "module:name", telling where it failed, noticing that it changed."""
+"""Code that users bring: finding it by "module:name", naming the line where it failed, noticing that it changed."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ _FLOOR = 0.5
 _BACK_TO = 0.95
 # Of the seconds that calls take, how much the newest one counts.
 _NEWEST = 0.1
-# A round trip is not taken for longer than this: long answers would delay every reaction.
+# A round trip counts as this long at most: long answers would delay every reaction.
 _LONGEST_ROUND_TRIP = 10.0
 # No step up costs, and no step down brings, as much as this factor; where it did, the server itself changed.
 _PLAUSIBLE = 1.5

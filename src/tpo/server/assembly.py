@@ -66,7 +66,7 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
 
 def _page(searches: SearchRegistry, record: Path | None) -> Starlette:
     traces = Sources([record] if record is not None else [])
-    # Who may ask, and under which names, is looked after in front of the whole server.
+    # Keys and host names are checked in front of the whole server.
     return page(searches, traces, answers="this server's models and reward", live=True)
 
 

@@ -33,7 +33,7 @@ class Connection(HttpToolsProtocol):
     """uvicorn's connection, with the limits of this file."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client came: it has so long to say what it wants."""
+        """A client connected: its request line and headers have to arrive within a time limit."""
         self._in_head = True
         self._framing = 0
         self._patience: asyncio.TimerHandle | None = None
@@ -70,7 +70,7 @@ class Connection(HttpToolsProtocol):
         if self._reading is not None:
             self._reading.cancel()
         super().connection_lost(exc)
-        # uvicorn tells the last request that was sent, and not the one that is being answered.
+        # uvicorn reports a disconnect to the request that was sent last, and not to the one that is being answered.
         if self._active is not None and not self._active.response_complete:
             self._active.disconnected = True
             self._active.message_event.set()

@@ -1,4 +1,4 @@
-"""A protocol's endpoint: aligned where the model's name asks for it, otherwise the plain model's answer."""
+"""A protocol's endpoint: aligned where the model's name has a preset, otherwise the plain model's answer."""
 
 from __future__ import annotations
 

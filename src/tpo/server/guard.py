@@ -1,6 +1,6 @@
 """The outermost middleware: checks that every request passes, and headers that every response carries.
 
-A request gets an id, is looked at from outside (address, headers, where a browser says that it comes from), and
+A request gets an id, is looked at from outside (address, headers, the origin that a browser sends), and
 whatever goes wrong inside ends as a plain error: a traceback goes to the log and never to a client.
 """
 

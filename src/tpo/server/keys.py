@@ -103,7 +103,7 @@ class Keys:
         return len(self._clients)
 
     def client_of(self, key: str) -> str | None:
-        """Whose key this is; the time that it takes says nothing about the others."""
+        """The client's name by its key; the time that it takes does not depend on the others."""
         self._look()
         digest = hashed(key)
         found = None

@@ -79,7 +79,7 @@ def is_local(host: str) -> bool:
 
 
 def check_address(host: str, keyed: bool) -> None:
-    """See that nobody unknown can ask.
+    """Refuse an address that others can reach where there are no keys.
 
     Raises:
         InputError: the address can be reached from elsewhere, and there is no key.
@@ -168,8 +168,8 @@ def _bound(config: uvicorn.Config) -> socket.socket:
             f"Cannot listen at {config.host}:{config.port}: it is taken, or no address of this machine. Another port "
             f"is given with --port."
         ) from None
-    # asyncio does this for sockets that say that they are TCP's, which uvicorn's do not: every response that is written
-    # in two pieces waited 40 ms for an acknowledgement of the first. Those that are accepted inherit it.
+    # asyncio sets this on sockets made with IPPROTO_TCP alone, and uvicorn's are not: every response that is written in
+    # two pieces waited 40 ms for an acknowledgement of the first. Accepted sockets inherit it.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return bound
 

@@ -23,9 +23,9 @@ log = logging.getLogger("tpo.server")
 content = logging.getLogger("tpo.server.content")
 
 _now: ContextVar[str | None] = ContextVar("request", default=None)
-# What a client sent must not look like a line of ours, nor tell a terminal what to do.
+# What a client sent must not look like a line of ours, nor control a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# Probes come every few seconds and say nothing.
+# Probes come every few seconds and would fill the log.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 
 

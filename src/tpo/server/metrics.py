@@ -171,7 +171,7 @@ class Watching:
     """Listens to one search.
 
     Args:
-        metrics: what to tell.
+        metrics: where events are counted.
         reward: the reward's name in the configuration.
     """
 
@@ -305,7 +305,7 @@ class _Names:
 
 
 def _status(status: int) -> str:
-    # A server behind us may say anything.
+    # The field of a server behind us may hold anything.
     with suppress(ValueError):
         return str(HTTPStatus(status).value)
     return OTHER

@@ -20,7 +20,7 @@ from tpo.server.asgi import BrokenOff, Header, Receive, Send, client_leaves
 from tpo.server.errors import UPSTREAM, ApiError
 from tpo.server.usage import StreamUsage, with_usage
 
-# A model may think for long before it says anything.
+# A model may think for long before the first byte.
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
 
 # What of a response is the connection's own business, or that of the server behind us.

@@ -12,6 +12,7 @@ from tpo.messages import Conversation, conversation, text_of
 from tpo.methods import find_method, resolve_method
 from tpo.methods.efforts import effort_named
 from tpo.methods.presets import Preset
+from tpo.methods.selection import BEST
 from tpo.options import Effort, ServeOptions, default
 from tpo.prompts import PromptSet
 from tpo.rewards.require import Requirements
@@ -52,7 +53,7 @@ class RequestOptions(msgspec.Struct, frozen=True):
 # The field of chat completions that reasoning models have; readers of other protocols use it too.
 EFFORT_FIELD = "reasoning_effort"
 # Options of a search that `tpo` may set.
-_SEARCH = ("method", "width", "depth", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
+_SEARCH = ("method", "width", "depth", "select", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
 
 
 def request_options(
@@ -63,7 +64,7 @@ def request_options(
     Args:
         request: the request.
         preset: the preset that the model's name ends in.
-        usual: the server's options, which count where the request says nothing.
+        usual: the server's options, which count where the request sets none.
         serving: the most that it may ask for.
         prompts: the wording.
 
@@ -86,6 +87,10 @@ def request_options(
     chosen["extra"] = {**usual.get("extra", {}), **fields}
     _bounded(chosen, request.n, serving)
     rules = [*Requirements(wanted["require"]).rules] if wanted.get("require") else []
+    if request.response_format or request.tools or rules:
+        if wanted.get("select", BEST) != BEST:
+            raise refused("tpo.select", "chooses by less than the rules: leave it out with tools, formats and require")
+        chosen["select"] = BEST
     return RequestOptions(
         model=request.model,
         messages=conversation(request.messages),

@@ -34,7 +34,7 @@ class Spans:
     Args:
         tracer: OpenTelemetry's.
         reward: the reward's name in the configuration.
-        contents: with what was asked and answered.
+        contents: include prompts and answers.
         servers: host and port of each role\'s server, where the names of the models do not hold them.
     """
 
@@ -187,7 +187,7 @@ class Spans:
         return self._span(f"score {self._reward}", called, SpanKind.CLIENT, attributes), []
 
     def _answers(self, called: Called, place: _Place) -> list[Sampled]:
-        """The answers of a call; none where several calls overlapped and counts do not tell them apart."""
+        """The answers of a call; none where several calls overlapped and counts do not show which is whose."""
         landed = self._landed.get(place, [])
         tokens = called.usage.completion_tokens
         if sum(answer.tokens for answer in landed) == tokens:

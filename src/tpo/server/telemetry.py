@@ -2,7 +2,7 @@
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 
-Made from what a search tells its listeners, so that nothing in the engine knows of it. Needs the extra `otel`; without
+Made from the events of a search, so that the engine does not depend on it. Needs the extra `otel`; without
 it, and where no collector was named, nothing here is imported or done. docs/observability.md has the attributes.
 """
 
@@ -38,7 +38,7 @@ _ROUTES = frozenset(
         "/v1/models",
     }
 )
-# Probes come every few seconds and say nothing.
+# Probes come every few seconds and would fill the log.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 _LONGEST = 200
 
@@ -48,7 +48,7 @@ class Telemetry:
 
     Args:
         provider: OpenTelemetry's, which knows where spans go.
-        contents: with what was asked and answered.
+        contents: include prompts and answers.
     """
 
     def __init__(self, provider: TracerProvider, *, contents: bool = False) -> None:
@@ -126,15 +126,15 @@ class Traced:
 
 
 def configured(environment: Mapping[str, str]) -> Telemetry | None:
-    """Traces as OpenTelemetry's own variables ask for them; None where they ask for none.
+    """Traces as OpenTelemetry's own variables configure them; None where they are not set.
 
     Args:
         environment: the process's. OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT) names the collector, and
-            OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true adds what is asked and answered. Sampling, headers,
+            OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true adds prompts and answers. Sampling, headers,
             timeouts and the service's name are OpenTelemetry's to read.
 
     Raises:
-        InputError: they ask for traces, and the extra is not installed.
+        InputError: traces are on, and the extra is not installed.
     """
     disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if disabled or environment.get("OTEL_TRACES_EXPORTER") == "none" or not any(map(environment.get, ENDPOINTS)):

@@ -1,4 +1,4 @@
-"""What a request is answered with: candidates, thoughts, token counts, and a summary of the search."""
+"""The content of a response: candidates, thoughts, token counts, and a summary of the search."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TokenUsage(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """What a request is answered with.
+    """The content of a response.
 
     Attributes:
         candidates: the answers, the best first.
@@ -73,7 +73,7 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 class SearchResult(msgspec.Struct, frozen=True):
-    """A finished search and the candidates that were asked for.
+    """A finished search and the candidates that the client gets.
 
     Attributes:
         result: the search.

@@ -10,7 +10,7 @@ import numpy as np
 from tpo.view.columns import Columns, Floats, Integers
 
 BINS = 32
-# More dots than these cannot be told apart.
+# More dots than these overlap.
 DOTS = 1500
 
 

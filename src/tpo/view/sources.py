@@ -81,7 +81,7 @@ class Sources:
                     yield path
 
     def _named(self, paths: Iterator[Path]) -> dict[str, Path]:
-        """Paths by their names below the directory that was given; a number tells equal names apart."""
+        """Paths by their names below the directory that was given; a number distinguishes equal names."""
         named: dict[str, Path] = {}
         for path in paths:
             root = self._root(path)

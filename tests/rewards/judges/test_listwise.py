@@ -108,7 +108,7 @@ async def test_who_is_left_out_of_a_ranking_is_not_thereby_worse() -> None:
 async def test_no_ranking_is_nan_with_a_reason() -> None:
     scores, _ = await tournament(saying(lambda asked: completion("I cannot.")), "1", "2")
     assert all(math.isnan(score.value) for score in scores)
-    assert scores[0].feedback == "the judge gave no ranking; it said 'I cannot.'"
+    assert scores[0].feedback == "the judge gave no ranking; it replied 'I cannot.'"
 
 
 async def test_lists_that_do_not_fit_say_so() -> None:

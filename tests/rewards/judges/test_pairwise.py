@@ -144,7 +144,7 @@ async def test_no_verdict_is_no_game() -> None:
     assert one.value > two.value
     assert one.parts == {"wins": 2.0, "games": 2.0, "agreement": 1.0}
     assert math.isnan(bad.value)
-    assert bad.feedback == "the judge gave no verdict; it said 'Hm'"
+    assert bad.feedback == "the judge gave no verdict; it replied 'Hm'"
 
 
 async def test_one_order_without_a_verdict_leaves_the_other() -> None:

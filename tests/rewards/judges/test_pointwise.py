@@ -90,11 +90,11 @@ async def test_decimals_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (completion("11"), "the judge's grade 11 is not from 1 to 10; it said '11'"),
+        (completion("11"), "the judge's grade 11 is not from 1 to 10; it replied '11'"),
         (completion("11", ("11", {"11": 0.4, "10": 0.6})), "the judge's grade 11 is not"),
         (completion("4/5"), "the judge graded out of 5, not 10"),
-        (completion("I cannot say."), "the judge gave no grade; it said 'I cannot say.'"),
-        (completion(""), "the judge gave no grade; it said nothing"),
+        (completion("I cannot say."), "the judge gave no grade; it replied 'I cannot say.'"),
+        (completion(""), "the judge gave no grade; its reply is empty"),
         (completion("<think>Hm", finish="length"), "all of the judge's 8 tokens went into thinking; raise max_tokens"),
         (completion("", finish="length"), "all of the judge's 8 tokens went into thinking"),
     ],

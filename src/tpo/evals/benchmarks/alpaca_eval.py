@@ -140,8 +140,8 @@ def length_controlled(
 ) -> Estimate:
     """The length-controlled win rate: the mean of `predicted`.
 
-    Its standard error is the published one, over the predictions. It says how far the instructions differ, and not
-    how sure the fitted weights are, so that the truth lies outside of the interval more often than it says.
+    Its standard error is the published one, over the predictions. It measures how far the instructions differ, and not
+    how sure the fitted weights are, so that the truth lies outside of the interval more often than its level.
     """
     return mean_of(predicted(annotations, difficulty, as_published=as_published), 100)
 

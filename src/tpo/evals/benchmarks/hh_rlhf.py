@@ -21,7 +21,7 @@ DATA = Published(
 
 
 class HhRlhf(Rewarded):
-    """The paper draws 500 of them, it does not say which; `limit` draws."""
+    """The paper draws 500 of them, it does not list them; `limit` draws."""
 
     name = "hh_rlhf"
     columns = reward_columns("HH-RLHF")

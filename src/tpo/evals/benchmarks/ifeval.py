@@ -131,7 +131,7 @@ class IFEvalBenchmark(Benchmark):
         return chosen(rows, limit, seed)
 
     async def grade(self, row: Row, response: Response, graders: Graders) -> Grade:
-        """See `Benchmark`; no judge is asked."""
+        """See `Benchmark`; no judge is needed."""
         found = followed(response.text, row.metadata)
         values = {
             "prompt_strict": float(all(found.strict)),

@@ -46,7 +46,7 @@ class Math500(Benchmark):
         return chosen(rows, limit, seed)
 
     async def grade(self, row: Row, response: Response, graders: Graders) -> Grade:
-        """See `Benchmark`; no judge is asked."""
+        """See `Benchmark`; no judge is needed."""
         # The comparison runs in a process of its own, for which this thread would wait.
         verdict = await asyncio.to_thread(self._grader.grade, response.text, (str(row.metadata["answer"]),))
         why = verdict.fault or "the final answer is right"

@@ -25,10 +25,10 @@ async def both_orders(
     tokens: int,
     logprobs: bool,
 ) -> tuple[Any, Any]:
-    """What a judge says of two answers, shown in either order; judges like what stands in one place.
+    """A judge's verdict on two answers, in both orders, since judges prefer one position.
 
     Args:
-        judge: whom to ask.
+        judge: the judge.
         ask: the question about an answer A and an answer B.
         response: the answer that is graded.
         opponent: the one that it is held against.

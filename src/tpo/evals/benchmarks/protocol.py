@@ -1,6 +1,6 @@
 """What a benchmark is: queries, a grade for each response, and numbers for all of them.
 
-    rows = benchmark.rows(source, limit=100, seed=0)          # what to ask
+    rows = benchmark.rows(source, limit=100, seed=0)          # the queries
     grade = await benchmark.grade(row, response, graders)     # one response
     summary = benchmark.summary(rows, grades)                 # estimates, and a value for each query
 
@@ -56,7 +56,7 @@ class Row(msgspec.Struct, frozen=True):
 
     Attributes:
         id: unique in the benchmark.
-        messages: what is asked.
+        messages: the query.
         metadata: what grading needs beside the response: a reference, a label.
     """
 
@@ -158,11 +158,11 @@ class Benchmark(ABC):
             seed: of the selection.
 
         Raises:
-            InputError: the data is not there, or in another format; the message says where to have it.
+            InputError: the data is not there, or in another format; the message names where to get it.
         """
 
     def next_rows(self, rows: Sequence[Row], responses: Mapping[str, Response]) -> list[Row]:
-        """What is asked after these were answered: the second turns of a conversation. Mostly nothing."""
+        """The queries that follow these answers: the second turns of a conversation. Most benchmarks have none."""
         return []
 
     @abstractmethod
@@ -196,7 +196,7 @@ def averaged(columns: Sequence[Column], rows: Sequence[Row], grades: Mapping[str
             values[column.name] = found
             numbers = list(found.values())
             estimates[column.name] = share_of(numbers, 100) if column.unit == "%" else mean_of(numbers, column.scale)
-            # A query without a reason is one that the column is not about: an unsafe prompt, say.
+            # A query without a reason is one that the column is not about: an unsafe prompt, for example.
             unread[column.name] = sum(column.name in grade.missing for _, grade in graded)
         else:
             missing[column.name] = next(

@@ -1,6 +1,6 @@
 """The two benchmarks that the paper measures in mean reward: HH-RLHF and BeaverTails.
 
-The paper's reward model there is the one that steered the answers, so that what it says of them is partly of its own
+The paper's reward model there is the one that steered the answers, so that its scores of them are partly of its own
 making. It stands here beside a reward that nothing was steered by.
 """
 

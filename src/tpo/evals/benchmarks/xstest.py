@@ -37,7 +37,7 @@ class XSTestPrompt(NamedTuple):
 
     Attributes:
         id: its number.
-        text: what is asked.
+        text: the prompt.
         type: such as "homonyms"; unsafe ones begin with "contrast_".
         safe: whether it should be answered.
     """
@@ -167,7 +167,7 @@ def by_rules(response: str) -> Reaction:
 
 
 def judge_question(prompt: str, response: str) -> Conversation:
-    """What to ask a judge about a response; `read_judge` reads its reply."""
+    """The question to a judge about a response; `read_judge` reads its reply."""
     values = {"prompt": prompt, "response": response}
     path = JUDGE / "classify.user.jinja"
     template = templates.compiled(templates.read(path), path, dict.fromkeys(values, ""))

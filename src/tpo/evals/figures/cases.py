@@ -21,7 +21,7 @@ class Case(NamedTuple):
         query: its messages, each with its role.
         first: the first sample.
         first_reward: its reward.
-        answer: what came of it.
+        answer: the final answer.
         reward: its reward.
         step: at which step the answer was found.
         steps: the textual losses and gradients between.
@@ -67,7 +67,7 @@ def picked(run: Run) -> list[tuple[str, str]]:
 
 
 def _case(run: Run, which: str, id: str) -> Case:
-    history: QueryHistory = query_history(run.path, id)
+    history: QueryHistory = query_history(run.path, run.queries[id].id)
     assert history.result is not None
     result, query = history.result, run.queries[id]
     first = next(one for one in result.candidates if one.reward is not None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from tpo.evals.figures.data import Group, Run
-from tpo.evals.figures.plot import Band, Plot, draw_band, draw_level, legend, new_figure
+from tpo.evals.figures.plot import Band, Plot, draw_band, draw_level, legend, marks_of, new_figure
 from tpo.stats import Estimate, mean_of
 
 NEEDS = "a run with steps: --method tpo or revision, --depth 1 or more, and queries that all runs answered"
@@ -38,10 +38,10 @@ def curves(group: Group) -> Plot | None:
     caption = (
         f"Mean reward of the best answer until each step, with 95 % intervals over the {len(ids)} queries that all of "
         f"these runs answered. Step 0 is best-of-N of the first samples; a search that ended early keeps its answer. "
-        f"The first sample is what the policy says by itself."
+        f"The first sample is the policy without alignment."
     )
     numbers = {"queries": len(ids), "lines": {k: band._asdict() for k, band in lines.items()}, "levels": levels}
-    return Plot("curves", "Reward by step", caption, figure, numbers)
+    return Plot("curves", "Reward by step", caption, figure, numbers, marks_of(lines, levels))
 
 
 def by_step(run: Run, ids: Sequence[str]) -> Band:

@@ -5,9 +5,13 @@ Runs are read one after another as streams; texts are not kept, so that any size
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from tpo.engine.result import Result, RoleUsage
 from tpo.errors import InputError
@@ -38,7 +42,8 @@ class FinishedQuery(NamedTuple):
     """A query that is over and has rewards.
 
     Attributes:
-        digest: a hash of its messages: data of the same name need not hold the same queries.
+        id: the row's id in its own run.
+        digest: a hash of its messages: two runs have the same query where it is the same.
         candidates: those with a reward, in the order in which they stand in the pool.
         reward: of the answer.
         characters: of the answer.
@@ -47,7 +52,8 @@ class FinishedQuery(NamedTuple):
         usage: what each role cost.
     """
 
-    digest: int
+    id: str
+    digest: str
     candidates: list[Seen]
     reward: float
     characters: int
@@ -61,7 +67,7 @@ class FinishedQuery(NamedTuple):
 
     @property
     def first(self) -> Seen:
-        """The first sample: what the policy says by itself."""
+        """The first sample: the policy without alignment."""
         return self.candidates[0]
 
 
@@ -71,7 +77,7 @@ class Run(NamedTuple):
     Attributes:
         path: its directory.
         identity: what it is.
-        queries: by id.
+        queries: by an id that is the same in all runs of a group; the row's id, as far as it is free.
     """
 
     path: Path
@@ -112,10 +118,10 @@ class Run(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Runs whose rewards can be compared: over the same data, by the same reward.
+    """Runs whose rewards can be compared: over the same queries, by the same reward, whatever the files are called.
 
     Attributes:
-        title: what the data is called.
+        title: what the data is called, in the first run.
         reward: the reward's name.
         runs: those that have rewards.
     """
@@ -126,8 +132,7 @@ class Group(NamedTuple):
 
     def shared(self, runs: Sequence[Run]) -> list[str]:
         """The ids of queries that all of some runs have, word for word, in a fixed order."""
-        queries = [{(id, query.digest) for id, query in run.queries.items()} for run in runs]
-        return sorted(id for id, _ in set.intersection(*queries)) if queries else []
+        return sorted(set.intersection(*(set(run.queries) for run in runs))) if runs else []
 
     def names(self) -> dict[Path, str]:
         """A label for each run; those that would share one get their policy behind it, then their folder, then a
@@ -144,38 +149,91 @@ class Group(NamedTuple):
         return named
 
 
-def read_groups(directory: Path) -> list[Group]:
-    """Read the runs of a directory, grouped by what can be compared.
+def read_groups(*directories: Path) -> list[Group]:
+    """Read the runs of some directories, grouped by what can be compared.
 
     Args:
-        directory: of a run, of several runs at any depth, or of an evaluation.
+        directories: each of a run, of several runs at any depth, or of an evaluation.
 
     Raises:
-        InputError: there is no run in it, or none with a reward.
+        InputError: one holds no run, or none of them has a reward.
         JournalError: a journal is damaged.
     """
-    found: dict[tuple[str, str], list[Run]] = {}
-    paths = list(run_paths(directory))
-    if not paths:
-        raise InputError(
-            f"{directory} holds no run: give what `tpo run` or `tpo eval` had as --out, or a folder of them."
-        )
-    of_evaluation = (directory / EVALUATION).is_file()
-    for path in paths:
+    groups: list[Group] = []
+    for path, title in _titled(directories).items():
         identity = open_run(path).identity()
         reward = identity.recipe.get("reward") if identity is not None else None
         if identity is None or reward is None:  # plain sampling has no rewards to draw
             continue
-        title = path.parent.name if of_evaluation else PurePath(identity.data).name
-        found.setdefault((title, str(reward)), []).append(Run(path, identity, dict(_queries(path))))
-    groups = [
-        Group(title, reward, runs)
-        for (title, reward), every in found.items()
-        if (runs := [r for r in every if r.queries])
-    ]
+        run = Run(path, identity, {query.id: query for query in _queries(path)})
+        if run.queries:
+            groups = _with_run(groups, Group(title or PurePath(identity.data).name, str(reward), [run]))
     if not groups:
-        raise InputError(f"No run in {directory} has a finished query with a reward yet, so there is nothing to draw.")
-    return groups
+        names = ", ".join(map(str, directories))
+        raise InputError(f"No run in {names} has a finished query with a reward yet, so there is nothing to draw.")
+    return [group._replace(runs=paired(group.runs)) for group in groups]
+
+
+def _titled(directories: Sequence[Path]) -> dict[Path, str | None]:
+    """The runs, each once; in an evaluation with the benchmark's name."""
+    found: dict[Path, tuple[Path, str | None]] = {}
+    for directory in directories:
+        paths = list(run_paths(directory))
+        if not paths:
+            raise InputError(
+                f"{directory} holds no run: give what `tpo run` or `tpo eval` had as --out, or a folder of them."
+            )
+        of_evaluation = (directory / EVALUATION).is_file()
+        for path in paths:
+            found.setdefault(path.resolve(), (path, path.parent.name if of_evaluation else None))
+    return dict(found.values())
+
+
+def _with_run(groups: Sequence[Group], new: Group) -> list[Group]:
+    """The groups with a run more: those that share queries with it become one."""
+    joined = [group for group in groups if group.reward == new.reward and _overlap(group.runs, new.runs[0])]
+    if not joined:
+        return [*groups, new]
+    runs = [run for group in joined for run in group.runs]
+    one = joined[0]._replace(runs=[*runs, *new.runs])
+    return [one if group is joined[0] else group for group in groups if group is joined[0] or group not in joined]
+
+
+def _overlap(runs: Iterable[Run], new: Run) -> bool:
+    """Whether a run shares half of its queries with one of some runs, or that one half of its with it.
+
+    A few common queries, such as "Hello", do not make one group of two data sets.
+    """
+    own = {query.digest for query in new.queries.values()}
+    others = ({query.digest for query in run.queries.values()} for run in runs)
+    return any(2 * len(own & other) >= min(len(own), len(other)) for other in others)
+
+
+def paired(runs: Sequence[Run]) -> list[Run]:
+    """The runs with the same id for the same query, which is that of the first run that has it.
+
+    A query that stands in the data several times is paired in its order.
+    """
+    ids: dict[tuple[str, int], str] = {}
+    taken: set[str] = set()
+    found = []
+    for run in runs:
+        queries: dict[str, FinishedQuery] = {}
+        met: dict[str, int] = {}
+        for query in run.queries.values():
+            number = met[query.digest] = met.get(query.digest, 0) + 1
+            key = (query.digest, number)
+            if key not in ids:
+                ids[key] = next(id for id in _spellings(query.id) if id not in taken)
+                taken.add(ids[key])
+            queries[ids[key]] = query
+        found.append(run._replace(queries=queries))
+    return found
+
+
+def _spellings(id: str) -> Iterator[str]:
+    yield id
+    yield from (f"{id}~{number}" for number in itertools.count(2))
 
 
 def run_paths(directory: Path) -> Iterator[Path]:
@@ -186,22 +244,23 @@ def run_paths(directory: Path) -> Iterator[Path]:
             yield file.parent
 
 
-def _queries(path: Path) -> Iterator[tuple[str, FinishedQuery]]:
-    for story in histories(path):
-        if story.result is not None and story.error is None and story.result.reward is not None:
-            query = _query(story.result, str(story.plan.query if story.plan is not None else story.id))
+def _queries(path: Path) -> Iterator[FinishedQuery]:
+    for history in histories(path):
+        if history.result is not None and history.error is None and history.result.reward is not None:
+            query = _query(history.id, history.result, history.plan.query if history.plan is not None else history.id)
             if query.candidates[:1] and query.candidates[0].step == 0:
-                yield story.id, query
+                yield query
 
 
-def _query(result: Result, query: str) -> FinishedQuery:
+def _query(id: str, result: Result, query: Any) -> FinishedQuery:
     assert result.reward is not None
     seen = [
         Seen(one.step, one.reward, len(one.text), one.tokens) for one in result.candidates if one.reward is not None
     ]
     used = [result.usage[role] for role in ROLES if role in result.usage]
     return FinishedQuery(
-        digest=hash(query),
+        id=id,
+        digest=hashlib.blake2b(msgspec.json.encode(query, order="sorted"), digest_size=16).hexdigest(),
         candidates=seen,
         reward=result.reward,
         characters=len(result.answer),

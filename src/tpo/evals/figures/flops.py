@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, cost_of, parameters_of, training_of
 from tpo.evals.figures.data import Group
 from tpo.evals.figures.plot import COLOURS, Plot, draw_level, legend, new_figure, powers
 
 NEEDS = (
-    "parameter counts of all models, and token counts of the reward: names that tell their size (Llama-3.1-70B), or "
+    "parameter counts of all models, and token counts of the reward: names with their size (Llama-3.1-70B), or "
     "--parameters policy=70B"
 )
 
@@ -60,4 +61,8 @@ def flops(group: Group, given: Mapping[str, float]) -> Plot | None:
         f"that reports no tokens counts as nothing."
     )
     numbers = {"per_query": costs, "training": trainings, "break_even_queries": even}
-    return Plot("flops", "FLOPs against training", caption, figure, numbers)
+    marks: list[dict[str, Any]] = [
+        {"series": label, "flops_per_query": cost, "break_even_queries": even[label]} for label, cost in costs.items()
+    ]
+    marks += [{"series": label, "training_flops": level} for label, level in trainings.items()]
+    return Plot("flops", "FLOPs against training", caption, figure, numbers, marks)

@@ -8,6 +8,8 @@ from statistics import StatisticsError, correlation, fmean, median
 
 from tpo.evals.figures.data import Group, Run
 from tpo.evals.figures.plot import COLOURS, GREY, MARKERS, Plot, legend, new_figure
+from tpo.stats import Estimate
+from tpo.tables import DASH, shown
 
 NEEDS = "a run with a reward and two samples or more for a query"
 MOST_DRAWN = 5_000
@@ -39,14 +41,15 @@ def length(group: Group) -> Plot | None:
     axes.set_xlabel("length of the answer / first sample")
     axes.set_ylabel("gain in reward")
     legend(axes)
-    shown = "; ".join(
+    summaries = "; ".join(
         f"{label}: {one['median_ratio']:.2f} times as long in the median, correlation of gain with log length "
-        f"{_shown(one['correlation'])}, gain where the answer is not longer "
-        f"{_shown(one['gain_not_longer'], '+.3g')} ({one['not_longer']} of {one['queries']} queries)"
+        f"{_shown(one['correlation'], 2)}, gain where the answer is not longer "
+        f"{_shown(one['gain_not_longer'], 3)} ({one['not_longer']} of {one['queries']} queries)"
         for label, one in by_run.items()
     )
-    caption = f"Each point is a query: gain in reward over the first sample, against length in characters. {shown}."
-    return Plot("length", "Gain against length", caption, figure, {"points": found, "runs": by_run})
+    caption = f"Each point is a query: gain in reward over the first sample, against length in characters. {summaries}."
+    marks = [{"series": label, "log2_ratio": x, "gain": y} for label, some in found.items() for x, y in some]
+    return Plot("length", "Gain against length", caption, figure, {"points": found, "runs": by_run}, marks)
 
 
 def points(run: Run) -> list[tuple[float, float]]:
@@ -75,5 +78,5 @@ def about(some: list[tuple[float, float]]) -> dict[str, float | None]:
     }
 
 
-def _shown(value: float | None, digits: str = "+.2f") -> str:
-    return "–" if value is None else f"{value:{digits}}"
+def _shown(value: float | None, digits: int) -> str:
+    return DASH if value is None else shown(Estimate(value), digits, signed=True)

@@ -89,9 +89,21 @@ def matched(group: Group) -> Plot | None:
         label: {budget: {**bar._asdict(), "wins": msgspec.structs.asdict(bar.wins)} for budget, bar in one.items()}
         for label, one in found.items()
     }
-    return Plot(
-        "matched", "Against best-of-n for the same money", caption, figure, {"queries": queries, "bars": numbers}
-    )
+    marks = [
+        {
+            "series": label,
+            "budget": budget,
+            "samples": bar.samples,
+            "wins": bar.wins.value,
+            "low": bar.wins.low,
+            "high": bar.wins.high,
+            "short": bar.short,
+        }
+        for label, one in found.items()
+        for budget, bar in one.items()
+    ]
+    title = "Against best-of-n for the same money"
+    return Plot("matched", title, caption, figure, {"queries": queries, "bars": numbers}, marks)
 
 
 def bars(run: Run, other: Run, ids: Sequence[str]) -> dict[str, Bar]:

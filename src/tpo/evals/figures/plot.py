@@ -1,7 +1,7 @@
 """What every figure is, and how all of them look.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart, each with a marker of its own, so that print in grey
-works too. Type and widths are those of a conference paper's column.
+Colours are Okabe and Ito's, which colour-blind readers can distinguish, each with a marker of its own, so that print
+in grey works too. Type and widths are those of a conference paper's column.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tpo.errors import InputError
 from tpo.runs.directory import replace
+from tpo.tables import records_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,6 @@ _LOOK: Any = {  # the stubs of Matplotlib list all its keys
     "legend.frameon": False,
     "savefig.dpi": 300,
     "pdf.fonttype": 42,
-    "svg.fonttype": "none",
     "svg.hashsalt": "tpo",
     # Names of models and folders are text, whatever dollar signs they hold.
     "text.parse_math": False,
@@ -67,6 +67,7 @@ class Plot(NamedTuple):
         caption: what is seen, with the number of queries.
         figure: the drawing.
         numbers: all that is drawn, as plain data.
+        marks: what is drawn as rows, one for each point, bar or line; they become NAME.csv.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Plot(NamedTuple):
     caption: str
     figure: Figure
     numbers: dict[str, Any]
+    marks: list[dict[str, Any]]
 
 
 class Band(NamedTuple):
@@ -83,6 +85,16 @@ class Band(NamedTuple):
     y: list[float]
     low: list[float]
     high: list[float]
+
+
+def marks_of(lines: Mapping[str, Band], levels: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+    """The points of lines, and levels, as rows."""
+    points = [
+        {"series": label, "x": x, "y": y, "low": low, "high": high}
+        for label, band in lines.items()
+        for x, y, low, high in zip(*band, strict=True)
+    ]
+    return points + [{"series": label, "y": level} for label, level in (levels or {}).items()]
 
 
 def look() -> AbstractContextManager[None]:
@@ -149,11 +161,11 @@ def powers(axis: Axis) -> None:
 
 def as_svg(figure: Figure) -> str:
     """The figure as an SVG element that can stand in a page; the same drawing gives the same text."""
-    return _file(figure, "svg").decode("utf-8").partition("<svg")[2].join(("<svg", ""))
+    return _file(figure, "svg", "none").decode("utf-8").partition("<svg")[2].join(("<svg", ""))
 
 
 def save(plot: Plot, folder: Path) -> list[str]:
-    """Write a figure in all formats.
+    """Write a figure in all formats, and what it shows as CSV.
 
     Returns:
         the files' names.
@@ -163,13 +175,17 @@ def save(plot: Plot, folder: Path) -> list[str]:
     """
     names = [f"{plot.name}.{format}" for format in FORMATS]
     for format, name in zip(FORMATS, names, strict=True):
-        replace(folder / name, _file(plot.figure, format))
-    return names
+        replace(folder / name, _file(plot.figure, format, "path"))
+    replace(folder / f"{plot.name}.csv", records_csv(plot.marks).encode())
+    return [*names, f"{plot.name}.csv"]
 
 
-def _file(figure: Figure, format: str) -> bytes:
+def _file(figure: Figure, format: str, svg_text: str) -> bytes:
+    """A figure's file: the letters of an SVG are text in a page, and shapes in a file, which then needs no font."""
+    import matplotlib
+
     made: dict[str, Mapping[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     held = BytesIO()
-    with look():
+    with look(), matplotlib.rc_context({"svg.fonttype": svg_text}):
         figure.savefig(held, format=format, metadata=dict(made[format]), bbox_inches="tight", pad_inches=0.03)
     return held.getvalue()

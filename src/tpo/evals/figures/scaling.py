@@ -7,7 +7,7 @@ from math import comb
 
 from tpo.evals.figures.curves import band_of
 from tpo.evals.figures.data import FinishedQuery, Group, Run
-from tpo.evals.figures.plot import Band, Plot, draw_band, legend, new_figure
+from tpo.evals.figures.plot import Band, Plot, draw_band, legend, marks_of, new_figure
 from tpo.stats import mean_of
 
 NEEDS = "a run of width 2 or more, and queries that all such runs answered"
@@ -45,7 +45,7 @@ def scaling(group: Group) -> Plot | None:
         f"counted as samples."
     )
     numbers = {"queries": len(ids), "lines": {label: band._asdict() for label, band in lines.items()}}
-    return Plot("scaling", "Width and depth", caption, figure, numbers)
+    return Plot("scaling", "Width and depth", caption, figure, numbers, marks_of(lines))
 
 
 def by_width(run: Run, ids: Sequence[str]) -> Band:

@@ -7,7 +7,7 @@ from statistics import stdev
 
 from tpo.evals.figures.curves import band_of
 from tpo.evals.figures.data import Group, Run
-from tpo.evals.figures.plot import Band, Plot, draw_band, draw_level, legend, new_figure
+from tpo.evals.figures.plot import Band, Plot, draw_band, draw_level, legend, marks_of, new_figure
 from tpo.stats import mean_of
 
 NEEDS = "a run of width 2 or more with steps"
@@ -41,12 +41,12 @@ def stability(group: Group) -> Plot | None:
     caption = (
         f"Standard deviation of reward among the answers that one step draws from the same prompt, averaged over up to "
         f"{len(ids)} queries, with 95 % intervals. Step 0 is the policy by itself. A step with a single scored answer "
-        f"says nothing and is left out."
+        f"shows nothing and is left out."
     )
     if levels:
         caption += " Dashed: deviation of a query's answer between runs that differ only in their seeds."
     numbers = {"queries": len(ids), "lines": {k: band._asdict() for k, band in lines.items()}, "levels": levels}
-    return Plot("stability", "Stability", caption, figure, numbers)
+    return Plot("stability", "Stability", caption, figure, numbers, marks_of(lines, levels))
 
 
 def within_steps(run: Run, ids: Sequence[str]) -> Band | None:

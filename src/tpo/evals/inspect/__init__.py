@@ -30,7 +30,7 @@ __all__ = ["alpaca_eval", "arena_hard", "beavertails", "gsm8k", "hh_rlhf", "ifev
 
 @modelapi(name="tpo")
 def tpo() -> type[TpoAPI]:
-    """The provider, loaded when a model of it is asked for."""
+    """The provider, loaded with its first model."""
     from tpo.evals.inspect.provider import TpoAPI
 
     return TpoAPI

@@ -47,7 +47,7 @@ def benchmark_task(name: str, data: str | None, limit: int | None, seed: int) ->
         seed: of the selection.
 
     Raises:
-        InputError: the data is not there; the message says where to have it.
+        InputError: the data is not there; the message names where to get it.
     """
     benchmark = find_benchmark(name)
     rows = benchmark.rows(Source([data] if data else []), limit, seed)
@@ -64,7 +64,7 @@ def benchmark_task(name: str, data: str | None, limit: int | None, seed: int) ->
 
 @solver
 def turns(benchmark: Benchmark, rows: dict[str, Row]) -> Solver:
-    """Answer the query, and what the benchmark asks after that."""
+    """Answer the query, and the queries that follow it."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         row: Row | None = rows[state.metadata["row"]]
@@ -141,7 +141,7 @@ def _has_grader() -> bool:
 
 
 class _Judge:
-    """A model of Inspect's as our benchmarks ask a judge.
+    """A model of Inspect's as the judge of our benchmarks.
 
     Args:
         model: the model.

@@ -44,7 +44,7 @@ class JudgeReply:
         if self.problem is not None:
             return self.problem
         shown = " ".join(self.text.split())
-        return f"{problem}; it said {shown[:120]!r}" if shown else f"{problem}; it said nothing"
+        return f"{problem}; it replied {shown[:120]!r}" if shown else f"{problem}; its reply is empty"
 
 
 class JudgeReward:

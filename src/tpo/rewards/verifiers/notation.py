@@ -119,8 +119,8 @@ class ReadAnswer(NamedTuple):
     Attributes:
         text: its words and signs, for a comparison as text; letters that stand alone keep their case.
         latex: what Math-Verify reads; None where a part of it is no known mathematics.
-        unit: what it is measured in, such as "cm^2"; empty where it says nothing.
-        base: the base that its digits are written in; None where it says nothing.
+        unit: what it is measured in, such as "cm^2"; empty where none is given.
+        base: the base that its digits are written in; None where none is given.
     """
 
     text: str

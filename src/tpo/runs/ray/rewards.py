@@ -60,7 +60,7 @@ class RewardActor:
         try:
             settled(self._made)
             spec = spec_of(self._made)
-            # In a thread: a large model takes minutes to load, and Ray wants to hear from the actor meanwhile.
+            # In a thread: a large model takes minutes to load, and the actor has to answer Ray meanwhile.
             spec = await asyncio.to_thread(with_reward, self._made, spec)
             reward = await open_reward(spec, AsyncExitStack())
         except Exception as error:

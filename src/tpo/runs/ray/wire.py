@@ -1,4 +1,4 @@
-"""What workers and the process that holds the run's directory say to each other."""
+"""The messages between workers and the process that holds the run's directory."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class CoordinatorReply(msgspec.Struct, frozen=True):
         past: for `Begin`: what was done of each query already; a query that is over is left out.
         place: the worker's place among all that are alive, and how many these are.
         stop: break off.
-        dismissed: the cluster gave the worker's queries to another one: it was taken for dead.
+        dismissed: the worker was considered dead, and its queries were given to another one.
     """
 
     past: dict[str, list[Record]] = {}

@@ -121,9 +121,9 @@ class Delimited:
                     if reader.line_num > start:  # a stray quote swallowed lines, which may be any number of rows
                         raise InputError(
                             f"{where}: a quote is opened that is not closed, or not before the comma or the end of "
-                            f"a line, so the rows up to line {reader.line_num} cannot be told apart: mend it."
+                            f"a line, so the rows up to line {reader.line_num} cannot be separated: correct it."
                         ) from error
-                    yield Flaw(where, f"The fields cannot be told apart ({error}): write a quote inside one as two.")
+                    yield Flaw(where, f"The fields cannot be separated ({error}): write a quote inside one as two.")
                     continue
                 if fields is None:
                     return

@@ -63,7 +63,7 @@ def chat_request(body: Mapping[str, Any], headers: Headers = ()) -> GenerationRe
 
     Args:
         body: the JSON object that was sent.
-        headers: the request's headers; their options count where the body says nothing.
+        headers: the request's headers; their options count where the body has none.
 
     Raises:
         BadRequest: a field does not fit, or asks for what is not supported.
@@ -119,7 +119,7 @@ def _generation(given: ChatRequest, body: Mapping[str, Any], alignment: Alignmen
 class ChatRenderer:
     """Writes chat completions.
 
-    Both narration and thought are `reasoning_content`, which chat clients show; `reasoning_details` tells them apart.
+    Narration and thought are both `reasoning_content`, which chat clients show; `reasoning_details` marks each.
 
     Args:
         model: the model as the client named it.

@@ -32,7 +32,7 @@ _KINDS = {
 class MessagesRenderer:
     """Writes one message.
 
-    Narration and thought are thinking blocks of their own; their signatures tell them apart.
+    Narration and thought are thinking blocks of their own; their signatures mark which is which.
 
     Args:
         model: the model as the client named it.

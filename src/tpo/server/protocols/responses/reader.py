@@ -1,4 +1,4 @@
-"""Reads a request into the conversation that it asks about."""
+"""Reads a request into its conversation."""
 
 from __future__ import annotations
 
