@@ -38,6 +38,8 @@ async def align(
     Args:
         query: a question, or chat messages with system message and history.
         method: a method's name (`tpo methods` lists them), `python:MODULE:NAME`, or the generator function itself.
+        effort: low, medium, high or max: one dial for method, width, depth and length of critiques, chosen by the kind
+            of reward and the size of the policy. What is given explicitly counts.
         settings: the method's own settings, by name.
         width: N, answers per step.
         depth: D, update steps.

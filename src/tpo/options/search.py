@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,15 @@ from tpo.options.option import Option, table
 
 # Bounds of the two dials.
 MAX_WIDTH, MAX_DEPTH = 1024, 100
+
+
+class Effort(StrEnum):
+    """How much an answer may cost; `tpo.methods.efforts` has what each level is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    MAX = "max"
 
 
 class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +37,15 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
             in_requests=True,
         ),
     ] = "tpo"
+    effort: Annotated[
+        Effort | str | None,
+        Option(
+            help="One dial for method, width, depth and critiques, chosen by reward and model; `tpo methods` shows the "
+            "levels. What is given explicitly counts.",
+            group=METHOD,
+            in_requests=True,
+        ),
+    ] = None
     settings: Annotated[
         Sequence[str],
         Option(help="A setting of the method's own (repeatable).", group=METHOD, metavar="NAME=VALUE", flag="set"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import msgspec
 
@@ -19,11 +19,12 @@ from tpo.methods.definition import random_source
 from tpo.methods.selection import BEST, Selection, parse_selection
 from tpo.models.dialect import omitted
 from tpo.models.protocol import Model
-from tpo.options import SearchOptions, options_from
+from tpo.options import Effort, SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
 from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
+from tpo.session.effort import with_effort
 
 # Fields of a chat-completions request that tpo decides about.
 OURS = frozenset(
@@ -108,6 +109,7 @@ class Options(TypedDict, total=False):
     """The options that `tpo.align` and `tpo.run_dataset` share; see `tpo.align` for their meaning."""
 
     method: MethodSource
+    effort: Effort | str | None
     settings: Mapping[str, Any] | Sequence[str]
     width: int
     depth: int
@@ -148,6 +150,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
+    options = cast(Options, with_effort(options))
     given = {name: value for name, value in options.items() if name not in ("rewards", "settings")}
     chosen = options_from(SearchOptions, given)
     method = resolve_method(chosen.method)
