@@ -46,6 +46,8 @@ def end_of(send: Callable[[], Any]) -> Outcome:
         (FOX, "uses the word fox"),
         ("kept all 2 requirements", ""),
         ("kept the requirement", ""),
+        ("followed all 3 instructions", ""),
+        ("kept all 2 requirements. It names no cloth.", "It names no cloth."),
         ("It names no cloth.", "It names no cloth."),
         (None, ""),
     ],

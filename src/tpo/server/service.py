@@ -18,6 +18,7 @@ from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
 from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
+from tpo.methods.cost import cost_of
 from tpo.methods.presets import Preset
 from tpo.models.fleet import Fleet, model_name
 from tpo.models.openai import OpenAIModel
@@ -30,7 +31,7 @@ from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.request_options import RequestOptions, request_options
+from tpo.server.request_options import RequestOptions, request_options, with_dials
 from tpo.session.response import SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
@@ -83,6 +84,8 @@ class Service:
         self._stack = AsyncExitStack()
         self._once = asyncio.Lock()
         self._stoppers: set[Stopper] = set()
+        # Models with presets, as they were described.
+        self._descriptions: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def open(self) -> None:
         """Connect to models and reward.
@@ -99,10 +102,11 @@ class Service:
             names = await served_models(policy.where, "policy")
         await self.reward(None)
         if len(names) > 1:  # each is connected to when a request names it
-            self.models = Models(names, self.setup.presets)
+            self.models = Models(names, self.setup.presets, self._described)
         else:
             fleets = await self._session.models()
-            self.models = Models([model_name(fleets["policy"].servers[0].model)], self.setup.presets)
+            names = [model_name(fleets["policy"].servers[0].model)]
+            self.models = Models(names, self.setup.presets, self._described)
         self.opened.set()
 
     async def open_once(self) -> None:
@@ -202,6 +206,18 @@ class Service:
         """Make a search of a request; see `request_options`."""
         # Prompts are compiled once, when the service is made: it takes 10 ms.
         return request_options(request, preset, self.setup.options, self.setup.serving, self.spec.prompts)
+
+    def _described(self, model: str, preset: Preset) -> dict[str, Any]:
+        """What a model with a preset comes to: method, dials, and the most calls and stages of one answer."""
+        key = (model, preset.label)
+        if key not in self._descriptions:
+            chosen: Any = with_dials(self.setup.options, preset, self.setup.serving, model, {})
+            spec = specified(chosen, self.spec.prompts)
+            cost = cost_of(spec.method, spec.width, spec.depth, spec.method_settings, spec.prompts)
+            dials = {"method": spec.method.name, "width": spec.width, "depth": spec.depth}
+            calls = {"answers": cost.answers, "other_replies": cost.replies, "stages": cost.stages}
+            self._descriptions[key] = {**dials, **calls}
+        return self._descriptions[key]
 
     async def answer(
         self,
