@@ -240,6 +240,8 @@ class Session:
         names = {role: fleet.servers[0].model.name for role, fleet in models.items()}
         plan = plan_of(spec, messages, names, steering.reward, judge)
         journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
+        for record in journal.records:
+            steering.listen(record)
         try:
             result = await self.search(
                 plan,
