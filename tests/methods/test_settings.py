@@ -14,7 +14,7 @@ from tpo.errors import InputError, PromptError
 from tpo.messages import Conversation, conversation
 from tpo.methods import Outcome, Sample, Search, find_method, method, method_of, register, registry, resolve_method
 from tpo.methods.cost import cost_of
-from tpo.methods.presets import parse_preset
+from tpo.methods.presets import Preset, parse_preset
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How?")
@@ -100,7 +100,7 @@ def test_a_function_goes_by_its_place_in_python_code_and_a_registered_one_by_its
     assert resolve_method("plain").search is plain
     with pytest.raises(InputError, match="There is a method 'tpo' already"):
         register("tpo", plain)
-    assert parse_preset("plain-n7") == ("plain-n7", "plain", 7, None)
+    assert parse_preset("plain-n7") == Preset("plain-n7", "plain", 7)
 
 
 def test_python_names_are_imported_and_presets_may_name_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,8 @@ async def test_the_body_or_headers_say_how(serve: Serve) -> None:
         ({"tpo": {"reward": "python:os:system"}}, "tpo.reward", "not a reward of this server"),
         ({"tpo": {"method": "magic"}}, None, "no method"),
         ({"tpo": {"require": ["max-wrods=3"]}}, None, "max-words"),
+        ({"tpo": {"select": "worst"}}, None, "knockout"),
+        ({"tpo": {"select": "soft", "require": ["max-words=3"]}}, "tpo.select", "leave it out"),
         ({"tpo": []}, "tpo", "not an object"),
         ({"tpo": "x"}, "tpo", "not an object"),
         ({"functions": [{}]}, "functions", "tools"),

@@ -155,7 +155,7 @@ class Method:
             "width": width,
             "depth": depth,
             "prompts": prompts.for_method(self.templates),
-            "rng": _random_source(query, seed) if "rng" in self.takes else None,
+            "rng": random_source(query, seed) if "rng" in self.takes else None,
             "maximum": maximum,
         }
         own = {name: value for name, value in given.items() if name in self.takes}
@@ -262,6 +262,13 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
     )
 
 
-def _random_source(query: Conversation, seed: int | None) -> random.Random:
-    text = msgspec.json.encode((seed, query), enc_hook=repr)
+def random_source(query: Conversation, seed: int | None, *use: str) -> random.Random:
+    """A random source that depends on nothing but the query, the run's seed, and what it is used for.
+
+    Args:
+        query: the query.
+        seed: the run's seed.
+        use: tells it apart from the random source of the method.
+    """
+    text = msgspec.json.encode((seed, query, *use), enc_hook=repr)
     return random.Random(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))

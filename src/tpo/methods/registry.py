@@ -12,6 +12,7 @@ from tpo import plugins
 from tpo.errors import InputError, PromptError
 from tpo.methods.actions import Search
 from tpo.methods.definition import Method, method_of
+from tpo.methods.selection import TEMPLATES as SELECTING
 from tpo.prompts.prompt_set import PromptSet, prompt_set, template_names
 from tpo.specs import did_you_mean
 
@@ -111,6 +112,7 @@ def wording(method: Method | None = None, folder: Path | str | None = None) -> P
     """
     known: set[str] = set()
     if folder is not None:
+        known |= template_names(SELECTING)
         for one in methods().values():
             for brought in one.templates:
                 if brought.is_dir():
