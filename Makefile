@@ -9,7 +9,7 @@ RAY := .venv-ray/bin
 # Tests that need nothing but `make setup`.
 ANYWHERE := not vllm and not hf and not ray and not browser
 
-.PHONY: demo test check fix setup test-hf test-ray test-vllm test-browser docs clean
+.PHONY: demo test check fix setup test-hf test-ray test-vllm test-browser docs reference clean
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
@@ -25,9 +25,10 @@ check: $(VENV)/dev  ## lint and check types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-fix: $(VENV)/dev  ## let the linter mend and format
+fix: $(VENV)/dev  ## let the linter mend and format, and make the reference pages anew
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/python packaging/reference.py
 
 test-hf: .venv-hf/ready  ## the tests of hf:, in an environment of their own: torch stays out of the others
 	$(HF)/python -m pytest -m "hf and not vllm" tests/hf
@@ -45,6 +46,9 @@ test-browser: $(VENV)/dev  ## the page in a real Chromium (TPO_CHROMIUM, or the 
 docs: .venv-docs/ready $(VENV)/tpo  ## the documentation as a site in site/public; broken links are errors
 	$(BIN)/python packaging/build_docs.py
 	.venv-docs/bin/zensical build --strict --config-file site/mkdocs.yml
+
+reference: $(VENV)/dev  ## make the reference pages and the facts on methods' pages from the code
+	$(BIN)/python packaging/reference.py
 
 setup: $(VENV)/tpo  ## install tpo and fetch the embedded model (93 MB, once per user)
 	@$(BIN)/python -m tpo.models.weights >/dev/null
@@ -69,7 +73,7 @@ $(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
 	$(PYTHON) -m venv .venv-hf
 	$(HF)/python -m pip install --quiet --upgrade pip
 	$(HF)/python -m pip install --quiet torch==2.13.0
-	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev
+	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev --group training
 	@touch $@
 
 .venv-docs/ready:

@@ -38,6 +38,8 @@ async def align(
     Args:
         query: a question, or chat messages with system message and history.
         method: a method's name (`tpo methods` lists them), `python:MODULE:NAME`, or the generator function itself.
+        effort: low, medium, high or max: one dial for method, width, depth and length of critiques, chosen by the kind
+            of reward and the size of the policy. What is given explicitly counts.
         settings: the method's own settings, by name.
         width: N, answers per step.
         depth: D, update steps.
@@ -56,6 +58,8 @@ async def align(
         check: refuse a reward model that looks broken (constant, squashed, blind to quality) before anything is paid.
         judge: a reward that steers nothing, as for `reward`, or the address of a judge. It scores the first sample and
             the answer when the search is over (`Result.held_out`).
+        select: what chooses the answer among the candidates: `best` (the highest reward), `soft`, `hedged`, `mbr`,
+            `majority` or `knockout`, with a number as in `soft:10`.
         prompts: a folder with templates that replace the default wording.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ import msgspec
 
 from tpo.errors import InputError
 from tpo.options import Entry, check_value, configurable
+from tpo.specs import did_you_mean
 
 FILE = "tpo.toml"
 # The only setting of the command line itself.
@@ -151,6 +151,5 @@ def _named(name: str, table: Any, path: Path) -> NamedReward:
 def _known(key: str, names: list[str], where: str) -> None:
     if key in names:
         return
-    near = get_close_matches(key, names, n=1)
-    guess = f" Did you mean {near[0]}?" if near else ""
-    raise InputError(f"{where} sets {key}, which is nothing that can be set.{guess} Known: {', '.join(sorted(names))}.")
+    near = did_you_mean(key, names)
+    raise InputError(f"{where} sets {key}, which is no setting.{near} Known: {', '.join(sorted(names))}.")

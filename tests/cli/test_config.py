@@ -57,10 +57,10 @@ async def test_rewards_have_names_and_are_combined(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("wdth = 3\n", "tpo.toml sets wdth, which is nothing that can be set. Did you mean width?"),
+        ("wdth = 3\n", "tpo.toml sets wdth, which is no setting. Did you mean width?"),
         ("width = ", "tpo.toml is no TOML"),
         ("rewards = 3\n", "rewards is a table of tables"),
-        ('[rewards.a]\nuze = "surface"\n', "[rewards.a] sets uze, which is nothing that can be set. Did you mean use?"),
+        ('[rewards.a]\nuze = "surface"\n', "[rewards.a] sets uze, which is no setting. Did you mean use?"),
         ("[rewards.a]\n", "needs exactly one of use, sum and min"),
         ('[rewards.a]\nuse = "surface"\nmin = ["surface"]\n', "needs exactly one of use, sum and min"),
         ("[rewards.a]\nuse = 3\n", "[rewards.a]: Expected `str"),
@@ -147,3 +147,18 @@ async def test_settings_and_omitted_fields_come_from_the_file_and_the_environmen
         ran = await tpo("align", "How?", *flags, cwd=tmp_path)
         assert ran.code == 0, ran.err
         assert "temperature" not in server.bodies()[1] and "top_p" in server.bodies()[1]
+
+
+async def test_an_effort_decides_what_no_flag_file_or_variable_gives(tmp_path: Path) -> None:
+    async with serving(answering) as server:
+        (tmp_path / "tpo.toml").write_text(f'policy = "{server.url}"\neffort = "medium"\nseed = 1\n')
+        given = {"--effort low": 4, "--effort low --width 5": 5, "": 12}
+        for flags, width in given.items():
+            ran = await tpo("align", "How?", "--json", "--quiet", *flags.split(), cwd=tmp_path)
+            assert ran.code == 0, ran.err
+            result = json.loads(ran.out)
+            assert (result["method"], result["width"]) == ("best-of-n", width)
+        ran = await tpo("align", "How?", "--json", "--quiet", cwd=tmp_path, TPO_EFFORT="low", TPO_METHOD="tpo")
+        assert json.loads(ran.out)["method"] == "tpo"
+        ran = await tpo("align", "How?", "--effort", "huge", cwd=tmp_path)
+        assert ran.code == 2 and "low" in ran.err

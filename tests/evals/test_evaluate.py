@@ -19,12 +19,13 @@ from cli.test_align import tpo
 from evals.servers import Counting, counting
 from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
-from tpo.evals.costs import cost_of, parameters_in, parse_parameters
+from tpo.evals.costs import cost_of, parse_parameters
 from tpo.evals.evaluate import Wanted, evaluate
 from tpo.evals.evaluation import Evaluation, read_evaluation, read_graded
 from tpo.evals.formats import comma_separated
 from tpo.evals.table import table_of
 from tpo.methods.presets import Preset, parse_preset
+from tpo.models.sizes import parameters_in
 from tpo.options import RunOptions
 from tpo.session.spec import Options
 from tpo.stats import difference_of, share_of
@@ -177,7 +178,7 @@ async def test_what_cannot_be_evaluated_is_told(tmp_path: Path, data: Path) -> N
             ({"tasks": []}, "no benchmark"),
             ({"tasks": ["xstest", "xstest"]}, "named twice"),
             ({"methods": ["tpo", "tpo"]}, "named twice"),
-            ({"methods": ["tpi"]}, "Did you mean 'tpo'"),
+            ({"methods": ["tpi"]}, "Did you mean tpo"),
             ({"against": "revision"}, "none of the methods"),
             ({"judge": "me"}, "is no judge"),
             ({"tasks": ["gsm8k"]}, "holds no such file"),

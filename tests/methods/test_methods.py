@@ -177,7 +177,7 @@ def test_sample_draws_one_answer_and_needs_no_reward() -> None:
 
 
 def test_an_unknown_method_is_named_with_its_nearest_neighbour() -> None:
-    with pytest.raises(InputError, match=r"'best-of-m'.*tpo, tpo-fused, revision, best-of-n, sample.*'best-of-n'"):
+    with pytest.raises(InputError, match=r"'best-of-m'.*tpo, tpo-fused, revision, best-of-n, sample.*best-of-n"):
         find_method("best-of-m")
 
 

@@ -14,7 +14,7 @@ from tpo.errors import InputError, PromptError
 from tpo.messages import Conversation, conversation
 from tpo.methods import Outcome, Sample, Search, find_method, method, method_of, register, registry, resolve_method
 from tpo.methods.cost import cost_of
-from tpo.methods.presets import parse_preset
+from tpo.methods.presets import Preset, parse_preset
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How?")
@@ -52,7 +52,7 @@ def test_a_value_is_read_as_its_type_and_a_default_is_left_out(value: Any) -> No
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"bets": 1}, r"no setting 'bets'.*best \(int, 2\), tone \(str, 'calm'\).*Did you mean 'best'"),
+        ({"bets": 1}, r"no setting 'bets'.*best \(int, 2\), tone \(str, 'calm'\).*Did you mean best"),
         ({"best": "many"}, "best of the method plain is 'many', but takes int"),
         ({"best": 2.5}, "best of the method plain is 2.5"),
         ({"width": 3}, "no setting 'width'"),
@@ -100,7 +100,7 @@ def test_a_function_goes_by_its_place_in_python_code_and_a_registered_one_by_its
     assert resolve_method("plain").search is plain
     with pytest.raises(InputError, match="There is a method 'tpo' already"):
         register("tpo", plain)
-    assert parse_preset("plain-n7") == ("plain-n7", "plain", 7, None)
+    assert parse_preset("plain-n7") == Preset("plain-n7", "plain", 7)
 
 
 def test_python_names_are_imported_and_presets_may_name_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_a_method_brings_templates_and_a_users_folder_lies_over_them(tmp_path: P
     (mine / "blend.user.jinja").write_text("{{ draft }}")
     with pytest.raises(PromptError, match=r"names draft, which is no variable; it may use .*drafts"):
         PromptSet(mine, [theirs])
-    with pytest.raises(PromptError, match=r"has no template blnd.user.jinja.*Did you mean 'blend'"):
+    with pytest.raises(PromptError, match=r"has no template blnd.user.jinja.*Did you mean blend"):
         PromptSet(method=[theirs]).render("blnd", QUERY)
 
 

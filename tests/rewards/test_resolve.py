@@ -151,7 +151,9 @@ def test_their_options_are_checked_like_ours(theirs: None, spec: str, words: str
 
 
 def test_a_factory_that_cannot_be_loaded_is_named(theirs: None) -> None:
-    with pytest.raises(RewardError, match=r"The reward broken \(.*test_resolve:nothing\) cannot be loaded"):
+    with pytest.raises(
+        RewardError, match=r"The reward broken \(.*test_resolve:nothing\) fails to import: AttributeError"
+    ):
         resolve("broken")
 
 

@@ -104,13 +104,15 @@ async def test_the_body_or_headers_say_how(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [
-        ({"tpo": {"widht": 2}}, "tpo.widht", "did you mean width?"),
+        ({"tpo": {"widht": 2}}, "tpo.widht", "Did you mean width?"),
         ({"tpo": {"width": "two"}}, "tpo.width", "expected `int"),
         ({"tpo": {"width": 99}}, "tpo.width", "up to 32"),
         ({"tpo": {"depth": 9}}, "tpo.depth", "up to 8"),
         ({"tpo": {"reward": "python:os:system"}}, "tpo.reward", "not a reward of this server"),
         ({"tpo": {"method": "magic"}}, None, "no method"),
         ({"tpo": {"require": ["max-wrods=3"]}}, None, "max-words"),
+        ({"tpo": {"select": "worst"}}, None, "knockout"),
+        ({"tpo": {"select": "soft", "require": ["max-words=3"]}}, "tpo.select", "leave it out"),
         ({"tpo": []}, "tpo", "not an object"),
         ({"tpo": "x"}, "tpo", "not an object"),
         ({"functions": [{}]}, "functions", "tools"),

@@ -12,7 +12,6 @@ from tpo.cli.console import INTERRUPTED, noting, print_answer, print_json, repor
 from tpo.cli.flags import search_options, takes
 from tpo.cli.interrupts import interruptible
 from tpo.cli.query import read_query
-from tpo.config import Config
 from tpo.options import SearchOptions
 from tpo.options.groups import OUTPUT, QUERY
 
@@ -52,8 +51,7 @@ def align(
     and TPO_EDITOR_API_KEY.
     """
     query = read_query(prompt, file, messages)
-    configured: Config = context.obj
-    options: dict[str, Any] = {**search_options(flags, configured, noting(quiet=quiet)), "trace": trace}
+    options: dict[str, Any] = {**search_options(context, flags, noting(quiet=quiet)), "trace": trace}
     result = asyncio.run(_run(query, options, quiet))
     if as_json:
         print_json(result.to_dict())

@@ -12,7 +12,6 @@ import typer
 from tpo.cli.console import noting, print_answer, reporting, stderr
 from tpo.cli.flags import search_options, takes
 from tpo.cli.interrupts import interruptible
-from tpo.config import Config
 from tpo.options import SearchOptions
 from tpo.options.groups import OUTPUT
 
@@ -37,8 +36,7 @@ def chat(
 
     An empty line or Ctrl-D ends it. Ctrl-C ends a search with the best answer so far.
     """
-    configured: Config = context.obj
-    options = search_options(flags, configured, noting(quiet=quiet))
+    options = search_options(context, flags, noting(quiet=quiet))
     asyncio.run(_chat(options, system, quiet))
 
 

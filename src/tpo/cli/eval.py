@@ -15,7 +15,6 @@ from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_answ
 from tpo.cli.flags import chosen, search_options, takes
 from tpo.cli.help import HelpfulCommand
 from tpo.cli.interrupts import interruptible
-from tpo.config import Config
 from tpo.options import EvalOptions, RunOptions, SearchOptions
 from tpo.options.groups import DATA, METHOD, OUTPUT
 
@@ -112,10 +111,9 @@ def tasks(
     from tpo.evals.table import table_of
     from tpo.methods.presets import parse_preset
 
-    configured: Config = context.obj
     methods = method or ["sample", "best-of-n", "tpo"]
     steering = next((name for one in methods if (name := parse_preset(one).method) != "sample"), "tpo")
-    options = search_options({**flags, "method": steering}, configured, noting(quiet=quiet))
+    options = search_options(context, {**flags, "method": steering}, noting(quiet=quiet))
     options.pop("judge", None)  # the flag is that of the evaluation's own judge
     measured = chosen(EvalOptions, flags)
     wanted = Wanted(

@@ -74,24 +74,35 @@ def values_of(kind: type[msgspec.Struct], flags: Mapping[str, Any]) -> dict[str,
     return values
 
 
-def search_options(flags: Mapping[str, Any], configured: Config, on_note: Callable[[str], None]) -> Options:
+def search_options(context: typer.Context, flags: Mapping[str, Any], on_note: Callable[[str], None]) -> Options:
     """The options of `tpo.align` from the flags of a command; other options among the flags are left out.
 
     Args:
+        context: the command's context, with the configuration file, which names rewards.
         flags: the command's flags.
-        configured: the configuration file, which names rewards.
         on_note: called with each sentence that a user should read.
 
     Raises:
         InputError: `--extra` is no JSON object.
     """
+    from tpo.session.effort import DIALS
+
+    configured: Config = context.obj
     options = {**values_of(SearchOptions, flags), "rewards": configured.rewards}
-    if options["method"] != "sample" and options["reward"] == "surface":
+    if options.get("effort") is not None:
+        options = {name: value for name, value in options.items() if name not in DIALS or _is_given(context, name)}
+    if options.get("method") != "sample" and options["reward"] == "surface":
         on_note(
             "the reward is 'surface', a demonstration that looks at form, not at truth; "
             "steer with a real one by --reward python:MODULE:FUNCTION"
         )
     return options  # type: ignore[return-value]
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether the user gave an option of a search by its flag, in the environment or in the configuration file."""
+    source = context.get_parameter_source(table(SearchOptions)[name].flag)
+    return source is not None and source.name not in ("DEFAULT", "PROMPT")
 
 
 def as_text(entry: Entry | None, value: Any) -> Any:

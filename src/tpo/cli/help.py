@@ -87,7 +87,7 @@ def rows(entries: Collection[tuple[str, str]], width: int) -> Iterator[str]:
 def _parameter(parameter: Any, ctx: Any, width: int, everything: bool) -> Iterator[str]:
     text = " ".join((getattr(parameter, "help", None) or "").split())
     facts = []
-    if (default := _default(parameter)) is not None:
+    if (default := default_of(parameter)) is not None:
         facts.append(f"default: {default}")
     if everything and ctx.auto_envvar_prefix and parameter.param_type_name == "option" and parameter.name != "help":
         facts.append(f"{ctx.auto_envvar_prefix}_{parameter.name.upper()}")
@@ -95,11 +95,11 @@ def _parameter(parameter: Any, ctx: Any, width: int, everything: bool) -> Iterat
         facts.append("required")
     if facts:
         text += f" [{', '.join(facts)}]".replace(" ", HARD_SPACE).replace(HARD_SPACE, " ", 1)
-    for line in rows([(_names(parameter, ctx), text)], width):
+    for line in rows([(names_of(parameter, ctx), text)], width):
         yield line.replace(HARD_SPACE, " ")
 
 
-def _names(parameter: Any, ctx: Any) -> str:
+def names_of(parameter: Any, ctx: Any) -> str:
     """The names of a parameter with the placeholder of its value."""
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
@@ -110,7 +110,8 @@ def _names(parameter: Any, ctx: Any) -> str:
     return names
 
 
-def _default(parameter: Any) -> str | None:
+def default_of(parameter: Any) -> str | None:
+    """The default of a parameter as the help shows it; None where it shows none."""
     value = parameter.default
     if parameter.param_type_name == "argument" or getattr(parameter, "show_default", True) is False:
         return None

@@ -19,10 +19,11 @@ def methods(
     ] = None,
     width: Annotated[int, typer.Option(help="N, for the cost.")] = 5,
     depth: Annotated[int, typer.Option(help="D, for the cost.")] = 2,
+    efforts: Annotated[bool, typer.Option("--efforts", help="The levels of --effort alone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, an object a method.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """List the methods: what each does, its settings, what it costs, and where it comes from.
+    """List the methods: what each does, its settings, what it costs, and where it comes from; then the efforts.
 
     The cost is counted by running the method without any model: answers drawn, other replies, and stages, which are
     round trips that wait for the one before.
@@ -30,6 +31,9 @@ def methods(
     from tpo.methods import methods as registered
     from tpo.methods import resolve_method
 
+    if efforts:
+        print_json(_efforts()) if as_json else _show_efforts()
+        return
     found = [resolve_method(name)] if name is not None else [*registered().values()]
     rows = [_row(one, width, depth) for one in found]
     if as_json:
@@ -37,6 +41,8 @@ def methods(
         return
     for row in rows:
         _show(row)
+    if name is None:
+        _show_efforts()
 
 
 def _row(method: Method, width: int, depth: int) -> dict[str, Any]:
@@ -66,3 +72,56 @@ def _show(row: dict[str, Any]) -> None:
         typer.echo(f"  --set {setting['name']}={setting['default']} ({setting['type']})")
     if row["paper"]:
         typer.echo(f"  paper: {row['paper']}")
+
+
+def _efforts() -> list[dict[str, Any]]:
+    from tpo.methods.cost import cost_of
+    from tpo.methods.efforts import TABLE
+    from tpo.methods.registry import find_method
+    from tpo.options import Effort
+
+    rows = []
+    for (kind, size), levels in TABLE.items():
+        for effort, level in zip(Effort, levels, strict=True):
+            cost = cost_of(find_method(level.method), level.width, level.depth, level.settings)
+            rows.append(
+                {
+                    "reward": kind,
+                    "policy": size,
+                    "effort": str(effort),
+                    "method": level.method,
+                    "width": level.width,
+                    "depth": level.depth,
+                    "settings": dict(level.settings),
+                    "critic_max_tokens": level.critique,
+                    "answers": cost.answers,
+                    "replies": cost.replies,
+                    "stages": cost.stages,
+                }
+            )
+    return rows
+
+
+_REWARDS = {
+    "words": "a reward with words (verifier, prefer, rules)",
+    "model": "a reward model, or any other number",
+    "judge": "a judge",
+    "none": "no reward",
+}
+
+
+def _show_efforts() -> None:
+    from tpo.methods.efforts import SMALL
+
+    typer.echo(f"--effort, by reward and policy (small: below {SMALL / 1e9:g}B parameters, or unknown):")
+    heading = ""
+    for row in _efforts():
+        above = f"  {_REWARDS[row['reward']]}, a {row['policy']} policy"
+        if above != heading:
+            typer.echo(above)
+            heading = above
+        settings = "".join(f" {name}={value}" for name, value in row["settings"].items())
+        critique = f", critiques of {row['critic_max_tokens']} tokens" if row["critic_max_tokens"] else ""
+        cost = f"{row['answers']} answers, {row['replies']} other replies, {row['stages']} stages"
+        dials = f"N={row['width']} D={row['depth']}"
+        typer.echo(f"    {row['effort']}: {row['method']} {dials}{settings}{critique}; at most {cost}")

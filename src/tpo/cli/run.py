@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, noting, print_json, reporting, stderr, stdout
-from tpo.cli.flags import chosen, search_options, takes, values_of
+from tpo.cli.flags import chosen, search_options, takes
 from tpo.cli.interrupts import interruptible
 from tpo.config import Config
 from tpo.options import ClusterOptions, RunOptions, SearchOptions
@@ -50,11 +50,11 @@ def run(
     cluster = None
     machines = chosen(ClusterOptions, flags)
     if machines.ray is None:
-        spec = specified(search_options(flags, configured, noting(quiet=quiet)))
+        spec = specified(search_options(context, flags, noting(quiet=quiet)))
     else:
         from tpo.runs.ray import Cluster
 
-        search = values_of(SearchOptions, flags)
+        search = search_options(context, flags, noting(quiet=True))
         cluster = Cluster(machines.ray, search, configured.rewards, machines.ray_workers, machines.ray_rewards)
         spec = cluster.spec
     # The records of open queries are many small objects that live for a while: fewer collections save a tenth of our

@@ -14,7 +14,6 @@ import typer
 
 from tpo.cli.console import noting, reporting
 from tpo.cli.flags import chosen, search_options, takes
-from tpo.config import Config
 from tpo.options import LogFormat, SearchOptions, ServeOptions, check
 from tpo.options.groups import OUTPUT
 
@@ -49,12 +48,11 @@ def serve(
     check(serving)
     configure(serving.log.value, contents=serving.log_contents)
     on_note = _notes(serving.log, quiet)
-    configured: Config = context.obj
     single = os.environ.get(VARIABLE) or None
     keys = Path(serving.keys) if serving.keys is not None else None
     known = Keys(keys, single) if keys is not None or single is not None else None
     check_address(serving.host, known is not None)
-    setup = Setup(options=search_options(flags, configured, on_note), serving=serving)
+    setup = Setup(options=search_options(context, flags, on_note), serving=serving)
     # What is loaded by now stays, and objects of requests are freed soon: a full collection would make requests wait
     # for dozens of milliseconds.
     gc.freeze()

@@ -11,7 +11,6 @@ import typer
 
 from tpo.cli.console import note, noting, reporting, stderr
 from tpo.cli.flags import chosen, search_options, takes
-from tpo.config import Config
 from tpo.options import SearchOptions, ViewOptions, check
 from tpo.options.groups import OUTPUT
 
@@ -50,8 +49,7 @@ def view(
     viewing = chosen(ViewOptions, flags)
     check(viewing)
     sources = Sources(paths or [Path()])
-    configured: Config = context.obj
-    options = search_options(flags, configured, noting(quiet=True)) if viewing.play else None
+    options = search_options(context, flags, noting(quiet=True)) if viewing.play else None
     asyncio.run(_serve(sources, options, viewing, quiet=quiet))
 
 

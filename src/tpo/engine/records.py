@@ -54,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         method_settings: the method's own settings, those that differ from its defaults.
         method_code: a hash of the source of a method that is named by its place in Python code.
         judge: the name of the held-out judge; it decides no answer, and the same run is not measured by two.
+        select: the rule that chooses the answer among the candidates.
     """
 
     query: Conversation
@@ -67,6 +68,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     method_settings: dict[str, Any] = {}
     method_code: str = ""
     judge: str | None = None
+    select: str = "best"
 
 
 class Started(msgspec.Struct, frozen=True, tag="started", tag_field="record"):

@@ -227,7 +227,9 @@ def _held_out(judged: Judged | None) -> HeldOut | None:
 
 
 def _steps(state: SearchState, candidates: Sequence[Candidate]) -> list[Step]:
-    last = max((prompt.step for prompt in state.prompted.values()), default=0)
+    # A comparison of candidates when all are drawn belongs to no step.
+    working = [one for one in state.prompted.values() if one.width is not None or one.name.endswith(KINDS)]
+    last = max((prompt.step for prompt in working), default=0)
     steps = []
     for number in range(last + 1):
         shown = next((p for p in state.prompted.values() if p.step == number and p.chosen), None)

@@ -18,6 +18,7 @@ import msgspec
 
 from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
+from tpo.models.sizes import count_of, parameters_in
 
 FORWARD = 2.0
 TRAINING = 8.0
@@ -26,9 +27,6 @@ TRAINING_SAMPLES, TRAINING_LENGTH = 64_000, 2_048
 PETA = 1e15
 
 ROLES = ("policy", "critic", "editor", "reward")
-_UNITS = {"M": 1e6, "B": 1e9, "T": 1e12}
-_IN_A_NAME = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)([MBT])(?![A-Za-z0-9])", re.IGNORECASE)
-_ACTIVE = re.compile(r"-A(\d{1,3}(?:\.\d{1,3})?)([MB])(?![A-Za-z0-9])")
 _WRITTEN = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)([MBT]?)", re.IGNORECASE)
 
 
@@ -130,7 +128,7 @@ def parse_parameters(given: Iterable[str]) -> dict[str, float]:
     for text in given:
         role, _, number = text.partition("=")
         written = _WRITTEN.fullmatch(number.strip())
-        if role not in ROLES or written is None or not (count := _count(*written.groups())):
+        if role not in ROLES or written is None or not (count := count_of(*written.groups())):
             raise InputError(
                 f"The parameter count {text!r} is not understood: write ROLE=COUNT, such as policy=70B; roles are "
                 f"{', '.join(ROLES)}."
@@ -153,15 +151,3 @@ def parameters_of(given: Mapping[str, float], models: Mapping[str, str]) -> dict
         if role not in found and count is not None:
             found[role] = count
     return found
-
-
-def parameters_in(name: str) -> float | None:
-    """The parameter count in a model's name ("Llama-3.1-70B-Instruct"); None where it has none, or two."""
-    if active := _ACTIVE.search(name):  # of a mixture of experts, a token meets only these
-        return _count(active[1], active[2])
-    counts = {_count(*found) for found in _IN_A_NAME.findall(name)}
-    return counts.pop() if len(counts) == 1 else None
-
-
-def _count(number: str, unit: str) -> float:
-    return float(number) * _UNITS.get(unit.upper(), 1.0)

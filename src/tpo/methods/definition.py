@@ -7,7 +7,6 @@ import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -17,6 +16,7 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods.actions import Search
 from tpo.prompts.prompt_set import PromptSet
+from tpo.specs import did_you_mean
 
 MAX_WIDTH = 1024
 MAX_DEPTH = 100
@@ -155,7 +155,7 @@ class Method:
             "width": width,
             "depth": depth,
             "prompts": prompts.for_method(self.templates),
-            "rng": _random_source(query, seed) if "rng" in self.takes else None,
+            "rng": random_source(query, seed) if "rng" in self.takes else None,
             "maximum": maximum,
         }
         own = {name: value for name, value in given.items() if name in self.takes}
@@ -192,10 +192,8 @@ class Method:
     def _known(self, name: str) -> str:
         if not self.settings:
             return ": it has none."
-        near = get_close_matches(name, self.settings, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
         known = ", ".join(f"{one.name} ({one.kind}, {one.default!r})" for one in self.settings.values())
-        return f". It has {known}.{guess}"
+        return f". It has {known}.{did_you_mean(name, self.settings)}"
 
     def dials(self, width: int, depth: int) -> tuple[int, int]:
         """The width and depth that a search really has.
@@ -264,6 +262,13 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
     )
 
 
-def _random_source(query: Conversation, seed: int | None) -> random.Random:
-    text = msgspec.json.encode((seed, query), enc_hook=repr)
+def random_source(query: Conversation, seed: int | None, *use: str) -> random.Random:
+    """A random source that depends on nothing but the query, the run's seed, and what it is used for.
+
+    Args:
+        query: the query.
+        seed: the run's seed.
+        use: tells it apart from the random source of the method.
+    """
+    text = msgspec.json.encode((seed, query, *use), enc_hook=repr)
     return random.Random(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -13,7 +12,9 @@ from tpo import plugins
 from tpo.errors import InputError, PromptError
 from tpo.methods.actions import Search
 from tpo.methods.definition import Method, method_of
+from tpo.methods.selection import TEMPLATES as SELECTING
 from tpo.prompts.prompt_set import PromptSet, prompt_set, template_names
+from tpo.specs import did_you_mean
 
 GROUP = "tpo.methods"
 PYTHON = "python:"
@@ -62,10 +63,9 @@ def find_method(name: str) -> Method:
     if name in _entry_points():
         return _from_entry_point(name)
     known = [*_registered, *(other for other in _entry_points() if other not in _registered)]
-    near = get_close_matches(name, known, n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
     raise InputError(
-        f"There is no method {name!r}: choose one of {', '.join(known)}, or python:MODULE:NAME for your own.{guess}"
+        f"There is no method {name!r}: choose one of {', '.join(known)}, or python:MODULE:NAME for your own."
+        f"{did_you_mean(name, known)}"
     )
 
 
@@ -112,6 +112,7 @@ def wording(method: Method | None = None, folder: Path | str | None = None) -> P
     """
     known: set[str] = set()
     if folder is not None:
+        known |= template_names(SELECTING)
         for one in methods().values():
             for brought in one.templates:
                 if brought.is_dir():
@@ -137,13 +138,7 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 @cache
 def _from_entry_point(name: str) -> Method:
-    point = _entry_points()[name]
-    try:
-        function = point.load()
-    except Exception as error:
-        raise InputError(
-            f"The method {name} ({point.value}) fails to import: {type(error).__name__}: {error}."
-        ) from error
+    function = plugins.load(_entry_points()[name], "method")
     try:
         return method_of(function, name)
     except PromptError as error:

@@ -6,14 +6,16 @@ import re
 
 from tpo.candidate import Candidate
 
-_KEPT = re.compile(r"(?:kept|followed) (?:all \d+ \w+|the \w+)\W*", re.IGNORECASE)
+_KEPT = re.compile(r"(?:kept|followed) (?:all \d+|the) (?:requirement|instruction)s?\W*", re.IGNORECASE)
 _MISSING = re.compile(r".*?\bmissing: *", re.IGNORECASE | re.DOTALL)
 
 
 def unmet(candidate: Candidate) -> str:
     """The requirements that an answer fails, in the reward's words; empty where it names none."""
     words = (candidate.feedback or "").strip()
-    return "" if _KEPT.fullmatch(words) else _MISSING.sub("", words, count=1).strip()
+    if kept := _KEPT.match(words):
+        words = words[kept.end() :]
+    return _MISSING.sub("", words, count=1).strip()
 
 
 def demands(candidate: Candidate) -> dict[str, str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from tpo.options.evals import EvalOptions, TableFormat
 from tpo.options.option import Entry, Option, check, check_value, options_from, table
 from tpo.options.runs import ClusterOptions, ExportFormat, ExportOptions, PairRule, RunOptions
-from tpo.options.search import SearchOptions, default
+from tpo.options.search import Effort, SearchOptions, default
 from tpo.options.serve import KeyOptions, LogFormat, ServeOptions, ViewOptions
 
 __all__ = [
     "ClusterOptions",
+    "Effort",
     "Entry",
     "EvalOptions",
     "ExportFormat",

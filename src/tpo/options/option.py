@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from numbers import Integral, Real
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_ty
 import msgspec
 
 from tpo.errors import InputError
+from tpo.specs import did_you_mean
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,9 +109,8 @@ def options_from(kind: type[T], values: Mapping[str, Any], where: str = "") -> T
     entries = table(kind)
     for name in values:
         if name not in entries:
-            near = get_close_matches(name, entries, n=1)
-            guess = f" Did you mean {near[0]}?" if near else ""
-            raise InputError(f"{where}There is no option {name!r}.{guess} Known are {', '.join(entries)}.")
+            near = did_you_mean(name, entries)
+            raise InputError(f"{where}There is no option {name!r}.{near} Known are {', '.join(entries)}.")
     made = kind(**values)
     check(made, where)
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,15 @@ from tpo.options.option import Option, table
 
 # Bounds of the two dials.
 MAX_WIDTH, MAX_DEPTH = 1024, 100
+
+
+class Effort(StrEnum):
+    """How much an answer may cost; `tpo.methods.efforts` has what each level is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    MAX = "max"
 
 
 class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +37,15 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
             in_requests=True,
         ),
     ] = "tpo"
+    effort: Annotated[
+        Effort | str | None,
+        Option(
+            help="One dial for method, width, depth and critiques, chosen by reward and model; `tpo methods` shows the "
+            "levels. What is given explicitly counts.",
+            group=METHOD,
+            in_requests=True,
+        ),
+    ] = None
     settings: Annotated[
         Sequence[str],
         Option(help="A setting of the method's own (repeatable).", group=METHOD, metavar="NAME=VALUE", flag="set"),
@@ -35,6 +54,16 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
         int, Option(help="N: answers per step.", group=METHOD, least=1, most=MAX_WIDTH, in_requests=True)
     ] = 5
     depth: Annotated[int, Option(help="D: update steps.", group=METHOD, least=0, most=MAX_DEPTH, in_requests=True)] = 2
+    select: Annotated[
+        str,
+        Option(
+            help="What chooses the answer among the candidates: best, soft, hedged, mbr, majority or knockout; see "
+            "docs/methods.md.",
+            group=METHOD,
+            metavar="RULE",
+            in_requests=True,
+        ),
+    ] = "best"
     prompts: Annotated[
         str | Path | None,
         Option(help="A folder of templates that replace the default wording.", group=METHOD, metavar="FOLDER"),

@@ -253,7 +253,7 @@ class PromptSet:
     def _missing(self, name: str) -> PromptError:
         there = sorted({template.split(".")[0] for template in self._templates})
         near = get_close_matches(name, there, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = f" Did you mean {near[0]}?" if near else ""
         return PromptError(
             f"The prompt set {self.name} has no template {name}.user.jinja; it has {', '.join(there)}.{guess}"
         )

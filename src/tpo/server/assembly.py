@@ -20,6 +20,7 @@ from tpo.server.recording import Recorder
 from tpo.server.registry import SearchRegistry, Watch
 from tpo.server.request_options import RequestOptions
 from tpo.server.service import Service, Setup
+from tpo.server.store import ResponseStore
 from tpo.server.telemetry import Traced, configured
 from tpo.view import Sources
 
@@ -59,6 +60,7 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
         watch=watch,
         metrics=metrics_route(metrics),
         page=_page(SearchRegistry(service, admitted.aligned, watch), record) if serving.ui else None,
+        store=ResponseStore(Path(serving.store), serving.store_days) if serving.store is not None else None,
     )
     counted = Counted(app, metrics)
     return (counted if telemetry is None else Traced(counted, telemetry)), service

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tpo.errors import InputError
-from tpo.methods.presets import Preset, parse_preset
-from tpo.options import ServeOptions
+from tpo.methods.presets import EFFORT, Preset, parse_preset
+from tpo.options import Effort, ServeOptions
 from tpo.server.errors import ApiError
 
 # Presets that are listed; any other that can be read is served too.
-LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision")
+LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision", *(f"{EFFORT}{level}" for level in Effort))
 
 
 class NamedModel(NamedTuple):
@@ -33,14 +33,21 @@ class Models:
     Args:
         names: the policy's models.
         listed: presets to list.
+        describe: what a model with a preset comes to: method, dials and cost.
 
     Raises:
         InputError: a preset cannot be read.
     """
 
-    def __init__(self, names: Iterable[str], listed: Sequence[str] = LISTED) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        listed: Sequence[str] = LISTED,
+        describe: Callable[[str, Preset], dict[str, Any]] | None = None,
+    ) -> None:
         self.names = list(names)
-        self._listed = [parse_preset(text).label for text in listed]
+        self._listed = [parse_preset(text, efforts=True).label for text in listed]
+        self._describe = describe
 
     @property
     def offered(self) -> list[str]:
@@ -62,7 +69,7 @@ class Models:
             known = ", ".join(self.names)
             raise _missing(f"There is no model {name[:200]!r}: here is {known}, and the same with :tpo or :best-of-5.")
         try:
-            return NamedModel(model, parse_preset(text, python=False))
+            return NamedModel(model, parse_preset(text, python=False, efforts=True))
         except InputError as error:
             raise _missing(f"The model {name[:200]!r} is not available: {str(error)[:300]}") from error
 
@@ -89,7 +96,7 @@ class Models:
             value, limit = getattr(found.preset, dial), getattr(most, f"max_{dial}")
             if value is not None and value > limit:
                 raise _missing(f"The model {name[:200]!r} is not available: its {dial} is above {limit}.")
-        return {
+        card = {
             "id": name,
             "object": "model",
             "created": created,
@@ -99,11 +106,14 @@ class Models:
             "display_name": name,
             "created_at": datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
+        if found.preset is not None and self._describe is not None:
+            card["tpo"] = self._describe(found.model, found.preset)
+        return card
 
 
 def _readable(preset: str) -> bool:
     try:
-        parse_preset(preset, python=False)
+        parse_preset(preset, python=False, efforts=True)
     except InputError:
         return False
     return True

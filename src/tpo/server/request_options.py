@@ -10,13 +10,16 @@ import msgspec
 from tpo.errors import InputError
 from tpo.messages import Conversation, conversation, text_of
 from tpo.methods import find_method, resolve_method
+from tpo.methods.efforts import effort_named
 from tpo.methods.presets import Preset
-from tpo.options import ServeOptions, default
+from tpo.methods.selection import BEST
+from tpo.options import Effort, ServeOptions, default
 from tpo.prompts import PromptSet
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
 from tpo.server.protocols.refusal import BadRequest, refused
 from tpo.server.protocols.request import GenerationRequest
+from tpo.session.effort import DIALS, with_effort
 from tpo.session.output_format import OutputFormat, format_rules
 from tpo.session.spec import Options, Spec, specified
 
@@ -47,8 +50,10 @@ class RequestOptions(msgspec.Struct, frozen=True):
     return_trace: bool
 
 
+# The field of chat completions that reasoning models have; readers of other protocols use it too.
+EFFORT_FIELD = "reasoning_effort"
 # Options of a search that `tpo` may set.
-_SEARCH = ("method", "width", "depth", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
+_SEARCH = ("method", "width", "depth", "select", "critic_max_tokens", "quorum", "budget_tokens", "budget_seconds")
 
 
 def request_options(
@@ -68,12 +73,7 @@ def request_options(
         InputError: its options do not fit together.
     """
     wanted = request.alignment.given
-    named = {"method": preset.method, "width": preset.width, "depth": preset.depth} if preset is not None else {}
-    chosen = {**usual, **{name: value for name, value in named.items() if value is not None}}
-    chosen |= {name: wanted[name] for name in _SEARCH if name in wanted}
-    if chosen.get("method") != usual.get("method"):
-        find_method(str(chosen["method"]))  # a registered one: no client names code to import
-        chosen.pop("settings", None)  # those of the server's method
+    chosen = with_dials(usual, preset, serving, request.model, wanted, _effort_of(request))
     sampling = {
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -81,9 +81,16 @@ def request_options(
         "max_tokens": request.max_tokens,
     }
     chosen |= {name: value for name, value in sampling.items() if value is not None}
-    chosen["extra"] = {**usual.get("extra", {}), **request.policy_fields}
+    fields = {name: value for name, value in request.policy_fields.items() if name != EFFORT_FIELD}
+    if (own := wanted.get("policy_effort")) is not None:
+        fields[EFFORT_FIELD] = own
+    chosen["extra"] = {**usual.get("extra", {}), **fields}
     _bounded(chosen, request.n, serving)
     rules = [*Requirements(wanted["require"]).rules] if wanted.get("require") else []
+    if request.response_format or request.tools or rules:
+        if wanted.get("select", BEST) != BEST:
+            raise refused("tpo.select", "chooses by less than the rules: leave it out with tools, formats and require")
+        chosen["select"] = BEST
     return RequestOptions(
         model=request.model,
         messages=conversation(request.messages),
@@ -99,6 +106,56 @@ def request_options(
         thought=request.thought,
         return_trace=wanted.get("return_trace", False),
     )
+
+
+def with_dials(
+    usual: Options,
+    preset: Preset | None,
+    serving: ServeOptions,
+    model: str,
+    wanted: Mapping[str, Any],
+    effort: Effort | None = None,
+) -> dict[str, Any]:
+    """The server's options with the method and the dials that a request asks for.
+
+    Args:
+        usual: the server's options.
+        preset: the preset that the model's name ends in.
+        serving: the most that a request may ask for; a level of effort stays below it.
+        model: the model's name.
+        wanted: the request's own options; they count before the preset's, and these before those of an effort.
+        effort: the level that a field of the protocol asks for; a preset's and the request's own count before it.
+    """
+    named: dict[str, Any] = {}
+    effort = wanted.get("effort") or (preset.effort if preset is not None else None) or effort
+    if preset is not None and preset.effort is None:
+        named = {"method": preset.method, "width": preset.width, "depth": preset.depth}
+    base = {name: value for name, value in usual.items() if effort is None or name not in DIALS}
+    chosen = {**base, **{name: value for name, value in named.items() if value is not None}}
+    chosen |= {name: wanted[name] for name in _SEARCH if name in wanted}
+    if effort is not None:
+        chosen["effort"] = effort
+    if (method := chosen.get("method")) is not None and method != usual.get("method"):
+        find_method(str(method))  # a registered one: no client names code to import
+        chosen.pop("settings", None)  # those of the server's method
+    filled = with_effort({**chosen, "reward": wanted.get("reward") or usual.get("reward")}, model)
+    for dial, most in (("width", serving.max_width), ("depth", serving.max_depth)):
+        if dial in filled and dial not in chosen:
+            filled[dial] = min(filled[dial], most)
+    return {**{name: filled[name] for name in DIALS if name in filled}, **chosen}
+
+
+def _effort_of(request: GenerationRequest) -> Effort | None:
+    """The effort that a request asks for by a field of its protocol."""
+    word = request.extra.get(EFFORT_FIELD)
+    if word is None:
+        return None
+    if not isinstance(word, str) or (effort := effort_named(word)) is None:
+        known = ", ".join(Effort)
+        raise refused(
+            EFFORT_FIELD, f"is {word!r}, and known are {known}; tpo.policy_effort reaches the policy as it is"
+        )
+    return effort
 
 
 def _format_rules(response_format: Any) -> list[Rule]:

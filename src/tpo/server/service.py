@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
 from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
+from tpo.methods.cost import cost_of
 from tpo.methods.presets import Preset
 from tpo.models.fleet import Fleet, model_name
 from tpo.models.openai import OpenAIModel
@@ -30,10 +32,11 @@ from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.request_options import RequestOptions, request_options
+from tpo.server.request_options import RequestOptions, request_options, with_dials
 from tpo.session.response import SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
+from tpo.session.traces import trace_journal
 
 log = logging.getLogger("tpo.server")
 T = TypeVar("T")
@@ -60,6 +63,18 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         return self.serving.preset or LISTED
 
 
+class Durable(msgspec.Struct, frozen=True):
+    """A search that goes on after the server's end, in the next process.
+
+    Attributes:
+        trace: the file of its journal.
+        stopper: ends it with its best answer so far; the server's end does not.
+    """
+
+    trace: Path
+    stopper: Stopper
+
+
 class Service:
     """Models, rewards, and searches under way.
 
@@ -83,6 +98,8 @@ class Service:
         self._stack = AsyncExitStack()
         self._once = asyncio.Lock()
         self._stoppers: set[Stopper] = set()
+        # Models with presets, as they were described.
+        self._descriptions: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def open(self) -> None:
         """Connect to models and reward.
@@ -99,10 +116,11 @@ class Service:
             names = await served_models(policy.where, "policy")
         await self.reward(None)
         if len(names) > 1:  # each is connected to when a request names it
-            self.models = Models(names, self.setup.presets)
+            self.models = Models(names, self.setup.presets, self._described)
         else:
             fleets = await self._session.models()
-            self.models = Models([model_name(fleets["policy"].servers[0].model)], self.setup.presets)
+            names = [model_name(fleets["policy"].servers[0].model)]
+            self.models = Models(names, self.setup.presets, self._described)
         self.opened.set()
 
     async def open_once(self) -> None:
@@ -203,6 +221,18 @@ class Service:
         # Prompts are compiled once, when the service is made: it takes 10 ms.
         return request_options(request, preset, self.setup.options, self.setup.serving, self.spec.prompts)
 
+    def _described(self, model: str, preset: Preset) -> dict[str, Any]:
+        """What a model with a preset comes to: method, dials, and the most calls and stages of one answer."""
+        key = (model, preset.label)
+        if key not in self._descriptions:
+            chosen: Any = with_dials(self.setup.options, preset, self.setup.serving, model, {})
+            spec = specified(chosen, self.spec.prompts)
+            cost = cost_of(spec.method, spec.width, spec.depth, spec.method_settings, spec.prompts)
+            dials = {"method": spec.method.name, "width": spec.width, "depth": spec.depth}
+            calls = {"answers": cost.answers, "other_replies": cost.replies, "stages": cost.stages}
+            self._descriptions[key] = {**dials, **calls}
+        return self._descriptions[key]
+
     async def answer(
         self,
         options: RequestOptions,
@@ -211,6 +241,7 @@ class Service:
         waited: float,
         listen: Listener,
         spend: Callable[[int], None],
+        durable: Durable | None = None,
     ) -> SearchResult:
         """Answer a request.
 
@@ -221,6 +252,7 @@ class Service:
             waited: seconds since the request arrived.
             listen: called with each event.
             spend: called with the tokens of the search, however it ends.
+            durable: where the search survives the server's end.
 
         Raises:
             TPOError: there is no answer.
@@ -232,8 +264,16 @@ class Service:
         steer = options.output.steering(spec.method, reward)
         budget = self._budget(spec.budget, waited)
         plan = plan_of(spec, options.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
-        journal, stopper = Journal(), Stopper()
-        self._stoppers.add(stopper)
+        if durable is None:
+            journal, stopper = Journal(), Stopper()
+            self._stoppers.add(stopper)
+        else:
+            journal, stopper = trace_journal(durable.trace, plan, log.info, finished=True), durable.stopper
+        earlier = list(journal.records)
+        for record in earlier:
+            steer.listen(record)
+        if earlier:
+            listen(earlier[0])  # what was called before was counted then
         self.live.begin(id, journal.records)
         try:
             if self.cut:
@@ -265,7 +305,8 @@ class Service:
         finally:
             self._stoppers.discard(stopper)
             self.live.end(id)
-            spend(sum(record.usage.total for record in journal.records if isinstance(record, Called)))
+            journal.close()
+            spend(sum(record.usage.total for record in journal.records[len(earlier) :] if isinstance(record, Called)))
 
     def _budget(self, budget: Budget, waited: float) -> Budget:
         most = self.setup.serving.deadline

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tpo.engine.events import Event, Retrying, TextGrew
-from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, SamplingSettings, Scored, Started
+from tpo.engine.records import Called, Ended, Prompted, Replied, Resumed, Sampled, SamplingSettings, Scored, Started
 from tpo.messages import Conversation, text_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Spans:
         match event:
             case Started():
                 self._start(event)
+            case Resumed():  # the calls' times count from the beginning in an earlier process
+                self._began = time.time_ns() - int(event.seconds * 1e9)
             case Prompted():
                 self._prompts[event.turn, event.action] = event
             case Sampled():

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from tpo.checks.reward import refuse_broken
 from tpo.errors import InputError
-from tpo.models.fleet import Fleet, Limits, Server
+from tpo.models.fleet import Fleet, Server, ServerLimits
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, Role
@@ -23,7 +23,7 @@ async def open_models(
     roles: Mapping[Role, RoleSpec],
     stack: AsyncExitStack,
     on_note: Note,
-    limits: Limits,
+    limits: ServerLimits,
 ) -> dict[Role, Fleet]:
     """Connect to the models of all roles.
 
@@ -69,7 +69,7 @@ async def _models(where: Any, role: Role, spec: RoleSpec, stack: AsyncExitStack,
 
 
 async def open_reward(
-    spec: Spec, stack: AsyncExitStack, name: str | None = None, limits: Limits | None = None
+    spec: Spec, stack: AsyncExitStack, name: str | None = None, limits: ServerLimits | None = None
 ) -> Reward | None:
     """Find the reward, connect to it, and see that it works.
 
@@ -94,7 +94,7 @@ async def open_reward(
     return reward
 
 
-async def open_judge(spec: Spec, stack: AsyncExitStack, limits: Limits | None = None) -> Reward | None:
+async def open_judge(spec: Spec, stack: AsyncExitStack, limits: ServerLimits | None = None) -> Reward | None:
     """Find the held-out judge, connect to it, and see that it works; None where the user asked for none.
 
     Args:

@@ -20,7 +20,7 @@ from tpo.engine.records import Plan
 from tpo.engine.result import Result, held_out_line
 from tpo.errors import InputError
 from tpo.messages import conversation
-from tpo.models.fleet import Fleet, Limits, PaceRule, pace_for_many, seats
+from tpo.models.fleet import Fleet, PaceRule, ServerLimits, pace_for_many, seats
 from tpo.prompts import Role
 from tpo.representations import frame, heading, table
 from tpo.rewards.protocol import Reward, maximum_of
@@ -83,7 +83,7 @@ class Session:
         self.spec = spec or specified(options)
         self._options = options if spec is None else None
         self._patience = patience
-        self._limits = Limits(pace or pace_for_many(concurrency), limiters)
+        self._limits = ServerLimits(pace or pace_for_many(concurrency), limiters)
         self._note = on_note
         self._stack = AsyncExitStack()
         self._models: dict[str | None, dict[Role, Fleet]] = {}
@@ -240,6 +240,8 @@ class Session:
         names = {role: fleet.servers[0].model.name for role, fleet in models.items()}
         plan = plan_of(spec, messages, names, steering.reward, judge)
         journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
+        for record in journal.records:
+            steering.listen(record)
         try:
             result = await self.search(
                 plan,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import msgspec
 
@@ -15,12 +15,16 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Method, MethodSource, resolve_method, wording
 from tpo.methods.actions import Search
+from tpo.methods.definition import random_source
+from tpo.methods.selection import BEST, Selection, parse_selection
 from tpo.models.dialect import omitted
 from tpo.models.protocol import Model
-from tpo.options import SearchOptions, options_from
+from tpo.options import Effort, SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
 from tpo.rewards.protocol import Reward
+from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
+from tpo.session.effort import with_effort
 
 # Fields of a chat-completions request that tpo decides about.
 OURS = frozenset(
@@ -61,6 +65,7 @@ class Spec(msgspec.Struct, frozen=True):
         rewards: rewards that a configuration file names.
         score_cache: a file that keeps scores for later runs.
         judge: a reward that only measures, as for `reward`; None for none.
+        select: chooses the answer among the candidates.
     """
 
     method: Method
@@ -77,6 +82,7 @@ class Spec(msgspec.Struct, frozen=True):
     rewards: Mapping[str, NamedReward]
     score_cache: Path | None
     judge: Any = None
+    select: Selection = Selection(BEST)
 
     def search(self, query: Conversation, maximum: float | None = None) -> Search:
         """Begin the method's search for an answer.
@@ -85,7 +91,7 @@ class Spec(msgspec.Struct, frozen=True):
             query: the conversation to answer.
             maximum: the largest reward that there is, where it is known.
         """
-        return self.method.start(
+        search = self.method.start(
             query,
             width=self.width,
             depth=self.depth,
@@ -94,15 +100,20 @@ class Spec(msgspec.Struct, frozen=True):
             seed=self.settings.seed,
             maximum=maximum,
         )
+        rng = random_source(query, self.settings.seed, "select")
+        required = [rule.text for rule in Requirements(self.require).rules] if self.require else []
+        return self.select.applied(search, query, self.prompts, rng, required)
 
 
 class Options(TypedDict, total=False):
     """The options that `tpo.align` and `tpo.run_dataset` share; see `tpo.align` for their meaning."""
 
     method: MethodSource
+    effort: Effort | str | None
     settings: Mapping[str, Any] | Sequence[str]
     width: int
     depth: int
+    select: str
     policy: str | Model
     policy_model: str | None
     critic: str | Model | None
@@ -139,11 +150,14 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
+    options = cast(Options, with_effort(options))
     given = {name: value for name, value in options.items() if name not in ("rewards", "settings")}
     chosen = options_from(SearchOptions, given)
     method = resolve_method(chosen.method)
     omit = tuple(sorted(omitted(chosen.omit)))
     width, depth = method.dials(chosen.width, chosen.depth)
+    select = parse_selection(chosen.select)
+    wordings = prompts if prompts is not None else wording(method, chosen.prompts)
     settings = SamplingSettings(
         chosen.temperature,
         chosen.top_p,
@@ -160,7 +174,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         method.chosen_settings(named_settings(options.get("settings") or ())),
         _checked(settings, width),
         Budget(chosen.budget_tokens, chosen.budget_seconds),
-        prompts.for_method(method.templates) if prompts is not None else wording(method, chosen.prompts),
+        wordings.for_method((*method.templates, *select.templates)),
         {
             "policy": RoleSpec(chosen.policy, chosen.policy_model, omit),
             "critic": RoleSpec(chosen.critic, chosen.critic_model, omit),
@@ -172,6 +186,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         options.get("rewards") or {},
         Path(chosen.score_cache) if chosen.score_cache is not None else None,
         _as_reward(chosen.judge),
+        select,
     )
 
 
@@ -236,4 +251,5 @@ def plan_of(
         spec.method_settings,
         spec.method.code,
         judge.name if judge is not None else None,
+        spec.select.label,
     )

@@ -50,15 +50,7 @@ def find_benchmark(name: str, source: Source | None = None) -> Benchmark:
             f"There is no benchmark {name!r}: choose one of {', '.join(known)}, write python:MODULE:NAME for a class "
             f"of your own, or give your own queries with --data {name}=FILE.{did_you_mean(name, known)}"
         )
-    try:
-        target = point.load()
-    except Exception as error:
-        if point.name in BENCHMARKS:
-            raise
-        raise InputError(
-            f"The benchmark {name} ({point.value}) fails to import: {type(error).__name__}: {error}."
-        ) from error
-    return _made(target, point.name)
+    return _made(plugins.load(point, "benchmark", BENCHMARKS), point.name)
 
 
 def _made(target: Any, name: str) -> Benchmark:

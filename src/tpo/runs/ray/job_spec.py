@@ -25,6 +25,7 @@ from tpo.errors import InputError
 from tpo.methods import resolve_method
 from tpo.options import default
 from tpo.rewards.resolve import DEFAULT, resolve
+from tpo.session.effort import with_effort
 from tpo.session.spec import Spec, specified
 
 # Kinds of reward that live in a process; one actor of the cluster holds such a reward for all workers.
@@ -89,7 +90,8 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
     Raises:
         InputError: something was given that cannot leave this process.
     """
-    plain = {name: value for name, value in options.items() if name not in _APART}
+    filled = with_effort({**options, "rewards": named})
+    plain = {name: value for name, value in filled.items() if name not in _APART}
     plain["method"] = resolve_method(plain.get("method", default("method"))).name
     plain["require"] = tuple(options.get("require") or ())
     if options.get("score_cache") is not None:

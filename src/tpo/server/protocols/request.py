@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from tpo.messages import Conversation
+from tpo.options import Effort
 from tpo.server.protocols.reading import fitting
 from tpo.server.protocols.refusal import refused
+from tpo.specs import did_you_mean
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
@@ -24,8 +25,11 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         method: tpo, tpo-fused, revision, best-of-n or sample.
+        effort: low, medium, high or max, which decide method, width and depth; `reasoning_effort` does the same.
+        policy_effort: the policy's own effort, which it gets as `reasoning_effort`.
         width: N, answers per step.
         depth: D, update steps.
+        select: the rule that chooses the answer among the candidates.
         critic_max_tokens: completion tokens per critique.
         quorum: answers of a step that suffice to go on.
         budget_tokens: tokens of all roles, after which the best answer so far is returned.
@@ -41,6 +45,9 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     method: str | None = None
     width: Annotated[int, Meta(ge=1, le=1024)] | None = None
     depth: Annotated[int, Meta(ge=0, le=100)] | None = None
+    select: str | None = None
+    effort: Effort | None = None
+    policy_effort: str | None = None
     critic_max_tokens: Count | None = None
     quorum: Count | None = None
     budget_tokens: Count | None = None
@@ -143,9 +150,8 @@ def extra_fields(body: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any
 
 
 def _unknown(name: str) -> str:
-    near = get_close_matches(name, Alignment.__struct_fields__, n=1)
-    guess = f"; did you mean {near[0]}?" if near else "."
-    return f"is unknown{guess} The options are {', '.join(Alignment.__struct_fields__)}"
+    known = Alignment.__struct_fields__
+    return f"is unknown.{did_you_mean(name, known)} The options are {', '.join(known)}"
 
 
 def _headers(headers: Headers) -> dict[str, Any]:

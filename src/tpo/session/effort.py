@@ -1,0 +1,121 @@
+"""Makes options of a level of effort, by the kind of reward and the size of the policy that the other options name.
+
+Both are read off the names, before any server is reached, so that a run knows at once whether it is the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tpo.config import NamedReward
+from tpo.methods.definition import Method
+from tpo.methods.efforts import SMALL, Level, RewardKind, Size, level_of
+from tpo.methods.registry import resolve_method
+from tpo.models.sizes import parameters_in
+from tpo.options import SearchOptions, check_value, table
+from tpo.rewards.resolve import DEFAULT, NONE
+
+# Rewards whose remarks say what to do better; `surface` names faults too seldom.
+_WITH_WORDS = ("verifier", "prefer")
+_JUDGES = ("judge",)
+# The options that a level of effort decides.
+DIALS = ("method", "settings", "width", "depth", "critic_max_tokens")
+# Steps of a method that has some, where the level's own has none.
+_DEPTH = 2
+
+
+def with_effort(options: Mapping[str, Any], policy_name: str | None = None) -> dict[str, Any]:
+    """Fill in what a level of effort decides; what was given explicitly counts.
+
+    Args:
+        options: those that were given, `effort` among them; all others are explicit.
+        policy_name: the policy's name, where the options do not hold it.
+
+    Returns:
+        the options with method, width, depth, settings and length of critiques; as they are without an effort.
+
+    Raises:
+        InputError: there is no such level.
+    """
+    effort = options.get("effort")
+    if effort is None:
+        return dict(options)
+    check_value(table(SearchOptions)["effort"], effort)
+    kind = reward_kind(options.get("reward", DEFAULT), options.get("require") or (), options.get("rewards") or {})
+    level = level_of(effort, kind, size_of(options, policy_name))
+    filled: dict[str, Any] = {"width": level.width, "depth": level.depth}
+    if level.critique is not None:
+        filled["critic_max_tokens"] = level.critique
+    own = options.get("method")
+    if own is None:
+        filled["method"] = level.method
+    if own is None or own == level.method:
+        filled["settings"] = dict(level.settings)
+    else:
+        filled |= _dials(resolve_method(own), level)
+    return {**filled, **options}
+
+
+def _dials(method: Method, level: Level) -> dict[str, int]:
+    """Width and depth that draw about as many answers with a method as the level's own method does."""
+    answers = level.width * (level.depth + 1)
+    if not method.has_depth:
+        return {"width": answers}
+    depth = level.depth or _DEPTH
+    return {"width": max(answers // (depth + 1), 2), "depth": depth}
+
+
+def size_of(options: Mapping[str, Any], policy_name: str | None = None) -> Size:
+    """Whether the policy is small or large; unknown counts as small.
+
+    Args:
+        options: `policy` and `policy_model` are looked at.
+        policy_name: the policy's name, where it is known otherwise.
+    """
+    policy = options.get("policy")
+    names = (policy_name, options.get("policy_model"), policy if isinstance(policy, str) else _name_of(policy))
+    for name in names:
+        if name and (parameters := parameters_in(name)) is not None:
+            return "large" if parameters >= SMALL else "small"
+    return "small"
+
+
+def reward_kind(reward: Any, require: object = (), named: Mapping[str, NamedReward] | None = None) -> RewardKind:
+    """What a reward can do, by how the user names it.
+
+    Args:
+        reward: as `tpo.align` takes it.
+        require: rules that rank before it; they have words, and are all there is without a reward.
+        named: rewards that a configuration file names.
+    """
+    if reward is None:
+        reward = DEFAULT
+    if not isinstance(reward, str):
+        return _kind_of_object(reward)
+    if reward.strip() == NONE:
+        return "words" if require else "none"
+    kinds = {term.partition(":")[0].partition("?")[0].strip() for term in _terms(reward.strip(), named or {}, ())}
+    if kinds <= set(_WITH_WORDS):
+        return "words"
+    return "judge" if kinds & set(_JUDGES) else "model"
+
+
+def _kind_of_object(reward: object) -> RewardKind:
+    name = _name_of(reward) or ""
+    kind = name.partition(":")[0].partition("@")[0].partition("(")[0]
+    return "words" if kind in (*_WITH_WORDS, "require") else "judge" if kind in _JUDGES else "model"
+
+
+def _name_of(thing: object) -> str | None:
+    name = getattr(thing, "name", None)
+    return name if isinstance(name, str) else None
+
+
+def _terms(spec: str, named: Mapping[str, NamedReward], above: tuple[str, ...]) -> set[str]:
+    """The rewards that one is made of, as text."""
+    if spec not in named or spec in above:
+        return {spec}
+    what = named[spec]
+    parts = [*(what.sum or ()), *(what.min or ()), *([what.use] if what.use else [])]
+    return {term for part in parts for term in _terms(part.strip(), named, (*above, spec))}

@@ -1,0 +1,242 @@
+"""Selection rules, by the numbers of their papers that can be counted by hand, and over any pool."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tpo.candidate import Candidate
+from tpo.errors import InputError
+from tpo.messages import conversation
+from tpo.methods import Ask, Outcome, Reply, Sample, Search, find_method
+from tpo.methods.hedging import MOST, hedged
+from tpo.methods.selection import TEMPLATES, mbr_scores, parse_selection, soft_odds
+from tpo.methods.similarity import similarities
+from tpo.prompts import PromptSet
+
+QUERY = conversation("How do I clean a table?")
+PROMPTS = PromptSet(method=[TEMPLATES])
+
+
+def answers(*rewards: float | None, texts: list[str] | None = None, **parts: float) -> list[Candidate]:
+    return [
+        Candidate(f"0.{i}", 0, texts[i] if texts else f"number {i}", reward, parts) for i, reward in enumerate(rewards)
+    ]
+
+
+def search_for(rule: str, width: int, seed: int = 0, required: list[str] | None = None) -> Search:
+    search = find_method("best-of-n").start(QUERY, width=width, depth=0, prompts=PROMPTS)
+    return parse_selection(rule).applied(search, QUERY, PROMPTS, random.Random(seed), required or [])
+
+
+def chosen_by(rule: str, candidates: list[Candidate], seed: int = 0, required: list[str] | None = None) -> Candidate:
+    search = search_for(rule, len(candidates), seed, required)
+    assert isinstance(next(search), Sample)
+    with pytest.raises(StopIteration) as end:
+        search.send(candidates)
+    outcome: Outcome = end.value.value
+    return outcome.chosen
+
+
+def test_soft_by_hand() -> None:
+    assert soft_odds([0, 1, 2], 1.0) == pytest.approx([0.0900, 0.2447, 0.6652], abs=5e-5)
+    assert soft_odds([0, 1, 2], 0.0) == pytest.approx([1 / 3] * 3)
+    assert chosen_by("soft:1000", answers(0.1, 0.9, 0.5)).id == "0.1"
+    picks = Counter(chosen_by("soft:0", answers(0.1, 0.9, 0.5), seed).id for seed in range(300))
+    assert min(picks.values()) > 60
+
+
+def test_mbr_by_hand() -> None:
+    alike = [[1, 0.2, 0.3], [0.2, 1, 0.8], [0.3, 0.8, 1]]
+    assert mbr_scores([1, 0.9, 0.2], alike, 0.5) == pytest.approx([1.25, 1.2333, 0.55], abs=5e-5)
+    scores = mbr_scores([1, 0.9, 0.2], alike, 1.0)
+    assert scores.index(max(scores)) == 1
+    assert scores[1] == pytest.approx(1.567, abs=5e-4)
+
+
+def test_mbr_prefers_what_others_say_too() -> None:
+    texts = ["buy my soap today", "wipe the table with a damp cloth", "wipe the table with a wet cloth"]
+    assert chosen_by("mbr:0", answers(1.0, 0.9, 0.2, texts=texts)).id == "0.0"
+    assert chosen_by("mbr:2", answers(1.0, 0.9, 0.2, texts=texts)).id == "0.1"
+
+
+def test_majority_takes_the_best_of_the_frequent_kinds() -> None:
+    by_parts = [
+        Candidate("0.0", 0, "a", 1.0, {"fox": 1.0, "short": 1.0}),
+        Candidate("0.1", 0, "b", 0.6, {"fox": 1.0, "short": 0.0}),
+        Candidate("0.2", 0, "c", 0.7, {"fox": 1.0, "short": 0.0}),
+    ]
+    assert chosen_by("majority:0.5", by_parts).id == "0.2"
+    assert chosen_by("majority:0", by_parts).id == "0.0"
+    texts = ["four", "It is 5 apples.", "It is 5 apples!", "seven"]
+    assert chosen_by("majority", answers(1.0, 0.2, 0.3, 0.9, texts=texts)).text == "It is 5 apples!"
+
+
+def test_hedged_takes_the_best_of_some() -> None:
+    assert chosen_by("hedged:500", answers(0.1, 0.9, 0.5)).id == "0.1"
+    picks = Counter(chosen_by("hedged:0", answers(0.1, 0.9, 0.5), seed).id for seed in range(300))
+    assert min(picks.values()) > 60
+
+
+def test_hedge_tuning_by_hand() -> None:
+    # The true value u^12 (1-u) of the quantile u makes N / ((N+12)(N+13)), which is largest at the root of 156.
+    quantiles = [(i + 0.5) / 3000 for i in range(3000)]
+    true = [u**12 * (1 - u) for u in quantiles]
+    assert hedged(quantiles, true, "best-of-n") == pytest.approx(156**0.5, rel=0.01)
+    assert 5 < hedged(quantiles, true) < 30
+    assert hedged(quantiles, quantiles) == MOST
+    assert hedged(quantiles, [-u for u in quantiles], "best-of-n") == 1.0
+    with pytest.raises(ValueError, match="3000 rewards and 2 truths"):
+        hedged(quantiles, [1.0, 2.0])
+
+
+def played(search: Any, candidates: list[Candidate], judge: Any) -> tuple[Candidate, list[int]]:
+    """The winner of a knockout, and the number of comparisons of each round."""
+    next(search)
+    rounds: list[int] = []
+    try:
+        asks = search.send(candidates)
+        while True:
+            rounds.append(len(asks))
+            assert all(isinstance(ask, Ask) and ask.prompt.role == "critic" for ask in asks)
+            asks = search.send([Reply(judge(ask.prompt.messages[-1]["content"])) for ask in asks])
+    except StopIteration as end:
+        return end.value.chosen, rounds
+
+
+def test_knockout_compares_three_times_among_four_and_finds_the_judges_favourite() -> None:
+    def judge(shown: str) -> str:
+        return (
+            f"Verdict: {'A' if shown.index('number 2') < shown.index('Answer B') else 'B'}"
+            if "number 2" in shown
+            else "tie"
+        )
+
+    winner, rounds = played(search_for("knockout:1", 4), answers(0.9, 0.5, 0.1, 0.4), judge)
+    assert winner.id == "0.2"
+    assert rounds == [2, 1]
+
+
+def test_a_judge_that_is_right_four_times_in_five_finds_the_right_one_of_four_with_its_square() -> None:
+    dice = random.Random(5)
+
+    def judge(shown: str) -> str:
+        right_first = "number 2" in shown.partition("Answer B")[0]
+        if "number 2" not in shown:
+            return "Verdict: A"
+        return f"Verdict: {'A' if right_first == (dice.random() < 0.8) else 'B'}"
+
+    won = sum(
+        played(search_for("knockout:1", 4, seed), answers(0.9, 0.5, 0.1, 0.4), judge)[0].id == "0.2"
+        for seed in range(400)
+    )
+    assert won / 400 == pytest.approx(0.64, abs=0.07)
+
+
+def test_a_judge_that_likes_the_first_place_decides_nothing() -> None:
+    winner, rounds = played(search_for("knockout", 3), answers(0.2, 0.9, 0.4), lambda shown: "Verdict: A")
+    assert winner.id == "0.1"  # disagreement is a tie, and the reward decides ties
+    assert rounds == [2, 2]
+
+
+def test_equal_texts_do_not_meet() -> None:
+    winner, rounds = played(
+        search_for("knockout", 3), answers(0.2, 0.9, 0.9, texts=["a", "b", "b"]), lambda shown: "Verdict: tie"
+    )
+    assert (winner.id, rounds) == ("0.1", [2])
+
+
+def test_what_is_required_comes_before_the_rule() -> None:
+    candidates = [
+        Candidate("0.0", 0, "a", 0.9, {"max-words=5": 1.0}),
+        Candidate("0.1", 0, "b", 0.2, {"max-words=5": 0.0}),
+        Candidate("0.2", 0, "c", 0.8, {"max-words=5": 1.0}),
+    ]
+    picks = {chosen_by("soft:0", candidates, seed, ["max-words=5"]).id for seed in range(40)}
+    assert picks == {"0.0", "0.2"}
+
+
+@pytest.mark.parametrize("rule", ["soft", "hedged", "mbr", "majority", "knockout"])
+def test_failures_and_leaks_are_never_chosen(rule: str) -> None:
+    candidates = [
+        Candidate("0.0", 0, "good", 0.1),
+        Candidate("0.1", 0, "", None, error="failed"),
+        Candidate("0.2", 0, "a leak", 0.9, leaked="a leak"),
+        Candidate("0.3", 0, "unscored", None),
+    ]
+    assert {chosen_by(rule, candidates, seed).id for seed in range(10)} == {"0.0"}
+
+
+@pytest.mark.parametrize(
+    "text", ["worst", "", "soft:", "soft:hot", "soft:-1", "soft:nan", "majority:2", "knockout:1.5", "best:1", "mbr:1:2"]
+)
+def test_what_is_no_rule_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="The selection rule is"):
+        parse_selection(text)
+
+
+def test_a_rule_has_one_label() -> None:
+    assert [parse_selection(text).label for text in ("best", "soft", "soft:10.0", " mbr : 1 ")] == [
+        "best",
+        "soft:10",
+        "soft:10",
+        "mbr:1",
+    ]
+
+
+def test_similarity() -> None:
+    table = similarities(["a b", "a b", "c d", ""])
+    assert table[0][1] == pytest.approx(1.0)
+    assert table[0][2] == table[0][3] == 0.0
+    assert table[3][3] == 1.0
+
+
+TEXTS = st.text(max_size=8) | st.sampled_from(["wipe it", "wipe it", "scrub it"])
+POOLS = st.lists(st.tuples(TEXTS, st.none() | st.floats(-1e300, 1e300), st.booleans()), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("rule", ["soft", "hedged", "mbr", "majority", "knockout"])
+@settings(max_examples=200, deadline=None)
+@given(POOLS, st.lists(TEXTS | st.sampled_from(["A", "B", "Verdict: tie"]), min_size=1, max_size=5))
+def test_any_pool_has_an_answer_and_replay_is_the_same(
+    rule: str, pool: list[tuple[str, float | None, bool]], replies: list[str]
+) -> None:
+    candidates = [
+        Candidate(f"0.{i}", 0, text, reward, leaked=text if leaks and text else None)
+        for i, (text, reward, leaks) in enumerate(pool)
+    ]
+
+    def run() -> Candidate:
+        number = 0
+
+        def judge(shown: str) -> str:
+            nonlocal number
+            number += 1
+            return replies[number % len(replies)]
+
+        return played(search_for(rule, len(candidates), 3), candidates, judge)[0]
+
+    assert run() == run()
+    assert run() in candidates
+
+
+def test_a_search_that_is_closed_closes_the_method() -> None:
+    closed = []
+
+    def watched() -> Search:
+        try:
+            yield Sample(PROMPTS.render("answer", QUERY), 1)
+        finally:
+            closed.append(True)
+        return Outcome(Candidate("0.0", 0, "a"), "depth")
+
+    search: Generator[Any, Any, Any] = parse_selection("soft").applied(watched(), QUERY, PROMPTS, random.Random(0))
+    next(search)
+    search.close()
+    assert closed == [True]

@@ -1,0 +1,128 @@
+"""A level of effort picks method and dials by reward and model, and gives way to what is explicit."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+import tpo
+from fakes import FakeModel, FakeReward, numbered
+from tpo.config import NamedReward
+from tpo.methods import find_method
+from tpo.methods.cost import cost_of
+from tpo.methods.efforts import TABLE, RewardKind, Size, level_of
+from tpo.methods.presets import Preset, parse_preset
+from tpo.options import Effort
+from tpo.rewards.require import Requirements
+from tpo.session.effort import reward_kind, size_of, with_effort
+from tpo.session.spec import plan_of, specified
+
+
+def test_each_level_is_a_method_with_settings_that_it_has_and_costs_no_less_than_the_one_below() -> None:
+    for levels in TABLE.values():
+        assert len(levels) == len(Effort)
+        costs = []
+        for level in levels:
+            method = find_method(level.method)
+            settings = method.chosen_settings(level.settings)
+            assert method.dials(level.width, level.depth) == (level.width, level.depth)
+            costs.append(cost_of(method, level.width, level.depth, settings).answers)
+        assert costs == sorted(costs)
+
+
+@pytest.mark.parametrize(
+    ("reward", "kind"),
+    [
+        ("verifier:ifeval", "words"),
+        (None, "model"),
+        ("surface", "model"),
+        ("vllm:http://localhost:8001", "model"),
+        ("hf:org/model", "model"),
+        ("judge:http://localhost:8001/v1?kind=pairwise", "judge"),
+        ("none", "none"),
+        ("strict", "words"),
+        ("mixed", "judge"),
+        (Requirements(["max-words=5"]), "words"),
+        (FakeReward(len), "model"),
+        (len, "model"),
+    ],
+)
+def test_the_kind_of_a_reward_is_read_off_its_name(reward: Any, kind: str) -> None:
+    named = {
+        "strict": NamedReward(use="verifier:ifeval"),
+        "mixed": NamedReward(sum={"strict": 1.0, "judge:http://localhost:8001/v1": 1.0}),
+        "round": NamedReward(use="round"),
+    }
+    assert reward_kind(reward, (), named) == kind
+    assert reward_kind("none", ("max-words=5",)) == "words"
+    assert reward_kind("round", (), named) == "model"
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "size"),
+    [
+        ({}, None, "small"),
+        ({"policy": "embedded"}, None, "small"),
+        ({"policy": "http://localhost/v1", "policy_model": "Qwen2.5-Coder-1.5B"}, None, "small"),
+        ({"policy": "http://localhost/v1", "policy_model": "Llama-3.1-8B-Instruct"}, None, "large"),
+        ({"policy": "gguf:/models/Llama-3.1-70B.gguf"}, None, "large"),
+        ({"policy": FakeModel(numbered(), name="big-70b")}, None, "large"),
+        ({"policy": "http://localhost/v1"}, "Qwen3-32B:effort-high", "large"),
+    ],
+)
+def test_the_size_of_a_policy_is_read_off_its_name(options: dict[str, Any], name: str | None, size: Size) -> None:
+    assert size_of(options, name) == size
+
+
+@pytest.mark.parametrize(("effort", "key"), list(itertools.product(Effort, TABLE)))
+def test_a_level_decides_what_is_not_given(effort: Effort, key: tuple[RewardKind, Size]) -> None:
+    reward = {"words": "verifier:ifeval", "model": "surface", "judge": "judge:http://x/v1", "none": "none"}[key[0]]
+    level = level_of(effort, *key)
+    model = "a-70B" if key[1] == "large" else "a-1B"
+    spec = specified({"effort": effort, "reward": reward, "policy": "http://x/v1", "policy_model": model})
+    assert (spec.method.name, spec.width, spec.depth) == (level.method, level.width, level.depth)
+    assert spec.method_settings == spec.method.chosen_settings(level.settings)
+    assert spec.settings.critic_max_tokens == (level.critique or spec.settings.max_tokens)
+
+
+def test_what_is_explicit_counts() -> None:
+    spec = specified({"effort": "medium", "reward": "verifier:ifeval", "width": 2, "critic_max_tokens": 7})
+    assert (spec.method.name, spec.width, spec.depth, spec.settings.critic_max_tokens) == ("restate", 2, 2, 7)
+    own = specified({"effort": "medium", "reward": "verifier:ifeval", "method": "best-of-n"})
+    assert (own.method.name, own.width) == ("best-of-n", 15)  # as many answers as restate D2-N5 draws
+    own = specified({"effort": "medium", "reward": "surface", "method": "tpo"})
+    assert (own.method.name, own.width, own.depth) == ("tpo", 4, 2)
+    assert with_effort({"width": 3}) == {"width": 3}
+
+
+def test_a_wrong_effort_is_refused_by_name() -> None:
+    with pytest.raises(tpo.InputError, match="effort is 'hihg'; it is one of low, medium, high, max"):
+        specified({"effort": "hihg"})
+
+
+def test_the_plan_records_what_it_came_to() -> None:
+    query = [{"role": "user", "content": "How?"}]
+    low, high = (
+        plan_of(specified({"effort": effort, "reward": "surface"}), query, {}, None) for effort in ("low", "high")
+    )
+    assert (low.method, low.width) == ("best-of-n", 4)
+    assert low != high
+
+
+async def test_a_session_takes_an_effort_for_one_query() -> None:
+    async with tpo.Session(
+        policy=FakeModel(numbered()), reward=FakeReward(lambda text: len(text)), effort="low"
+    ) as session:
+        assert (await session.align("How?")).width == TABLE["model", "small"][0].width
+        result = await session.align("How?", effort="medium")
+        assert len(result.candidates) == TABLE["model", "small"][1].width
+
+
+def test_presets_name_an_effort_only_where_they_may() -> None:
+    assert parse_preset("effort-high", efforts=True) == Preset("effort-high", "", effort=Effort.HIGH)
+    with pytest.raises(tpo.InputError, match="There is no effort 'effort-huge'"):
+        parse_preset("effort-huge", efforts=True)
+    with pytest.raises(tpo.InputError, match="There is no method"):
+        parse_preset("effort-high")
