@@ -140,6 +140,10 @@ class Evaluation(msgspec.Struct, frozen=True):
     costs: dict[str, MeanCost]
     training: Training | None
 
+    def __repr__(self) -> str:
+        methods, tasks = (", ".join(names) for names in ([m.label for m in self.methods], [t.name for t in self.tasks]))
+        return f"Evaluation({methods} on {tasks}; tpo.evals.table.table_of shows it)"
+
     def cell(self, task: str, method: str) -> Cell:
         """One method on one benchmark."""
         return next(cell for cell in self.cells if (cell.task, cell.method) == (task, method))
