@@ -15,7 +15,7 @@ from fakes import FakeModel
 from tpo.cli.app import app
 from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Row
-from tpo.experiments.definition import Cell, Experiment, Queries, rank_of, read_experiment
+from tpo.experiments.definition import Experiment, ExperimentCell, Queries, rank_of, read_experiment
 from tpo.experiments.experiment import ExperimentReport, run_experiment
 from tpo.experiments.outcomes import read_outcomes
 from tpo.experiments.queries import chosen_rows
@@ -103,7 +103,7 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     report = await run_experiment(with_model(file, model), tmp_path / "out")
     assert report.files is not None
     assert [(one.done, one.left, one.failed) for one in report.cells] == [(5, 0, 0)] * 4
-    assert report.cells[0].cell == Cell("small", "best-of-4", 1)
+    assert report.cells[0].cell == ExperimentCell("small", "best-of-4", 1)
     means = {one["method"]: one for one in report.files.means}
     outcomes = read_outcomes(tmp_path / "out" / "outcomes.jsonl")
     assert len(outcomes) == 20
@@ -168,7 +168,7 @@ async def adopted(file: Path, tmp_path: Path, **options: Any) -> Path:
     queries = tmp_path / "ifeval" / "input_data.jsonl"
     part = tmp_path / "part.jsonl"
     part.write_text("".join(queries.read_text().splitlines(keepends=True)[:3]))
-    spec = experiment.spec(Cell("small", "restate", 1), queries)
+    spec = experiment.spec(ExperimentCell("small", "restate", 1), queries)
     spec = msgspec.structs.replace(spec, **options)
     out = tmp_path / "old" / "small" / "t000" / "restate-s1"
     await run_spec(str(part), out, spec, RunOptions(column="prompt"), Watcher())
@@ -183,7 +183,7 @@ async def test_a_run_that_exists_is_adopted_and_only_the_rest_is_drawn(
     rewrite(file, ADOPT + FILE)
     report = await run_experiment(with_model(file, sometimes_right()), tmp_path / "out")
     by_cell = {one.cell: one for one in report.cells}
-    assert by_cell[Cell("small", "restate", 1)][1:] == (5, 5, 0, 3)
+    assert by_cell[ExperimentCell("small", "restate", 1)][1:] == (5, 5, 0, 3)
     own = tmp_path / "out" / "runs" / "small" / "restate-s1" / "answers.jsonl"
     assert own.read_text().count("\n") == 2
     assert report.files is not None

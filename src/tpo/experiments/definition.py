@@ -117,11 +117,11 @@ class Experiment(msgspec.Struct, frozen=True):
         """What relative paths in the file start from."""
         return self.path.parent
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[ExperimentCell]:
         """All cells, those of one model in a row."""
-        return [Cell(m, method, seed) for m in self.models for seed in self.seeds for method in self.methods]
+        return [ExperimentCell(m, method, seed) for m in self.models for seed in self.seeds for method in self.methods]
 
-    def spec(self, cell: Cell, queries: Path) -> Spec:
+    def spec(self, cell: ExperimentCell, queries: Path) -> Spec:
         """What a cell does with a query.
 
         Args:
@@ -140,7 +140,7 @@ class Experiment(msgspec.Struct, frozen=True):
             raise InputError(f"{self.path}, model {cell.model}, method {cell.method}: {error}") from error
 
 
-class Cell(msgspec.Struct, frozen=True):
+class ExperimentCell(msgspec.Struct, frozen=True):
     """One method with one model and one seed.
 
     Attributes:

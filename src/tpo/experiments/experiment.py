@@ -17,8 +17,8 @@ from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Benchmark, Row
 from tpo.evals.scoring import Scoring, open_held_out
 from tpo.experiments.adopted import AdoptedRun, adopted_runs, mismatch, outcome_files
-from tpo.experiments.definition import Cell, Experiment
-from tpo.experiments.outcomes import Outcome, RunOutcomes, outcomes_of, read_outcomes
+from tpo.experiments.definition import Experiment, ExperimentCell
+from tpo.experiments.outcomes import QueryOutcome, RunOutcomes, outcomes_of, read_outcomes
 from tpo.experiments.queries import all_rows, benchmark_of, chosen_rows, digest_of, write_rows
 from tpo.experiments.report import ReportFiles, write_report
 from tpo.experiments.running import QUERIES, CellRunner, CellStatus, ExperimentWatcher
@@ -114,9 +114,9 @@ class _Adopting:
     ) -> None:
         self._experiment, self._out, self._rows = experiment, out, rows
         self._benchmark, self._judge = benchmark, judge
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[QueryOutcome] = []
         self.runs: list[AdoptedRun] = []
-        self.ids: dict[Cell, set[str]] = {}
+        self.ids: dict[ExperimentCell, set[str]] = {}
         self.unfinished: list[str] = []
         self._differing: list[str] = []
 
@@ -138,7 +138,7 @@ class _Adopting:
                 self._differing.append(differs)
                 watcher.note(differs)
 
-    def _take(self, outcomes: Sequence[Outcome]) -> None:
+    def _take(self, outcomes: Sequence[QueryOutcome]) -> None:
         for one in outcomes:
             known = self.ids.setdefault(one.cell, set())
             id = self._rows[one.query].id
@@ -155,8 +155,8 @@ class _Adopting:
 
 
 def _finished(
-    outcomes: Sequence[Outcome], status: Sequence[CellStatus], unfinished: Sequence[str]
-) -> tuple[list[Outcome], list[str]]:
+    outcomes: Sequence[QueryOutcome], status: Sequence[CellStatus], unfinished: Sequence[str]
+) -> tuple[list[QueryOutcome], list[str]]:
     """The outcomes without those of the experiment's own cells that are not finished."""
     open_cells = {one.cell for one in status if one.left > 0 and not one.adopted}
     kept = [one for one in outcomes if one.cell not in open_cells]
@@ -172,7 +172,7 @@ def _maximum(experiment: Experiment, out: Path, adopted: Sequence[AdoptedRun]) -
 
 
 def _facts(
-    experiment: Experiment, rows: Sequence[Row], outcomes: Sequence[Outcome], left_out: Sequence[str]
+    experiment: Experiment, rows: Sequence[Row], outcomes: Sequence[QueryOutcome], left_out: Sequence[str]
 ) -> list[str]:
     """Where, when and how the report was made."""
     queries = experiment.queries

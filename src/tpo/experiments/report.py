@@ -15,8 +15,8 @@ from tpo.evals.figures.plot import as_svg_file, look
 from tpo.experiments.comparison import gap_part, gap_records, gaps, gaps_at_equal_tokens, means, rules, wins
 from tpo.experiments.definition import Experiment
 from tpo.experiments.figures import figures
-from tpo.experiments.outcomes import Outcome, write_outcomes
-from tpo.experiments.results import Results
+from tpo.experiments.outcomes import QueryOutcome, write_outcomes
+from tpo.experiments.results import ModelResults
 from tpo.runs.directory import replace
 from tpo.tables import MARK, Part, Table, markdown, records_csv
 
@@ -47,7 +47,7 @@ class ReportFiles(msgspec.Struct, frozen=True):
 def write_report(
     experiment: Experiment,
     out: Path,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[QueryOutcome],
     columns: Sequence[Column],
     maximum: float | None,
     facts: Sequence[str],
@@ -70,7 +70,7 @@ def write_report(
     methods = list(dict.fromkeys([*experiment.methods, *sorted({one.method for one in outcomes})]))
     models = list(dict.fromkeys([*experiment.models, *sorted({one.model for one in outcomes})]))
     everything = [
-        Results(model, outcomes, methods, columns, experiment.bank, maximum)
+        ModelResults(model, outcomes, methods, columns, experiment.bank, maximum)
         for model in models
         if any(one.model == model for one in outcomes)
     ]
@@ -97,7 +97,7 @@ def write_report(
 
 
 def _tables(
-    results: Results, experiment: Experiment, parts: list[Part], records: tuple[list[dict[str, Any]], ...]
+    results: ModelResults, experiment: Experiment, parts: list[Part], records: tuple[list[dict[str, Any]], ...]
 ) -> None:
     """Add the tables and records of a model."""
     percent = results.main.unit == "%"
@@ -122,7 +122,7 @@ def _tables(
         parts.append(matrix)
 
 
-def _figures(everything: Sequence[Results], out: Path) -> tuple[list[Path], list[str]]:
+def _figures(everything: Sequence[ModelResults], out: Path) -> tuple[list[Path], list[str]]:
     """Draw all figures; their files, and what shows them in the page."""
     files, shown = [], []
     for results in everything:
@@ -136,7 +136,7 @@ def _figures(everything: Sequence[Results], out: Path) -> tuple[list[Path], list
     return files, shown
 
 
-def _remarks(everything: Sequence[Results]) -> list[str]:
+def _remarks(everything: Sequence[ModelResults]) -> list[str]:
     """How the tables are to be read."""
     remarks = [
         "Intervals have 95 %. The query is the unit: seeds are averaged inside a query first, and differences are "
@@ -158,7 +158,7 @@ def _remarks(everything: Sequence[Results]) -> list[str]:
     return remarks
 
 
-def _every(results: Results) -> list[Outcome]:
+def _every(results: ModelResults) -> list[QueryOutcome]:
     return [
         one for label in results.methods for query in results.queries([label]) for one in results.outcomes(label, query)
     ]
