@@ -213,11 +213,15 @@ async def test_an_adopted_run_that_goes_on_is_left_out(file: Path, tmp_path: Pat
 @pytest.mark.usefixtures("no_figures")
 async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -> None:
     first = await run_experiment(with_model(file, sometimes_right()), tmp_path / "out")
-    rewrite(file, 'adopt = ["out/outcomes.jsonl"]\n' + FILE)
-    again = await run_experiment(read_experiment(file), tmp_path / "again", runs=False)
+    head = 'adopt = ["out/outcomes.jsonl"]\nmaximum = 1\nnotes = ["Made by hand."]\n'
+    # The data is not needed any more, nor are methods.
+    tables, models = FILE.partition("[queries]")[0], '[models.small]\nparameters = "135M"\n'
+    rewrite(file, f'{head}{tables}[queries]\nbenchmark = "ifeval"\n{models}')
+    again = await run_experiment(read_experiment(file), tmp_path / "again")
     assert first.files is not None and again.files is not None
     assert again.files.means == first.files.means
     assert again.files.differences == first.files.differences
+    assert "Made by hand." in again.files.text
 
 
 @pytest.mark.parametrize(
@@ -279,6 +283,20 @@ def test_a_split_is_a_rule_that_a_larger_limit_keeps() -> None:
     assert max(rank_of("tpo-", row.id) for row in held_out) < min(rank_of("tpo-", row.id) for row in tune)
     part = Queries(benchmark="x", split="tune", held_out=5, start=2, limit=4)
     assert chosen_rows(list(reversed(rows)), part) == tune[2:6]
+
+
+@pytest.mark.usefixtures("no_figures")
+async def test_a_smaller_model_is_held_against_a_larger_one(file: Path, tmp_path: Path) -> None:
+    rewrite(file, FILE + '[models.large]\npolicy = "embedded"\nparameters = "1.5B"\n')
+    experiment = with_model(file, sometimes_right())
+    experiment.models["large"].options["policy"] = FakeModel(lambda request, index: "wrong, always", name="large")
+    report = await run_experiment(experiment, tmp_path / "out")
+    assert report.files is not None
+    (found,) = [
+        one for one in report.files.differences if one["kind"] == "across models" and one["method"] == "small, restate"
+    ]
+    # The small one keeps the rule each time after it was restated, the large one never.
+    assert (found["against"], found["difference"], found["queries"]) == ("large, plain", 100, 5)
 
 
 def test_json_has_cells_and_means(file: Path, tmp_path: Path) -> None:

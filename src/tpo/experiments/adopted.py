@@ -11,11 +11,10 @@ import msgspec
 
 from tpo.errors import InputError
 from tpo.evals.figures.data import run_paths
-from tpo.experiments.definition import Experiment, ExperimentCell
+from tpo.experiments.definition import OUTCOMES, Experiment, ExperimentCell
 from tpo.runs.directory import Identity, RunDirectory, differences
 from tpo.runs.recipe import BACKENDS, recipe_without_backends
 
-OUTCOMES = ".jsonl"
 _FIELD = re.compile(r"\{(\w+)\}")
 
 

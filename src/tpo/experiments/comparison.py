@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from tpo.evals.costs import FORWARD, parse_parameters
+from tpo.evals.costs import FORWARD
 from tpo.experiments.results import ModelResults, growth, main_of, tokens_of
 from tpo.experiments.rules import evaluated, matched, reference
-from tpo.stats import Estimate, difference_of, mean_of, paired_p, share_of
+from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
 from tpo.tables import DASH, MARK, Part, shown, significant
 
 TERA = 1e12
@@ -35,8 +35,13 @@ class Gap(NamedTuple):
     note: str = ""
 
 
-def means(results: ModelResults, parameters: str | None) -> tuple[Part, list[dict[str, Any]]]:
-    """The mean of each method over the queries that all methods have, as a table and as records."""
+def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[str, Any]]]:
+    """The mean of each method over the queries that all methods have, as a table and as records.
+
+    Args:
+        results: the model's outcomes.
+        size: its parameters, for FLOPs; None where they are not known.
+    """
     queries, main = results.shared, results.main
     rows, records = [], []
     for label in results.methods:
@@ -55,7 +60,6 @@ def means(results: ModelResults, parameters: str | None) -> tuple[Part, list[dic
             )
         )
         longer = growth(results, label, queries)
-        size = parse_parameters([f"policy={parameters}"])["policy"] if parameters else None
         flops = None if size is None else FORWARD * size * (completion + prompt)
         leaked = sum(one.leaked for query in queries for one in results.outcomes(label, query))
         digits = 1 if main.unit == "%" else 3
@@ -160,14 +164,12 @@ def gap_part(caption: str, found: Sequence[Gap], percent: bool) -> Part:
     return Part(caption, headings, rows)
 
 
-def gap_records(results: ModelResults, kind: str, found: Sequence[Gap]) -> list[dict[str, Any]]:
+def gap_records(kind: str, found: Sequence[Gap], model: str = "") -> list[dict[str, Any]]:
     """Differences as records, with p-values after Holm's correction."""
-    from tpo.stats import holm
-
     corrected = holm([one.p for one in found])
     return [
         {
-            "model": results.model,
+            "model": model,
             "kind": kind,
             "method": one.method,
             "against": one.other,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -218,11 +218,17 @@ def over_optimisation(results: ModelResults) -> Plot | None:
     size, count = results.bank_size(), len(results.bank)
     caption = (
         f"{results.model}: the answer with the highest reward of n, for n from 1 to {size}, measured by that reward "
-        f"and by what was held out, over {count} queries, with 95 % intervals of the gain. A held-out line that falls "
-        f"while the reward rises shows the n from which the reward is gamed."
+        f"and by what was held out, over {count} queries, with 95 % intervals of the gain. {_peaks(lines)} A held-out "
+        f"line that falls while the reward rises shows the n from which the reward is gamed."
     )
     name = f"over-optimisation-{results.model}"
     return Plot(name, f"{results.model}: over-optimisation", caption, figure, {"marks": marks}, marks)
+
+
+def _peaks(lines: Mapping[str, Band]) -> str:
+    """At which n each line is highest."""
+    peaks = [f"{label} n = {band.y.index(max(band.y)) + 1}" for label, band in lines.items()]
+    return f"Highest at: {', '.join(peaks)}."
 
 
 def optimisation_curves(results: ModelResults) -> dict[str, list[list[Expected]]]:
