@@ -18,6 +18,7 @@ def main(pairs: Path, model: str, out: Path, steps: int = 20) -> float:
         out: where the trained model goes.
         steps: updates of the weights.
     """
+    import torch
     from datasets import load_dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -30,6 +31,9 @@ def main(pairs: Path, model: str, out: Path, steps: int = 20) -> float:
         logging_steps=1,
         save_strategy="no",
         report_to="none",
+        # TRL trains in bfloat16 by default, which it refuses on a CPU.
+        use_cpu=not torch.cuda.is_available(),
+        bf16=torch.cuda.is_available(),
     )
     rows = load_dataset("json", data_files=str(pairs), split="train")
     trainer = DPOTrainer(model, args=settings, train_dataset=rows)
