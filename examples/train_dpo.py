@@ -22,6 +22,8 @@ def main(pairs: Path, model: str, out: Path, steps: int = 20) -> float:
     from datasets import load_dataset
     from trl import DPOConfig, DPOTrainer
 
+    if not pairs.stat().st_size:
+        raise SystemExit(f"{pairs} holds no pairs: `tpo export` says on stderr why queries were left out.")
     settings = DPOConfig(
         output_dir=str(out),
         max_steps=steps,
