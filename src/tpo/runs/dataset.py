@@ -56,7 +56,7 @@ class DatasetOptions(Options, total=False):
 
 
 class Watcher:
-    """Receives what a run reports while it goes; the command line shows it, and can interrupt the run.
+    """Receives the progress of a run; the command line shows it, and can interrupt the run.
 
     Args:
         on_note: called with each sentence that a user should read.
@@ -102,7 +102,7 @@ async def run_spec(
     cluster: Cluster | None = None,
     limiters: dict[str, Limiter] | None = None,
 ) -> Report:
-    """Align every query of a dataset, or go on with it; see `tpo.run_dataset`.
+    """Align every query of a dataset, or continue a run; see `tpo.run_dataset`.
 
     With a cluster the spec is the cluster's own (`Cluster.spec`). Runs that are given the same limiters share what
     their servers take.
