@@ -73,7 +73,7 @@ async def start_broker(made: Any, rewards: int | None) -> Any:
     """Start the run's broker on the cluster's head node.
 
     Args:
-        made: the run's job_spec.
+        made: the run's job.
         rewards: how many actors hold the reward.
 
     Raises:
