@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,7 +21,6 @@ from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.cost import cost_of
 from tpo.methods.presets import Preset
 from tpo.models.fleet import Fleet, model_name
-from tpo.models.openai import OpenAIModel
 from tpo.models.resolve import served_models
 from tpo.options import ServeOptions
 from tpo.prompts import Role
@@ -37,6 +35,7 @@ from tpo.session.response import SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
+from tpo.telemetry.provider import addresses
 
 log = logging.getLogger("tpo.server")
 T = TypeVar("T")
@@ -195,13 +194,7 @@ class Service:
         Raises:
             ModelError: one cannot be reached.
         """
-        found = {}
-        for role, fleet in (await self.fleets(model)).items():
-            served = fleet.servers[0].model
-            if isinstance(served, OpenAIModel):
-                parts = urlsplit(served.endpoint.shown)
-                found[str(role)] = (parts.hostname or "", parts.port)
-        return found
+        return addresses(await self.fleets(model))
 
     async def reward(self, name: str | None) -> Reward | None:
         """A reward by its name; the server's own without one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -35,6 +35,7 @@ from tpo.session.backends import (
 from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
+from tpo.telemetry.provider import Telemetry, addresses
 
 # What may be secret in an address: user and password before the host, and whatever follows a question mark.
 _SECRET = re.compile(r"(https?://)[^/\s,;@]*@|(?<=[^\s])\?[^\s,;]*")
@@ -57,6 +58,7 @@ class Session:
         pace: how many sequences a server has in flight; takes precedence over `concurrency`.
         limiters: by machine, for sessions that share servers; new ones are added.
         on_note: called with each sentence that a user should read.
+        telemetry: records each search; the caller's to close.
         options: as for `tpo.align`.
 
     Attributes:
@@ -76,6 +78,7 @@ class Session:
         pace: PaceRule | None = None,
         limiters: dict[str, Limiter] | None = None,
         on_note: Note = _ignore,
+        telemetry: Telemetry | None = None,
         **options: Unpack[Options],
     ) -> None:
         if concurrency is not None and concurrency < 1:
@@ -85,6 +88,7 @@ class Session:
         self._patience = patience
         self._limits = ServerLimits(pace or pace_for_many(concurrency), limiters)
         self._note = on_note
+        self._telemetry = telemetry
         self._stack = AsyncExitStack()
         self._models: dict[str | None, dict[Role, Fleet]] = {}
         self._rewards: dict[str | None, Reward | None] = {}
@@ -330,9 +334,15 @@ class Session:
             for place in places.values():
                 place.on_call = on_call
         conduct = Conduct(self._patience, stream, alone)
-        driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct, judge)
         try:
-            return await driver.run(spec.search(plan.query, maximum_of(reward)))
+            with ExitStack() as stack:
+                if self._telemetry is not None:
+                    name = plan.reward or "none"
+                    spans = stack.enter_context(self._telemetry.watching(name, addresses(models)))
+                    on_event = both(spans, on_event)
+                budget = budget or spec.budget
+                driver = Driver(plan, {**places}, reward, journal, budget, stopper, on_event, conduct, judge)
+                return await driver.run(spec.search(plan.query, maximum_of(reward)))
         finally:
             for place in set(places.values()):
                 await place.aclose()
