@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
-from tpo.engine.calls import together
+from tpo.engine.concurrency import together
 from tpo.engine.events import Event
 from tpo.errors import TPOError
 from tpo.server.admission import Admission, Busy
