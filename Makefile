@@ -73,7 +73,7 @@ $(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
 	$(PYTHON) -m venv .venv-hf
 	$(HF)/python -m pip install --quiet --upgrade pip
 	$(HF)/python -m pip install --quiet torch==2.13.0
-	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev
+	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev --group training
 	@touch $@
 
 .venv-docs/ready:

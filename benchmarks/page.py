@@ -3,7 +3,7 @@
     PYTHONPATH=src:tests python benchmarks/page.py --queries 100000
 
 Each time is from the click or key to the drawn page, the median of several, on a page that is open already. A search
-waits 0.3 s for the next key before it begins. The first time is apart, since the server reads the files then. Needs
+waits 0.2 s for the next key before it begins. The first time is apart, since the server reads the files then. Needs
 Playwright and a Chromium (TPO_CHROMIUM, or the one that is installed).
 """
 

@@ -26,6 +26,7 @@ import yaml
 
 from tpo.cli.app import app
 from tpo.models.embedded import EmbeddedServer
+from tpo.options import configurable
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -286,12 +287,18 @@ def test_commands_run_against_a_fake(block: Block, tmp_path: Path, fake: str) ->
 
 
 PROGRAMS_OF_OURS = sorted((ROOT / "examples").glob("*.py"))
+# tests/hf/test_training.py runs it, where there is torch.
+HEAVY = {"train_dpo"}
 
 
-@pytest.mark.parametrize("path", PROGRAMS_OF_OURS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in PROGRAMS_OF_OURS if path.stem not in HEAVY], ids=lambda path: path.stem
+)
 def test_examples_run_against_a_fake(path: Path, tmp_path: Path, fake: str) -> None:
     environment = scratch(tmp_path, ROOT / "README.md", TPO_POLICY=f"{fake}/v1")
     text = path.read_text(encoding="utf-8")
+    if "TPO_REWARD" in text:
+        environment["TPO_REWARD"] = f"vllm:{fake}"
     # Methods, rewards and benchmarks have a command for their folder in the docstring.
     found = re.search(r"^(tpo (?:align|eval) .*?) +\(from this folder\)$", text, re.MULTILINE)
     assert found or "__main__" in text
@@ -305,6 +312,19 @@ def test_examples_run_against_a_fake(path: Path, tmp_path: Path, fake: str) -> N
 def test_the_list_of_examples_is_whole() -> None:
     page = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     assert all(f"]({path.name})" in page for path in PROGRAMS_OF_OURS)
+
+
+def test_open_webui_is_given_the_servers_address_and_key() -> None:
+    file = ROOT / "examples" / "open_webui" / "compose.yaml"
+    services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    server, page = services["tpo"], services["open-webui"]
+    check_tpo(server["command"])
+    assert (file.parent / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
+    port = server["command"][server["command"].index("--port") + 1]
+    assert page["environment"]["OPENAI_API_BASE_URL"] == f"http://tpo:{port}/v1"
+    assert page["environment"]["OPENAI_API_KEY"] == server["environment"]["TPO_SERVE_KEY"]
+    known = {f"TPO_{name.upper()}" for name in configurable()} | {"TPO_SERVE_KEY"}
+    assert set(server["environment"]) <= known
 
 
 @pytest.mark.embedded

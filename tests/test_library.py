@@ -131,17 +131,17 @@ async def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:
 async def test_a_selection_rule_decides_and_a_finished_trace_replays_it(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
 
-    async def aligned(**options: object) -> tpo.Result:
+    async def aligned(select: str) -> tpo.Result:
         model, reward = FakeModel(numbered()), FakeReward(lambda t: float(t.rpartition(" ")[2]))
         return await tpo.align(
-            "How?", policy=model, reward=reward, method="best-of-n", width=8, seed=1, trace=path, **options
+            "How?", policy=model, reward=reward, method="best-of-n", width=8, seed=1, trace=path, select=select
         )
 
-    hedged = await aligned(select="hedged:0")
+    hedged = await aligned("hedged:0")
     assert (hedged.reward or 0) < max(one.reward or 0 for one in hedged.candidates)
     assert tpo.replay(path).answer == hedged.answer
-    assert (await aligned(select="hedged:0")).answer == hedged.answer
-    knockout = await aligned(select="knockout")
+    assert (await aligned("hedged:0")).answer == hedged.answer
+    knockout = await aligned("knockout")
     assert (knockout.reward, knockout.usage["critic"].calls, len(knockout.steps)) == (8.0, 14, 1)
     with pytest.raises(tpo.InputError, match="The selection rule is 'worst'"):
-        await aligned(select="worst")
+        await aligned("worst")

@@ -13,6 +13,10 @@ import pytest
 
 import tpo
 from server.policy import Said, critic, policy
+from tpo.runs.answers import Answer, First
+from tpo.runs.notebook import progress_text
+from tpo.runs.progress import RunProgress
+from tpo.tables import Part, Table
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "notebook.ipynb"
 EVIL = "<script>alert(1)</script>"
@@ -52,6 +56,30 @@ def test_an_address_loses_its_key() -> None:
         assert "host:1" in text and "secret" not in text and "hidden" not in text
 
 
+def test_a_session_for_threads_shows_what_it_holds() -> None:
+    with_loop = tpo.SyncSession(policy="http://me:secret@host:1/v1", reward="surface")
+    assert repr(with_loop).startswith("SyncSession(policy=")
+    assert "host:1" in with_loop._repr_html_() and "secret" not in with_loop._repr_html_()
+    with_loop.close()
+
+
+def test_a_table_is_shown_as_html_and_markdown() -> None:
+    table = Table(EVIL, [Part("Rewards", ["method", "reward"], [[EVIL, "1.0"]])], [], [])
+    assert "<script" not in table._repr_html_() and "<th" in table._repr_html_()
+    assert "| 1.0 |" in table._repr_markdown_()
+
+
+def test_the_progress_of_a_run_is_one_line() -> None:
+    now = [0.0]
+    progress = RunProgress(4, lambda: now[0])
+    assert progress_text(progress) == "tpo: 0 of 4 queries answered"
+    now[0] = 10.0
+    progress.answered(Answer(id="a", key="k", row=0, answer="b", reward=2.0, first=First("a", 1.0, 3)))
+    progress.answered(Answer(id="b", key="l", row=1, error="ModelError: gone"))
+    shown = progress_text(progress)
+    assert shown == "tpo: 2 of 4 queries answered, 1 failed, mean reward 1.000 → 2.000, about 10 s left"
+
+
 def test_the_version_is_there() -> None:
     assert tpo.__version__.count(".") >= 1 and "__version__" in dir(tpo)
 
@@ -88,4 +116,4 @@ def test_the_example_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [output for output in outputs if output.output_type in ("error", "stream")]
     shown = json.dumps([output.get("data") for output in outputs])
     assert "text/html" in shown and "Best reward by step" in shown
-    assert "answers scored" in shown  # progress, without being asked for
+    assert "answers scored" in shown and "2 of 2 queries answered" in shown  # progress by default

@@ -12,7 +12,7 @@ from tpo.engine.limits import Stopper
 from tpo.engine.result import Result, result_of
 from tpo.messages import conversation
 from tpo.models.fleet import pace_for_one
-from tpo.notebook import progress
+from tpo.notebook import in_notebook, progress
 from tpo.options import RunOptions, options_from, table
 from tpo.runs.dataset import DatasetOptions, Report, Watcher, run_spec
 from tpo.session.session import Session
@@ -60,7 +60,8 @@ async def align(
             the answer when the search is over (`Result.held_out`).
         select: what chooses the answer among the candidates: `best` (the highest reward), `soft`, `hedged`, `mbr`,
             `majority` or `knockout`, with a number as in `soft:10`.
-        prompts: a folder with templates that replace the default wording.
+        prompts: a folder with templates that replace the default wording; or `small`, the wording for small models, or
+            `auto`, which chooses by the size in the model's name.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.
         seed: seed of the run; the same seed gives the same result where the backend is deterministic.
@@ -119,7 +120,7 @@ async def run_dataset(
         parquet: write answers.parquet as well.
         prices: what a million tokens cost, such as `policy=0.15/0.60` for prompt and completion.
         ray: the address of a Ray cluster over which the queries are spread (`docs/clusters.md`).
-        on_note: called with each sentence that a user should read.
+        on_note: called with each sentence that a user should read. A notebook shows a line of progress besides.
         options: the options of `align` that decide a result: method, width, depth, models, reward and so on. A
             policy may be several URLs with commas between them, which serve the same model.
 
@@ -138,7 +139,15 @@ async def run_dataset(
 
         cluster = Cluster(ray, search)
     spec = specified(search) if cluster is None else cluster.spec
-    return await run_spec(str(data), Path(out), spec, running, Watcher(on_note), cluster)
+    if not in_notebook():
+        return await run_spec(str(data), Path(out), spec, running, Watcher(on_note), cluster)
+    from tpo.runs.notebook import NotebookWatcher
+
+    watcher = NotebookWatcher(on_note)
+    try:
+        return await run_spec(str(data), Path(out), spec, running, watcher, cluster)
+    finally:
+        await watcher.close()
 
 
 def run_dataset_sync(data: str | Path, out: str | Path, **options: Any) -> Report:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 # Seconds between two changes of the progress line.
-_BEAT = 0.2
+BEAT = 0.2
 
 
 def shell() -> Any:
@@ -39,6 +39,29 @@ def short_errors() -> None:
     current.set_custom_exc((TPOError,), handle)
 
 
+class Line:
+    """One line of text below the cell, which changes now and then; the last text is always shown.
+
+    Args:
+        text: the first text.
+    """
+
+    def __init__(self, text: str) -> None:
+        from IPython.display import display  # type: ignore[import-not-found,unused-ignore]
+
+        self._handle: Any = display(  # type: ignore[no-untyped-call,unused-ignore]
+            {"text/plain": text}, raw=True, display_id=True
+        )
+        self._shown = 0.0
+
+    def change(self, text: Callable[[], str], *, last: bool = False) -> None:
+        """Show another text, unless one was shown a moment ago."""
+        now = time.monotonic()
+        if last or now - self._shown >= BEAT:
+            self._shown = now
+            self._handle.update({"text/plain": text()}, raw=True)
+
+
 def progress(title: str = "tpo") -> Callable[[object], None] | None:
     """A listener for events that shows one line of progress below the cell; None outside of a notebook.
 
@@ -47,32 +70,28 @@ def progress(title: str = "tpo") -> Callable[[object], None] | None:
     """
     if not in_notebook():
         return None
-    from IPython.display import display  # type: ignore[import-not-found,unused-ignore]
-
     from tpo.engine.records import Ended, Prompted, Scored
 
-    state: dict[str, Any] = {"step": 0, "answers": 0, "best": None, "shown": 0.0, "name": ""}
-    handle: Any = display(  # type: ignore[no-untyped-call,unused-ignore]
-        {"text/plain": f"{title}: …"}, raw=True, display_id=True
-    )
+    line = Line(f"{title}: …")
+    step, name, answers = 0, "", 0
+    best: float | None = None
+
+    def text() -> str:
+        reward = "" if best is None else f", best reward {best:.3f}"
+        return f"{title}: step {step} ({name}), {answers} answers scored{reward}"
 
     def listen(event: object) -> None:
+        nonlocal step, name, answers, best
         match event:
             case Prompted():
-                state["step"], state["name"] = event.step, event.name
+                step, name = event.step, event.name
             case Scored() if event.reward is not None:
-                state["answers"] += 1
-                state["best"] = event.reward if state["best"] is None else max(state["best"], event.reward)
+                answers += 1
+                best = event.reward if best is None else max(best, event.reward)
             case Ended():
-                state["shown"] = 0.0
+                pass
             case _:
                 return
-        now = time.monotonic()
-        if now - state["shown"] < _BEAT:
-            return
-        state["shown"] = now
-        best = "" if state["best"] is None else f", best reward {state['best']:.3f}"
-        line = f"{title}: step {state['step']} ({state['name']}), {state['answers']} answers scored{best}"
-        handle.update({"text/plain": line}, raw=True)
+        line.change(text, last=isinstance(event, Ended))
 
     return listen

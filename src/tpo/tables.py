@@ -65,6 +65,14 @@ class Table(NamedTuple):
     footnotes: list[str]
     remarks: list[str]
 
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        return f"<p><strong>{html.escape(self.title)}</strong></p>{fragment(self)}"
+
+    def _repr_markdown_(self) -> str:
+        """The table where HTML is not shown."""
+        return markdown(self)
+
 
 class Footnotes:
     """The footnotes of a table; one text is one footnote, however many cells it concerns."""

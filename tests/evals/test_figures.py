@@ -17,7 +17,7 @@ from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.evals.figures.cases import WHICH, cases, picked
 from tpo.evals.figures.curves import curves
-from tpo.evals.figures.data import FinishedQuery, Group, Run, Seen, read_groups
+from tpo.evals.figures.data import CandidateSummary, FinishedQuery, Group, Run, read_groups
 from tpo.evals.figures.flops import flops
 from tpo.evals.figures.length import length
 from tpo.evals.figures.matched import affordable, bars, in_time, matched
@@ -41,7 +41,7 @@ def only(groups: Sequence[Group]) -> Group:
 
 def query(*rewards: float, step: int = 0, tokens: int = 2, seconds: float = 1.0, critiques: int = 0) -> FinishedQuery:
     """A query whose samples have these rewards; each costs some tokens and a prompt of 10."""
-    seen = [Seen(step, reward, 5, tokens) for reward in rewards]
+    seen = [CandidateSummary(step, reward, 5, tokens) for reward in rewards]
     best = max(rewards)
     spent = len(rewards) * (10 + tokens) + critiques
     usage = {"policy": RoleUsage(calls=1, prompt_tokens=10 * len(rewards), completion_tokens=tokens * len(rewards))}

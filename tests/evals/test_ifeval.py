@@ -8,7 +8,7 @@ import pytest
 
 from evals.kit import data
 from tpo.errors import InputError
-from tpo.evals.benchmarks.ifeval import Followed, accuracy, followed
+from tpo.evals.benchmarks.ifeval import FollowedCounts, accuracy, followed
 
 ROW = {
     "key": 7,
@@ -35,9 +35,9 @@ def test_strict_and_loose(response: str, strict: tuple[bool, ...], loose: tuple[
 def test_accuracy_by_prompt_and_instruction() -> None:
     found = accuracy(
         [
-            Followed(("a", "b"), (True, False), (True, True)),
-            Followed(("a",), (True,), (True,)),
-            Followed(("b",), (False,), (False,)),
+            FollowedCounts(("a", "b"), (True, False), (True, True)),
+            FollowedCounts(("a",), (True,), (True,)),
+            FollowedCounts(("b",), (False,), (False,)),
         ]
     )
     assert found.prompt_strict.value == pytest.approx(100 / 3)

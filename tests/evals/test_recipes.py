@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import typer
@@ -92,8 +100,6 @@ def test_every_script_is_one_and_may_be_run(script: Path) -> None:
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.parent.name != "laptop"], ids=named)
 def test_what_is_served_is_what_is_asked_for(file: Path) -> None:
-    import tomllib
-
     settings = tomllib.loads(file.read_text(encoding="utf-8"))
     served = {}
     for line in commands(file.parent / "serve.sh"):
@@ -107,6 +113,72 @@ def test_what_is_served_is_what_is_asked_for(file: Path) -> None:
     assert set(addresses) <= set(served)
     judge = settings["judge"].removesuffix("/v1")
     assert served.get(judge, settings["judge-model"]) == settings["judge-model"]
+
+
+PAPER = sorted((RECIPES / "paper").glob("*/tpo.toml"))
+
+
+class Listing(BaseHTTPRequestHandler):
+    """A server that lists one model."""
+
+    model: ClassVar[dict[str, Any]] = {}
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        body = json.dumps({"data": [self.model]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def listing(**model: Any) -> Iterator[str]:
+    """The address of such a server."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("One", (Listing,), {"model": model}))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def checked(file: Path, policy: dict[str, Any], reward: dict[str, Any], scratch: Path, **more: str) -> Any:
+    """Run recipes/paper/check.py for a recipe whose servers list these models."""
+    with listing(**policy) as at_policy, listing(**reward) as at_reward:
+        text = file.read_text(encoding="utf-8")
+        text = text.replace("http://localhost:8000", at_policy).replace("http://localhost:8001", at_reward)
+        copy = scratch / file.parent.name / "tpo.toml"
+        copy.parent.mkdir()
+        copy.write_text(text)
+        program = [sys.executable, str(RECIPES / "paper" / "check.py"), str(copy)]
+        return subprocess.run(program, env={**os.environ, **more}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("file", PAPER, ids=named)
+def test_the_papers_servers_are_accepted(file: Path, tmp_path: Path) -> None:
+    settings = tomllib.loads(file.read_text(encoding="utf-8"))
+    name = "allenai/Llama-3.1-Tulu-3-8B-RM" if "tulu3-rm" in str(file) else "sfairXC/FsfairX-LLaMA3-RM-v0.1"
+    policy = {"id": settings["policy-model"], "root": settings["policy-model"], "max_model_len": 16384}
+    reward = {"id": name, "root": "/weights/rm", "max_model_len": 8192}
+    ran = checked(file, policy, reward, tmp_path, TPO_JUDGE_API_KEY="key")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "the weights come from /weights/rm: that they are those of" in ran.stdout
+    assert "python3 recipes/paper/check.py $config" in (file.parent / "run.sh").read_text(encoding="utf-8")
+
+
+def test_other_servers_are_refused_unless_that_is_wanted(tmp_path: Path) -> None:
+    policy = {"id": "qwen", "root": "Qwen/Qwen3-8B"}
+    reward = {"id": "sfairXC/FsfairX-LLaMA3-RM-v0.1", "max_model_len": 2048}
+    keys = {"TPO_JUDGE_API_KEY": "", "OPENAI_API_KEY": ""}
+    ran = checked(PAPER[0], policy, reward, tmp_path, **keys)
+    assert ran.returncode == 2
+    assert "serves qwen, and the paper used meta-llama/Llama-3.1-70B-Instruct" in ran.stderr
+    assert "takes 2048 tokens, and 8192 are needed: --max-model-len 8192" in ran.stderr
+    assert "the judge needs a key" in ran.stderr
+    (tmp_path / "again").mkdir()
+    assert checked(PAPER[0], policy, reward, tmp_path / "again", TPO_ANY_MODEL="1", **keys).returncode == 0
 
 
 def test_the_page_lists_every_recipe() -> None:

@@ -159,12 +159,17 @@ def replayed(
         wish = next(search)
         while True:
             actions: list[Any] = wish if isinstance(wish, list) else [wish]
-            yielded += [(one.prompt.name, one.prompt.messages, getattr(one, "width", None)) for one in actions]
+            for action in actions:
+                scored = isinstance(action, ScoreTexts)
+                yielded.append(action.texts if scored else (action.prompt.messages, getattr(action, "width", None)))
             results: list[Any] = []
             for number, action in enumerate(actions):
-                assert not isinstance(action, ScoreTexts)
                 if isinstance(action, Ask):
                     results.append(Reply(reply, 1))
+                    continue
+                if isinstance(action, ScoreTexts):
+                    rated = zip(action.texts, draw(len(action.texts)), strict=True)
+                    results.append([Candidate("", step, text, one.reward, error=one.error) for text, one in rated])
                     continue
                 found = draw(action.width)
                 results.append(

@@ -17,8 +17,7 @@ from runs.test_history import failing
 from tpo.errors import InputError, JournalError
 from tpo.options import ExportFormat, ExportOptions, PairRule
 from tpo.runs.export import Export
-from tpo.runs.export_columns import columns
-from tpo.runs.export_files import write_file, write_stream
+from tpo.runs.export_files import columns, write_file, write_stream
 from tpo.runs.history import histories
 
 

@@ -10,7 +10,7 @@ import pytest
 from server.conftest import HI, Serve
 from server.policy import Said, call, drawing, saying
 from tpo.server import stream as streams
-from tpo.server.endpoint import Answers
+from tpo.server.answers import Answers
 from tpo.server.service import Service
 
 ENDPOINTS: dict[str, dict[str, Any]] = {

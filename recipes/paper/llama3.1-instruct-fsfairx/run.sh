@@ -7,6 +7,7 @@ data=$1
 out=${2:-evals/llama3.1-instruct-fsfairx}
 config=recipes/paper/llama3.1-instruct-fsfairx/tpo.toml
 
+python3 recipes/paper/check.py $config
 tpo check --policy http://localhost:8000/v1 --reward vllm:http://localhost:8001
 
 tpo --config $config eval alpaca_eval arena_hard beavertails xstest math500 \

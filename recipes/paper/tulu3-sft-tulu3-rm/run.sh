@@ -7,6 +7,7 @@ data=$1
 out=${2:-evals/tulu3-sft-tulu3-rm}
 config=recipes/paper/tulu3-sft-tulu3-rm/tpo.toml
 
+python3 recipes/paper/check.py $config
 tpo check --policy http://localhost:8000/v1 --reward vllm:http://localhost:8001
 
 tpo --config $config eval alpaca_eval arena_hard beavertails xstest math500 \

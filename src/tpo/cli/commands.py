@@ -77,6 +77,11 @@ COMMANDS = {
     ),
     "eval": Listed("tpo.cli.eval:app", "Evaluate methods, judges and rewards."),
     "show": Listed("tpo.cli.show:show", "Show a run, or one of its queries.", ("tpo show answers q1",)),
+    "experiment": Listed(
+        "tpo.cli.experiment:experiment",
+        "Compare methods, models and seeds; a report.",
+        ("tpo experiment recipes/small/experiment.toml --out small",),
+    ),
     "runs": Listed("tpo.cli.runs:runs", "List runs.", ("tpo runs experiments",)),
     "export": Listed(
         "tpo.cli.export:export",

@@ -11,7 +11,7 @@ import typer
 from tpo.cli.console import note, print_answer, print_json, reporting
 
 
-class Format(Enum):
+class ReportFormat(Enum):
     """In which format a table is printed."""
 
     MARKDOWN = "markdown"
@@ -33,7 +33,7 @@ def report(
         Path | None, typer.Option(help="Where to [default: RUN/report, or ./report for several].", show_default=False)
     ] = None,
     format: Annotated[
-        Format | None,
+        ReportFormat | None,
         typer.Option(help="Print the table in this format instead of the page's path.", show_default=False),
     ] = None,
     parameters: Annotated[
@@ -68,7 +68,7 @@ def report(
         figures, tables = ([str(path) for path in paths] for paths in (made.figures, made.tables))
         print_json({"page": str(made.page), "figures": figures, "tables": tables})
     elif format is not None:
-        file = {Format.MARKDOWN: MARKDOWN, Format.CSV: MEANS, Format.LATEX: LATEX}[format]
+        file = {ReportFormat.MARKDOWN: MARKDOWN, ReportFormat.CSV: MEANS, ReportFormat.LATEX: LATEX}[format]
         print_answer((place / file).read_text(encoding="utf-8"))
     else:
         print_answer(str(made.page))

@@ -1,4 +1,4 @@
-"""What a journal is made of. One record per line, in the order in which things happened.
+"""The records of a journal, one per line, in the order in which things happened.
 
 A record's place in the search is `turn` (how many times the method had yielded before), `action` (which of the
 actions yielded together) and, for samples, `index`. The method is deterministic, so the place is enough to find the
@@ -26,8 +26,8 @@ class SamplingSettings(msgspec.Struct, frozen=True):
         max_tokens: completion tokens per answer.
         critic_max_tokens: completion tokens per critique.
         seed: seed of the run; None for a different result each time.
-        quorum: answers of a step that suffice to go on; the rest is left behind. None waits for all.
-        extra: further fields of the requests for answers (tools, stop, response_format, …), which critiques go without.
+        quorum: answers of a step that suffice to go on; the rest is cancelled. None waits for all.
+        extra: further fields of the requests for answers (tools, stop, response_format, …), which critiques do not get.
     """
 
     temperature: float = default("temperature")
@@ -86,7 +86,7 @@ class Started(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
 
 
 class Resumed(msgspec.Struct, frozen=True, tag="resumed", tag_field="record"):
-    """The run goes on in another process.
+    """The run continues in another process.
 
     Attributes:
         seconds: how long the run had taken until then.
@@ -155,7 +155,7 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
     Attributes:
         id: the candidate's id.
         text: the answer as the reward will see it.
-        reply: what the model really wrote, where that differs.
+        reply: the model's whole reply, where it differs from the text.
         reasoning: the model's reasoning, where the server sends it separately.
         error: why there is no answer.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
@@ -205,7 +205,7 @@ class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):
 
     Attributes:
         text: the reply as the method gets it.
-        reply: what the model really wrote, where that differs.
+        reply: the model's whole reply, where it differs from the text.
         reasoning: the model's reasoning, where the server sends it separately.
         tokens: completion tokens that the reply took.
     """

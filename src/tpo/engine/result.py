@@ -20,7 +20,7 @@ JUDGE = "judge"
 
 
 class HeldOut(msgspec.Struct, frozen=True):
-    """What a held-out judge found, by which nothing was chosen.
+    """The scores of a held-out judge, by which nothing was chosen.
 
     Attributes:
         judge: its name.

@@ -26,7 +26,7 @@ class Sampling:
     """Draws the answers of one action.
 
     Args:
-        place: the prompt and where it stands.
+        place: the prompt and its place in the search.
         step: the step that the answers belong to.
         state: the search so far, with what an earlier process did.
         calls: makes the calls.
@@ -67,7 +67,7 @@ class Sampling:
         Args:
             width: how many.
             on_text: called with an index and the text that this answer grew by.
-            quorum: how many answers suffice; those that are still being written then are left behind.
+            quorum: how many answers suffice; those that are still being written then are cancelled.
 
         Returns:
             the candidates in the order of their indices.
@@ -170,7 +170,7 @@ def landed(
     """The record of an answer as its prompt reads it.
 
     Args:
-        place: the prompt and where it stands.
+        place: the prompt and its place in the search.
         step: the step that the answer belongs to.
         choice: what the model wrote.
         extra: the further fields of the run's requests for answers.

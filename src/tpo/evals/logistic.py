@@ -30,7 +30,7 @@ class CoefficientPrior(NamedTuple):
     precision: tuple[float, ...]
 
 
-class Judged(NamedTuple):
+class ModelJudgements(NamedTuple):
     """One model's judgements, as the joint fit takes them.
 
     Attributes:
@@ -73,7 +73,7 @@ def fit(features: Floats, targets: Floats, prior: CoefficientPrior, offset: Floa
     return values
 
 
-def joint_difficulties(models: Sequence[Judged], count: int, precision: float) -> Floats:
+def joint_difficulties(models: Sequence[ModelJudgements], count: int, precision: float) -> Floats:
     """How much easier each instruction is for all models alike.
 
     The log-odds that a model is preferred are its own constant, its own weight times the length term, and the

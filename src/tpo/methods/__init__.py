@@ -15,6 +15,7 @@ from tpo.methods.restate import restate
 from tpo.methods.revision import revision
 from tpo.methods.rsa import rsa
 from tpo.methods.sample import sample
+from tpo.methods.segments import segments
 from tpo.methods.tpo import tpo
 from tpo.methods.tpo_fused import tpo_fused
 from tpo.methods.words import words
@@ -53,6 +54,7 @@ for _name, _function in (
     ("fusion", fusion),
     ("rsa", rsa),
     ("feedback-descent", feedback_descent),
+    ("segments", segments),
     ("adaptive", adaptive),
 ):
     register(_name, _function)

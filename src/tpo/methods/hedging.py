@@ -52,7 +52,7 @@ def _dot(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def _of_best(u: float, n: float) -> float:
-    return n * u ** (n - 1)
+    return n * math.pow(u, n - 1)
 
 
 def _of_best_score(u: float, n: float) -> float:

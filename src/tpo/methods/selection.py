@@ -28,7 +28,7 @@ TEMPLATES = Path(__file__).parent / "templates" / "select"
 ALIKE = 0.8
 
 
-class Material(NamedTuple):
+class SelectionInput(NamedTuple):
     """What a rule chooses from.
 
     Attributes:
@@ -52,7 +52,7 @@ Choice = Generator[list[Action], Any, Candidate]
 class _Rule(NamedTuple):
     """A kind of rule, its number unless given, and the bounds of that."""
 
-    choose: Callable[[Material], Choice]
+    choose: Callable[[SelectionInput], Choice]
     usual: float
     least: float
     most: float
@@ -153,25 +153,25 @@ def _choosing(
     candidates = [one for one, count in zip(candidates, kept, strict=True) if count >= max(kept)]
     if len({one.text for one in candidates}) < 2:
         return outcome
-    chosen = yield from _RULES[rule.name].choose(Material(query, candidates, rule.value, prompts, rng))
+    chosen = yield from _RULES[rule.name].choose(SelectionInput(query, candidates, rule.value, prompts, rng))
     return Outcome(chosen, outcome.stop)
 
 
-def _soft(given: Material) -> Choice:
+def _soft(given: SelectionInput) -> Choice:
     """Soft best-of-n (arXiv 2505.03156): by chance, the better the likelier."""
     yield from ()
     odds = soft_odds(_quantiles(given.candidates), given.value)
     return given.rng.choices(given.candidates, odds)[0]
 
 
-def _hedged(given: Material) -> Choice:
+def _hedged(given: SelectionInput) -> Choice:
     """Best of Poisson (arXiv 2506.19248): the best of a random number of random answers, one at least."""
     yield from ()
     number = min(1 + _poisson(given.value, given.rng), len(given.candidates))
     return max(given.rng.sample(given.candidates, number), key=preference)
 
 
-def _mbr(given: Material) -> Choice:
+def _mbr(given: SelectionInput) -> Choice:
     """MBR-BoN (arXiv 2404.01054): reward, and similarity to the other answers."""
     yield from ()
     rewards = [one.reward or 0.0 for one in given.candidates]
@@ -182,7 +182,7 @@ def _mbr(given: Material) -> Choice:
     return given.candidates[scores.index(max(scores))]
 
 
-def _majority(given: Material) -> Choice:
+def _majority(given: SelectionInput) -> Choice:
     """Best of majority (arXiv 2510.03199): the best of the answers of a kind that is frequent enough.
 
     Answers are of one kind where the parts of the reward agree (a checklist, say), else where the texts are alike.
@@ -197,7 +197,7 @@ def _majority(given: Material) -> Choice:
     return next(one for one, kind in zip(given.candidates, kinds, strict=True) if kind in frequent)
 
 
-def _knockout(given: Material) -> Choice:
+def _knockout(given: SelectionInput) -> Choice:
     """Knockout (PairJudge, arXiv 2501.13007): pairs are compared by the critic, and the winners again.
 
     Each pair is compared so often, half of the times in the other order. Texts that are equal do not meet.

@@ -105,10 +105,19 @@ class StopRule:
         if pool.candidates and self.is_perfect(pool.chosen):
             return True
         rewards = [one.reward for one in pool.candidates if one.reward is not None and one.leaked is None]
+        return self.is_unprofitable(rewards)
+
+    def is_unprofitable(self, rewards: Sequence[float]) -> bool:
+        """Whether one more answer is expected to gain less than its price."""
         least = LEAST if self._maximum is not None else LEAST_WITHOUT_MAXIMUM
         if self._price <= 0 or len(rewards) < least:
             return False
         return expected_gain(rewards, usual_prior(rewards, self._maximum)) < self._price
+
+    def settled(self, rewards: Sequence[float]) -> bool:
+        """Whether such rewards are enough, for answers of which no more is known."""
+        perfect = self._maximum is not None and max(rewards, default=-math.inf) >= self._maximum
+        return perfect or self.is_unprofitable(rewards)
 
 
 def usual_prior(rewards: Sequence[float], maximum: float | None) -> RewardPrior:

@@ -234,7 +234,7 @@ def pace_for_many(concurrency: int | None = None) -> PaceRule:
     return rule
 
 
-class Limits:
+class ServerLimits:
     """The limiters of servers, one for each machine, shared by all models that are served there.
 
     Args:

@@ -18,8 +18,8 @@ from tpo.models.hub_download import (
     HUB,
     TIMEOUT,
     HubFile,
+    HubSource,
     Progress,
-    Source,
     download,
     library,
     megabytes,
@@ -36,7 +36,7 @@ _PART = re.compile(r"(.*)-\d{5}-of-(\d{5})\.gguf", re.IGNORECASE)
 _LISTED = 12
 
 
-class Repository(Source, frozen=True):
+class Repository(HubSource, frozen=True):
     """A repository as the Hub described it once.
 
     Attributes:

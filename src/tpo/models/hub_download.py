@@ -47,7 +47,7 @@ class HubFile(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Source(msgspec.Struct, frozen=True):
+class HubSource(msgspec.Struct, frozen=True):
     """Where a file comes from.
 
     Attributes:
@@ -61,7 +61,7 @@ class Source(msgspec.Struct, frozen=True):
     licence: str
 
 
-def download(source: Source, file: HubFile, target: Path, progress: Progress, stop: Event) -> None:
+def download(source: HubSource, file: HubFile, target: Path, progress: Progress, stop: Event) -> None:
     """Bring a file to its place, unless it is there.
 
     Args:
@@ -97,7 +97,7 @@ def download(source: Source, file: HubFile, target: Path, progress: Progress, st
         lock.release()
 
 
-def _complete(source: Source, file: HubFile, part: Path, progress: Progress, stop: Event) -> None:
+def _complete(source: HubSource, file: HubFile, part: Path, progress: Progress, stop: Event) -> None:
     """Bring a file to its size, from where an earlier try ended."""
     have = size_of(part) or 0
     if have > file.size:
@@ -138,7 +138,7 @@ class _Broken(Exception):
     """A connection that may be tried again."""
 
 
-def _blocks(source: Source, file: HubFile, start: int) -> Generator[bytes, None, None]:
+def _blocks(source: HubSource, file: HubFile, start: int) -> Generator[bytes, None, None]:
     """The bytes of a file from a place on."""
     hub = library()
     endpoint = os.environ.get("HF_ENDPOINT") or None
@@ -196,7 +196,7 @@ class _Report:
         )
 
 
-def _check(source: Source, file: HubFile, part: Path) -> None:
+def _check(source: HubSource, file: HubFile, part: Path) -> None:
     with part.open("rb") as data:
         found = hashlib.file_digest(data, "sha256").hexdigest()
     if found != file.sha256:

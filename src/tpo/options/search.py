@@ -66,7 +66,12 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = "best"
     prompts: Annotated[
         str | Path | None,
-        Option(help="A folder of templates that replace the default wording.", group=METHOD, metavar="FOLDER"),
+        Option(
+            help="A folder of templates that replace the default wording, or small, the wording for small models, or "
+            "auto, which chooses by the size in the model's name.",
+            group=METHOD,
+            metavar="FOLDER",
+        ),
     ] = None
     policy: Annotated[
         Any,

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from tpo.options.groups import ACCESS, ADDRESS, LIMITS, LOAD, LOGS, METHOD, OUTPUT, SAMPLING
+from tpo.options.groups import ACCESS, ADDRESS, LIMITS, LOAD, LOGS, METHOD, OUTPUT, SAMPLING, STORE
 from tpo.options.option import Option
 
 Host: TypeAlias = Annotated[str, Option(help="The address to listen at.", group=ADDRESS)]
@@ -92,6 +92,17 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     record_days: Annotated[
         float, Option(help="Days for which traces are kept.", group=LOGS, above=0, metavar="DAYS")
+    ] = 30.0
+    store: Annotated[
+        str | Path | None,
+        Option(
+            help="Store responses in this folder, for background, previous_response_id and fetching later.",
+            group=STORE,
+            metavar="FOLDER",
+        ),
+    ] = None
+    store_days: Annotated[
+        float, Option(help="Days for which responses are stored.", group=STORE, above=0, metavar="DAYS")
     ] = 30.0
     ui: Annotated[bool, Option(help="Show the page at /ui.", group=LOGS)] = True
 

@@ -20,7 +20,7 @@ from tpo.rewards.protocol import Reward, is_relative
 
 if TYPE_CHECKING:
     from tpo.config import NamedReward
-    from tpo.models.fleet import Limits
+    from tpo.models.fleet import ServerLimits
     from tpo.rewards.cache import ScoreFile
 
 DEFAULT = "surface"
@@ -60,7 +60,7 @@ class ResolvedReward:
         """The reward's name."""
         return NONE if self.reward is None else self.reward.name
 
-    def share(self, limits: Limits) -> None:
+    def share(self, limits: ServerLimits) -> None:
         """Let the judges that were made keep to these limits."""
         for one in self._owned:
             if (share_limits := getattr(one, "share_limits", None)) is not None:
@@ -79,7 +79,7 @@ async def opened(
     *,
     named: Mapping[str, NamedReward] | None = None,
     cache: Path | None = None,
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
 ) -> Reward | None:
     """Find a reward, connect to it, and have it closed; its calls are gathered into batches where that is possible.
 

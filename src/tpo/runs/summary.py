@@ -109,7 +109,7 @@ class RunSummary(msgspec.Struct, frozen=True):
             parts.append(f"{self.failed} failed")
         if self.first is not None and self.reward is not None:
             parts.append(f"mean reward {self.first.value:.3f} → {self.reward.value:.3f}")
-        return f"Summary({', '.join(parts)})"
+        return f"RunSummary({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         """The summary in a notebook: its figures, the mean best reward by step, and what each role cost."""

@@ -100,6 +100,18 @@ class Admission:
             self._seconds += _SHARE * (time.monotonic() - began - self._seconds)
             self._leave()
 
+    def expect_room(self, promised: int) -> None:
+        """Check that there is room for another request.
+
+        Args:
+            promised: requests that were accepted and may not be in the queue yet.
+
+        Raises:
+            Busy: there is none.
+        """
+        if max(promised, self.waiting) >= self.queue + self.concurrency - self.live:
+            raise Busy(self.retry_after)
+
     async def _wait(self, key: str | None, weight: float) -> None:
         line = self._lines.get(key) or _Line(weight, self._turn + 1 / weight)
         if self.waiting >= self.queue:

@@ -16,9 +16,10 @@ from starlette.routing import Mount, Route
 
 from tpo.options import ServeOptions
 from tpo.server.admission import Admission
+from tpo.server.answers import Answers
 from tpo.server.asgi import App, error_body, request_info
 from tpo.server.bodies import BYTES, SECONDS, Bodies
-from tpo.server.endpoint import Answers, CountTokens, ProtocolEndpoint
+from tpo.server.endpoint import CountTokens, ProtocolEndpoint
 from tpo.server.errors import ApiError, explained
 from tpo.server.guard import Guard
 from tpo.server.keys import OPEN, Keyed, Keys
@@ -28,9 +29,11 @@ from tpo.server.openapi import document
 from tpo.server.protocols.chat import CHAT
 from tpo.server.protocols.completions import COMPLETIONS
 from tpo.server.protocols.messages import COUNTED, MESSAGES
+from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.responses import RESPONSES
 from tpo.server.registry import SearchRegistry, Watch, unwatched
 from tpo.server.service import Service
+from tpo.server.store import BackgroundResponses, ResponsesEndpoint, ResponseStore, stored_routes
 
 JSON = "application/json"
 
@@ -69,6 +72,7 @@ def create_app(
     watch: Watch = unwatched,
     metrics: Route | None = None,
     page: Starlette | None = None,
+    store: ResponseStore | None = None,
 ) -> App:
     """Make the server.
 
@@ -79,6 +83,7 @@ def create_app(
         watch: makes further listeners for each request.
         metrics: the route of /metrics.
         page: the page at /ui.
+        store: where responses are stored; closed with the application.
 
     Returns:
         an ASGI application.
@@ -86,9 +91,12 @@ def create_app(
     options, serving = options or AppOptions(), service.setup.serving
     admitted = admitted or gates(serving)
     answers = Answers(SearchRegistry(service, admitted.aligned, watch), admitted.passed)
+    background = None if store is None else BackgroundResponses(answers, store, options.keys)
+    responses = ProtocolEndpoint(RESPONSES, answers) if background is None else ResponsesEndpoint(answers, background)
     routes = [
         Route("/v1/chat/completions", ProtocolEndpoint(CHAT, answers), methods=["POST"]),
-        Route("/v1/responses", ProtocolEndpoint(RESPONSES, answers), methods=["POST"]),
+        Route("/v1/responses", responses, methods=["POST"]),
+        *(stored_routes(background, service) if background is not None else []),
         Route("/v1/messages", ProtocolEndpoint(MESSAGES, answers), methods=["POST"]),
         Route("/v1/messages/count_tokens", CountTokens(COUNTED, answers), methods=["POST"]),
         Route("/v1/completions", ProtocolEndpoint(COMPLETIONS, answers), methods=["POST"]),
@@ -96,20 +104,24 @@ def create_app(
         Route("/v1/models/{name:path}", _model),
         Route("/health", _health),
         Route("/ready", _ready),
-        Route("/openapi.json", _described()),
+        Route("/openapi.json", _described(stored=store is not None)),
         *([metrics] if metrics is not None else []),
         *([Route("/ui", _with_slash), Mount("/ui", page)] if page is not None else []),
     ]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        if background is not None:
+            background.open()
         yield
+        if background is not None:
+            await background.aclose()
         await answers.aclose()
 
     inner = Starlette(
         routes=routes,
         lifespan=lifespan,
-        exception_handlers={HTTPException: _no_route, ApiError: _refused, Exception: _bug},
+        exception_handlers={HTTPException: _no_route, ApiError: _refused, BadRequest: _refused, Exception: _bug},
     )
     inner.state.service = service
     # A path with one slash more is another path: redirecting a POST makes clients lose its body.
@@ -123,7 +135,7 @@ def create_app(
         app = CORSMiddleware(
             app,
             allow_origins=list(serving.allow_origin),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=["x-request-id", "retry-after"],
         )
@@ -159,10 +171,10 @@ async def _ready(request: Request) -> Response:
     return _json({"status": "ready", "models": service.models.names})
 
 
-def _described() -> Any:
+def _described(*, stored: bool) -> Any:
     from importlib.metadata import version
 
-    body = msgspec.json.encode(document(version("tpo")))
+    body = msgspec.json.encode(document(version("tpo"), stored=stored))
 
     async def described(request: Request) -> Response:
         return Response(body, media_type=JSON)

@@ -40,6 +40,7 @@ class RequestInfo(msgspec.Struct):
         tokens: prompt and completion tokens of all roles together.
         status: the response's status.
         spent: called with tokens as they are counted, for the client's limits.
+        background: nobody waits for the answer, so that its time counts from its turn.
     """
 
     id: str
@@ -52,6 +53,7 @@ class RequestInfo(msgspec.Struct):
     tokens: int = 0
     status: int | None = None
     spent: Callable[[int], None] | None = None
+    background: bool = False
 
     def spend(self, tokens: int) -> None:
         """Count tokens of this request."""

@@ -20,7 +20,9 @@ from tpo.server.recording import Recorder
 from tpo.server.registry import SearchRegistry, Watch
 from tpo.server.request_options import RequestOptions
 from tpo.server.service import Service, Setup
-from tpo.server.telemetry import Traced, configured
+from tpo.server.store import ResponseStore
+from tpo.server.telemetry import RequestTelemetry, Traced
+from tpo.telemetry.provider import configured
 from tpo.view import Sources
 
 
@@ -47,9 +49,10 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
         recorder = Recorder(record, serving.record_days)
         service.at_end(recorder.close)
         watchers.append(recorder.watch)
-    telemetry = configured(os.environ)
-    if telemetry is not None:
-        service.at_end(telemetry.close)
+    telemetry = None
+    if (sent := configured(os.environ)) is not None:
+        telemetry = RequestTelemetry(sent)
+        service.at_end(sent.close)
         watchers.append(telemetry.watch)
     watch = _together(watchers)
     app = create_app(
@@ -59,6 +62,7 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
         watch=watch,
         metrics=metrics_route(metrics),
         page=_page(SearchRegistry(service, admitted.aligned, watch), record) if serving.ui else None,
+        store=ResponseStore(Path(serving.store), serving.store_days) if serving.store is not None else None,
     )
     counted = Counted(app, metrics)
     return (counted if telemetry is None else Traced(counted, telemetry)), service

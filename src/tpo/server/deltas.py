@@ -15,13 +15,13 @@ from tpo.session.response import Completion
 PIECE = 1024
 
 
-class Narration(msgspec.Struct, frozen=True):
+class Narration(msgspec.Struct, frozen=True, tag=True):
     """The search's progress, as text."""
 
     text: str
 
 
-class Thought(msgspec.Struct, frozen=True):
+class Thought(msgspec.Struct, frozen=True, tag=True):
     """The model's own reasoning about an answer.
 
     Attributes:
@@ -33,7 +33,7 @@ class Thought(msgspec.Struct, frozen=True):
     text: str
 
 
-class Text(msgspec.Struct, frozen=True):
+class Text(msgspec.Struct, frozen=True, tag=True):
     """An answer's text.
 
     Attributes:
@@ -47,14 +47,14 @@ class Text(msgspec.Struct, frozen=True):
     logprobs: dict[str, Any] | None = None
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class Refusal(msgspec.Struct, frozen=True, tag=True):
     """A refusal in place of an answer."""
 
     index: int
     text: str
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(msgspec.Struct, frozen=True, tag=True):
     """A complete call of a tool.
 
     Attributes:
@@ -83,7 +83,7 @@ class ToolCall(msgspec.Struct, frozen=True):
         return str((self.call.get("function") or {}).get("arguments") or "")
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, tag=True):
     """An answer is complete.
 
     Attributes:

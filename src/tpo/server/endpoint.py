@@ -4,136 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import msgspec
 
 from tpo.engine.concurrency import together
-from tpo.engine.events import Event
 from tpo.errors import TPOError
-from tpo.server.admission import Admission, Busy
-from tpo.server.asgi import BrokenOff, Message, Receive, RequestInfo, Scope, Send, client_leaves, header, request_info
-from tpo.server.deltas import Progress, Sink
+from tpo.server.admission import Busy
+from tpo.server.answers import Answers
+from tpo.server.asgi import BrokenOff, Receive, RequestInfo, Scope, Send, client_leaves, header, request_info
 from tpo.server.errors import ApiError, busy, explained
-from tpo.server.idempotency import HEADER, Idempotency
-from tpo.server.logs import log_contents
+from tpo.server.idempotency import HEADER
 from tpo.server.models import NamedModel
-from tpo.server.passthrough import Relay
-from tpo.server.plain import plain_response
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import json_object
-from tpo.server.protocols.refusal import BadRequest, refused
+from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import Alignment, GenerationRequest
-from tpo.server.registry import SearchRegistry
-from tpo.server.request_options import check_counts, check_lengths
+from tpo.server.request_options import check_counts
 from tpo.server.stream import Stream
 from tpo.session.response import Completion
 
 log = logging.getLogger("tpo.server")
-P = ParamSpec("P")
-T = TypeVar("T")
-
-# One after the other: clients that send costly schemas wait for each other.
-_SCHEMAS = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
-
-
-class Answers:
-    """Answers the conversations of requests, aligned or plain; all protocols share it.
-
-    Args:
-        registry: runs searches.
-        admission: how many plain requests are worked on at once.
-    """
-
-    def __init__(self, registry: SearchRegistry, admission: Admission) -> None:
-        self._registry = registry
-        self._service = registry.service
-        self._admission = admission
-        self._relay = Relay()
-        self.idempotency: Idempotency[list[Completion]] = Idempotency()
-
-    async def aclose(self) -> None:
-        """End shared work, and close the connections to plain models' servers."""
-        await self.idempotency.aclose()
-        await self._relay.aclose()
-
-    def model_of(self, body: dict[str, Any]) -> NamedModel:
-        """The model that a request names.
-
-        Raises:
-            BadRequest: it names none.
-            ApiError: there is no such model, or the server is not ready.
-        """
-        name = body.get("model")
-        if not isinstance(name, str):
-            raise refused("model", "is missing" if name is None else "is not a string")
-        self._service.expect_ready()
-        return self._service.models.find(name)
-
-    async def relay(
-        self,
-        path: str,
-        message: Message,
-        body: dict[str, Any],
-        model: str,
-        info: RequestInfo,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        """Pass a plain model's request on as it is, and its answer back."""
-        check_lengths(body.get("messages"), self._service.setup.serving.max_message)
-        info.kind = "passed"
-        async with self._admission.admitted(info.client, info.weight):
-            fleet = (await self._service.fleets(model))["policy"]
-            await self._service.until_end(
-                self._relay.relay(fleet, path, message["body"], body, receive, send, info.spend)
-            )
-
-    async def answer(
-        self,
-        request: GenerationRequest,
-        named: NamedModel,
-        id: str,
-        info: RequestInfo,
-        sink: Sink,
-        listen: Callable[[Event], None],
-    ) -> Completion:
-        """Answer one conversation.
-
-        Args:
-            request: the conversation, and how it is answered.
-            named: the model and its preset.
-            id: the answer's id.
-            info: the request, whose account the tokens are charged to.
-            sink: called with each delta that precedes the complete answer.
-            listen: called with each event of a search.
-        """
-        check_lengths(request.messages, self._service.setup.serving.max_message)
-        if named.preset is None and not request.alignment.given.keys() - {"reasoning", "narration", "thought"}:
-            info.kind = "passed"
-            async with self._admission.admitted(info.client, info.weight):
-                fleet = (await self._service.fleets(named.model))["policy"]
-                plain = plain_response(fleet, request, sink, info.spend, self._service.setup.serving.patience)
-                return await self._service.until_end(plain)
-        info.kind = "aligned"
-        given = (request, named.preset)
-        if request.response_format or request.alignment.require:
-            # In a thread: a schema may take seconds to compile and a pattern milliseconds, and other requests go on.
-            options = await _apart(self._service.options, *given)
-        else:
-            options = self._service.options(*given)
-        progress = Progress(sink, narrate=options.narration)
-
-        def take(event: Event) -> None:
-            listen(event)
-            progress(event)
-
-        result = await self._registry.search(options, named.model, id, info, take)
-        log_contents(options.messages, [candidate.text for candidate in result.best])
-        return result.response(narration=progress.text, thoughts=options.thought, trace=options.return_trace)
 
 
 class ProtocolEndpoint:
@@ -162,7 +53,7 @@ class ProtocolEndpoint:
             if self._protocol.relay is not None and named.preset is None and not body.get("tpo"):
                 await self._answers.relay(self._protocol.relay, message, body, named.model, info, receive, send)
                 return
-            parsed = self._protocol.reader(body, scope["headers"])
+            parsed = await self._read(body, named, scope)
             key = header(scope, HEADER)
             retried = None if key is None else (scope["path"], key.decode("latin-1"), message["body"])
             await self._respond(parsed, named, info, receive, send, retried)
@@ -175,6 +66,9 @@ class ProtocolEndpoint:
             if refusal.status >= 500:
                 log.warning("%s", error)
             await self._refuse(send, refusal)
+
+    async def _read(self, body: dict[str, Any], named: NamedModel, scope: Scope) -> ParsedRequest:
+        return self._protocol.reader(body, scope["headers"])
 
     async def _respond(
         self,
@@ -206,7 +100,7 @@ class ProtocolEndpoint:
                 if not answering.done():
                     return  # the client has left, which ends the work for it
                 if stream is None:
-                    await _whole(send, 200, msgspec.json.encode(parsed.renderer.whole(answering.result())))
+                    await whole(send, 200, msgspec.json.encode(parsed.renderer.whole(answering.result())))
                 elif stream.begun and (error := answering.exception()) is not None:
                     if not isinstance(error, TPOError | BadRequest | ApiError):
                         log.error("A bug: a stream broke off.", exc_info=error)
@@ -240,7 +134,7 @@ class ProtocolEndpoint:
         return await together([one(place, query) for place, query in enumerate(parsed.queries)])
 
     async def _refuse(self, send: Send, error: ApiError) -> None:
-        await _whole(send, error.status, self._protocol.error_body(error), error.headers)
+        await whole(send, error.status, self._protocol.error_body(error), error.headers)
 
 
 class CountTokens(ProtocolEndpoint):
@@ -266,7 +160,7 @@ class CountTokens(ProtocolEndpoint):
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if counting.done():
                     tokens = counting.result().usage.prompt_tokens
-                    await _whole(send, 200, msgspec.json.encode({"input_tokens": tokens}))
+                    await whole(send, 200, msgspec.json.encode({"input_tokens": tokens}))
             finally:
                 counting.cancel()
                 await asyncio.gather(counting, return_exceptions=True)
@@ -276,11 +170,8 @@ def _ignore(something: Any) -> None:
     """The client does not want it."""
 
 
-async def _apart(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_SCHEMAS, partial(call, *args, **kwargs))
-
-
-async def _whole(send: Send, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+async def whole(send: Send, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    """Send a response of JSON in one piece."""
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     head += [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": head})

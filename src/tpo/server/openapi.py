@@ -26,11 +26,12 @@ name answers plainly; with a preset behind a colon (`MODEL:tpo`) its answers are
 """
 
 
-def document(version: str) -> Schema:
+def document(version: str, *, stored: bool = False) -> Schema:
     """Describe the server.
 
     Args:
         version: tpo's version.
+        stored: responses are stored.
 
     Returns:
         The document, as plain data.
@@ -42,6 +43,7 @@ def document(version: str) -> Schema:
         "paths": {
             "/v1/chat/completions": _operation("Answer a chat", ChatRequest, "ChatCompletion"),
             "/v1/responses": _operation("Answer with a response", ResponsesRequest, "Response"),
+            **(_stored() if stored else {}),
             "/v1/messages": _operation("Answer in Anthropic's protocol", MessagesRequest, "Message"),
             "/v1/messages/count_tokens": _operation("Count a conversation's tokens", MessagesRequest, "TokenCount"),
             "/v1/completions": _operation("Continue a prompt", CompletionsRequest, "Completion"),
@@ -72,11 +74,9 @@ def _schemas() -> dict[str, Schema]:
 
 def _operation(what: str, body: type, answer: str) -> Schema:
     """A route that answers a body."""
-    # Of each event: OpenAPI 3.1 has no words for a stream of them.
-    streamed = {"schema": _object("data", data=_TEXT, event=_TEXT)}
-    content = {"application/json": {"schema": _ref(answer)}, "text/event-stream": streamed}
+    content = {"application/json": {"schema": _ref(answer)}, "text/event-stream": _STREAM}
     request = {"required": True, "content": {"application/json": {"schema": _ref(body.__name__)}}}
-    done = {"description": "The answer, or its stream where that was properties for.", "content": content}
+    done = {"description": "The answer, or its stream where the request has `stream`.", "content": content}
     return {"post": {"summary": what, "requestBody": request, "responses": {"200": done, "default": _FAILED}}}
 
 
@@ -87,6 +87,35 @@ def _got(what: str, kind: str, schema: Schema, open: bool = False) -> Schema:
     return {
         "get": {"summary": what, "responses": {"200": done, "default": failed}} | ({"security": []} if open else {})
     }
+
+
+def _stored() -> Schema:
+    """The routes of stored responses."""
+    path = "/v1/responses/{id}"
+    id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    response = _got("Fetch a stored response, or its stream", "application/json", _ref("Response"))["get"]
+    response["responses"]["200"]["content"]["text/event-stream"] = _STREAM
+    response["parameters"] = [
+        _parameter("stream", {"type": "boolean"}),
+        _parameter("starting_after", _COUNT),
+    ]
+    gone = _got("Delete a stored response", "application/json", _ref("DeletedResponse"))["get"]
+    stopped = _got("End a response of the background with the best so far", "application/json", _ref("Response"))["get"]
+    items = _got("List what a stored response was made from", "application/json", _ref("InputItems"))["get"]
+    items["parameters"] = [
+        _parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
+        _parameter("order", {"enum": ["asc", "desc"]}),
+        _parameter("after", _TEXT),
+    ]
+    return {
+        path: {"parameters": [id], "get": response, "delete": gone},
+        f"{path}/cancel": {"parameters": [id], "post": stopped},
+        f"{path}/input_items": {"parameters": [id], "get": items},
+    }
+
+
+def _parameter(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "schema": schema}
 
 
 def _ref(name: str) -> Schema:
@@ -102,6 +131,8 @@ def _list(of: Schema) -> Schema:
 
 
 _TEXT: Schema = {"type": "string"}
+# Of each event: OpenAPI 3.1 has no words for a stream of them.
+_STREAM: Schema = {"schema": _object("data", data=_TEXT, event=_TEXT)}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 _USAGE = _object(
@@ -147,13 +178,25 @@ _ANSWERS: dict[str, Schema] = {
     "Response": _object(
         "id object created_at status model output usage",
         object={"const": "response"},
-        status={"enum": ["completed", "incomplete", "failed"]},
+        status={"enum": ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]},
         model=_TEXT,
         output=_list(_object("id type", type={"enum": ["message", "function_call", "reasoning"]})),
-        usage=_object(
-            "input_tokens output_tokens total_tokens", input_tokens=_COUNT, output_tokens=_COUNT, total_tokens=_COUNT
-        ),
+        usage={
+            "anyOf": [
+                _object(
+                    "input_tokens output_tokens total_tokens",
+                    input_tokens=_COUNT,
+                    output_tokens=_COUNT,
+                    total_tokens=_COUNT,
+                ),
+                {"type": "null"},
+            ]
+        },
         tpo={"type": "object"},
+    ),
+    "DeletedResponse": _object("id object deleted", id=_TEXT, object={"const": "response"}, deleted={"const": True}),
+    "InputItems": _object(
+        "object data has_more", object={"const": "list"}, data=_list({"type": "object"}), has_more={"type": "boolean"}
     ),
     "Message": _object(
         "id type role model content stop_reason usage",

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
-from tpo.engine.records import Record
+from tpo.engine.records import Record, Resumed
 from tpo.errors import InputError
 from tpo.server.asgi import RequestInfo
 from tpo.server.request_options import RequestOptions
@@ -76,7 +76,8 @@ class Recorder:
         try:
             yield listen
         finally:
-            if records:
+            # A search that an earlier process began has its whole trace in the store of responses.
+            if records and not any(isinstance(record, Resumed) for record in records):
                 self._thread.submit(self._keep, info.id, records)
 
     def close(self) -> None:

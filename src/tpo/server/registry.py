@@ -1,4 +1,4 @@
-"""SearchRegistry under way: each waits for its turn, and listeners see its events.
+"""Searches under way: each waits for its turn, and listeners see its events.
 
 Requests of the API and of the page both go through here, so that both are counted and limited.
 """
@@ -13,7 +13,7 @@ from tpo.engine.events import Listener, both
 from tpo.server.admission import Admission
 from tpo.server.asgi import RequestInfo
 from tpo.server.request_options import RequestOptions
-from tpo.server.service import Service
+from tpo.server.service import Durable, Service
 from tpo.session.response import SearchResult
 
 # Makes a listener for one request, and closes it when the request is over.
@@ -36,11 +36,17 @@ class SearchRegistry:
 
     def __init__(self, service: Service, admission: Admission, watch: Watch = unwatched) -> None:
         self.service = service
-        self._admission = admission
+        self.admission = admission
         self._watch = watch
 
     async def search(
-        self, options: RequestOptions, model: str, id: str, info: RequestInfo, listen: Listener
+        self,
+        options: RequestOptions,
+        model: str,
+        id: str,
+        info: RequestInfo,
+        listen: Listener,
+        durable: Durable | None = None,
     ) -> SearchResult:
         """Run a search when its turn has come.
 
@@ -50,14 +56,16 @@ class SearchRegistry:
             id: the answer's id.
             info: the request, whose account the tokens are charged to.
             listen: called with each event.
+            durable: where the search survives the server's end.
 
         Raises:
             Busy: too many requests wait already.
             TPOError: there is no answer.
             ApiError: the time ran out before there was one.
         """
-        async with self._admission.admitted(info.client, info.weight):
-            waited = time.monotonic() - info.began
+        async with self.admission.admitted(info.client, info.weight):
+            waited = 0.0 if info.background else time.monotonic() - info.began
             info.servers = await self.service.addresses(model)
             with self._watch(info, options) as watch:
-                return await self.service.answer(options, model, id, waited, both(watch, listen), info.spend)
+                listener = both(watch, listen)
+                return await self.service.answer(options, model, id, waited, listener, info.spend, durable)

@@ -7,8 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,7 +21,6 @@ from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.cost import cost_of
 from tpo.methods.presets import PANEL, Preset
 from tpo.models.fleet import Fleet, model_name
-from tpo.models.openai import OpenAIModel
 from tpo.models.panel import Panel
 from tpo.models.resolve import served_models
 from tpo.options import ServeOptions
@@ -36,6 +35,8 @@ from tpo.server.request_options import RequestOptions, request_options, with_dia
 from tpo.session.response import SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
+from tpo.session.traces import trace_journal
+from tpo.telemetry.provider import addresses
 
 log = logging.getLogger("tpo.server")
 T = TypeVar("T")
@@ -60,6 +61,18 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     def presets(self) -> Sequence[str]:
         """Presets that are listed."""
         return self.serving.preset or LISTED
+
+
+class Durable(msgspec.Struct, frozen=True):
+    """A search that goes on after the server's end, in the next process.
+
+    Attributes:
+        trace: the file of its journal.
+        stopper: ends it with its best answer so far; the server's end does not.
+    """
+
+    trace: Path
+    stopper: Stopper
 
 
 class Service:
@@ -187,13 +200,7 @@ class Service:
         Raises:
             ModelError: one cannot be reached.
         """
-        found = {}
-        for role, fleet in (await self.fleets(model)).items():
-            served = fleet.servers[0].model
-            if isinstance(served, OpenAIModel):
-                parts = urlsplit(served.endpoint.shown)
-                found[str(role)] = (parts.hostname or "", parts.port)
-        return found
+        return addresses(await self.fleets(model))
 
     async def reward(self, name: str | None) -> Reward | None:
         """A reward by its name; the server's own without one.
@@ -233,6 +240,7 @@ class Service:
         waited: float,
         listen: Listener,
         spend: Callable[[int], None],
+        durable: Durable | None = None,
     ) -> SearchResult:
         """Answer a request.
 
@@ -243,6 +251,7 @@ class Service:
             waited: seconds since the request arrived.
             listen: called with each event.
             spend: called with the tokens of the search, however it ends.
+            durable: where the search survives the server's end.
 
         Raises:
             TPOError: there is no answer.
@@ -254,8 +263,16 @@ class Service:
         steer = options.output.steering(spec.method, reward)
         budget = self._budget(spec.budget, waited)
         plan = plan_of(spec, options.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
-        journal, stopper = Journal(), Stopper()
-        self._stoppers.add(stopper)
+        if durable is None:
+            journal, stopper = Journal(), Stopper()
+            self._stoppers.add(stopper)
+        else:
+            journal, stopper = trace_journal(durable.trace, plan, log.info, finished=True), durable.stopper
+        earlier = list(journal.records)
+        for record in earlier:
+            steer.listen(record)
+        if earlier:
+            listen(earlier[0])  # what was called before was counted then
         self.live.begin(id, journal.records)
         try:
             if self.cut:
@@ -287,7 +304,8 @@ class Service:
         finally:
             self._stoppers.discard(stopper)
             self.live.end(id)
-            spend(sum(record.usage.total for record in journal.records if isinstance(record, Called)))
+            journal.close()
+            spend(sum(record.usage.total for record in journal.records[len(earlier) :] if isinstance(record, Called)))
 
     def _budget(self, budget: Budget, waited: float) -> Budget:
         most = self.setup.serving.deadline

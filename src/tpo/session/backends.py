@@ -12,7 +12,7 @@ import msgspec
 from tpo.checks.reward import refuse_broken
 from tpo.errors import InputError, TPOError
 from tpo.http.endpoint import Endpoint
-from tpo.models.fleet import Fleet, Limits, Server
+from tpo.models.fleet import Fleet, Server, ServerLimits
 from tpo.models.panel import ArmSpec, Panel
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, connect, open_model
@@ -28,7 +28,7 @@ async def open_models(
     roles: Mapping[Role, RoleSpec],
     stack: AsyncExitStack,
     on_note: Note,
-    limits: Limits,
+    limits: ServerLimits,
 ) -> dict[Role, Fleet]:
     """Connect to the models of all roles.
 
@@ -64,7 +64,7 @@ async def open_models(
 
 
 async def _panel(
-    arms: Mapping[str, Any], spec: RoleSpec, stack: AsyncExitStack, on_note: Note, limits: Limits
+    arms: Mapping[str, Any], spec: RoleSpec, stack: AsyncExitStack, on_note: Note, limits: ServerLimits
 ) -> Panel:
     """Connect to the arms of a panel; each may name its model, MODEL@URL."""
     if spec.model is not None:
@@ -106,7 +106,7 @@ async def _models(
 
 
 async def open_reward(
-    spec: Spec, stack: AsyncExitStack, name: str | None = None, limits: Limits | None = None
+    spec: Spec, stack: AsyncExitStack, name: str | None = None, limits: ServerLimits | None = None
 ) -> Reward | None:
     """Find the reward, connect to it, and see that it works.
 
@@ -131,7 +131,7 @@ async def open_reward(
     return reward
 
 
-async def open_judge(spec: Spec, stack: AsyncExitStack, limits: Limits | None = None) -> Reward | None:
+async def open_judge(spec: Spec, stack: AsyncExitStack, limits: ServerLimits | None = None) -> Reward | None:
     """Find the held-out judge, connect to it, and see that it works; None where the user asked for none.
 
     Args:

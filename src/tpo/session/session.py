@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -20,7 +20,7 @@ from tpo.engine.records import Plan
 from tpo.engine.result import Result, held_out_line
 from tpo.errors import InputError
 from tpo.messages import conversation
-from tpo.models.fleet import Fleet, Limits, PaceRule, pace_for_many, seats
+from tpo.models.fleet import Fleet, PaceRule, ServerLimits, pace_for_many, seats
 from tpo.models.panel import Panel
 from tpo.prompts import Role
 from tpo.representations import frame, heading, table
@@ -36,6 +36,7 @@ from tpo.session.backends import (
 from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
+from tpo.telemetry.provider import Telemetry, addresses
 
 # What may be secret in an address: user and password before the host, and whatever follows a question mark.
 _SECRET = re.compile(r"(https?://)[^/\s,;@]*@|(?<=[^\s])\?[^\s,;]*")
@@ -64,6 +65,7 @@ class Session:
         pace: how many sequences a server has in flight; takes precedence over `concurrency`.
         limiters: by machine, for sessions that share servers; new ones are added.
         on_note: called with each sentence that a user should read.
+        telemetry: records each search; the caller's to close.
         options: as for `tpo.align`.
 
     Attributes:
@@ -83,6 +85,7 @@ class Session:
         pace: PaceRule | None = None,
         limiters: dict[str, Limiter] | None = None,
         on_note: Note = _ignore,
+        telemetry: Telemetry | None = None,
         **options: Unpack[Options],
     ) -> None:
         if concurrency is not None and concurrency < 1:
@@ -90,8 +93,9 @@ class Session:
         self.spec = spec or specified(options)
         self._options = options if spec is None else None
         self._patience = patience
-        self._limits = Limits(pace or pace_for_many(concurrency), limiters)
+        self._limits = ServerLimits(pace or pace_for_many(concurrency), limiters)
         self._note = on_note
+        self._telemetry = telemetry
         self._stack = AsyncExitStack()
         self._models: dict[str | None, dict[Role, Fleet]] = {}
         self._rewards: dict[str | None, Reward | None] = {}
@@ -256,6 +260,8 @@ class Session:
         names = {role: fleet.where for role, fleet in models.items()}
         plan = plan_of(spec, messages, names, steering.reward, judge)
         journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
+        for record in journal.records:
+            steering.listen(record)
         try:
             result = await self.search(
                 plan,
@@ -344,9 +350,15 @@ class Session:
             for place in places.values():
                 place.on_call = on_call
         conduct = Conduct(self._patience, stream, alone)
-        driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct, judge)
         try:
-            return await driver.run(spec.search(plan.query, maximum_of(reward)))
+            with ExitStack() as stack:
+                if self._telemetry is not None:
+                    name = plan.reward or "none"
+                    spans = stack.enter_context(self._telemetry.watching(name, addresses(models)))
+                    on_event = both(spans, on_event)
+                budget = budget or spec.budget
+                driver = Driver(plan, {**places}, reward, journal, budget, stopper, on_event, conduct, judge)
+                return await driver.run(spec.search(plan.query, maximum_of(reward)))
         finally:
             for place in set(places.values()):
                 await place.aclose()

@@ -26,6 +26,7 @@ from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
 from tpo.session.effort import with_effort
+from tpo.session.prompt_choice import prompts_folder
 
 # Fields of a chat-completions request that tpo decides about.
 OURS = frozenset(
@@ -166,7 +167,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
     omit = tuple(sorted(omitted(chosen.omit)))
     width, depth = method.dials(chosen.width, chosen.depth)
     select = parse_selection(chosen.select)
-    wordings = prompts if prompts is not None else wording(method, chosen.prompts)
+    wordings = prompts if prompts is not None else wording(method, prompts_folder(options))
     settings = SamplingSettings(
         chosen.temperature,
         chosen.top_p,

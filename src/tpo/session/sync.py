@@ -32,6 +32,13 @@ class SyncSession:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tpo-session", daemon=True)
 
+    def __repr__(self) -> str:
+        return f"Sync{self._session!r}"
+
+    def _repr_html_(self) -> str:
+        """The session in a notebook; see `Session`."""
+        return self._session._repr_html_()
+
     def __enter__(self) -> Self:
         self._thread.start()
         try:

@@ -13,16 +13,17 @@ from tpo.engine.state import SearchState
 from tpo.errors import JournalError
 
 
-def trace_journal(path: Path | None, plan: Plan, on_note: Callable[[str], None]) -> Journal:
+def trace_journal(path: Path | None, plan: Plan, on_note: Callable[[str], None], *, finished: bool = False) -> Journal:
     """Open the journal of a query.
 
-    A trace of the same plan that was broken off is continued; a trace of another plan, or of a finished search, is
-    replaced.
+    A trace of the same plan that was broken off is continued; a trace of another plan is replaced, and so is that of a
+    finished search unless `finished` keeps it.
 
     Args:
         path: the trace file; None keeps the journal in memory.
         plan: what is about to run.
         on_note: called with each sentence that a user should read.
+        finished: keep the trace of a finished search, which is then replayed without any call.
 
     Raises:
         InputError: another process, or another query, writes to the file.
@@ -32,13 +33,13 @@ def trace_journal(path: Path | None, plan: Plan, on_note: Callable[[str], None])
         return Journal()
     file = TraceFile(path)  # locked before it is read, so that it cannot grow meanwhile
     try:
-        return Journal(file, _continued(path, file, plan, on_note))
+        return Journal(file, _continued(path, file, plan, on_note, finished))
     except BaseException:
         file.close()
         raise
 
 
-def _continued(path: Path, file: TraceFile, plan: Plan, on_note: Callable[[str], None]) -> list[Record]:
+def _continued(path: Path, file: TraceFile, plan: Plan, on_note: Callable[[str], None], finished: bool) -> list[Record]:
     """The records to go on from; the file is emptied where there are none."""
     if not path.is_file() or path.stat().st_size == 0:
         return []
@@ -49,7 +50,7 @@ def _continued(path: Path, file: TraceFile, plan: Plan, on_note: Callable[[str],
         raise JournalError(f"{error} Nothing was overwritten: name another file for the trace.") from error
     state = SearchState(records)
     same = msgspec.json.encode(state.plan) == msgspec.json.encode(plan)
-    if state.finished or not same:
+    if (state.finished and not finished) or not same:
         if not state.finished:
             on_note(f"{path} held the beginning of another run; it is replaced.")
         file.cut(0)

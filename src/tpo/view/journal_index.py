@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import threading
 from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,6 +53,7 @@ class JournalIndex:
         self._size = 0
         self._number: dict[bytes, int] = {}
         self._first = array("q")
+        self._first_end = array("q")
         self._last = array("q")
 
     def of(self, key: str) -> tuple[int, int]:
@@ -78,27 +80,36 @@ class JournalIndex:
         except OSError as error:
             raise JournalError(f"The journal {self._journal} cannot be read: {error.strerror}.") from error
 
-    def questions_with(self, words: Words, keys: list[str]) -> list[bool]:
-        """Whether each of these queries has the words in its question.
+    @property
+    def inode(self) -> int:
+        """Which file was read last; another file numbers the queries anew."""
+        return self._inode
+
+    def numbers(self, keys: Iterator[str]) -> tuple[int, array[int]]:
+        """The numbers of queries in the journal, which `questions_with` takes; -1 for one that it lacks.
+
+        Returns:
+            The journal's inode, with which the numbers change, and the numbers.
 
         Raises:
             JournalError: the journal cannot be read.
         """
         numbers = self._numbers()
-        first = self._first
+        return self._inode, array("q", (numbers.get(key.encode("utf-8", "replace"), -1) for key in keys))
+
+    def questions_with(self, words: Words, numbers: Sequence[int]) -> list[int]:
+        """Which of these queries have the words in their question, by their place in `numbers`.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        first, end = self._first, self._first_end
         try:
             with self._journal.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-
-                def has(key: str) -> bool:
-                    number = numbers.get(key.encode("utf-8", "replace"))
-                    if number is None:
-                        return False
-                    line = content[first[number] : content.find(b"\n", first[number])]
-                    return words.may_be_in(line) and words.are_in(self._decoded(line) or "")
-
-                return [has(key) for key in keys]
+                lines = (content[first[number] : end[number]] if number >= 0 else b"" for number in numbers)
+                return [at for at, line in words.among(lines) if words.are_in(self._decoded(line) or "")]
         except (FileNotFoundError, ValueError):  # there is none, or it is empty
-            return [False] * len(keys)
+            return []
         except OSError as error:
             raise JournalError(f"The journal {self._journal} cannot be read: {error.strerror}.") from error
 
@@ -141,6 +152,7 @@ class JournalIndex:
                 if known is None:
                     known = number[key] = len(first)
                     first.append(at)
+                    self._first_end.append(at + len(line))
                     last.append(at)
                 at += len(line)
                 last[known] = at

@@ -7,6 +7,7 @@ run of 100,000 queries takes 12 MB; texts are read from the files when they are 
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -27,6 +28,15 @@ from tpo.view.search import Words
 
 # Searches whose hits are kept, so that turning a page does not search again.
 REMEMBERED = 16
+# Lines that a search looks at as one piece of bytes at first.
+BLOCK = 128
+
+
+class _Texts(msgspec.Struct):
+    """What is searched of an answer."""
+
+    id: str
+    answer: str | None = None
 
 
 class RunIndex:
@@ -47,6 +57,7 @@ class RunIndex:
         self._reading = threading.Lock()
         self._decoder = msgspec.json.Decoder(Answer)
         self._keys = msgspec.json.Decoder(AnswerKey)
+        self._texts = msgspec.json.Decoder(_Texts)
         self._found: OrderedDict[tuple[str, int, int], Integers] = OrderedDict()
         self._forget(0)
 
@@ -54,6 +65,8 @@ class RunIndex:
         self._inode = inode
         self._size = 0
         self._count = Count()
+        # Where in the journal the question of each answer is, as far as a search has been.
+        self._in_journal: tuple[int, array[int]] = (0, array("q"))
         self._builder = ColumnBuilder()
         self._columns = self._builder.snapshot()
 
@@ -184,18 +197,32 @@ class RunIndex:
         return self._found[key]
 
     def _hits(self, words: Words, count: int) -> list[int]:
-        hits, others, keys = [], [], []
-        for number, line in enumerate(islice(lines_of(self.directory.answers, 0), count)):
-            if words.may_be_in(line):
-                answer = self._decoder.decode(line)
-                if words.are_in(answer.id, answer.answer or ""):
-                    hits.append(number)
-                    continue
-            others.append(number)
-            keys.append(self._keys.decode(line).key)
-        found = self._journal.questions_with(words, keys)
-        hits += [number for number, there in zip(others, found, strict=True) if there]
-        return sorted(hits)
+        decoded = ((number, self._texts.decode(line)) for number, line in self._lines_with(words, count))
+        hits = [number for number, texts in decoded if words.are_in(texts.id, texts.answer or "")]
+        known = set(hits)
+        others = [number for number in range(count) if number not in known]
+        places = self._places_in_journal(count)
+        found = self._journal.questions_with(words, [places[number] for number in others])
+        return sorted([*hits, *(others[place] for place in found)])
+
+    def _lines_with(self, words: Words, count: int) -> Iterator[tuple[int, bytes]]:
+        """The lines of answers that may have the words, with their numbers; whole blocks are ruled out at once."""
+        with self.directory.answers.open("rb") as file:
+            for start in range(0, count, BLOCK):
+                lines = list(islice(file, min(BLOCK, count - start)))
+                if words.may_be_in(b"".join(lines)):
+                    yield from ((start + number, line) for number, line in words.among(lines))
+
+    def _places_in_journal(self, count: int) -> array[int]:
+        """Where in the journal the queries are, by their numbers there."""
+        inode, places = self._in_journal
+        if inode != self._journal.inode:
+            places = array("q")
+        if len(places) < count:
+            lines = islice(lines_of(self.directory.answers, 0), len(places), count)
+            inode, more = self._journal.numbers(self._keys.decode(line).key for line in lines)
+            self._in_journal = inode, places + more
+        return self._in_journal[1]
 
 
 def lines_of(path: Path, at: int) -> Iterator[bytes]:

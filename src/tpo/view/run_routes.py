@@ -103,7 +103,7 @@ SORTS: dict[str, Callable[[Columns, str], np.ndarray]] = {
 }
 
 
-class Selection(NamedTuple):
+class QueryFilter(NamedTuple):
     """The queries that a list shows.
 
     Attributes:
@@ -117,7 +117,7 @@ class Selection(NamedTuple):
     over: str
 
 
-def _selection(request: Request, index: RunIndex) -> Selection:
+def _selection(request: Request, index: RunIndex) -> QueryFilter:
     """Search, filter and sort a run's queries as a request wants them."""
     over = one_of(request, "over", "first", "best")
     sort = one_of(request, "sort", *SORTS)
@@ -128,7 +128,7 @@ def _selection(request: Request, index: RunIndex) -> Selection:
     columns = index.columns()
     numbers = np.arange(len(columns.at)) if hits is None else hits[hits < len(columns.at)]
     numbers = numbers[_shown(request, columns, over)[numbers]]
-    return Selection(columns, ordered(columns, numbers, lambda c: SORTS[sort](c, over), down=down), over)
+    return QueryFilter(columns, ordered(columns, numbers, lambda c: SORTS[sort](c, over), down=down), over)
 
 
 def _queries(request: Request) -> Response:

@@ -13,11 +13,14 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from models.server import Server, serving
 from server.clients.upstream import respond
 from server.kit import running
+from tpo.options import ServeOptions
 from tpo.server.service import Setup
 
 MODEL = "small:tpo"
@@ -67,7 +70,8 @@ async def _served(deserted: bool) -> AsyncIterator[Served]:
     async with AsyncExitStack() as stack:
         policy = await stack.enter_async_context(serving(respond))
         options: Any = {"policy": policy.url, "reward": longest, "check": False}
-        url = await stack.enter_async_context(running(Setup(options=options)))
+        store = Path(stack.enter_context(TemporaryDirectory()))
+        url = await stack.enter_async_context(running(Setup(options=options, serving=ServeOptions(store=store))))
         if deserted:
             policy.close()
         yield Served(url, policy)

@@ -21,9 +21,9 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SECTIONS = dict(SECTION.findall((ROOT / "docs" / "clients.md").read_text(encoding="utf-8")))
 
 
-def block(section: str, language: str, served: Served) -> str:
-    """A section's first block of a language, with the address of the server that is there."""
-    code: str = next(code for found, code in BLOCK.findall(SECTIONS[section]) if found == language)
+def block(section: str, language: str, served: Served, number: int = 0) -> str:
+    """A section's block of a language, the first unless another is named, with the address of the server."""
+    code: str = [code for found, code in BLOCK.findall(SECTIONS[section]) if found == language][number]
     assert code.isascii()  # keys are sent in headers, and people paste these blocks
     return code.replace(ADDRESS, served.url).replace(ADDRESS.removesuffix("/v1"), served.url.removesuffix("/v1"))
 
@@ -50,6 +50,11 @@ def output(command: list[str], cwd: Path, **environment: str) -> str:
 def test_python(section: str, module: str, served: Served, tmp_path: Path) -> None:
     pytest.importorskip(module, reason=f"{module} is not installed")
     assert "You said: Hi" in output([sys.executable, "-c", block(section, "py", served)], tmp_path)
+
+
+def test_a_background_response(served: Served, tmp_path: Path) -> None:
+    code = block("OpenAI for Python", "py", served, 1)
+    assert "You said: Hi" in output([sys.executable, "-c", code], tmp_path)
 
 
 @pytest.mark.parametrize(("section", "package"), [("OpenAI for JavaScript", "openai"), ("Vercel's AI SDK", "ai")])

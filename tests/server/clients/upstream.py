@@ -21,14 +21,15 @@ def respond(request: Received) -> bytes:
         return response(json.dumps({"error": error}), 404)
     body = request.json
     message = _message(body)
+    n = int(body.get("n") or 1)  # JSON has 2.0 for 2
     usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
     finish = "tool_calls" if "tool_calls" in message else "stop"
     if body.get("stream"):
         chunks = [_with_index(message), {}]
-        told = [delta(None, index, **chunk) for chunk in chunks[:1] for index in range(body.get("n") or 1)]
-        ends = [delta(None, index, finish) for index in range(body.get("n") or 1)]
+        told = [delta(None, index, **chunk) for chunk in chunks[:1] for index in range(n)]
+        ends = [delta(None, index, finish) for index in range(n)]
         return stream(*told, *ends, {"choices": [], "usage": usage})
-    choices = [{"index": index, "message": message, "finish_reason": finish} for index in range(body.get("n") or 1)]
+    choices = [{"index": index, "message": message, "finish_reason": finish} for index in range(n)]
     return response(
         json.dumps(
             {

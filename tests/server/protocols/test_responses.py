@@ -13,7 +13,7 @@ from tpo.server.deltas import Delta, Narration, Refusal, Text, Thought, ToolCall
 from tpo.server.errors import ApiError
 from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.protocols.responses import ResponsesRenderer, ResponsesRequest, read_responses
+from tpo.server.protocols.responses import RESPONSES, ResponsesRenderer, ResponsesRequest, read_responses
 from tpo.session.response import Completion
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
@@ -116,8 +116,8 @@ def test_items_become_the_messages_of_a_chat() -> None:
 @pytest.mark.parametrize(
     ("fields", "param", "says"),
     [
-        ({"previous_response_id": "resp_1"}, "previous_response_id", "nothing is stored"),
-        ({"store": True}, "store", "nothing is stored"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id", "stores none"),
+        ({"store": True}, "store", "stores nothing"),
         ({"background": True}, "background", "leave it out"),
         ({"conversation": {"id": "c"}}, "conversation", "as input"),
         ({"messages": []}, "messages", "input"),
@@ -146,7 +146,7 @@ def test_items_become_the_messages_of_a_chat() -> None:
 )
 def test_what_is_not_served_is_refused_by_name(fields: dict[str, Any], param: str, says: str) -> None:
     with pytest.raises(BadRequest) as refusal:
-        query(**fields)
+        RESPONSES.reader({"model": "m", "input": "Hi", **fields}, ())
     assert refusal.value.param == param
     assert says in str(refusal.value)
     assert str(refusal.value).startswith(param)

@@ -24,7 +24,7 @@ from tpo.evals.annotations import Annotation, read_annotations
 from tpo.evals.benchmarks.pairs import AGAINST, ITSELF, OPPONENT, both_orders
 from tpo.evals.benchmarks.protocol import NO_JUDGE, Benchmark, Column, Grade, Graders, Response, Row, Summary, averaged
 from tpo.evals.data import QUERIES, Published, Source, chosen, text_in
-from tpo.evals.logistic import CoefficientPrior, Judged, fit, joint_difficulties, logistic
+from tpo.evals.logistic import CoefficientPrior, ModelJudgements, fit, joint_difficulties, logistic
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording
 from tpo.stats import Estimate, mean_of
@@ -97,7 +97,8 @@ def difficulties(
     prompts = sorted({one.prompt for each in used for one in each})
     place = {prompt: number for number, prompt in enumerate(prompts)}
     judged = [
-        Judged(np.array([place[one.prompt] for one in each]), _targets(each), _length_terms(each)) for each in used
+        ModelJudgements(np.array([place[one.prompt] for one in each]), _targets(each), _length_terms(each))
+        for each in used
     ]
     numbers = joint_difficulties(judged, len(prompts), EVENNESS)
     numbers = (numbers - numbers.mean()) / max(float(numbers.std()), 1e-9)

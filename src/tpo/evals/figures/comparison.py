@@ -39,7 +39,7 @@ class Means(NamedTuple):
     seconds: Estimate
 
 
-class Pair(NamedTuple):
+class RunPair(NamedTuple):
     """Two runs, over the queries that both answered.
 
     Attributes:
@@ -63,7 +63,7 @@ class Pair(NamedTuple):
     queries: int
 
 
-class Comparison(NamedTuple):
+class RunComparison(NamedTuple):
     """A group of runs in numbers.
 
     Attributes:
@@ -75,10 +75,10 @@ class Comparison(NamedTuple):
 
     queries: int
     means: list[Means]
-    pairs: list[Pair]
+    pairs: list[RunPair]
 
 
-def compare(group: Group) -> Comparison:
+def compare(group: Group) -> RunComparison:
     """The means of all runs of a group, and their paired differences."""
     names = group.names()
     ids = group.shared(group.runs)
@@ -91,7 +91,7 @@ def compare(group: Group) -> Comparison:
         if (shared := group.shared([run, other]))
     ]
     corrected = holm([pair.p for pair in pairs])
-    return Comparison(len(ids), means, [pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True)])
+    return RunComparison(len(ids), means, [pair._replace(p=p) for pair, p in zip(pairs, corrected, strict=True)])
 
 
 def _means(label: str, run: Run, ids: Sequence[str]) -> Means:
@@ -110,7 +110,7 @@ def _means(label: str, run: Run, ids: Sequence[str]) -> Means:
     )
 
 
-def _pair(label: str, run: Run, against: str, other: Run, ids: Sequence[str]) -> Pair:
+def _pair(label: str, run: Run, against: str, other: Run, ids: Sequence[str]) -> RunPair:
     both = [(run.queries[id], other.queries[id]) for id in ids]
     ours, theirs = ([query.reward for query in side] for side in zip(*both, strict=True))
     wins = [0.5 if one == two else float(one > two) for one, two in zip(ours, theirs, strict=True)]
@@ -119,7 +119,7 @@ def _pair(label: str, run: Run, against: str, other: Run, ids: Sequence[str]) ->
         their = sum(spent(two) for _, two in both)
         return sum(spent(one) for one, _ in both) / their if their else None
 
-    return Pair(
+    return RunPair(
         label,
         against,
         difference=difference_of(ours, theirs),
@@ -131,7 +131,7 @@ def _pair(label: str, run: Run, against: str, other: Run, ids: Sequence[str]) ->
     )
 
 
-def parts_of(group: Group, comparison: Comparison) -> list[Part]:
+def parts_of(group: Group, comparison: RunComparison) -> list[Part]:
     """The tables of a group: means, and differences where there are several runs."""
     over = f"{comparison.queries} queries that all of them answered" if comparison.queries else "each run's own queries"
     digits = digits_for([one.reward.value for one in comparison.means])
@@ -167,7 +167,7 @@ def parts_of(group: Group, comparison: Comparison) -> list[Part]:
     return parts
 
 
-def remarks(comparisons: Sequence[Comparison]) -> list[str]:
+def remarks(comparisons: Sequence[RunComparison]) -> list[str]:
     """What a reader of the tables must know."""
     found = [
         "Tokens are prompt and completion tokens of policy, critic and editor. Seconds are those of a query among "
@@ -183,7 +183,7 @@ def remarks(comparisons: Sequence[Comparison]) -> list[str]:
     return found
 
 
-def records(group: Group, comparison: Comparison) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def records(group: Group, comparison: RunComparison) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Means and pairs with all digits, for programs."""
     about = {"data": group.title, "reward_name": group.reward}
     means = [

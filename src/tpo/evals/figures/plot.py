@@ -164,6 +164,11 @@ def as_svg(figure: Figure) -> str:
     return _file(figure, "svg", "none").decode("utf-8").partition("<svg")[2].join(("<svg", ""))
 
 
+def as_svg_file(figure: Figure) -> bytes:
+    """The figure as an SVG file, whose letters are shapes, so that it needs no font."""
+    return _file(figure, "svg", "path")
+
+
 def save(plot: Plot, folder: Path) -> list[str]:
     """Write a figure in all formats, and what it shows as CSV.
 

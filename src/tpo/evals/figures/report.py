@@ -17,7 +17,7 @@ from tpo.errors import InputError
 from tpo.evals.evaluation import EVALUATION, read_evaluation
 from tpo.evals.figures import curves, flops, length, matched, scaling, stability
 from tpo.evals.figures.cases import Cases, cases
-from tpo.evals.figures.comparison import Comparison, compare, parts_of, records, remarks
+from tpo.evals.figures.comparison import RunComparison, compare, parts_of, records, remarks
 from tpo.evals.figures.data import Group, read_groups
 from tpo.evals.figures.plot import Plot, as_svg, look, save
 from tpo.evals.table import table_of
@@ -54,7 +54,7 @@ class Section(NamedTuple):
     plots: list[Plot]
     missing: list[Missing]
     cases: list[Cases]
-    comparison: Comparison
+    comparison: RunComparison
 
 
 class Made(NamedTuple):

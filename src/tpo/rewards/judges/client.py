@@ -11,7 +11,7 @@ from tpo.http.failures import ContextOverflow
 from tpo.http.retry import patiently
 from tpo.messages import Conversation
 from tpo.models.dialect import TOPS
-from tpo.models.fleet import Fleet, Limits, Seat, Server, pace_for_many
+from tpo.models.fleet import Fleet, Seat, Server, ServerLimits, pace_for_many
 from tpo.models.openai import OpenAIModel
 from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.models.resolve import connect
@@ -76,7 +76,7 @@ class JudgeClient:
         self.model = model
         self.usage = Usage()
         self._endpoint = Endpoint(url, "judge", key)
-        self.limits = Limits(pace_for_many())
+        self.limits = ServerLimits(pace_for_many())
         self._parallel = parallel
         self._top = TOPS[0] if logprobs else 0
         self._opened: tuple[OpenAIModel, Seat] | None = None
@@ -159,7 +159,7 @@ class JudgeClient:
         async with self._opening:
             if self._opened is None:
                 model = await self._connected()
-                limits = self.limits if self._parallel is None else Limits(pace_for_many(self._parallel))
+                limits = self.limits if self._parallel is None else ServerLimits(pace_for_many(self._parallel))
                 self._opened = model, Fleet([Server(model, limits.of(model))]).seat()
                 self.model = model.model
             return self._opened[1]

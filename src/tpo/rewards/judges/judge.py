@@ -9,7 +9,7 @@ import msgspec
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, text_of
-from tpo.models.fleet import Limits
+from tpo.models.fleet import ServerLimits
 from tpo.models.protocol import Usage
 from tpo.prompts.extract import without_reasoning
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient
@@ -92,7 +92,7 @@ class JudgeReward:
         """
         await self.client.connect()
 
-    def share_limits(self, limits: Limits) -> None:
+    def share_limits(self, limits: ServerLimits) -> None:
         """Keep to the limits of other models on the same machine; a judge with `parallel` keeps to that alone."""
         self.client.limits = limits
 

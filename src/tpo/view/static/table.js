@@ -60,7 +60,7 @@ export function search(value, change, label = "Search", placeholder = "id, quest
     on: {
       input: () => {
         clearTimeout(waiting);
-        waiting = setTimeout(() => change(field.value), 300);
+        waiting = setTimeout(() => change(field.value), 200);
       },
     },
   });

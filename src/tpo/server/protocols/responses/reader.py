@@ -25,9 +25,8 @@ _SAME = [
 
 # What belongs into another request, or needs what is not here.
 _REFUSED = {
-    "previous_response_id": "refers to a stored response, and nothing is stored here: send all of it as input",
-    "conversation": "refers to a stored conversation, and nothing is stored here: send all of it as input",
-    "prompt": "refers to a stored prompt, and nothing is stored here: send instructions and input",
+    "conversation": "refers to a stored conversation, and none is stored here: send all of it as input",
+    "prompt": "refers to a stored prompt, and none is stored here: send instructions and input",
     "messages": "is a field of chat completions: call it input, or ask /v1/chat/completions",
     "max_tokens": "is a field of chat completions: call it max_output_tokens",
     "max_completion_tokens": "is a field of chat completions: call it max_output_tokens",
@@ -37,12 +36,16 @@ _REFUSED = {
 }
 
 
-def read_responses(body: Mapping[str, Any], headers: Headers) -> ParsedRequest:
+def read_responses(
+    body: Mapping[str, Any], headers: Headers, key: str | None = None, at: int | None = None
+) -> ParsedRequest:
     """Read and check a request.
 
     Args:
-        body: the JSON object that was sent.
+        body: the JSON object that was sent, with all of its input: what it continues stands in front of it.
         headers: the request's headers.
+        key: what the ids of the response are made of; random unless given.
+        at: when the response was created, in seconds since 1970; now unless given.
 
     Raises:
         BadRequest: a field does not fit, or asks for what is not supported.
@@ -71,10 +74,34 @@ def read_responses(body: Mapping[str, Any], headers: Headers) -> ParsedRequest:
         narration=alignment.wants("narration"),
         thought=alignment.wants("thought"),
     )
-    return ParsedRequest([query], ResponsesRenderer(request), bool(request.stream))
+    return ParsedRequest([query], ResponsesRenderer(request, key, at), bool(request.stream))
 
 
-RESPONSES = ProtocolSpec(read_responses)
+def _read_stateless(body: Mapping[str, Any], headers: Headers) -> ParsedRequest:
+    refuse_stored(body)
+    return read_responses(body, headers)
+
+
+# Without a store.
+RESPONSES = ProtocolSpec(_read_stateless)
+
+# What needs a store.
+_STORED = {
+    "previous_response_id": "refers to a stored response, and this server stores none: send all of it as input",
+    "store": "is true, and this server stores nothing: leave it out",
+    "background": "is true, and this server stores nothing that could be fetched later: leave it out",
+}
+
+
+def refuse_stored(body: Mapping[str, Any]) -> None:
+    """Check that a request needs no store.
+
+    Raises:
+        BadRequest: it does.
+    """
+    for field, why in _STORED.items():
+        if body.get(field):
+            raise refused(field, f"{why}, or start it with --store FOLDER")
 
 
 def _read(body: Mapping[str, Any]) -> ResponsesRequest:
@@ -82,10 +109,6 @@ def _read(body: Mapping[str, Any]) -> ResponsesRequest:
         if body.get(field) is not None:
             raise refused(field, why)
     request = fitting(body, ResponsesRequest, "")
-    if request.store:
-        raise refused("store", "is true, and nothing is stored here: leave it out")
-    if request.background:
-        raise refused("background", "is true, and nothing is stored here to be fetched later: leave it out")
     if request.truncation == "auto":
         raise refused("truncation", "is auto, and nothing is dropped from a conversation here: shorten the input")
     return request

@@ -1,11 +1,17 @@
-"""Writes a response: the events of a streamed one, and the object that they add up to."""
+"""Writes a response: the events of a streamed one, and the object that they add up to.
+
+Everything is a fold over entries: deltas, and what begins and ends a response. A stored response is the list of its
+entries, from which the same events with the same numbers are made again.
+"""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
 
 from tpo.server.deltas import Delta, Finished, Narration, Refusal, Text, Thought, ToolCall, deltas_of
 from tpo.server.errors import ApiError
@@ -15,6 +21,43 @@ from tpo.server.protocols.responses.request import ResponsesRequest
 from tpo.session.response import Completion, TokenUsage
 
 ItemT = TypeVar("ItemT", Reasoning, OutputMessage)
+
+
+class Begun(msgspec.Struct, frozen=True, tag=True):
+    """The work on a response begins, which waited for its turn until now."""
+
+
+class Completed(msgspec.Struct, frozen=True, tag=True):
+    """A response is complete.
+
+    Attributes:
+        usage: its tokens.
+        search: the summary of the search.
+        at: when, in seconds since 1970.
+        cancelled: its client ended it early.
+    """
+
+    usage: TokenUsage
+    search: dict[str, Any] | None
+    at: int
+    cancelled: bool = False
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """There is no answer.
+
+    Attributes:
+        status: the HTTP status of the error.
+        message: what went wrong.
+        param: the field at fault, if it is one.
+    """
+
+    status: int
+    message: str
+    param: str | None = None
+
+
+Entry: TypeAlias = Begun | Delta | Completed | Failed
 
 # Why an answer ended early, and what a response calls that.
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -29,13 +72,18 @@ class ResponsesRenderer:
         at: when the response was made, in seconds since 1970; now unless given.
 
     Attributes:
-        response: the response so far.
+        request: the request that is answered.
+        at: when the response was created.
+        entries: what the response was made from so far.
     """
 
     def __init__(self, request: ResponsesRequest, key: str | None = None, at: int | None = None) -> None:
         self._key = key or secrets.token_hex(16)
         self.id = f"resp_{self._key}"
-        self._response = _opening(request, self.id, int(time.time()) if at is None else at)
+        self.request = request
+        self.at = int(time.time()) if at is None else at
+        self.entries: list[Entry] = []
+        self._response = _opening(request, self.id, self.at)
         self._items: list[Item] = []
         self._status: list[Status] = []  # of each item
         self._finish_reason = "stop"
@@ -48,21 +96,47 @@ class ResponsesRenderer:
         output = [item.now(status) for item, status in zip(self._items, self._status, strict=True)]
         return {**self._response, "output": output}
 
-    def begin(self) -> bytes:
+    @property
+    def over(self) -> bool:
+        """Whether the response has ended, however it did."""
+        return bool(self.entries) and isinstance(self.entries[-1], Completed | Failed)
+
+    def opening(self) -> list[Event]:
         """The events at the beginning."""
         self._add({"type": "response.created", "response": self.response})
-        self._add({"type": "response.in_progress", "response": self.response})
-        return self._written()
+        self._add({"type": f"response.{self._response['status']}", "response": self.response})
+        return self._taken()
+
+    def apply(self, entry: Entry) -> list[Event]:
+        """Take an entry.
+
+        Returns:
+            Its events.
+        """
+        self.entries.append(entry)
+        match entry:
+            case Begun():
+                self._response["status"] = "in_progress"
+                self._add({"type": "response.in_progress", "response": self.response})
+            case Completed():
+                self._complete(entry)
+            case Failed():
+                self._fail(entry)
+            case _:
+                self._take(entry)
+        return self._taken()
+
+    def begin(self) -> bytes:
+        """The events at the beginning."""
+        return sse.named(self.opening())
 
     def delta(self, place: int, delta: Delta) -> bytes:
         """The events of a delta."""
-        self._take(delta)
-        return self._written()
+        return sse.named(self.apply(delta))
 
     def finish(self, place: int, response: Completion) -> bytes:
         """The events that end the response."""
-        self._complete(response)
-        return self._written()
+        return sse.named(self.apply(Completed(response.usage, response.search, int(time.time()))))
 
     def end(self) -> bytes:
         """Nothing: the last event was written by `finish`."""
@@ -70,23 +144,16 @@ class ResponsesRenderer:
 
     def fail(self, error: ApiError) -> bytes:
         """The events of a failure."""
-        code = "rate_limit_exceeded" if error.status == 429 else "server_error"
-        self._status = ["incomplete" if status == "in_progress" else status for status in self._status]
-        self._response["status"] = "failed"
-        self._response["error"] = {"code": code, "message": str(error)}
-        self._add({"type": "error", "code": code, "message": str(error), "param": error.param})
-        self._add({"type": "response.failed", "response": self.response})
-        return self._written()
+        return sse.named(self.apply(Failed(error.status, str(error), error.param)))
 
     def whole(self, responses: Sequence[Completion]) -> dict[str, Any]:
         """The response in one piece."""
         response = responses[0]
         if response.narration:
-            self._take(Narration(response.narration))
+            self.apply(Narration(response.narration))
         for delta in deltas_of(response):
-            self._take(delta)
-        self._complete(response)
-        self._events.clear()
+            self.apply(delta)
+        self.apply(Completed(response.usage, response.search, int(time.time())))
         return self.response
 
     def _take(self, delta: Delta) -> None:
@@ -110,19 +177,28 @@ class ResponsesRenderer:
             case _:  # a response has one answer
                 pass
 
-    def _complete(self, response: Completion) -> None:
-        if not any(isinstance(item, OutputMessage | OutputCall) for item in self._items):
+    def _complete(self, completed: Completed) -> None:
+        if not completed.cancelled and not any(isinstance(item, OutputMessage | OutputCall) for item in self._items):
             self._last(OutputMessage, "msg")  # an empty answer is an answer
-        reason = _INCOMPLETE.get(self._finish_reason)
-        status: Status = "incomplete" if reason else "completed"
-        self._close(status)
-        self._response["usage"] = usage_body(response.usage)
-        if response.search is not None:
-            self._response["tpo"] = response.search
-        self._response["status"] = status
+        reason = None if completed.cancelled else _INCOMPLETE.get(self._finish_reason)
+        ended: Status = "incomplete" if reason or completed.cancelled else "completed"
+        self._close(ended)
+        self._response["usage"] = usage_body(completed.usage)
+        if completed.search is not None:
+            self._response["tpo"] = completed.search
+        self._response["status"] = "cancelled" if completed.cancelled else ended
         self._response["incomplete_details"] = {"reason": reason} if reason else None
-        self._response["completed_at"] = None if reason else int(time.time())
-        self._add({"type": f"response.{status}", "response": self.response})
+        self._response["completed_at"] = completed.at if ended == "completed" else None
+        # The protocol has no event of its own for a response that was cancelled.
+        self._add({"type": f"response.{ended}", "response": self.response})
+
+    def _fail(self, failed: Failed) -> None:
+        code = "rate_limit_exceeded" if failed.status == 429 else "server_error"
+        self._status = ["incomplete" if status == "in_progress" else status for status in self._status]
+        self._response["status"] = "failed"
+        self._response["error"] = {"code": code, "message": failed.message}
+        self._add({"type": "error", "code": code, "message": failed.message, "param": failed.param})
+        self._add({"type": "response.failed", "response": self.response})
 
     def _last(self, kind: type[ItemT], prefix: str) -> tuple[ItemT, int]:
         """The last item if it is of this kind and still grows, else a new one."""
@@ -163,9 +239,9 @@ class ResponsesRenderer:
         self._events.append({**event, "sequence_number": self._sequence})
         self._sequence += 1
 
-    def _written(self) -> bytes:
+    def _taken(self) -> list[Event]:
         events, self._events = self._events, []
-        return sse.named(events)
+        return events
 
 
 def _opening(request: ResponsesRequest, id: str, at: int) -> dict[str, Any]:
@@ -175,8 +251,8 @@ def _opening(request: ResponsesRequest, id: str, at: int) -> dict[str, Any]:
         "object": "response",
         "created_at": at,
         "completed_at": None,
-        "status": "in_progress",
-        "background": False,
+        "status": "queued" if request.background else "in_progress",
+        "background": bool(request.background),
         "error": None,
         "incomplete_details": None,
         "instructions": request.instructions,
@@ -185,12 +261,12 @@ def _opening(request: ResponsesRequest, id: str, at: int) -> dict[str, Any]:
         "model": request.model,
         "output": [],
         "parallel_tool_calls": request.parallel_tool_calls is not False,
-        "previous_response_id": None,
+        "previous_response_id": request.previous_response_id,
         "prompt_cache_key": request.prompt_cache_key,
         "reasoning": {"effort": reasoning and reasoning.effort, "summary": reasoning and reasoning.summary},
         "safety_identifier": request.safety_identifier,
         "service_tier": request.service_tier or "default",
-        "store": False,
+        "store": bool(request.store),
         "temperature": request.temperature,
         "text": {"format": (text and text.format) or {"type": "text"}, "verbosity": text and text.verbosity},
         "tool_choice": "auto" if request.tool_choice is None else request.tool_choice,

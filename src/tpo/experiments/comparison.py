@@ -1,0 +1,256 @@
+"""The tables of an experiment: means, paired differences, equal tokens, rules on the bank, wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from tpo.evals.costs import FORWARD
+from tpo.experiments.results import ModelResults, growth, main_of, tokens_of
+from tpo.experiments.rules import evaluated, matched, reference
+from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
+from tpo.tables import DASH, MARK, Part, shown, significant
+
+TERA = 1e12
+
+
+class Gap(NamedTuple):
+    """A paired difference between two methods.
+
+    Attributes:
+        method: the first.
+        other: the second, which is subtracted.
+        gap: the difference in the main column.
+        p: its p-value, not corrected.
+        tokens: completion tokens of the first as a share of the second's.
+        note: what else is to be known of the second.
+    """
+
+    method: str
+    other: str
+    gap: Estimate
+    p: float
+    tokens: float
+    note: str = ""
+
+
+def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[str, Any]]]:
+    """The mean of each method over the queries that all methods have, as a table and as records.
+
+    Args:
+        results: the model's outcomes.
+        size: its parameters, for FLOPs; None where they are not known.
+    """
+    queries, main = results.shared, results.main
+    rows, records = [], []
+    for label in results.methods:
+        values = results.values(label, main_of(results), queries)
+        estimate = share_of(values, 100) if main.unit == "%" else mean_of(values, main.scale)
+        rewards = results.values(label, lambda one: one.reward, queries)
+        completion, prompt, calls, stages, seconds, length = (
+            fmean(results.values(label, measure, queries))
+            for measure in (
+                tokens_of,
+                lambda one: one.prompt,
+                lambda one: one.calls,
+                lambda one: one.stages,
+                lambda one: one.seconds,
+                lambda one: one.characters,
+            )
+        )
+        longer = growth(results, label, queries)
+        flops = None if size is None else FORWARD * size * (completion + prompt)
+        leaked = sum(one.leaked for query in queries for one in results.outcomes(label, query))
+        digits = 1 if main.unit == "%" else 3
+        rows.append(
+            [
+                label,
+                shown(estimate, digits),
+                f"{fmean(rewards):.3f}" if rewards else DASH,
+                f"{completion:.0f}",
+                f"{prompt:.0f}",
+                f"{stages:.1f}",
+                f"{seconds:.1f}",
+                DASH if flops is None else f"{flops / TERA:.2f}",
+                f"{length:.0f}",
+                DASH if longer is None else f"{longer:+.0%}",
+            ]
+        )
+        records.append(
+            {
+                "model": results.model,
+                "method": label,
+                "queries": len(queries),
+                "seeds": len({one.seed for query in queries for one in results.outcomes(label, query)}),
+                main.name: estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
+                "reward": fmean(rewards) if rewards else None,
+                "completion_tokens": completion,
+                "prompt_tokens": prompt,
+                "calls": calls,
+                "stages": stages,
+                "seconds": seconds,
+                "flops": flops,
+                "characters": length,
+                "growth": longer,
+                "leaked": leaked,
+            }
+        )
+    title = f"{main.title}, %" if main.unit == "%" else main.title
+    headings = ["method", title, "reward", "completion", "prompt", "stages", "seconds", "TFLOPs", "length", "growth"]
+    caption = f"{results.model}: means over {len(queries)} queries, {_seeds(results.seeds)}"
+    return Part(caption, headings, rows), records
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def gaps(results: ModelResults, baselines: Sequence[str]) -> list[Gap]:
+    """How far each method is above each baseline, over the queries that both have."""
+    found = []
+    for other in [label for label in baselines if label in results.methods]:
+        for label in results.methods:
+            queries = results.queries([label, other])
+            if label != other and label not in baselines[: baselines.index(other)] and queries:
+                measure = main_of(results)
+                ours, theirs = (results.values(one, measure, queries) for one in (label, other))
+                tokens = [fmean(results.values(one, tokens_of, queries)) for one in (label, other)]
+                share = tokens[0] / tokens[1] if tokens[1] else 0.0
+                gap = difference_of(ours, theirs, results.main.scale)
+                found.append(Gap(label, other, gap, paired_p(ours, theirs), share))
+    return found
+
+
+def gaps_at_equal_tokens(results: ModelResults) -> list[Gap]:
+    """How far each method is above best-of-n that spends as many completion tokens, from the bank."""
+    found = []
+    for label in results.methods:
+        queries = [query for query in results.queries([label]) if query in results.bank]
+        tokens = results.values(label, tokens_of, queries)
+        for stops in (False, True) if results.maximum is not None else (False,):
+            best = matched(results, queries, fmean(tokens), stops=stops) if tokens else None
+            if best is None or label == results.bank_label:
+                continue
+            n, each = best
+            ours, theirs = results.values(label, main_of(results), queries), [one.value for one in each]
+            name = "best of n, stops at the maximum" if stops else "best of n"
+            spent = fmean([one.tokens for one in each])
+            short = n >= results.bank_size() and spent < 0.98 * fmean(tokens)
+            note = f"n = {n:.1f}" + (" (all of the bank)" if short else "")
+            gap = difference_of(ours, theirs, results.main.scale)
+            found.append(Gap(label, name, gap, paired_p(ours, theirs), fmean(tokens) / spent, note))
+    return found
+
+
+def gap_part(caption: str, found: Sequence[Gap], percent: bool) -> Part:
+    """Differences as a table; significant ones are marked, after Holm's correction over all of them."""
+    marks = significant([one.p for one in found])
+    rows = [
+        [
+            one.method,
+            one.other,
+            shown(one.gap, 1 if percent else 3, signed=True) + (MARK if marked else ""),
+            f"{one.p:.3f}",
+            f"{one.tokens:.0%}",
+            str(one.gap.n),
+            one.note or DASH,
+        ]
+        for one, marked in zip(found, marks, strict=True)
+    ]
+    headings = ["method", "against", "difference", "p", "completion tokens", "queries", "note"]
+    return Part(caption, headings, rows)
+
+
+def gap_records(kind: str, found: Sequence[Gap], model: str = "") -> list[dict[str, Any]]:
+    """Differences as records, with p-values after Holm's correction."""
+    corrected = holm([one.p for one in found])
+    return [
+        {
+            "model": model,
+            "kind": kind,
+            "method": one.method,
+            "against": one.other,
+            "difference": one.gap.value,
+            "low": one.gap.low,
+            "high": one.gap.high,
+            "queries": one.gap.n,
+            "p": one.p,
+            "p_holm": p,
+            "token_share": one.tokens,
+            "note": one.note,
+        }
+        for one, p in zip(found, corrected, strict=True)
+    ]
+
+
+def rules(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
+    """Selection and stop rules on the bank, beside the best of the whole bank; None without a bank."""
+    whole = reference(results)
+    if whole is None:
+        return None
+    scale, digits = results.main.scale, 1 if results.main.unit == "%" else 3
+    rows, records = [], []
+    for one in evaluated(results):
+        mean = one.mean
+        ours, theirs = ([each.value for each in rule.each] for rule in (one, whole))
+        gap = difference_of(ours, theirs, scale)
+        rows.append(
+            [
+                one.label,
+                f"{scale * mean.value:.{digits}f}",
+                "the same" if ours == theirs else shown(gap, digits, signed=True),
+                f"{mean.draws:.1f}",
+                f"{mean.tokens:.0f}",
+                f"{mean.tokens / whole.mean.tokens:.0%}",
+            ]
+        )
+        records.append(
+            {
+                "model": results.model,
+                "rule": one.label,
+                "queries": len(one.queries),
+                "value": scale * mean.value,
+                "difference": gap.value,
+                "low": gap.low,
+                "high": gap.high,
+                "draws": mean.draws,
+                "completion_tokens": mean.tokens,
+                "token_share": mean.tokens / whole.mean.tokens,
+            }
+        )
+    banks = sum(map(len, results.bank.values()))
+    caption = (
+        f"{results.model}: rules on the bank {results.bank_label} ({len(results.bank)} queries, {banks} banks of "
+        f"{results.bank_size()} answers), without any further call"
+    )
+    title = f"{results.main.title}, %" if results.main.unit == "%" else results.main.title
+    headings = ["rule", title, f"against {whole.label}", "answers", "completion", "share of tokens"]
+    return Part(caption, headings, rows), records
+
+
+def wins(results: ModelResults) -> Part | None:
+    """How often the row's answer has a higher reward than the column's, in percent, a tie counting half."""
+    if len(results.methods) < 2:
+        return None
+    rows = []
+    for label in results.methods:
+        cells = [label]
+        for other in results.methods:
+            share = win_share(results, label, other)
+            cells.append(DASH if share is None or label == other else f"{100 * share:.0f}")
+        rows.append(cells)
+    caption = f"{results.model}: queries won by reward, %, a tie counting half; row against column"
+    return Part(caption, ["method", *results.methods], rows)
+
+
+def win_share(results: ModelResults, label: str, other: str) -> float | None:
+    """The share of shared queries where one method's reward, a mean over seeds, is above another's."""
+    found = []
+    for query in results.queries([label, other]):
+        one, two = (results.value(name, lambda seen: seen.reward, query) for name in (label, other))
+        if one is not None and two is not None:
+            found.append(0.5 if one == two else float(one > two))
+    return fmean(found) if found else None

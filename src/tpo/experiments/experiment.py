@@ -1,0 +1,211 @@
+"""`run_experiment`: run what is left of an experiment, and report what there is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from tpo.errors import InputError
+from tpo.evals.benchmarks.protocol import Benchmark, Row
+from tpo.evals.scoring import Scoring, open_held_out
+from tpo.experiments.adopted import AdoptedRun, adopted_runs, mismatch, outcome_files
+from tpo.experiments.definition import Experiment, ExperimentCell
+from tpo.experiments.outcomes import QueryOutcome, RunOutcomes, outcomes_of, read_outcomes
+from tpo.experiments.queries import all_rows, benchmark_of, chosen_rows, digest_of, write_rows
+from tpo.experiments.report import ReportFiles, write_report
+from tpo.experiments.running import QUERIES, CellRunner, CellStatus, ExperimentWatcher
+from tpo.runs.directory import RunDirectory
+
+SCORES = "judge-scores.jsonl"
+# A verifier's score is the share of a task that is kept, and 1 is all of it.
+VERIFIER, VERIFIED = "verifier:", 1.0
+
+
+class ExperimentReport(msgspec.Struct, frozen=True):
+    """How an experiment ended.
+
+    Attributes:
+        cells: how far each cell is.
+        files: the report; None where no cell is finished.
+        stopped: the user interrupted it.
+    """
+
+    cells: list[CellStatus]
+    files: ReportFiles | None
+    stopped: bool = False
+
+    @property
+    def failed(self) -> int:
+        """Queries that ended with an error, over all cells."""
+        return sum(cell.failed for cell in self.cells)
+
+
+async def run_experiment(
+    experiment: Experiment, out: Path, watcher: ExperimentWatcher | None = None, *, runs: bool = True
+) -> ExperimentReport:
+    """Run every cell that is not finished, one after another, and write the report of all that are.
+
+    The same call again goes on where the last one stopped, however it ended.
+
+    Args:
+        experiment: what to run, as `read_experiment` gives it.
+        out: its directory: queries.jsonl, runs/MODEL/METHOD-sSEED, and the report.
+        watcher: follows the progress.
+        runs: run cells; without it only what is there is reported.
+
+    Raises:
+        InputError: what was given cannot be used, or the directory holds another experiment.
+        TPOError: a cell cannot go on; what was paid for is kept.
+    """
+    watcher = watcher or ExperimentWatcher()
+    benchmark = benchmark_of(experiment)
+    rows: list[Row] = []
+    if not experiment.reports_only:
+        rows = chosen_rows(all_rows(experiment, benchmark), experiment.queries)
+        write_rows(rows, out / QUERIES)
+    by_digest = {digest_of(row.messages): row for row in rows}
+    if len(by_digest) < len(rows):
+        raise InputError(f"{experiment.path}: {len(rows) - len(by_digest)} of the queries stand in the data twice.")
+    async with AsyncExitStack() as stack:
+        judge = None
+        if experiment.judge is not None:
+            judge = await open_held_out(experiment.judge, out / SCORES, stack)
+        adopting = _Adopting(experiment, out, by_digest, benchmark, judge)
+        await adopting.read(watcher)
+        runner = CellRunner(experiment, out, rows, adopting.ids, watcher)
+        complete = await runner.run() if runs else True
+        status = runner.status()
+        outcomes = list(adopting.outcomes)
+        for cell in experiment.cells():
+            if RunDirectory(runner.path(cell)).identity() is not None:
+                found = await outcomes_of(runner.path(cell), cell, by_digest, benchmark, judge)
+                outcomes += found.outcomes
+    outcomes, left_out = _finished(outcomes, status, adopting.unfinished)
+    facts = [*adopting.facts(), *_facts(experiment, rows, outcomes, left_out)]
+    maximum = _maximum(experiment, out, adopting.runs)
+    columns = list(benchmark.columns) if benchmark is not None else []
+    files = write_report(experiment, out, outcomes, columns, maximum, facts) if outcomes else None
+    return ExperimentReport(status, files, not complete)
+
+
+class _Adopting:
+    """Reads what an experiment adopts.
+
+    Attributes:
+        outcomes: of adopted runs and files.
+        runs: the adopted runs.
+        ids: the ids of queries that adopted runs have answered, by cell.
+        unfinished: cells with an adopted run that goes on.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        out: Path,
+        rows: Mapping[str, Row],
+        benchmark: Benchmark | None,
+        judge: Scoring | None,
+    ) -> None:
+        self._experiment, self._out, self._rows = experiment, out, rows
+        self._benchmark, self._judge = benchmark, judge
+        self.outcomes: list[QueryOutcome] = []
+        self.runs: list[AdoptedRun] = []
+        self.ids: dict[ExperimentCell, set[str]] = {}
+        self.unfinished: list[str] = []
+        self._differing: list[str] = []
+
+    async def read(self, watcher: ExperimentWatcher) -> None:
+        """Read all of it; a run that goes on counts when it is finished, since quick queries end first."""
+        for path in outcome_files(self._experiment):
+            every = self._experiment.reports_only
+            self._take([one for one in read_outcomes(path) if every or one.query in self._rows])
+        for run in adopted_runs(self._experiment):
+            found: RunOutcomes = await outcomes_of(run.path, run.cell, self._rows, self._benchmark, self._judge)
+            if not found.outcomes and found.finished:
+                continue  # it answered other queries
+            self.runs.append(run)
+            if not found.finished:
+                self.unfinished.append(str(run.path))
+                continue
+            self._take(found.outcomes)
+            differs = mismatch(run, self._experiment, (self._out / QUERIES).resolve())
+            if differs is not None:
+                self._differing.append(differs)
+                watcher.note(differs)
+
+    def _take(self, outcomes: Sequence[QueryOutcome]) -> None:
+        for one in outcomes:
+            known = self.ids.setdefault(one.cell, set())
+            id = self._rows[one.query].id if one.query in self._rows else one.query
+            if id not in known:
+                known.add(id)
+                self.outcomes.append(one)
+
+    def facts(self) -> list[str]:
+        """What the report says of adopted runs."""
+        facts = []
+        if self.unfinished:
+            facts.append(f"Left out, because they are not finished: {len(self.unfinished)} adopted runs.")
+        return facts + [f"{differs}." for differs in self._differing]
+
+
+def _finished(
+    outcomes: Sequence[QueryOutcome], status: Sequence[CellStatus], unfinished: Sequence[str]
+) -> tuple[list[QueryOutcome], list[str]]:
+    """The outcomes without those of the experiment's own cells that are not finished."""
+    open_cells = {one.cell for one in status if one.left > 0 and not one.adopted}
+    kept = [one for one in outcomes if one.cell not in open_cells]
+    return kept, sorted(str(cell) for cell in open_cells)
+
+
+def _maximum(experiment: Experiment, out: Path, adopted: Sequence[AdoptedRun]) -> float | None:
+    """The largest reward that there is, where all runs were steered by verifiers."""
+    if experiment.maximum is not None:
+        return experiment.maximum
+    options = [experiment.options, *(one.options for one in experiment.models.values()), *experiment.methods.values()]
+    rewards = [str(one["reward"]) for one in options if one.get("reward") is not None]
+    rewards += [str(run.identity.recipe.get("reward")) for run in adopted]
+    return VERIFIED if rewards and all(name.startswith(VERIFIER) for name in rewards) else None
+
+
+def _facts(
+    experiment: Experiment, rows: Sequence[Row], outcomes: Sequence[QueryOutcome], left_out: Sequence[str]
+) -> list[str]:
+    """Where, when and how the report was made."""
+    queries = experiment.queries
+    name = queries.benchmark or Path(str(queries.data)).name
+    part = f"{len(rows) or len({one.query for one in outcomes})} queries of {name}"
+    if queries.split != "all":
+        part += (
+            f", split {queries.split} by SHA-256 of {queries.salt!r} and the id ({queries.held_out} held out), from "
+            f"query {queries.start} on"
+        )
+    facts = [f"Queries: {part}.", *experiment.notes]
+    if left_out:
+        facts.append(f"Not finished, and left out: {'; '.join(left_out)}.")
+    commit = _commit()
+    facts.append(
+        f"Reported by tpo {version('tpo')}{f', commit {commit}' if commit else ''}, on {datetime.now(UTC):%Y-%m-%d}, "
+        f"{platform.machine()} with {os.cpu_count()} processors: tpo experiment {experiment.path.name}."
+    )
+    return facts
+
+
+def _commit() -> str | None:
+    """The commit of tpo's source, where it runs from a checkout."""
+    command = ["git", "rev-parse", "--show-prefix", "--short", "HEAD"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    prefix, _, commit = found.stdout.decode("utf-8", "replace").partition("\n")
+    # Installed into a folder of another project, the commit would be that project's.
+    return commit.strip() or None if found.returncode == 0 and prefix == "src/tpo/experiments/" else None

@@ -1,0 +1,212 @@
+"""What became of each query in each cell, without texts: read from runs, or from a file that an experiment wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from tpo.engine.records import Prompted
+from tpo.engine.result import Result
+from tpo.errors import InputError
+from tpo.evals.benchmarks.protocol import Benchmark, Graders, Response, Row
+from tpo.evals.scoring import Scoring
+from tpo.experiments.definition import ExperimentCell
+from tpo.experiments.queries import digest_of
+from tpo.runs.answers import read_answers
+from tpo.runs.directory import RunDirectory
+from tpo.runs.history import QueryHistory, histories
+
+USERS = ("policy", "critic", "editor")
+
+
+class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
+    """A candidate without its text.
+
+    Attributes:
+        step: 0 for the first samples.
+        reward: by the reward that steers; None where it has none.
+        tokens: completion tokens.
+        characters: of its text.
+        value: its grade in the benchmark's main column; None without a benchmark.
+        judge: by the held-out judge; None without one.
+    """
+
+    step: int
+    reward: float | None
+    tokens: int
+    characters: int
+    value: float | None = None
+    judge: float | None = None
+
+
+class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One query in one cell.
+
+    Attributes:
+        model: the model's label.
+        method: the method's label.
+        seed: of the run.
+        query: a hash of the query.
+        reward: of the answer; None where nothing was scored.
+        values: the answer's grades by column of the benchmark.
+        completion: completion tokens of policy, critic and editor.
+        prompt: prompt tokens of the same.
+        calls: requests to the same.
+        stages: how often the method had to wait for what it had sent for.
+        seconds: from the first call to the end, under the load that there was.
+        characters: of the answer.
+        stop: why the search ended.
+        candidates: all candidates, in their order; the first is the first sample.
+        leaked: the answer repeats words of our prompts.
+    """
+
+    model: str
+    method: str
+    seed: int
+    query: str
+    reward: float | None
+    values: dict[str, float]
+    completion: int
+    prompt: int
+    calls: int
+    stages: int
+    seconds: float
+    characters: int
+    stop: str
+    candidates: list[CandidateOutcome]
+    leaked: bool = False
+
+    @property
+    def cell(self) -> ExperimentCell:
+        """The cell that it belongs to."""
+        return ExperimentCell(self.model, self.method, self.seed)
+
+    @property
+    def first(self) -> CandidateOutcome:
+        """The first sample: the policy without alignment."""
+        return self.candidates[0]
+
+
+class RunOutcomes(msgspec.Struct, frozen=True):
+    """The outcomes of a run.
+
+    Attributes:
+        outcomes: those of queries that have an answer.
+        failed: queries that ended with an error.
+        finished: no query is left.
+    """
+
+    outcomes: list[QueryOutcome]
+    failed: int
+    finished: bool
+
+
+async def outcomes_of(
+    path: Path,
+    cell: ExperimentCell,
+    rows: Mapping[str, Row],
+    benchmark: Benchmark | None,
+    judge: Scoring | None = None,
+) -> RunOutcomes:
+    """Read a run, and grade its answers.
+
+    Args:
+        path: its directory.
+        cell: the cell that it is a run of.
+        rows: the experiment's queries, by the hash of their messages; the run's other queries are left out.
+        benchmark: grades the answers and all candidates; None where the reward is all there is.
+        judge: scores all candidates.
+
+    Raises:
+        InputError: this is no run.
+        JournalError: its journal is damaged.
+    """
+    found = []
+    for history in histories(path):
+        row = rows.get(digest_of(history.plan.query)) if history.plan is not None else None
+        if row is not None and history.result is not None and history.error is None and history.result.candidates:
+            found.append(await _outcome(history, history.result, cell, row, benchmark, judge))
+    answers = list(read_answers(RunDirectory(path).answers))
+    failed = sum(answer.error is not None for answer in answers)
+    return RunOutcomes(found, failed, len(answers) >= _total(path))
+
+
+async def _outcome(
+    history: QueryHistory,
+    result: Result,
+    cell: ExperimentCell,
+    row: Row,
+    benchmark: Benchmark | None,
+    judge: Scoring | None,
+) -> QueryOutcome:
+    used = [result.usage[role] for role in USERS if role in result.usage]
+    main = benchmark.columns[0].name if benchmark is not None else ""
+    values: dict[str, float] = {}
+    if benchmark is not None:
+        values = (await benchmark.grade(row, Response(result.answer, result.reward), Graders())).values
+    seen = []
+    for one in result.candidates:
+        graded: Mapping[str, float] = {}
+        if benchmark is not None:
+            graded = (await benchmark.grade(row, Response(one.text, one.reward), Graders())).values
+        score = await judge.score(row.messages, one.text) if judge is not None and one.text else None
+        seen.append(CandidateOutcome(one.step, one.reward, one.tokens, len(one.text), graded.get(main), score))
+    chosen = next(one for one in result.candidates if one.id == result.chosen)
+    return QueryOutcome(
+        model=cell.model,
+        method=cell.method,
+        seed=cell.seed,
+        query=digest_of(row.messages),
+        reward=result.reward,
+        values=dict(values),
+        completion=sum(one.completion_tokens for one in used),
+        prompt=sum(one.prompt_tokens for one in used),
+        calls=sum(one.calls for one in used),
+        stages=len({record.turn for record in history.records if isinstance(record, Prompted)}),
+        seconds=result.seconds,
+        characters=len(result.answer),
+        stop=result.stop,
+        candidates=seen,
+        leaked=chosen.leaked is not None,
+    )
+
+
+def write_outcomes(outcomes: Iterable[QueryOutcome], path: Path) -> None:
+    """Write outcomes as JSON Lines, in a fixed order."""
+    from tpo.runs.directory import replace
+
+    ordered = sorted(outcomes, key=lambda one: (one.model, one.method, one.seed, one.query))
+    replace(path, b"".join(msgspec.json.encode(one) + b"\n" for one in ordered))
+
+
+def read_outcomes(path: Path) -> list[QueryOutcome]:
+    """Read what `write_outcomes` wrote.
+
+    Raises:
+        InputError: the file cannot be read; the message names the line.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"The outcomes {path} cannot be read: {error.strerror}.") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(msgspec.json.decode(line, type=QueryOutcome))
+        except msgspec.DecodeError as error:
+            raise InputError(f"{path}, line {number}, is no outcome of an experiment: {error}.") from error
+    return found
+
+
+def _total(path: Path) -> int:
+    """How many queries a run has; without its summary it is taken to be unfinished."""
+
+    class Total(msgspec.Struct):
+        total: int
+
+    try:
+        return msgspec.json.decode(RunDirectory(path).summary.read_bytes(), type=Total).total
+    except (OSError, msgspec.DecodeError):
+        return 2**62

@@ -1,0 +1,98 @@
+"""The queries of an experiment: read from a benchmark or a file, split by hash, written down for the runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tpo.errors import InputError
+from tpo.evals.benchmarks.known import find_benchmark
+from tpo.evals.benchmarks.protocol import Benchmark, Row
+from tpo.evals.data import Source
+from tpo.experiments.definition import Experiment, Queries, rank_of
+from tpo.messages import Conversation
+from tpo.runs.directory import replace
+from tpo.runs.reading import open_data
+from tpo.runs.rows import BadRow
+
+
+def benchmark_of(experiment: Experiment) -> Benchmark | None:
+    """The benchmark that grades the answers; None for data with a reward alone.
+
+    Raises:
+        InputError: there is no such benchmark.
+    """
+    name = experiment.queries.benchmark
+    return None if name is None else find_benchmark(name, Source(_places(experiment)))
+
+
+def all_rows(experiment: Experiment, benchmark: Benchmark | None) -> list[Row]:
+    """All queries that there are, before any split.
+
+    Raises:
+        InputError: the data is not there, or cannot be used.
+    """
+    if benchmark is not None:
+        return benchmark.rows(Source(_places(experiment)))
+    queries = experiment.queries
+    assert queries.data is not None
+    path = experiment.folder / queries.data
+    source = open_data(str(path if path.exists() else queries.data), column=queries.column)
+    rows = []
+    for row in source.rows():
+        if isinstance(row, BadRow):
+            raise InputError(f"{row.where} holds no query: {row.reason}")
+        rows.append(Row(row.id, row.messages))
+    return rows
+
+
+def chosen_rows(rows: Sequence[Row], queries: Queries) -> list[Row]:
+    """The queries of the experiment.
+
+    Raises:
+        InputError: the split or the part of it is empty.
+    """
+    if queries.split != "all":
+        ranked = sorted(rows, key=lambda row: rank_of(queries.salt, row.id))
+        rows = ranked[: queries.held_out] if queries.split == "held-out" else ranked[queries.held_out :]
+    end = None if queries.limit is None else queries.start + queries.limit
+    part = list(rows[queries.start : end])
+    if not part:
+        raise InputError(f"The part {queries.split} from query {queries.start} on holds none of {len(rows)} queries.")
+    return part
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write queries as JSON Lines, each with what its grade needs, so that a reward can read that too.
+
+    Raises:
+        InputError: the folder cannot be written, or the file holds other queries.
+    """
+    lines = [msgspec.json.encode({**row.metadata, "id": row.id, "messages": row.messages}) + b"\n" for row in rows]
+    data = b"".join(lines)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.read_bytes() if path.exists() else None
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}. Name another --out.") from error
+    if before is not None and before != data:
+        raise InputError(
+            f"{path.parent} holds an experiment with other queries: name another --out, or give [queries] as it was."
+        )
+    replace(path, data)
+
+
+def digest_of(messages: Conversation) -> str:
+    """A hash of a query, by which runs over different files are paired."""
+    return hashlib.blake2b(msgspec.json.encode(messages, order="sorted"), digest_size=8).hexdigest()
+
+
+def _places(experiment: Experiment) -> list[str]:
+    data = experiment.queries.data
+    if data is None:
+        return []
+    beside = experiment.folder / data
+    return [str(beside) if beside.exists() else data]

@@ -1,0 +1,137 @@
+"""The outcomes of an experiment as numbers by query: seeds are averaged inside a query, and queries are paired."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from statistics import fmean
+
+from tpo.evals.benchmarks.protocol import Column
+from tpo.experiments.bank import Draw
+from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
+
+REWARD = "reward"
+Measure = Callable[[QueryOutcome], float | None]
+
+
+class ModelResults:
+    """The outcomes of one model.
+
+    Args:
+        model: its label.
+        outcomes: of all cells that are reported.
+        methods: labels in the order in which they are shown.
+        columns: the benchmark's; the first is the main one. Empty without a benchmark.
+        bank: the label of the bank; None without one.
+        maximum: the largest reward that there is, where it is known.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        outcomes: Sequence[QueryOutcome],
+        methods: Iterable[str],
+        columns: Sequence[Column],
+        bank: str | None,
+        maximum: float | None,
+    ) -> None:
+        self.model = model
+        self.columns = list(columns)
+        self.bank_label = bank
+        self.maximum = maximum
+        self._by_method: dict[str, dict[str, list[QueryOutcome]]] = defaultdict(lambda: defaultdict(list))
+        for one in outcomes:
+            if one.model == model:
+                self._by_method[one.method][one.query].append(one)
+        self.methods = [label for label in methods if label in self._by_method]
+        self.seeds = sorted({one.seed for one in outcomes if one.model == model})
+
+    @property
+    def main(self) -> Column:
+        """What methods are compared by: the benchmark's main column, or the reward."""
+        return self.columns[0] if self.columns else Column(REWARD, "reward", "reward", "mean reward of the answers")
+
+    def outcomes(self, method: str, query: str) -> list[QueryOutcome]:
+        """The outcomes of a query, one for each seed."""
+        return self._by_method[method][query]
+
+    def queries(self, methods: Iterable[str]) -> list[str]:
+        """The queries that all of some methods have, in a fixed order."""
+        sets = [set(self._by_method[label]) for label in methods]
+        return sorted(set.intersection(*sets)) if sets else []
+
+    @cached_property
+    def shared(self) -> list[str]:
+        """The queries that all methods have."""
+        return self.queries(self.methods)
+
+    def values(self, method: str, measure: Measure, queries: Sequence[str]) -> list[float]:
+        """A number for each query that has one: the mean over seeds."""
+        return [value for query in queries if (value := self.value(method, measure, query)) is not None]
+
+    def value(self, method: str, measure: Measure, query: str) -> float | None:
+        """A query's number: the mean over seeds; None where no seed has one."""
+        found = [value for one in self.outcomes(method, query) if (value := measure(one)) is not None]
+        return fmean(found) if found else None
+
+    @cached_property
+    def bank(self) -> dict[str, list[list[CandidateOutcome]]]:
+        """The candidates of the bank by query, a list for each seed; those without a reward are left out.
+
+        Only banks that drew all that they could are kept: a search that stopped early holds a biased sample.
+        """
+        if self.bank_label is None or self.bank_label not in self._by_method:
+            return {}
+        drawn = {
+            query: [[seen for seen in one.candidates if seen.reward is not None] for one in outcomes]
+            for query, outcomes in self._by_method[self.bank_label].items()
+        }
+        size = max((len(some) for banks in drawn.values() for some in banks), default=0)
+        # A failed call leaves an answer or two fewer; a stop rule leaves far fewer.
+        kept = {query: [some for some in banks if len(some) >= 0.8 * size] for query, banks in drawn.items()}
+        return {query: banks for query, banks in kept.items() if banks}
+
+    def bank_size(self) -> int:
+        """How many answers each query of the bank has at least."""
+        return min((len(some) for banks in self.bank.values() for some in banks), default=0)
+
+    def draws(self, query: str, measure: Callable[[CandidateOutcome], float | None] | None = None) -> list[list[Draw]]:
+        """The bank of a query, a list for each seed.
+
+        Args:
+            query: its hash.
+            measure: what a candidate is worth; by the main column, or its reward, unless given.
+        """
+        worth = measure or main_value
+        return [
+            [
+                Draw(seen.reward, value, seen.tokens)
+                for seen in some
+                if seen.reward is not None and (value := worth(seen)) is not None
+            ]
+            for some in self.bank.get(query, [])
+        ]
+
+
+def main_value(seen: CandidateOutcome) -> float | None:
+    """What a candidate is worth: its grade, or its reward without a benchmark."""
+    return seen.reward if seen.value is None else seen.value
+
+
+def main_of(results: ModelResults) -> Measure:
+    """What an answer is worth in the main column."""
+    name = results.main.name
+    return (lambda one: one.reward) if name == REWARD else (lambda one: one.values.get(name))
+
+
+def tokens_of(one: QueryOutcome) -> float:
+    """Completion tokens of all roles."""
+    return one.completion
+
+
+def growth(results: ModelResults, method: str, queries: Sequence[str]) -> float | None:
+    """By which share answers are longer than first samples, of means over queries; None without texts."""
+    first = results.values(method, lambda one: one.first.characters, queries)
+    last = results.values(method, lambda one: one.characters, queries)
+    return fmean(last) / fmean(first) - 1 if first and fmean(first) else None

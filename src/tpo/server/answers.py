@@ -1,0 +1,148 @@
+"""Answers the conversations of requests: by a search, or by one call of a plain model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from tpo.engine.events import Event
+from tpo.server.admission import Admission
+from tpo.server.asgi import Message, Receive, RequestInfo, Send
+from tpo.server.deltas import Progress, Sink
+from tpo.server.idempotency import Idempotency
+from tpo.server.logs import log_contents
+from tpo.server.models import NamedModel
+from tpo.server.passthrough import Relay
+from tpo.server.plain import plain_response
+from tpo.server.protocols.refusal import refused
+from tpo.server.protocols.request import GenerationRequest
+from tpo.server.registry import SearchRegistry
+from tpo.server.request_options import RequestOptions, check_lengths
+from tpo.server.service import Durable
+from tpo.session.response import Completion
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# One after the other: clients that send costly schemas wait for each other.
+_SCHEMAS = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
+
+
+class Answers:
+    """Answers the conversations of requests, aligned or plain; all protocols share it.
+
+    Args:
+        registry: runs searches.
+        admission: how many plain requests are worked on at once.
+
+    Attributes:
+        service: models and rewards.
+        aligned: how many aligned requests are worked on at once.
+        idempotency: work that is shared by requests with the same key.
+    """
+
+    def __init__(self, registry: SearchRegistry, admission: Admission) -> None:
+        self._registry = registry
+        self.service = registry.service
+        self.aligned = registry.admission
+        self._admission = admission
+        self._relay = Relay()
+        self.idempotency: Idempotency[list[Completion]] = Idempotency()
+
+    async def aclose(self) -> None:
+        """End shared work, and close the connections to plain models' servers."""
+        await self.idempotency.aclose()
+        await self._relay.aclose()
+
+    def model_of(self, body: dict[str, Any]) -> NamedModel:
+        """The model that a request names.
+
+        Raises:
+            BadRequest: it names none.
+            ApiError: there is no such model, or the server is not ready.
+        """
+        name = body.get("model")
+        if not isinstance(name, str):
+            raise refused("model", "is missing" if name is None else "is not a string")
+        self.service.expect_ready()
+        return self.service.models.find(name)
+
+    async def relay(
+        self,
+        path: str,
+        message: Message,
+        body: dict[str, Any],
+        model: str,
+        info: RequestInfo,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Pass a plain model's request on as it is, and its answer back."""
+        check_lengths(body.get("messages"), self.service.setup.serving.max_message)
+        info.kind = "passed"
+        async with self._admission.admitted(info.client, info.weight):
+            fleet = (await self.service.fleets(model))["policy"]
+            await self.service.until_end(
+                self._relay.relay(fleet, path, message["body"], body, receive, send, info.spend)
+            )
+
+    async def options(self, request: GenerationRequest, named: NamedModel) -> RequestOptions | None:
+        """The search that a request asks for; None where it asks for a plain model's answer.
+
+        Raises:
+            BadRequest: it asks for more than it may.
+            InputError: its options do not fit together.
+        """
+        check_lengths(request.messages, self.service.setup.serving.max_message)
+        if named.preset is None and not request.alignment.given.keys() - {"reasoning", "narration", "thought"}:
+            return None
+        if request.response_format or request.alignment.require:
+            # In a thread: a schema may take seconds to compile and a pattern milliseconds, and other requests go on.
+            return await _apart(self.service.options, request, named.preset)
+        return self.service.options(request, named.preset)
+
+    async def answer(
+        self,
+        request: GenerationRequest,
+        named: NamedModel,
+        id: str,
+        info: RequestInfo,
+        sink: Sink,
+        listen: Callable[[Event], None],
+        durable: Durable | None = None,
+    ) -> Completion:
+        """Answer one conversation.
+
+        Args:
+            request: the conversation, and how it is answered.
+            named: the model and its preset.
+            id: the answer's id.
+            info: the request, whose account the tokens are charged to.
+            sink: called with each delta that precedes the complete answer.
+            listen: called with each event of a search.
+            durable: where the search survives the server's end.
+        """
+        options = await self.options(request, named)
+        if options is None:
+            info.kind = "passed"
+            async with self._admission.admitted(info.client, info.weight):
+                fleet = (await self.service.fleets(named.model))["policy"]
+                plain = plain_response(fleet, request, sink, info.spend, self.service.setup.serving.patience)
+                return await self.service.until_end(plain)
+        info.kind = "aligned"
+        progress = Progress(sink, narrate=options.narration)
+
+        def take(event: Event) -> None:
+            listen(event)
+            progress(event)
+
+        result = await self._registry.search(options, named.model, id, info, take, durable)
+        log_contents(options.messages, [candidate.text for candidate in result.best])
+        return result.response(narration=progress.text, thoughts=options.thought, trace=options.return_trace)
+
+
+async def _apart(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_SCHEMAS, partial(call, *args, **kwargs))

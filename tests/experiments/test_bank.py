@@ -1,0 +1,100 @@
+"""Rules on a bank: small cases worked out by hand, and formulas against every order of the draws."""
+
+from __future__ import annotations
+
+import itertools
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tpo.experiments.bank import Draw, at_tokens, best_of, first_at, overall, stopped
+from tpo.methods.stopping import StopRule
+
+
+def bank(*rewards: float, tokens: int = 10) -> list[Draw]:
+    return [Draw(reward, reward, tokens) for reward in rewards]
+
+
+def test_best_of_two_of_one_two_three_is_eight_thirds() -> None:
+    # The pairs are (1,2), (1,3), (2,3): (2 + 3 + 3) / 3.
+    found = best_of(bank(1, 2, 3), 2)
+    assert found.value == pytest.approx(8 / 3)
+    assert (found.tokens, found.draws) == (20, 2)
+
+
+def test_equal_rewards_share_their_chance() -> None:
+    # Both have the highest reward, and either may be drawn first: half of 0 and 1.
+    assert best_of([Draw(1, 0, 5), Draw(1, 1, 5)], 2).value == pytest.approx(0.5)
+
+
+def test_the_first_at_the_maximum_by_hand() -> None:
+    # One hit of three. Draws: 1 with chance 1/3, 2 with 1/3, 3 with 1/3.
+    found = first_at([Draw(1, 1, 4), Draw(0, 0, 10), Draw(0, 0, 20)], 1.0, 3)
+    assert found.value == pytest.approx(1)
+    assert found.draws == pytest.approx(2)
+    # The hit always, and each miss in half of the orders: 4 + 5 + 10.
+    assert found.tokens == pytest.approx(19)
+
+
+def test_a_bank_without_a_hit_is_drawn_to_the_end() -> None:
+    assert first_at(bank(0, 0, 0), 1.0, 2) == pytest.approx((0, 20, 2))
+    assert first_at(bank(1, 1), 1.0, 2) == pytest.approx((1, 10, 1))
+
+
+draws = st.lists(
+    st.builds(Draw, st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 9)),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(draws, st.integers(1, 5))
+def test_formulas_are_the_mean_over_all_orders(some: list[Draw], n: int) -> None:
+    n = min(n, len(some))
+    orders = list(itertools.permutations(some))
+
+    def until_a_hit(order: tuple[Draw, ...]) -> list[Draw]:
+        hits = [place for place, one in enumerate(order[:n]) if one.reward >= 1]
+        return list(order[: hits[0] + 1 if hits else n])
+
+    best = [max(order[:n], key=lambda one: one.reward).value for order in orders]
+    assert best_of(some, n).value == pytest.approx(fmean(best))
+    first = first_at(some, 1.0, n)
+    assert first.value == pytest.approx(fmean(best))
+    assert first.draws == pytest.approx(fmean(len(until_a_hit(order)) for order in orders))
+    assert first.tokens == pytest.approx(fmean(sum(d.tokens for d in until_a_hit(order)) for order in orders))
+
+
+def test_a_stop_rule_that_never_stops_is_best_of_n() -> None:
+    found = stopped(bank(0, 0.25, 0.5, 0.75), StopRule(), 4)
+    assert (found.value, found.tokens, found.draws) == pytest.approx((0.75, 40, 4))
+
+
+def test_a_stop_rule_with_the_maximum_is_the_first_at_it() -> None:
+    some = bank(1, 0, 0, 0)
+    found, exact = stopped(some, StopRule(0.0, 1.0), 4), first_at(some, 1.0, 4)
+    assert found.value == exact.value
+    assert found.draws == pytest.approx(exact.draws, abs=0.3)  # a mean over seeded orders
+    assert stopped(some, StopRule(0.0, 1.0), 4, wave=4).draws == 4
+
+
+def test_a_price_that_no_answer_is_worth_stops_at_two() -> None:
+    # With a known maximum the rule may end after two answers, and not before.
+    assert stopped(bank(0.2, 0.4, 0.6, 0.8), StopRule(10.0, 1.0), 4).draws == 2
+
+
+def test_equal_tokens_lie_between_two_n() -> None:
+    banks = [bank(0, 1), bank(0, 0)]
+
+    def curve(n: int) -> list:  # type: ignore[type-arg]
+        return [best_of(one, n) for one in banks]
+
+    n, each = at_tokens(curve, 2, 15)
+    assert n == pytest.approx(1.5)
+    # Half way between best-of-1 (0.5 and 0) and best-of-2 (1 and 0).
+    assert [one.value for one in each] == pytest.approx([0.75, 0])
+    assert overall(each).tokens == pytest.approx(15)
+    assert at_tokens(curve, 2, 500)[0] == 2
+    assert at_tokens(curve, 2, 1)[0] == 1

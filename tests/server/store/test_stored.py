@@ -1,0 +1,318 @@
+"""Stored responses: fetched, followed, continued, cancelled, deleted, and made in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.conftest import Serve, Up, length
+from server.kit import running
+from server.policy import Answer, Said, critic, drawing, policy, saying
+from tpo import replay
+from tpo.errors import InputError, JournalError
+from tpo.options import ServeOptions
+from tpo.server.app import AppOptions
+from tpo.server.keyfile import make_key
+from tpo.server.keys import Keys
+from tpo.server.limits import Limits
+from tpo.server.protocols.responses.renderer import Begun, Completed
+from tpo.server.service import Setup
+from tpo.server.store import ResponseStore
+from tpo.server.store.folder import DAY, StoredRequest
+from tpo.session.response import TokenUsage
+
+openai = pytest.importorskip("openai", reason="the openai package is not installed")
+
+MODEL = "small:best-of-2"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def stored_in(store: Path) -> list[str]:
+    """The ids of the responses in a folder."""
+    return [path.name for path in store.glob("resp_*")]
+
+
+@asynccontextmanager
+async def up(serve: Serve, store: Path, answer: Answer, **more: Any) -> AsyncIterator[tuple[Up, Any]]:
+    """A server with a store, and OpenAI's client for it."""
+    async with (
+        serve(answer, serving=ServeOptions(store=store), **more) as server,
+        openai.AsyncOpenAI(base_url=server.url, api_key="none", max_retries=0) as client,
+    ):
+        yield server, client
+
+
+def held(go: asyncio.Event, then: Answer) -> Answer:
+    """Answer when it is time."""
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        await go.wait()
+        return await then(body, number)
+
+    return answer
+
+
+async def done(client: Any, id: str) -> Any:
+    """The response once it is complete."""
+    async for event in await client.responses.retrieve(id, stream=True):
+        last = event
+    return last.response
+
+
+async def test_a_background_response_is_polled_until_it_is_complete(serve: Serve, store: Path) -> None:
+    go = asyncio.Event()
+    async with up(serve, store, held(go, drawing(["a", "bbb"]))) as (server, client):
+        begun = await client.responses.create(model=MODEL, input="Hi", background=True, metadata={"a": "b"})
+        assert begun.status == "queued" and begun.background and begun.store and begun.output == []
+        await asyncio.wait_for(server.policy.asked.wait(), 10)
+        assert (await client.responses.retrieve(begun.id)).status == "in_progress"
+        go.set()
+        finished = await done(client, begun.id)
+        again = await client.responses.retrieve(begun.id)
+        assert again.status == finished.status == "completed" and again.output_text == "bbb"
+        assert again.metadata == {"a": "b"} and again.usage.total_tokens == 30 and again.tpo["reward"] == 3.0
+        assert again.to_dict() == finished.to_dict()
+
+
+async def test_a_stream_goes_on_from_a_cursor(serve: Serve, store: Path) -> None:
+    async with up(serve, store, drawing(["a", "bbb"])) as (_, client):
+        stream = await client.responses.create(model="small:tpo", input="Hi", background=True, stream=True)
+        events = [event async for event in stream]
+        assert [event.type for event in events[:3]] == [
+            "response.created",
+            "response.queued",
+            "response.in_progress",
+        ]
+        assert [event.sequence_number for event in events] == [*range(len(events))]
+        assert events[-1].type == "response.completed" and events[-1].response.output_text == "bbb"
+        id = events[0].response.id
+        for after in (0, 4, len(events) - 2):
+            rest = [event async for event in await client.responses.retrieve(id, stream=True, starting_after=after)]
+            assert [event.to_dict() for event in rest] == [event.to_dict() for event in events[after + 1 :]]
+
+
+async def test_cancelling_ends_with_the_best_so_far(serve: Serve, store: Path) -> None:
+    stuck = asyncio.Event()
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        if critic(body):
+            stuck.set()
+            await asyncio.Event().wait()
+        return "a" * (number + 1)
+
+    async with up(serve, store, answer) as (_, client):
+        begun = await client.responses.create(model="small:tpo", input="Hi", background=True)
+        await asyncio.wait_for(stuck.wait(), 10)
+        ended = await client.responses.cancel(begun.id)
+        assert ended.status == "cancelled" and ended.output_text == "aaa" and ended.tpo["stop"] == "interrupt"
+        assert (await client.responses.cancel(begun.id)).to_dict() == ended.to_dict()
+        assert (await done(client, begun.id)).status == "cancelled"
+
+
+@pytest.mark.parametrize("model", ["small:tpo", "small"])
+async def test_cancelling_before_the_first_answer(serve: Serve, store: Path, model: str) -> None:
+    async with up(serve, store, held(asyncio.Event(), saying("a"))) as (server, client):
+        begun = await client.responses.create(model=model, input="Hi", background=True)
+        await asyncio.wait_for(server.policy.asked.wait(), 10)
+        ended = await client.responses.cancel(begun.id)
+        assert ended.status == "cancelled" and ended.output_text == ""
+
+
+async def test_deleting_forgets_and_ends_the_work(serve: Serve, store: Path) -> None:
+    async with up(serve, store, held(asyncio.Event(), saying("a"))) as (server, client):
+        begun = await client.responses.create(model=MODEL, input="Hi", background=True)
+        await asyncio.wait_for(server.policy.asked.wait(), 10)
+        await client.responses.delete(begun.id)
+        await asyncio.wait_for(server.policy.gone.wait(), 10)
+        for call in (client.responses.retrieve, client.responses.delete, client.responses.cancel):
+            with pytest.raises(openai.NotFoundError):
+                await call(begun.id)
+    assert not stored_in(store)
+
+
+async def test_a_conversation_goes_on_from_a_stored_response(serve: Serve, store: Path) -> None:
+    async with up(serve, store, saying("One.", "Two.")) as (server, client):
+        first = await client.responses.create(model="small", input="Count.", instructions="Be brief.")
+        assert first.store and first.output_text == "One."
+        second = await client.responses.create(model="small", input="Go on.", previous_response_id=first.id)
+        assert second.previous_response_id == first.id and second.output_text == "Two."
+        told = [(message["role"], message["content"]) for message in server.policy.bodies[-1]["messages"]]
+        # Instructions are those of one request.
+        assert told == [("user", "Count."), ("assistant", "One."), ("user", "Go on.")]
+        listed = [item async for item in client.responses.input_items.list(second.id, order="asc", limit=2)]
+        assert [item.content[0].text for item in listed] == ["Count.", "One.", "Go on."]
+        assert [item.role for item in listed] == ["user", "assistant", "user"]
+        items = [{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "And?"}]
+        await client.responses.create(model="small", input=items)
+        assert [message["content"] for message in server.policy.bodies[-1]["messages"]] == ["One.", "And?"]
+
+
+async def test_a_streamed_response_is_there_when_its_stream_ends(serve: Serve, store: Path) -> None:
+    async with up(serve, store, drawing(["a", "bbb"])) as (_, client):
+        events = [event async for event in await client.responses.create(model=MODEL, input="Hi", stream=True)]
+        again = await client.responses.retrieve(events[-1].response.id)
+        assert again.to_dict() == events[-1].response.to_dict()
+        kept = await client.responses.create(model=MODEL, input="Hi", store=False)
+        assert not kept.store
+        with pytest.raises(openai.NotFoundError):
+            await client.responses.retrieve(kept.id)
+
+
+async def test_nobody_reads_another_keys_responses(serve: Serve, store: Path, tmp_path: Path) -> None:
+    keys = {name: make_key(tmp_path / "keys.toml", name, Limits(), operator=name == "olga") for name in ("al", "olga")}
+    more = {"options": AppOptions(keys=Keys(tmp_path / "keys.toml"))}
+    async with up(serve, store, saying("a"), **more) as (server, _):
+        al, olga = (openai.AsyncOpenAI(base_url=server.url, api_key=key, max_retries=0) for key in keys.values())
+        mine = await al.responses.create(model="small", input="Hi")
+        assert (await al.responses.retrieve(mine.id)).output_text == "a"
+        for call in (olga.responses.retrieve, olga.responses.delete, olga.responses.cancel):
+            with pytest.raises(openai.NotFoundError):
+                await call(mine.id)
+        with pytest.raises(openai.NotFoundError):
+            await olga.responses.input_items.list(mine.id)
+        with pytest.raises(openai.BadRequestError) as refused:
+            await olga.responses.create(model="small", input="Hi", previous_response_id=mine.id)
+        assert refused.value.code == "previous_response_not_found"
+        items = [{"type": "item_reference", "id": mine.output[0].id}]
+        with pytest.raises(openai.BadRequestError):
+            await olga.responses.create(model="small", input=items)
+
+
+async def test_background_work_counts_for_its_key(serve: Serve, store: Path, tmp_path: Path) -> None:
+    key = make_key(tmp_path / "keys.toml", "al", Limits(concurrency=1))
+    more = {"options": AppOptions(keys=Keys(tmp_path / "keys.toml"))}
+    go = asyncio.Event()
+    async with up(serve, store, held(go, saying("a")), **more) as (server, _):
+        client = openai.AsyncOpenAI(base_url=server.url, api_key=key, max_retries=0)
+        begun = await client.responses.create(model=MODEL, input="Hi", background=True)
+        with pytest.raises(openai.RateLimitError):
+            await client.responses.create(model=MODEL, input="Hi", background=True)
+        go.set()
+        assert (await done(client, begun.id)).output_text == "a"
+        await client.responses.create(model=MODEL, input="Hi", background=True)
+
+
+async def test_the_next_server_goes_on_and_pays_nothing_again(store: Path) -> None:
+    stuck, go = asyncio.Event(), asyncio.Event()
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        if critic(body):
+            stuck.set()
+            await go.wait()
+            return "Say more."
+        return "a" * (number + 1)
+
+    async with policy(answer) as behind:
+        options: Any = {"policy": behind.url, "reward": length, "check": False, "width": 2, "depth": 1}
+        async with (
+            running(Setup(options=options, serving=ServeOptions(store=store)), grace=0.0) as url,
+            openai.AsyncOpenAI(base_url=url, api_key="none") as client,
+        ):
+            begun = await client.responses.create(model="small:tpo", input="Hi", background=True)
+            await asyncio.wait_for(stuck.wait(), 10)
+            stream = await client.responses.retrieve(begun.id, stream=True)
+            before = [await anext(stream) for _ in range(4)]
+        paid = len(behind.bodies)
+        assert paid == 3  # two answers, and a critique that was not answered
+        go.set()
+        async with (
+            running(Setup(options=options, serving=ServeOptions(store=store))) as url,
+            openai.AsyncOpenAI(base_url=url, api_key="none") as client,
+        ):
+            events = [event async for event in await client.responses.retrieve(begun.id, stream=True)]
+    assert [event.to_dict() for event in events[:4]] == [event.to_dict() for event in before]
+    ended = events[-1].response
+    assert ended.status == "completed" and ended.tpo["candidates"] == 4 and ended.tpo["stop"] == "depth"
+    # The critique again, the gradient, and two answers more.
+    assert len(behind.bodies) == paid + 4
+    trace = ResponseStore(store, 1).trace(begun.id)
+    assert replay(trace).answer == ended.output_text
+
+
+async def test_a_request_that_is_sent_again_is_the_same_response(serve: Serve, store: Path) -> None:
+    async with up(serve, store, saying("a")) as (server, client):
+        sent = {"model": MODEL, "input": "Hi", "background": True, "extra_headers": {"Idempotency-Key": "k"}}
+        first = await client.responses.create(**sent)
+        await done(client, first.id)
+        again = await client.responses.create(**sent)
+        assert again.id == first.id and again.status == "completed" and len(server.policy.bodies) == 2
+        with pytest.raises(openai.UnprocessableEntityError):
+            await client.responses.create(**{**sent, "input": "Ho"})
+
+
+async def test_what_cannot_be(serve: Serve, store: Path) -> None:
+    async with up(serve, store, saying(422)) as (server, client):
+        with pytest.raises(openai.BadRequestError, match="store"):
+            await client.responses.create(model=MODEL, input="Hi", background=True, store=False)
+        with pytest.raises(openai.BadRequestError, match="width"):
+            await client.responses.create(model=MODEL, input="Hi", background=True, extra_body={"tpo": {"width": 999}})
+        failed = await client.responses.create(model=MODEL, input="Hi", background=True)
+        ended = await done(client, failed.id)
+        assert ended.status == "failed" and "422" in ended.error.message
+        with pytest.raises(openai.BadRequestError, match="failed"):
+            await client.responses.create(model=MODEL, input="Hi", previous_response_id=failed.id)
+        for query in ("stream=true&starting_after=x", "stream=true&starting_after=-7"):
+            assert (await server.client.get(f"/responses/{failed.id}?{query}")).status_code == 400
+        for query in ("limit=0", "limit=999", "order=up", "after=none"):
+            assert (await server.client.get(f"/responses/{failed.id}/input_items?{query}")).status_code == 400
+        for id in ("resp_..", "resp_" + "0" * 32, "..%2f..", "x"):
+            assert (await server.client.get(f"/responses/{id}")).status_code == 404
+
+
+def stored(key: str = "a" * 32, **more: Any) -> StoredRequest:
+    """A request that is stored."""
+    return StoredRequest(key=key, client=None, at=1, body={"model": "m", "input": [], **more})
+
+
+END = Completed(TokenUsage(), None, 1)
+
+
+def test_a_folder_belongs_to_one_server(store: Path) -> None:
+    kept = ResponseStore(store, 1)
+    with pytest.raises(InputError, match="Another server"):
+        ResponseStore(store, 1)
+    kept.close()
+    ResponseStore(store, 1).close()
+
+
+def test_what_is_old_goes_and_what_is_open_stays(store: Path) -> None:
+    kept = ResponseStore(store, 1)
+    kept.add(stored("a" * 32), [Begun(), END])
+    kept.add(stored("b" * 32), [Begun()], open=True)
+    for path in store.glob("resp_*"):
+        os.utime(path, (1, 1))
+    kept._swept = -2 * DAY
+    kept.add(stored("c" * 32), [END])
+    assert {path.name[5] for path in store.glob("resp_*")} == {"b", "c"}
+    assert [request.key[0] for request in kept.unfinished()] == ["b"]
+    kept.close()
+
+
+def test_a_torn_entry_is_left_out_and_a_damaged_one_is_an_error(store: Path) -> None:
+    kept = ResponseStore(store, 1)
+    kept.add(stored(), [Begun(), END])
+    path = kept.path(stored().id) / "entries.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    assert kept.entries(stored().id) == [Begun()]
+    path.write_bytes(whole.replace(b'"at":1', b'"at":2'))
+    with pytest.raises(JournalError, match="line 2"):
+        kept.entries(stored().id)
+    kept.close()
+
+
+def test_only_its_user_can_read_the_folder(store: Path) -> None:
+    kept = ResponseStore(store, 1)
+    kept.add(stored(), [END])
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (store, kept.path(stored().id)))
+    kept.close()
