@@ -76,9 +76,11 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     policy: Annotated[
         Any,
         Option(
-            help="Who answers: embedded, gguf:PATH, hub:ORG/REPO, or http://HOST:PORT/v1.",
+            help="Who answers: embedded, gguf:PATH, hub:ORG/REPO, or http://HOST:PORT/v1. "
+            "Several, as NAME=MODEL (repeatable), are a panel.",
             group=MODELS,
             metavar="MODEL",
+            repeatable=True,
         ),
     ] = "embedded"
     policy_model: Annotated[

@@ -101,7 +101,9 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
             "scores anyway."
         )
     for name in (*ROLES, "reward", "judge"):
-        if not isinstance(plain.get(name), str | None):
+        given = plain.get(name)
+        parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else [given]
+        if not all(isinstance(one, str | None) for one in parts):
             raise InputError(
                 f"The {name} is an object of this process, which cannot go to other machines: name it by text, such as "
                 f"{'python:MODULE:FUNCTION' if name in ('reward', 'judge') else 'http://HOST:PORT/v1'}."
