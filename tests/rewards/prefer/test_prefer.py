@@ -130,7 +130,7 @@ async def test_each_answer_is_judged_once(tmp_path: Path) -> None:
 
 async def test_a_judge_that_refuses_is_an_error(tmp_path: Path) -> None:
     def refuses(request: Received) -> bytes:
-        return models("m") if request.path == "/v1/models" else error(400, "No.")
+        return models("m") if request.path == "/v1/models" else error("No.", 400)
 
     async with serving(refuses) as server:
         with pytest.raises(RewardError):
