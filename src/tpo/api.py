@@ -60,7 +60,8 @@ async def align(
             the answer when the search is over (`Result.held_out`).
         select: what chooses the answer among the candidates: `best` (the highest reward), `soft`, `hedged`, `mbr`,
             `majority` or `knockout`, with a number as in `soft:10`.
-        prompts: a folder with templates that replace the default wording.
+        prompts: a folder with templates that replace the default wording; or `small`, the wording for small models, or
+            `auto`, which chooses by the size in the model's name.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.
         seed: seed of the run; the same seed gives the same result where the backend is deterministic.

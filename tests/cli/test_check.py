@@ -27,7 +27,7 @@ async def test_a_working_setup_is_a_table_and_exit_code_0() -> None:
         assert words in ran.out
 
 
-async def test_a_squashed_reward_is_found_and_the_exit_code_says_so() -> None:
+async def test_a_squashed_reward_is_found_and_the_exit_code_is_reported() -> None:
     async with serving(squashing) as server:
         ran = await tpo("check", "--policy", "none", "--reward", f"vllm:{server.url.removesuffix('/v1')}", "--json")
     assert ran.code == 2

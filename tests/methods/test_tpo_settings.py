@@ -116,7 +116,7 @@ def test_the_gate_follows_a_critic_that_names_what_failed() -> None:
     assert "Use the word fox once." in shown(gated("Use the word fox once.", MISSING.replace("is not there", "no")))
 
 
-def test_the_gate_puts_the_rewards_words_where_the_critic_says_nothing_of_them() -> None:
+def test_the_gate_puts_the_rewards_words_where_the_critic_leaves_them_out() -> None:
     update = gated("Add more colourful examples.", MISSING)
     assert "uses the word fox" in shown(update)
     assert "colourful" not in shown(update)
@@ -134,7 +134,7 @@ def test_the_gate_puts_the_rewards_words_where_the_critic_says_nothing_of_them()
         ("It has more than 20 words, at most that many are wanted.", MISSING, True),
     ],
 )
-def test_what_a_critique_says(critique: str, feedback: str | None, says: bool) -> None:
+def test_the_content_of_a_critique(critique: str, feedback: str | None, says: bool) -> None:
     assert says_something(critique, Candidate("0.0", 0, "a", 0.5, PARTS, feedback)) is says
 
 

@@ -26,6 +26,7 @@ from tpo.methods import resolve_method
 from tpo.options import default
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.effort import with_effort
+from tpo.session.prompt_choice import prompts_folder
 from tpo.session.spec import Spec, specified
 
 # Kinds of in-process rewards; one actor of the cluster holds such a reward for all workers.
@@ -100,12 +101,14 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
             "scores anyway."
         )
     for name in (*ROLES, "reward", "judge"):
-        if not isinstance(plain.get(name), str | None):
+        given = plain.get(name)
+        parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else [given]
+        if not all(isinstance(one, str | None) for one in parts):
             raise InputError(
                 f"The {name} is an object of this process, which cannot go to other machines: name it by text, such as "
                 f"{'python:MODULE:FUNCTION' if name in ('reward', 'judge') else 'http://HOST:PORT/v1'}."
             )
-    prompts = Path(options["prompts"]) if options.get("prompts") is not None else None
+    prompts = prompts_folder(options)
     made = JobSpec(
         plain,
         dict(named),
