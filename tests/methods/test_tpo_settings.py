@@ -10,7 +10,7 @@ from tpo.candidate import Candidate
 from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.methods import Ask, Pool, Sample, find_method
-from tpo.methods.contrast import Contrast, one_demand, rejected_by, is_useful
+from tpo.methods.contrast import Contrast, is_useful, one_demand, rejected_by
 from tpo.methods.unmet import demands
 from tpo.prompts import PromptSet
 

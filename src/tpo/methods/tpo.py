@@ -9,7 +9,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Search
-from tpo.methods.contrast import Contrast, one_demand, rejected_by, is_useful
+from tpo.methods.contrast import Contrast, is_useful, one_demand, rejected_by
 from tpo.methods.definition import MAX_WIDTH, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
