@@ -94,7 +94,7 @@ def search_options(context: typer.Context, flags: Mapping[str, Any], on_note: Ca
     options = {**values_of(SearchOptions, flags), "rewards": configured.rewards}
     if options.get("effort") is not None:
         options = {name: value for name, value in options.items() if name not in DIALS or _is_given(context, name)}
-    if options.get("method") != "sample" and options["reward"] == "surface":
+    if options.get("method") != "sample" and options["reward"] == "surface" and not options.get("prefer"):
         on_note(
             "the reward is 'surface', a demonstration that looks at form, not at truth; "
             "steer with a real one by --reward python:MODULE:FUNCTION"
