@@ -52,6 +52,8 @@ async def align(
         editor_model: likewise.
         reward: what steers: `surface` (the default), `python:MODULE:FUNCTION`, a function that takes a list of
             conversations and returns a list of numbers, or a `Reward`.
+        prefer: a file with a rubric in plain words, or with liked and disliked answers, as the reward; the critic, or
+            the policy, writes its checklist and goes through it.
         require: rules such as `max-words=80`, which rank before the reward.
         rewards: rewards that `reward` may name, as in `[rewards.NAME]` of tpo.toml.
         score_cache: a file that keeps scores for later runs.
@@ -60,7 +62,8 @@ async def align(
             the answer when the search is over (`Result.held_out`).
         select: what chooses the answer among the candidates: `best` (the highest reward), `soft`, `hedged`, `mbr`,
             `majority` or `knockout`, with a number as in `soft:10`.
-        prompts: a folder with templates that replace the default wording.
+        prompts: a folder with templates that replace the default wording; or `small`, the wording for small models, or
+            `auto`, which chooses by the size in the model's name.
         temperature: sampling temperature, 0 or more.
         top_p: nucleus mass, above 0 and at most 1.
         seed: seed of the run; the same seed gives the same result where the backend is deterministic.

@@ -17,7 +17,7 @@ from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.evals.figures.cases import WHICH, cases, picked
 from tpo.evals.figures.curves import curves
-from tpo.evals.figures.data import FinishedQuery, Group, Run, Seen, read_groups
+from tpo.evals.figures.data import CandidateSummary, FinishedQuery, Group, Run, read_groups
 from tpo.evals.figures.flops import flops
 from tpo.evals.figures.length import length
 from tpo.evals.figures.matched import affordable, bars, in_time, matched
@@ -41,7 +41,7 @@ def only(groups: Sequence[Group]) -> Group:
 
 def query(*rewards: float, step: int = 0, tokens: int = 2, seconds: float = 1.0, critiques: int = 0) -> FinishedQuery:
     """A query whose samples have these rewards; each costs some tokens and a prompt of 10."""
-    seen = [Seen(step, reward, 5, tokens) for reward in rewards]
+    seen = [CandidateSummary(step, reward, 5, tokens) for reward in rewards]
     best = max(rewards)
     spent = len(rewards) * (10 + tokens) + critiques
     usage = {"policy": RoleUsage(calls=1, prompt_tokens=10 * len(rewards), completion_tokens=tokens * len(rewards))}
@@ -217,7 +217,7 @@ def test_cases_are_the_best_the_median_and_the_worst() -> None:
     assert [which for which, _ in picked(gains(1))] == [WHICH[0]]
 
 
-async def test_a_case_is_told_as_it_was(tmp_path: Path) -> None:
+async def test_a_case_is_shown_as_it_was(tmp_path: Path) -> None:
     run = await synthetic(tmp_path, "one", climbing(1), width=2, depth=1)
     (told,) = cases(only(read_groups(run)))
     assert [case.which for case in told.cases] == list(WHICH)
@@ -239,7 +239,7 @@ async def test_without_data_nothing_is_drawn(tmp_path: Path) -> None:
     assert cases(group) == []
 
 
-async def test_what_holds_no_rewards_is_told(tmp_path: Path) -> None:
+async def test_what_holds_no_rewards_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         read_groups(tmp_path)
     await synthetic(tmp_path, "plain", FakeModel(numbered()), method="sample")

@@ -8,7 +8,7 @@ import pytest
 
 from evals.kit import data
 from tpo.errors import InputError
-from tpo.evals.benchmarks.ifeval import Followed, accuracy, followed
+from tpo.evals.benchmarks.ifeval import FollowedCounts, accuracy, followed
 
 ROW = {
     "key": 7,
@@ -35,9 +35,9 @@ def test_strict_and_loose(response: str, strict: tuple[bool, ...], loose: tuple[
 def test_accuracy_by_prompt_and_instruction() -> None:
     found = accuracy(
         [
-            Followed(("a", "b"), (True, False), (True, True)),
-            Followed(("a",), (True,), (True,)),
-            Followed(("b",), (False,), (False,)),
+            FollowedCounts(("a", "b"), (True, False), (True, True)),
+            FollowedCounts(("a",), (True,), (True,)),
+            FollowedCounts(("b",), (False,), (False,)),
         ]
     )
     assert found.prompt_strict.value == pytest.approx(100 / 3)
@@ -60,6 +60,6 @@ def test_every_published_row_is_read_and_loose_is_never_harder() -> None:
     assert found.prompt_strict.value <= found.instruction_strict.value <= found.instruction_loose.value
 
 
-def test_a_row_that_cannot_be_used_is_told() -> None:
+def test_a_row_that_cannot_be_used_is_reported() -> None:
     with pytest.raises(InputError, match="row 7 of IFEval cannot be used: the instruction 'x:y' is unknown"):
         followed("Hello", ROW | {"instruction_id_list": ["x:y", "startend:quotation"]})

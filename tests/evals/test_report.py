@@ -16,7 +16,7 @@ from fakes import FakeModel, said
 from tpo.cli.app import app
 from tpo.evals.evaluate import Wanted, evaluate
 from tpo.evals.figures.comparison import compare, parts_of
-from tpo.evals.figures.data import FinishedQuery, Group, Run, Seen, read_groups
+from tpo.evals.figures.data import CandidateSummary, FinishedQuery, Group, Run, read_groups
 from tpo.evals.figures.report import make_report
 from tpo.models.protocol import Request
 from tpo.runs.answers import read_answers
@@ -105,7 +105,7 @@ async def test_the_same_runs_give_the_same_report(tmp_path: Path) -> None:
     assert first == second
 
 
-async def test_what_is_missing_is_told_with_what_it_needs(tmp_path: Path) -> None:
+async def test_what_is_missing_is_reported_with_what_it_needs(tmp_path: Path) -> None:
     run = await synthetic(tmp_path, "bon", method="best-of-n", width=3)
     ran = CliRunner().invoke(app, ["report", str(run), "--out", str(tmp_path / "r"), "--json"])
     assert ran.exit_code == 0
@@ -188,7 +188,7 @@ async def test_a_query_that_stands_in_the_data_twice_is_paired_in_its_order(tmp_
 
 def made(path: str, rewards: list[float], **recipe: Any) -> Run:
     queries = {
-        f"q{n}": FinishedQuery(f"q{n}", str(n), [Seen(0, min(reward, 0.0), 5, 2)], reward, 5, 10, 1.0, {})
+        f"q{n}": FinishedQuery(f"q{n}", str(n), [CandidateSummary(0, min(reward, 0.0), 5, 2)], reward, 5, 10, 1.0, {})
         for n, reward in enumerate(rewards)
     }
     given = {"method": "tpo", "width": 2, "depth": 1, "models": {"policy": path}, **recipe}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fakes import FakeModel
 from tpo.cli.app import app
 from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Row
-from tpo.experiments.definition import Cell, Experiment, Queries, rank_of, read_experiment
+from tpo.experiments.definition import Experiment, ExperimentCell, Queries, rank_of, read_experiment
 from tpo.experiments.experiment import ExperimentReport, run_experiment
 from tpo.experiments.outcomes import read_outcomes
 from tpo.experiments.queries import chosen_rows
@@ -103,7 +104,7 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     report = await run_experiment(with_model(file, model), tmp_path / "out")
     assert report.files is not None
     assert [(one.done, one.left, one.failed) for one in report.cells] == [(5, 0, 0)] * 4
-    assert report.cells[0].cell == Cell("small", "best-of-4", 1)
+    assert report.cells[0].cell == ExperimentCell("small", "best-of-4", 1)
     means = {one["method"]: one for one in report.files.means}
     outcomes = read_outcomes(tmp_path / "out" / "outcomes.jsonl")
     assert len(outcomes) == 20
@@ -122,6 +123,13 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     # Stopping at the first answer that keeps all rules loses nothing.
     assert rules["first at 1, of 4"]["value"] == rules["best of 4"]["value"]
     assert float(rules["first at 1, of 4"]["completion_tokens"]) < float(rules["best of 4"]["completion_tokens"])
+    with (tmp_path / "out" / "proposals.csv").open() as lines:
+        (later,) = [row for row in csv.DictReader(lines) if row["measure"] == "IFEval"]
+    # Each answer to a restated rule keeps it; of fresh samples a third does.
+    assert (later["method"], float(later["later"])) == ("restate", 1)
+    assert 0 < float(later["fresh"]) < 0.8
+    assert float(later["difference"]) == pytest.approx(1 - float(later["fresh"]))
+    assert int(later["queries"]) == len({one.query for one in outcomes if one.candidates[-1].step > 0})
     for plot in ("pareto", "by-step", "length", "over-optimisation", "wins"):
         assert (tmp_path / "out" / "figures" / f"{plot}-small.svg").read_text().startswith("<?xml")
         assert (tmp_path / "out" / "figures" / f"{plot}-small.csv").read_text().count("\n") > 1
@@ -168,7 +176,7 @@ async def adopted(file: Path, tmp_path: Path, **options: Any) -> Path:
     queries = tmp_path / "ifeval" / "input_data.jsonl"
     part = tmp_path / "part.jsonl"
     part.write_text("".join(queries.read_text().splitlines(keepends=True)[:3]))
-    spec = experiment.spec(Cell("small", "restate", 1), queries)
+    spec = experiment.spec(ExperimentCell("small", "restate", 1), queries)
     spec = msgspec.structs.replace(spec, **options)
     out = tmp_path / "old" / "small" / "t000" / "restate-s1"
     await run_spec(str(part), out, spec, RunOptions(column="prompt"), Watcher())
@@ -183,7 +191,7 @@ async def test_a_run_that_exists_is_adopted_and_only_the_rest_is_drawn(
     rewrite(file, ADOPT + FILE)
     report = await run_experiment(with_model(file, sometimes_right()), tmp_path / "out")
     by_cell = {one.cell: one for one in report.cells}
-    assert by_cell[Cell("small", "restate", 1)][1:] == (5, 5, 0, 3)
+    assert by_cell[ExperimentCell("small", "restate", 1)][1:] == (5, 5, 0, 3)
     own = tmp_path / "out" / "runs" / "small" / "restate-s1" / "answers.jsonl"
     assert own.read_text().count("\n") == 2
     assert report.files is not None
@@ -213,11 +221,15 @@ async def test_an_adopted_run_that_goes_on_is_left_out(file: Path, tmp_path: Pat
 @pytest.mark.usefixtures("no_figures")
 async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -> None:
     first = await run_experiment(with_model(file, sometimes_right()), tmp_path / "out")
-    rewrite(file, 'adopt = ["out/outcomes.jsonl"]\n' + FILE)
-    again = await run_experiment(read_experiment(file), tmp_path / "again", runs=False)
+    head = 'adopt = ["out/outcomes.jsonl"]\nmaximum = 1\nnotes = ["Made by hand."]\n'
+    # The data is not needed any more, nor are methods.
+    tables, models = FILE.partition("[queries]")[0], '[models.small]\nparameters = "135M"\n'
+    rewrite(file, f'{head}{tables}[queries]\nbenchmark = "ifeval"\n{models}')
+    again = await run_experiment(read_experiment(file), tmp_path / "again")
     assert first.files is not None and again.files is not None
     assert again.files.means == first.files.means
     assert again.files.differences == first.files.differences
+    assert "Made by hand." in again.files.text
 
 
 @pytest.mark.parametrize(
@@ -255,9 +267,24 @@ def test_a_mistake_in_the_file_is_one_line_before_anything_runs(
 
 
 @pytest.mark.usefixtures("no_figures")
-async def test_other_queries_in_the_same_directory_are_refused(file: Path, tmp_path: Path) -> None:
-    await run_experiment(with_model(file, sometimes_right()), tmp_path / "out", runs=False)
-    rewrite(file, FILE.replace('data = "ifeval"', 'data = "ifeval"\nlimit = 2'))
+async def test_a_larger_limit_draws_what_is_missing_and_other_queries_are_refused(file: Path, tmp_path: Path) -> None:
+    def part(more: str) -> str:
+        return FILE.replace('data = "ifeval"', f'data = "ifeval"\n{more}')
+
+    rewrite(file, part("limit = 2"))
+    first = sometimes_right()
+    await run_experiment(with_model(file, first), tmp_path / "out")
+    rewrite(file, part("limit = 5"))
+    second = sometimes_right()
+    report = await run_experiment(with_model(file, second), tmp_path / "out")
+    assert [one.done for one in report.cells] == [5] * 4
+    # Prompts 0 and 1 were drawn before.
+    assert {text for request in second.requests for text in re.findall(r"Prompt \d", str(request.messages))} == {
+        "Prompt 2",
+        "Prompt 3",
+        "Prompt 4",
+    }
+    rewrite(file, part("start = 1"))
     with pytest.raises(InputError, match="holds an experiment with other queries"):
         await run_experiment(with_model(file, sometimes_right()), tmp_path / "out")
 
@@ -279,6 +306,20 @@ def test_a_split_is_a_rule_that_a_larger_limit_keeps() -> None:
     assert max(rank_of("tpo-", row.id) for row in held_out) < min(rank_of("tpo-", row.id) for row in tune)
     part = Queries(benchmark="x", split="tune", held_out=5, start=2, limit=4)
     assert chosen_rows(list(reversed(rows)), part) == tune[2:6]
+
+
+@pytest.mark.usefixtures("no_figures")
+async def test_a_smaller_model_is_held_against_a_larger_one(file: Path, tmp_path: Path) -> None:
+    rewrite(file, FILE + '[models.large]\npolicy = "embedded"\nparameters = "1.5B"\n')
+    experiment = with_model(file, sometimes_right())
+    experiment.models["large"].options["policy"] = FakeModel(lambda request, index: "wrong, always", name="large")
+    report = await run_experiment(experiment, tmp_path / "out")
+    assert report.files is not None
+    (found,) = [
+        one for one in report.files.differences if one["kind"] == "across models" and one["method"] == "small, restate"
+    ]
+    # The small one keeps the rule each time after it was restated, the large one never.
+    assert (found["against"], found["difference"], found["queries"]) == ("large, plain", 100, 5)
 
 
 def test_json_has_cells_and_means(file: Path, tmp_path: Path) -> None:

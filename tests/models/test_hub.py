@@ -199,7 +199,7 @@ def test_a_full_disk_is_seen_before_the_fetch(fake: FakeHub, monkeypatch: pytest
 @pytest.mark.parametrize(
     "spec", ["hub:", "hub:model", "hub:../x", "hub:a/b/c", "hub:a/..", "hub:https://huggingface.co/a/b"]
 )
-def test_what_names_no_repository_says_how_to_write_it(spec: str) -> None:
+def test_what_names_no_repository_explains_how_to_write_it(spec: str) -> None:
     with pytest.raises(InputError, match=r"write hub:ORG/REPO or hub:ORG/REPO:FILE\.gguf"):
         hub.fetch(spec)
 

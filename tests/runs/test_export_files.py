@@ -17,8 +17,7 @@ from runs.test_history import failing
 from tpo.errors import InputError, JournalError
 from tpo.options import ExportFormat, ExportOptions, PairRule
 from tpo.runs.export import Export
-from tpo.runs.export_columns import columns
-from tpo.runs.export_files import write_file, write_stream
+from tpo.runs.export_files import columns, write_file, write_stream
 from tpo.runs.history import histories
 
 
@@ -92,7 +91,7 @@ async def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(codec="utf-8")).filter(str.strip))
-def test_any_text_is_exported_as_it_was_said(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_any_text_is_exported_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("text")
     model = FakeModel(lambda request, index: text)
     run = asyncio.run(make_run(folder, ["one?"], model, FakeReward(len), depth=0))

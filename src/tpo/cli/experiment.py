@@ -16,7 +16,7 @@ from tpo.experiments.running import ExperimentWatcher
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tpo.experiments.definition import Cell, Experiment
+    from tpo.experiments.definition import Experiment, ExperimentCell
     from tpo.experiments.experiment import ExperimentReport
     from tpo.runs.dataset import Watcher
 
@@ -119,7 +119,7 @@ class ExperimentProgress(ExperimentWatcher):
             self._noted.add(line)
             note(line)
 
-    def cell(self, cell: Cell, number: int, of: int) -> Watcher:
+    def cell(self, cell: ExperimentCell, number: int, of: int) -> Watcher:
         """See `ExperimentWatcher`."""
         self._label = f"cell {number}/{of} ({cell})"
         if not self._quiet:

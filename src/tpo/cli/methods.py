@@ -69,7 +69,7 @@ def _show(row: dict[str, Any]) -> None:
     cost = f"{row['answers']} answers, {row['replies']} other replies, {row['stages']} stages"
     typer.echo(f"  cost{f' at {dials}' if dials else ''}: {cost}")
     for setting in row["settings"]:
-        typer.echo(f"  --set {setting['name']}={setting['default']} ({setting['type']})")
+        typer.echo(f"  --set {setting['name']}={_as_flag(setting['default'])} ({setting['type']})")
     if row["paper"]:
         typer.echo(f"  paper: {row['paper']}")
 
@@ -125,3 +125,10 @@ def _show_efforts() -> None:
         cost = f"{row['answers']} answers, {row['replies']} other replies, {row['stages']} stages"
         dials = f"N={row['width']} D={row['depth']}"
         typer.echo(f"    {row['effort']}: {row['method']} {dials}{settings}{critique}; at most {cost}")
+
+
+def _as_flag(value: Any) -> str:
+    """A setting's value as `--set` takes it."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={one}" for name, one in value.items())
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

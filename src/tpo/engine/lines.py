@@ -98,7 +98,7 @@ class LineReader(Generic[T]):
             return repaired
 
     def _repaired(self, line: bytes, error: Exception) -> T | None:
-        """Earlier versions wrote down what servers sent, of whatever type: read it as what it must have meant."""
+        """Earlier versions wrote values of any type as servers sent them: convert them to the type of the field."""
         value = msgspec.json.decode(line)
         for _ in range(_DEEPEST_REPAIR):
             path = _PATH.search(str(error))

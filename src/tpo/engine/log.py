@@ -77,7 +77,7 @@ class Log:
         if len(self._pending) > 1:
             return
         try:
-            # Many lines come at once; one write takes as long as another.
+            # Many lines come at once, and a write costs the same for one as for many.
             asyncio.get_running_loop().call_soon(self._flush)
         except RuntimeError:  # outside of any loop
             self._flush()
@@ -90,7 +90,7 @@ class Log:
         self._pending.clear()
         written = 0
         try:
-            while written < len(data):  # a nearly full disk takes a part
+            while written < len(data):  # a nearly full disk accepts a part
                 written += self._file.write(data[written:])
         except OSError as error:
             self._failure = (
@@ -104,7 +104,7 @@ class Log:
             raise JournalError(self._failure)
 
     def _cut_off(self, torn: int) -> None:
-        # Half a line in the middle of a file would make it unreadable, should anything ever follow.
+        # Half a line in the middle of a file would make it unreadable, if more lines followed.
         if torn:
             with suppress(OSError):
                 os.ftruncate(self._file.fileno(), self._file.tell() - torn)
@@ -113,7 +113,7 @@ class Log:
         """Wait until everything appended so far is on the disk.
 
         Raises:
-            JournalError: the disk does not take it.
+            JournalError: the disk refuses it.
         """
         self._flush()
         self._complain()
@@ -190,7 +190,7 @@ def _locked(file: IO[bytes], path: Path, what: str) -> FileLock | None:
     return None
 
 
-# What the operating system answers for a pipe or a device.
+# The error of the operating system for a pipe or a device.
 NOTHING_TO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EROFS})
 
 

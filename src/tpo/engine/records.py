@@ -1,4 +1,4 @@
-"""What a journal is made of. One record per line, in the order in which things happened.
+"""The records of a journal, one per line, in the order in which things happened.
 
 A record's place in the search is `turn` (how many times the method had yielded before), `action` (which of the
 actions yielded together) and, for samples, `index`. The method is deterministic, so the place is enough to find the
@@ -26,8 +26,8 @@ class SamplingSettings(msgspec.Struct, frozen=True):
         max_tokens: completion tokens per answer.
         critic_max_tokens: completion tokens per critique.
         seed: seed of the run; None for a different result each time.
-        quorum: answers of a step that suffice to go on; the rest is left behind. None waits for all.
-        extra: further fields of the requests for answers (tools, stop, response_format, …), which critiques go without.
+        quorum: answers of a step that suffice to go on; the rest is cancelled. None waits for all.
+        extra: further fields of the requests for answers (tools, stop, response_format, …), which critiques do not get.
     """
 
     temperature: float = default("temperature")
@@ -86,7 +86,7 @@ class Started(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
 
 
 class Resumed(msgspec.Struct, frozen=True, tag="resumed", tag_field="record"):
-    """The run goes on in another process.
+    """The run continues in another process.
 
     Attributes:
         seconds: how long the run had taken until then.
@@ -134,6 +134,7 @@ class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
         retry: this call repeats a failed one.
         error: why it failed, or that it was cut short.
         waited: seconds before that in which it waited for other calls.
+        arm: the arm of a panel that was called.
     """
 
     turn: int
@@ -145,6 +146,7 @@ class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
     retry: bool = False
     error: str | None = None
     waited: float = 0.0
+    arm: str | None = None
 
 
 class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
@@ -153,13 +155,14 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
     Attributes:
         id: the candidate's id.
         text: the answer as the reward will see it.
-        reply: what the model really wrote, where that differs.
+        reply: the model's whole reply, where it differs from the text.
         reasoning: the model's reasoning, where the server sends it separately.
         error: why there is no answer.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
         logprobs: as the server sent them, where they were requested.
         leaked: words of our prompt that the answer repeats, inside it or as all of it; what it repeated at an end is
             cut off.
+        arm: the arm of a panel that wrote it.
     """
 
     turn: int
@@ -176,6 +179,7 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
     message: dict[str, Any] | None = None
     logprobs: dict[str, Any] | None = None
     leaked: str | None = None
+    arm: str | None = None
 
 
 class Scored(msgspec.Struct, frozen=True, tag="scored", tag_field="record"):
@@ -201,7 +205,7 @@ class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):
 
     Attributes:
         text: the reply as the method gets it.
-        reply: what the model really wrote, where that differs.
+        reply: the model's whole reply, where it differs from the text.
         reasoning: the model's reasoning, where the server sends it separately.
         tokens: completion tokens that the reply took.
     """

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from tpo.candidate import Candidate
-from tpo.engine.calls import Calls, Place, stops, task_group
+from tpo.engine.calls import Calls, Place, stops
+from tpo.engine.concurrency import task_group
 from tpo.engine.records import Record, Sampled, Scored
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState, candidate_of
@@ -25,7 +26,7 @@ class Sampling:
     """Draws the answers of one action.
 
     Args:
-        place: the prompt and where it stands.
+        place: the prompt and its place in the search.
         step: the step that the answers belong to.
         state: the search so far, with what an earlier process did.
         calls: makes the calls.
@@ -66,7 +67,7 @@ class Sampling:
         Args:
             width: how many.
             on_text: called with an index and the text that this answer grew by.
-            quorum: how many answers suffice; those that are still being written then are left behind.
+            quorum: how many answers suffice; those that are still being written then are cancelled.
 
         Returns:
             the candidates in the order of their indices.
@@ -169,7 +170,7 @@ def landed(
     """The record of an answer as its prompt reads it.
 
     Args:
-        place: the prompt and where it stands.
+        place: the prompt and its place in the search.
         step: the step that the answer belongs to.
         choice: what the model wrote.
         extra: the further fields of the run's requests for answers.
@@ -203,6 +204,7 @@ def landed(
         message=choice.message,
         logprobs=choice.logprobs,
         leaked=leaked,
+        arm=choice.arm,
     )
 
 

@@ -70,7 +70,7 @@ class Scorer:
 
         Raises:
             RewardError: the reward raised, or returned something that is no score. A score that is no finite
-                number is this answer's own misfortune, and is recorded as its error.
+                number is the error of this answer alone, and is recorded as such.
         """
         if sampled.error is not None:
             return self._settle(sampled, None, sampled.error)

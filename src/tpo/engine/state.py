@@ -37,7 +37,7 @@ AnswerPlace: TypeAlias = tuple[int, int, int]
 
 
 class SearchState:
-    """What is known of a search.
+    """The state of one search.
 
     Args:
         records: a journal's records, possibly none.
@@ -74,7 +74,7 @@ class SearchState:
             self.apply(record)
 
     def apply(self, record: Record) -> None:
-        """Take a record in."""
+        """Apply a record."""
         match record:
             case Started():
                 self.plan = record.plan
@@ -144,7 +144,7 @@ class SearchState:
         return pool.chosen if pool.candidates else None
 
     def answer(self, place: AnswerPlace) -> tuple[Sampled, Scored | None] | None:
-        """The answer at a place and its score; None for what has not landed, or failed and is worth another try.
+        """The answer at a place and its score; None for what has not landed, or failed and may be tried again.
 
         In a turn after which the search went on nothing is tried again: what came later was built on what failed.
         """
@@ -158,7 +158,7 @@ class SearchState:
 
 
 def candidate_of(sampled: Sampled, scored: Scored | None) -> Candidate:
-    """Put an answer and its score together."""
+    """Combine an answer and its score."""
     candidate = Candidate(
         id=sampled.id,
         step=sampled.step,
@@ -169,6 +169,7 @@ def candidate_of(sampled: Sampled, scored: Scored | None) -> Candidate:
         message=sampled.message,
         logprobs=sampled.logprobs,
         leaked=sampled.leaked,
+        arm=sampled.arm,
     )
     if scored is None:
         return candidate

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tpo.engine.calls import together
+from tpo.engine.concurrency import together
 from tpo.errors import InputError
 from tpo.evals.benchmarks import Benchmark, Graders, Response, Row, find_benchmark
 from tpo.evals.benchmarks.pairs import AGAINST, OPPONENT
@@ -30,8 +30,8 @@ from tpo.evals.evaluation import (
     ROWS,
     SCORES,
     SECOND_TURNS,
-    Cell,
     Evaluation,
+    EvaluationCell,
     Graded,
     GradedQuery,
     JudgeInfo,
@@ -185,7 +185,7 @@ class _Evaluating:
             self._judge = await open_judge(wanted.judge, wanted.judge_model, path, self._stack, note, most)
         self._graders = Graders(self._judge, held_out, scorer)
 
-    async def _task(self, benchmark: Benchmark) -> list[Cell]:
+    async def _task(self, benchmark: Benchmark) -> list[EvaluationCell]:
         """All methods on one benchmark."""
         rows = self._rows[benchmark.name]
         runs = await together([self._answer(benchmark, preset.label, rows) for preset in self._presets])
@@ -253,11 +253,13 @@ class _Evaluating:
         write_json(self._wanted.out / benchmark.name / label / GRADED, graded)
         return graded
 
-    def _cell(self, benchmark: Benchmark, graded: Graded, plain: Graded | None, reports: Sequence[Report]) -> Cell:
+    def _cell(
+        self, benchmark: Benchmark, graded: Graded, plain: Graded | None, reports: Sequence[Report]
+    ) -> EvaluationCell:
         columns = {column.name: column for column in benchmark.columns}
         compared = plain is not None and graded.method != PLAIN
         gaps, p_values = differences(columns, graded.values, plain.values) if compared and plain else ({}, {})
-        return Cell(
+        return EvaluationCell(
             task=benchmark.name,
             method=graded.method,
             answered=sum(report.summary.done for report in reports),
@@ -280,7 +282,7 @@ class _Evaluating:
         models = identity.recipe["models"] if identity is not None else {}
         return parameters_of(self._wanted.parameters, models)
 
-    def _evaluation(self, cells: list[Cell]) -> Evaluation:
+    def _evaluation(self, cells: list[EvaluationCell]) -> Evaluation:
         wanted, judge = self._wanted, self._judge
         costs = {
             preset.label: _overall([c.cost for c in cells if c.method == preset.label]) for preset in self._presets

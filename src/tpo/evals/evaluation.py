@@ -68,7 +68,7 @@ class TaskInfo(msgspec.Struct, frozen=True):
     notes: list[str] = []
 
 
-class Cell(msgspec.Struct, frozen=True):
+class EvaluationCell(msgspec.Struct, frozen=True):
     """One method on one benchmark.
 
     Attributes:
@@ -136,7 +136,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     against: str | None
     tasks: list[TaskInfo]
     methods: list[MethodInfo]
-    cells: list[Cell]
+    cells: list[EvaluationCell]
     costs: dict[str, MeanCost]
     training: Training | None
 
@@ -144,7 +144,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         methods, tasks = (", ".join(names) for names in ([m.label for m in self.methods], [t.name for t in self.tasks]))
         return f"Evaluation({methods} on {tasks}; tpo.evals.table.table_of shows it)"
 
-    def cell(self, task: str, method: str) -> Cell:
+    def cell(self, task: str, method: str) -> EvaluationCell:
         """One method on one benchmark."""
         return next(cell for cell in self.cells if (cell.task, cell.method) == (task, method))
 

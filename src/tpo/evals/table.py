@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tpo.evals.benchmarks.protocol import Column
 from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, MeanCost
-from tpo.evals.evaluation import PLAIN, Cell, Evaluation, TaskInfo
+from tpo.evals.evaluation import PLAIN, Evaluation, EvaluationCell, TaskInfo
 from tpo.stats import Estimate
 from tpo.tables import DASH, MARK, Footnotes, Part, Table, broken, shown, significant, without_empty_columns
 
@@ -85,7 +85,7 @@ def _method(evaluation: Evaluation, label: str) -> str:
     return f"{label} {shown}".strip() if label == method.method else label
 
 
-def _text(cell: Cell, task: TaskInfo, column: Column, notes: Footnotes) -> str:
+def _text(cell: EvaluationCell, task: TaskInfo, column: Column, notes: Footnotes) -> str:
     number = cell.numbers.get(column.name)
     if number is None:
         return f"{DASH} {notes.mark(f'{column.title} {_missing(cell, column)}')}"
@@ -102,7 +102,7 @@ def _text(cell: Cell, task: TaskInfo, column: Column, notes: Footnotes) -> str:
     return text
 
 
-def _missing(cell: Cell, column: Column) -> str:
+def _missing(cell: EvaluationCell, column: Column) -> str:
     return cell.missing.get(column.name, "was not measured")
 
 
@@ -122,7 +122,7 @@ def _not_measured(evaluation: Evaluation, columns: _Columns) -> list[str]:
     return remarks
 
 
-def _gap(cell: Cell, column: Column) -> str:
+def _gap(cell: EvaluationCell, column: Column) -> str:
     number: Estimate | None = cell.against_plain.get(column.name)
     return DASH if number is None else shown(number, _digits(column), signed=True)
 

@@ -11,11 +11,10 @@ import msgspec
 
 from tpo.errors import InputError
 from tpo.evals.figures.data import run_paths
-from tpo.experiments.definition import Cell, Experiment
+from tpo.experiments.definition import OUTCOMES, Experiment, ExperimentCell
 from tpo.runs.directory import Identity, RunDirectory, differences
-from tpo.runs.recipe import recipe_without_backends
+from tpo.runs.recipe import BACKENDS, recipe_without_backends
 
-OUTCOMES = ".jsonl"
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -29,7 +28,7 @@ class AdoptedRun(NamedTuple):
     """
 
     path: Path
-    cell: Cell
+    cell: ExperimentCell
     identity: Identity
 
 
@@ -64,12 +63,13 @@ def outcome_files(experiment: Experiment) -> list[Path]:
     return [experiment.folder / place for place in experiment.adopt if place.endswith(OUTCOMES)]
 
 
-def mismatch(run: AdoptedRun, experiment: Experiment, queries: Path) -> str | None:
+def mismatch(run: AdoptedRun, experiment: Experiment, references: Path) -> str | None:
     """How an adopted run differs from what the experiment would run in its place; None where it does not."""
     if run.cell.model not in experiment.models or run.cell.method not in experiment.methods:
         return None
-    wanted = recipe_without_backends(experiment.spec(run.cell, queries))
-    found = differences({name: run.identity.recipe.get(name) for name in wanted}, wanted)
+    wanted = recipe_without_backends(experiment.spec(run.cell, references))
+    before = {name: value for name, value in run.identity.recipe.items() if name not in BACKENDS}
+    found = differences(before, wanted)
     return f"{run.path} is adopted for {run.cell}, though {'; '.join(found)}" if found else None
 
 
@@ -83,10 +83,10 @@ def _pattern(place: Path) -> re.Pattern[str]:
     return re.compile("".join([*parts, re.escape(text[last:])]))
 
 
-def _cell(fields: dict[str, str], identity: Identity, path: Path) -> Cell:
+def _cell(fields: dict[str, str], identity: Identity, path: Path) -> ExperimentCell:
     recipe = identity.recipe
     seed = fields.get("seed", msgspec.convert(recipe.get("settings") or {}, dict).get("seed"))
-    return Cell(
+    return ExperimentCell(
         fields.get("model", str((recipe.get("models") or {}).get("policy", "policy"))),
         fields.get("method", path.name),
         int(seed or 0),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tpo.methods.stopping import StopRule
 
-PERMUTATIONS = 400
+PERMUTATIONS = 200
 
 
 class Draw(NamedTuple):

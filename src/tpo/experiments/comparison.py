@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from tpo.evals.costs import FORWARD, parse_parameters
-from tpo.experiments.results import Results, growth, main_of, tokens_of
+from tpo.evals.costs import FORWARD
+from tpo.experiments.results import ModelResults, growth, main_of, tokens_of
 from tpo.experiments.rules import evaluated, matched, reference
-from tpo.stats import Estimate, difference_of, mean_of, paired_p, share_of
+from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
 from tpo.tables import DASH, MARK, Part, shown, significant
 
 TERA = 1e12
@@ -35,8 +35,13 @@ class Gap(NamedTuple):
     note: str = ""
 
 
-def means(results: Results, parameters: str | None) -> tuple[Part, list[dict[str, Any]]]:
-    """The mean of each method over the queries that all methods have, as a table and as records."""
+def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[str, Any]]]:
+    """The mean of each method over the queries that all methods have, as a table and as records.
+
+    Args:
+        results: the model's outcomes.
+        size: its parameters, for FLOPs; None where they are not known.
+    """
     queries, main = results.shared, results.main
     rows, records = [], []
     for label in results.methods:
@@ -55,7 +60,6 @@ def means(results: Results, parameters: str | None) -> tuple[Part, list[dict[str
             )
         )
         longer = growth(results, label, queries)
-        size = parse_parameters([f"policy={parameters}"])["policy"] if parameters else None
         flops = None if size is None else FORWARD * size * (completion + prompt)
         leaked = sum(one.leaked for query in queries for one in results.outcomes(label, query))
         digits = 1 if main.unit == "%" else 3
@@ -104,7 +108,7 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
-def gaps(results: Results, baselines: Sequence[str]) -> list[Gap]:
+def gaps(results: ModelResults, baselines: Sequence[str]) -> list[Gap]:
     """How far each method is above each baseline, over the queries that both have."""
     found = []
     for other in [label for label in baselines if label in results.methods]:
@@ -120,7 +124,7 @@ def gaps(results: Results, baselines: Sequence[str]) -> list[Gap]:
     return found
 
 
-def gaps_at_equal_tokens(results: Results) -> list[Gap]:
+def gaps_at_equal_tokens(results: ModelResults) -> list[Gap]:
     """How far each method is above best-of-n that spends as many completion tokens, from the bank."""
     found = []
     for label in results.methods:
@@ -160,14 +164,12 @@ def gap_part(caption: str, found: Sequence[Gap], percent: bool) -> Part:
     return Part(caption, headings, rows)
 
 
-def gap_records(results: Results, kind: str, found: Sequence[Gap]) -> list[dict[str, Any]]:
+def gap_records(kind: str, found: Sequence[Gap], model: str = "") -> list[dict[str, Any]]:
     """Differences as records, with p-values after Holm's correction."""
-    from tpo.stats import holm
-
     corrected = holm([one.p for one in found])
     return [
         {
-            "model": results.model,
+            "model": model,
             "kind": kind,
             "method": one.method,
             "against": one.other,
@@ -184,7 +186,7 @@ def gap_records(results: Results, kind: str, found: Sequence[Gap]) -> list[dict[
     ]
 
 
-def rules(results: Results) -> tuple[Part, list[dict[str, Any]]] | None:
+def rules(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
     """Selection and stop rules on the bank, beside the best of the whole bank; None without a bank."""
     whole = reference(results)
     if whole is None:
@@ -193,12 +195,13 @@ def rules(results: Results) -> tuple[Part, list[dict[str, Any]]] | None:
     rows, records = [], []
     for one in evaluated(results):
         mean = one.mean
-        gap = difference_of([each.value for each in one.each], [each.value for each in whole.each], scale)
+        ours, theirs = ([each.value for each in rule.each] for rule in (one, whole))
+        gap = difference_of(ours, theirs, scale)
         rows.append(
             [
                 one.label,
                 f"{scale * mean.value:.{digits}f}",
-                shown(gap, digits, signed=True),
+                "the same" if ours == theirs else shown(gap, digits, signed=True),
                 f"{mean.draws:.1f}",
                 f"{mean.tokens:.0f}",
                 f"{mean.tokens / whole.mean.tokens:.0%}",
@@ -228,7 +231,7 @@ def rules(results: Results) -> tuple[Part, list[dict[str, Any]]] | None:
     return Part(caption, headings, rows), records
 
 
-def wins(results: Results) -> Part | None:
+def wins(results: ModelResults) -> Part | None:
     """How often the row's answer has a higher reward than the column's, in percent, a tie counting half."""
     if len(results.methods) < 2:
         return None
@@ -243,7 +246,7 @@ def wins(results: Results) -> Part | None:
     return Part(caption, ["method", *results.methods], rows)
 
 
-def win_share(results: Results, label: str, other: str) -> float | None:
+def win_share(results: ModelResults, label: str, other: str) -> float | None:
     """The share of shared queries where one method's reward, a mean over seeds, is above another's."""
     found = []
     for query in results.queries([label, other]):

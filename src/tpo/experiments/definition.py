@@ -38,12 +38,15 @@ from typing import Any
 import msgspec
 
 from tpo.errors import InputError
+from tpo.evals.costs import parse_parameters
 from tpo.options import SearchOptions, table
 from tpo.session.spec import Options, Spec, specified
 from tpo.specs import did_you_mean
 
-# What stands for the file of the queries in a reward's name.
+# What stands in a reward's name for the file that holds all queries of the data.
 QUERIES_FILE = "{queries}"
+# How the name of a file of outcomes ends.
+OUTCOMES = ".jsonl"
 # Options that the file writes in places of their own.
 _ELSEWHERE = frozenset(["seed"])
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -98,6 +101,8 @@ class Experiment(msgspec.Struct, frozen=True):
         bank: the label of a wide best-of-n, on which selection and stop rules are evaluated.
         judge: a reward that steers nothing, and measures all candidates; None for none.
         adopt: existing runs: folders with {model}, {method} and {seed} in their names, or files of outcomes.
+        maximum: the largest reward that there is; found out by itself where verifiers steer.
+        notes: sentences for the report: on which machine, when and from which commit adopted runs were made.
     """
 
     path: Path
@@ -111,28 +116,40 @@ class Experiment(msgspec.Struct, frozen=True):
     bank: str | None
     judge: str | None
     adopt: list[str]
+    maximum: float | None
+    notes: list[str]
 
     @property
     def folder(self) -> Path:
         """What relative paths in the file start from."""
         return self.path.parent
 
-    def cells(self) -> list[Cell]:
-        """All cells, those of one model in a row."""
-        return [Cell(m, method, seed) for m in self.models for seed in self.seeds for method in self.methods]
+    @property
+    def reports_only(self) -> bool:
+        """Whether it runs nothing and reads outcomes alone, for which no data is needed."""
+        return not self.cells() and all(place.endswith(OUTCOMES) for place in self.adopt)
 
-    def spec(self, cell: Cell, queries: Path) -> Spec:
+    def cells(self) -> list[ExperimentCell]:
+        """All cells, those of one model in a row."""
+        return [ExperimentCell(m, method, seed) for m in self.models for seed in self.seeds for method in self.methods]
+
+    def sizes(self) -> dict[str, float]:
+        """Parameters by model, where the file has them."""
+        given = {name: model.parameters for name, model in self.models.items() if model.parameters is not None}
+        return {name: parse_parameters([f"policy={text}"])["policy"] for name, text in given.items()}
+
+    def spec(self, cell: ExperimentCell, references: Path) -> Spec:
         """What a cell does with a query.
 
         Args:
             cell: the cell.
-            queries: the file that the queries were written to.
+            references: the file that all queries of the data were written to.
 
         Raises:
             InputError: an option is unknown or out of range.
         """
         given: dict[str, Any] = {**self.options, **self.models[cell.model].options, **self.methods[cell.method]}
-        given = {name: _filled(value, queries) for name, value in given.items()}
+        given = {name: _filled(value, references) for name, value in given.items()}
         options: Options = {**given, "seed": cell.seed}  # type: ignore[typeddict-item]
         try:
             return specified(options)
@@ -140,7 +157,7 @@ class Experiment(msgspec.Struct, frozen=True):
             raise InputError(f"{self.path}, model {cell.model}, method {cell.method}: {error}") from error
 
 
-class Cell(msgspec.Struct, frozen=True):
+class ExperimentCell(msgspec.Struct, frozen=True):
     """One method with one model and one seed.
 
     Attributes:
@@ -171,6 +188,8 @@ class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
     bank: str | None = None
     judge: str | None = None
     adopt: list[str] = []
+    maximum: float | None = None
+    notes: list[str] = []
     queries: Queries | None = None
     options: dict[str, Any] = {}
     models: dict[str, dict[str, Any]] = {}
@@ -207,6 +226,8 @@ def read_experiment(path: Path) -> Experiment:
         bank=tables.bank,
         judge=tables.judge,
         adopt=tables.adopt,
+        maximum=tables.maximum,
+        notes=tables.notes,
     )
     _check(experiment)
     return experiment
@@ -228,19 +249,19 @@ def _check(experiment: Experiment) -> None:
                 f"{path} compares with {label}, which is none of its methods: {', '.join(experiment.methods)}."
                 f"{did_you_mean(label, experiment.methods)}"
             )
-    _check_queries(experiment.queries, path)
+    _check_queries(experiment.queries, path, experiment.reports_only)
     for cell in experiment.cells():
         experiment.spec(cell, Path("queries.jsonl"))
 
 
-def _check_queries(queries: Queries, path: Path) -> None:
+def _check_queries(queries: Queries, path: Path, reports_only: bool) -> None:
     if queries.split not in ("all", "tune", "held-out"):
         raise InputError(f"{path}, [queries]: split is {queries.split!r}; it is all, tune or held-out.")
     if queries.split != "all" and queries.held_out < 1:
         raise InputError(f"{path}, [queries]: with a split, held-out says how many queries are held out.")
     if queries.start < 0 or (queries.limit is not None and queries.limit < 1):
         raise InputError(f"{path}, [queries]: start is at least 0, and limit at least 1.")
-    if queries.benchmark is None and queries.data is None:
+    if queries.benchmark is None and queries.data is None and not reports_only:
         raise InputError(f"{path}, [queries]: give a benchmark, a data file, or both.")
     if queries.benchmark is not None and queries.column is not None:
         raise InputError(f"{path}, [queries]: column is for data without a benchmark.")
@@ -249,8 +270,6 @@ def _check_queries(queries: Queries, path: Path) -> None:
 def _model(values: Mapping[str, Any], where: str) -> ModelSpec:
     parameters = values.get("parameters")
     if parameters is not None:
-        from tpo.evals.costs import parse_parameters
-
         try:
             parse_parameters([f"policy={parameters}"])
         except InputError:
@@ -272,8 +291,8 @@ def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     return found
 
 
-def _filled(value: Any, queries: Path) -> Any:
-    return value.replace(QUERIES_FILE, str(queries)) if isinstance(value, str) else value
+def _filled(value: Any, references: Path) -> Any:
+    return value.replace(QUERIES_FILE, str(references)) if isinstance(value, str) else value
 
 
 def rank_of(salt: str, id: str) -> str:

@@ -17,11 +17,11 @@ from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Benchmark, Row
 from tpo.evals.scoring import Scoring, open_held_out
 from tpo.experiments.adopted import AdoptedRun, adopted_runs, mismatch, outcome_files
-from tpo.experiments.definition import Cell, Experiment
-from tpo.experiments.outcomes import Outcome, RunOutcomes, outcomes_of, read_outcomes
+from tpo.experiments.definition import Experiment, ExperimentCell
+from tpo.experiments.outcomes import QueryOutcome, RunOutcomes, outcomes_of, read_outcomes
 from tpo.experiments.queries import all_rows, benchmark_of, chosen_rows, digest_of, write_rows
 from tpo.experiments.report import ReportFiles, write_report
-from tpo.experiments.running import QUERIES, CellRunner, CellStatus, ExperimentWatcher
+from tpo.experiments.running import QUERIES, REFERENCES, CellRunner, CellStatus, ExperimentWatcher
 from tpo.runs.directory import RunDirectory
 
 SCORES = "judge-scores.jsonl"
@@ -57,7 +57,7 @@ async def run_experiment(
 
     Args:
         experiment: what to run, as `read_experiment` gives it.
-        out: its directory: queries.jsonl, runs/MODEL/METHOD-sSEED, and the report.
+        out: its directory: queries.jsonl, references.jsonl, runs/MODEL/METHOD-sSEED, and the report.
         watcher: follows the progress.
         runs: run cells; without it only what is there is reported.
 
@@ -67,14 +67,18 @@ async def run_experiment(
     """
     watcher = watcher or ExperimentWatcher()
     benchmark = benchmark_of(experiment)
-    rows = chosen_rows(all_rows(experiment, benchmark), experiment.queries)
+    rows: list[Row] = []
+    if not experiment.reports_only:
+        everything = all_rows(experiment, benchmark)
+        rows = chosen_rows(everything, experiment.queries)
+        write_rows(everything, out / REFERENCES)
+        write_rows(rows, out / QUERIES)
     by_digest = {digest_of(row.messages): row for row in rows}
     if len(by_digest) < len(rows):
         raise InputError(f"{experiment.path}: {len(rows) - len(by_digest)} of the queries stand in the data twice.")
-    write_rows(rows, out / QUERIES)
     async with AsyncExitStack() as stack:
         judge = None
-        if experiment.judge is not None:
+        if experiment.judge is not None and not experiment.reports_only:
             judge = await open_held_out(experiment.judge, out / SCORES, stack)
         adopting = _Adopting(experiment, out, by_digest, benchmark, judge)
         await adopting.read(watcher)
@@ -114,16 +118,17 @@ class _Adopting:
     ) -> None:
         self._experiment, self._out, self._rows = experiment, out, rows
         self._benchmark, self._judge = benchmark, judge
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[QueryOutcome] = []
         self.runs: list[AdoptedRun] = []
-        self.ids: dict[Cell, set[str]] = {}
+        self.ids: dict[ExperimentCell, set[str]] = {}
         self.unfinished: list[str] = []
         self._differing: list[str] = []
 
     async def read(self, watcher: ExperimentWatcher) -> None:
         """Read all of it; a run that goes on counts when it is finished, since quick queries end first."""
         for path in outcome_files(self._experiment):
-            self._take([one for one in read_outcomes(path) if one.query in self._rows])
+            every = self._experiment.reports_only
+            self._take([one for one in read_outcomes(path) if every or one.query in self._rows])
         for run in adopted_runs(self._experiment):
             found: RunOutcomes = await outcomes_of(run.path, run.cell, self._rows, self._benchmark, self._judge)
             if not found.outcomes and found.finished:
@@ -133,15 +138,15 @@ class _Adopting:
                 self.unfinished.append(str(run.path))
                 continue
             self._take(found.outcomes)
-            differs = mismatch(run, self._experiment, (self._out / QUERIES).resolve())
+            differs = mismatch(run, self._experiment, (self._out / REFERENCES).resolve())
             if differs is not None:
                 self._differing.append(differs)
                 watcher.note(differs)
 
-    def _take(self, outcomes: Sequence[Outcome]) -> None:
+    def _take(self, outcomes: Sequence[QueryOutcome]) -> None:
         for one in outcomes:
             known = self.ids.setdefault(one.cell, set())
-            id = self._rows[one.query].id
+            id = self._rows[one.query].id if one.query in self._rows else one.query
             if id not in known:
                 known.add(id)
                 self.outcomes.append(one)
@@ -155,8 +160,8 @@ class _Adopting:
 
 
 def _finished(
-    outcomes: Sequence[Outcome], status: Sequence[CellStatus], unfinished: Sequence[str]
-) -> tuple[list[Outcome], list[str]]:
+    outcomes: Sequence[QueryOutcome], status: Sequence[CellStatus], unfinished: Sequence[str]
+) -> tuple[list[QueryOutcome], list[str]]:
     """The outcomes without those of the experiment's own cells that are not finished."""
     open_cells = {one.cell for one in status if one.left > 0 and not one.adopted}
     kept = [one for one in outcomes if one.cell not in open_cells]
@@ -165,6 +170,8 @@ def _finished(
 
 def _maximum(experiment: Experiment, out: Path, adopted: Sequence[AdoptedRun]) -> float | None:
     """The largest reward that there is, where all runs were steered by verifiers."""
+    if experiment.maximum is not None:
+        return experiment.maximum
     options = [experiment.options, *(one.options for one in experiment.models.values()), *experiment.methods.values()]
     rewards = [str(one["reward"]) for one in options if one.get("reward") is not None]
     rewards += [str(run.identity.recipe.get("reward")) for run in adopted]
@@ -172,18 +179,18 @@ def _maximum(experiment: Experiment, out: Path, adopted: Sequence[AdoptedRun]) -
 
 
 def _facts(
-    experiment: Experiment, rows: Sequence[Row], outcomes: Sequence[Outcome], left_out: Sequence[str]
+    experiment: Experiment, rows: Sequence[Row], outcomes: Sequence[QueryOutcome], left_out: Sequence[str]
 ) -> list[str]:
     """Where, when and how the report was made."""
     queries = experiment.queries
     name = queries.benchmark or Path(str(queries.data)).name
-    part = f"{len(rows)} queries of {name}"
+    part = f"{len(rows) or len({one.query for one in outcomes})} queries of {name}"
     if queries.split != "all":
         part += (
             f", split {queries.split} by SHA-256 of {queries.salt!r} and the id ({queries.held_out} held out), from "
             f"query {queries.start} on"
         )
-    facts = [f"Queries: {part}."]
+    facts = [f"Queries: {part}.", *experiment.notes]
     if left_out:
         facts.append(f"Not finished, and left out: {'; '.join(left_out)}.")
     commit = _commit()

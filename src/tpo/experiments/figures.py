@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -20,19 +20,19 @@ from tpo.evals.figures.plot import (
 )
 from tpo.experiments.bank import Expected, overall
 from tpo.experiments.comparison import win_share
-from tpo.experiments.outcomes import Outcome
-from tpo.experiments.results import Results, main_of, main_value, tokens_of
+from tpo.experiments.outcomes import QueryOutcome
+from tpo.experiments.results import ModelResults, main_of, main_value, tokens_of
 from tpo.experiments.rules import curve_of
 from tpo.stats import Estimate, mean_of, share_of
 
 
-def figures(results: Results) -> list[Plot]:
+def figures(results: ModelResults) -> list[Plot]:
     """All figures of a model that there is data for; to be called inside `tpo.evals.figures.plot.look`."""
     drawn = [pareto(results), by_step(results), width_depth(results), length(results), over_optimisation(results)]
     return [plot for plot in [*drawn, win_matrix(results)] if plot is not None]
 
 
-def pareto(results: Results) -> Plot | None:
+def pareto(results: ModelResults) -> Plot | None:
     """The main column against completion tokens: each method a point, best-of-n from the bank a line."""
     queries = [query for query in results.shared if not results.bank or query in results.bank]
     if not queries:
@@ -72,13 +72,13 @@ def pareto(results: Results) -> Plot | None:
     return Plot(f"pareto-{results.model}", f"{results.model}: by tokens", caption, figure, {"marks": marks}, marks)
 
 
-def _point(results: Results, label: str, queries: Sequence[str]) -> tuple[Estimate, float]:
+def _point(results: ModelResults, label: str, queries: Sequence[str]) -> tuple[Estimate, float]:
     values = results.values(label, main_of(results), queries)
     estimate = share_of(values, 100) if results.main.unit == "%" else mean_of(values, results.main.scale)
     return estimate, fmean(results.values(label, tokens_of, queries))
 
 
-def _front(results: Results, queries: Sequence[str]) -> list[str]:
+def _front(results: ModelResults, queries: Sequence[str]) -> list[str]:
     """The methods that no other beats for as few tokens or fewer."""
     points = {label: _point(results, label, queries) for label in results.methods}
     ordered = sorted(points, key=lambda label: (points[label][1], -points[label][0].value))
@@ -89,7 +89,7 @@ def _front(results: Results, queries: Sequence[str]) -> list[str]:
     return front
 
 
-def by_step(results: Results) -> Plot | None:
+def by_step(results: ModelResults) -> Plot | None:
     """The best reward so far, by step."""
     queries, lines = results.shared, {}
     for label in results.methods:
@@ -120,12 +120,12 @@ def by_step(results: Results) -> Plot | None:
     return Plot(f"by-step-{results.model}", f"{results.model}: by step", caption, figure, numbers, marks_of(lines))
 
 
-def best_by(one: Outcome, step: int) -> float | None:
+def best_by(one: QueryOutcome, step: int) -> float | None:
     """The best reward until a step."""
     return max((seen.reward for seen in one.candidates if seen.step <= step and seen.reward is not None), default=None)
 
 
-def width_depth(results: Results) -> Plot | None:
+def width_depth(results: ModelResults) -> Plot | None:
     """The main column by how many answers a step has, and by how many steps: a tile for each method that has both."""
     queries = results.shared
     tiles: dict[tuple[int, int], list[tuple[str, float]]] = {}
@@ -158,7 +158,7 @@ def width_depth(results: Results) -> Plot | None:
     return Plot(f"width-depth-{results.model}", f"{results.model}: width and depth", caption, figure, {}, marks)
 
 
-def length(results: Results) -> Plot | None:
+def length(results: ModelResults) -> Plot | None:
     """Each query's gain over its first sample, against how much longer the answer is."""
     figure, axes = new_figure()
     marks: list[dict[str, Any]] = []
@@ -185,7 +185,7 @@ def length(results: Results) -> Plot | None:
     return Plot(name, f"{results.model}: length and reward", caption, figure, {"marks": len(marks)}, marks)
 
 
-def over_optimisation(results: Results) -> Plot | None:
+def over_optimisation(results: ModelResults) -> Plot | None:
     """The optimised reward and what it does not see, against samples: best-of-n on the bank.
 
     The axis is the square root of the KL divergence of best-of-n, ln n - (n-1)/n (arXiv 2210.10760), an upper bound.
@@ -218,14 +218,20 @@ def over_optimisation(results: Results) -> Plot | None:
     size, count = results.bank_size(), len(results.bank)
     caption = (
         f"{results.model}: the answer with the highest reward of n, for n from 1 to {size}, measured by that reward "
-        f"and by what was held out, over {count} queries, with 95 % intervals of the gain. A held-out line that falls "
-        f"while the reward rises shows the n from which the reward is gamed."
+        f"and by what was held out, over {count} queries, with 95 % intervals of the gain. {_peaks(lines)} A held-out "
+        f"line that falls while the reward rises shows the n from which the reward is gamed."
     )
     name = f"over-optimisation-{results.model}"
     return Plot(name, f"{results.model}: over-optimisation", caption, figure, {"marks": marks}, marks)
 
 
-def optimisation_curves(results: Results) -> dict[str, list[list[Expected]]]:
+def _peaks(lines: Mapping[str, Band]) -> str:
+    """At which n each line is highest."""
+    peaks = [f"{label} n = {band.y.index(max(band.y)) + 1}" for label, band in lines.items()]
+    return f"Highest at: {', '.join(peaks)}."
+
+
+def optimisation_curves(results: ModelResults) -> dict[str, list[list[Expected]]]:
     """For n = 1, 2, …, what best-of-n by the reward brings for each query, by each measure that there is."""
     from tpo.experiments.bank import best_of
 
@@ -252,7 +258,7 @@ def kl_of_best(n: int) -> float:
     return math.log(n) - (n - 1) / n
 
 
-def win_matrix(results: Results) -> Plot | None:
+def win_matrix(results: ModelResults) -> Plot | None:
     """How often the row's answer has a higher reward than the column's."""
     labels = results.methods
     if len(labels) < 2:
@@ -277,5 +283,5 @@ def win_matrix(results: Results) -> Plot | None:
     return Plot(f"wins-{results.model}", f"{results.model}: wins", caption, figure, {"marks": marks}, marks)
 
 
-def _axis(results: Results) -> str:
+def _axis(results: ModelResults) -> str:
     return f"{results.main.title}, %" if results.main.unit == "%" else results.main.title

@@ -12,7 +12,7 @@ from tpo.engine.result import Result
 from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Benchmark, Graders, Response, Row
 from tpo.evals.scoring import Scoring
-from tpo.experiments.definition import Cell
+from tpo.experiments.definition import ExperimentCell
 from tpo.experiments.queries import digest_of
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import RunDirectory
@@ -21,7 +21,7 @@ from tpo.runs.history import QueryHistory, histories
 USERS = ("policy", "critic", "editor")
 
 
-class Seen(msgspec.Struct, frozen=True, array_like=True):
+class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
     """A candidate without its text.
 
     Attributes:
@@ -41,7 +41,7 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     judge: float | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """One query in one cell.
 
     Attributes:
@@ -75,16 +75,16 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float
     characters: int
     stop: str
-    candidates: list[Seen]
+    candidates: list[CandidateOutcome]
     leaked: bool = False
 
     @property
-    def cell(self) -> Cell:
+    def cell(self) -> ExperimentCell:
         """The cell that it belongs to."""
-        return Cell(self.model, self.method, self.seed)
+        return ExperimentCell(self.model, self.method, self.seed)
 
     @property
-    def first(self) -> Seen:
+    def first(self) -> CandidateOutcome:
         """The first sample: the policy without alignment."""
         return self.candidates[0]
 
@@ -98,14 +98,14 @@ class RunOutcomes(msgspec.Struct, frozen=True):
         finished: no query is left.
     """
 
-    outcomes: list[Outcome]
+    outcomes: list[QueryOutcome]
     failed: int
     finished: bool
 
 
 async def outcomes_of(
     path: Path,
-    cell: Cell,
+    cell: ExperimentCell,
     rows: Mapping[str, Row],
     benchmark: Benchmark | None,
     judge: Scoring | None = None,
@@ -136,11 +136,11 @@ async def outcomes_of(
 async def _outcome(
     history: QueryHistory,
     result: Result,
-    cell: Cell,
+    cell: ExperimentCell,
     row: Row,
     benchmark: Benchmark | None,
     judge: Scoring | None,
-) -> Outcome:
+) -> QueryOutcome:
     used = [result.usage[role] for role in USERS if role in result.usage]
     main = benchmark.columns[0].name if benchmark is not None else ""
     values: dict[str, float] = {}
@@ -152,9 +152,9 @@ async def _outcome(
         if benchmark is not None:
             graded = (await benchmark.grade(row, Response(one.text, one.reward), Graders())).values
         score = await judge.score(row.messages, one.text) if judge is not None and one.text else None
-        seen.append(Seen(one.step, one.reward, one.tokens, len(one.text), graded.get(main), score))
+        seen.append(CandidateOutcome(one.step, one.reward, one.tokens, len(one.text), graded.get(main), score))
     chosen = next(one for one in result.candidates if one.id == result.chosen)
-    return Outcome(
+    return QueryOutcome(
         model=cell.model,
         method=cell.method,
         seed=cell.seed,
@@ -173,7 +173,7 @@ async def _outcome(
     )
 
 
-def write_outcomes(outcomes: Iterable[Outcome], path: Path) -> None:
+def write_outcomes(outcomes: Iterable[QueryOutcome], path: Path) -> None:
     """Write outcomes as JSON Lines, in a fixed order."""
     from tpo.runs.directory import replace
 
@@ -181,7 +181,7 @@ def write_outcomes(outcomes: Iterable[Outcome], path: Path) -> None:
     replace(path, b"".join(msgspec.json.encode(one) + b"\n" for one in ordered))
 
 
-def read_outcomes(path: Path) -> list[Outcome]:
+def read_outcomes(path: Path) -> list[QueryOutcome]:
     """Read what `write_outcomes` wrote.
 
     Raises:
@@ -194,7 +194,7 @@ def read_outcomes(path: Path) -> list[Outcome]:
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(msgspec.json.decode(line, type=Outcome))
+            found.append(msgspec.json.decode(line, type=QueryOutcome))
         except msgspec.DecodeError as error:
             raise InputError(f"{path}, line {number}, is no outcome of an experiment: {error}.") from error
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,18 @@ import msgspec
 from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Column
 from tpo.evals.figures.plot import as_svg_file, look
+from tpo.experiments.across import across, overtaking, overtaking_part
 from tpo.experiments.comparison import gap_part, gap_records, gaps, gaps_at_equal_tokens, means, rules, wins
 from tpo.experiments.definition import Experiment
 from tpo.experiments.figures import figures
-from tpo.experiments.outcomes import Outcome, write_outcomes
-from tpo.experiments.results import Results
+from tpo.experiments.outcomes import QueryOutcome, write_outcomes
+from tpo.experiments.proposals import proposals
+from tpo.experiments.results import ModelResults
 from tpo.runs.directory import replace
 from tpo.tables import MARK, Part, Table, markdown, records_csv
 
 REPORT, NUMBERS, OUTCOMES, FIGURES = "REPORT.md", "results.json", "outcomes.jsonl", "figures"
-CSV = ("means.csv", "differences.csv", "rules.csv")
+CSV = ("means.csv", "differences.csv", "rules.csv", "proposals.csv")
 
 
 class ReportFiles(msgspec.Struct, frozen=True):
@@ -47,7 +49,7 @@ class ReportFiles(msgspec.Struct, frozen=True):
 def write_report(
     experiment: Experiment,
     out: Path,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[QueryOutcome],
     columns: Sequence[Column],
     maximum: float | None,
     facts: Sequence[str],
@@ -70,7 +72,7 @@ def write_report(
     methods = list(dict.fromkeys([*experiment.methods, *sorted({one.method for one in outcomes})]))
     models = list(dict.fromkeys([*experiment.models, *sorted({one.model for one in outcomes})]))
     everything = [
-        Results(model, outcomes, methods, columns, experiment.bank, maximum)
+        ModelResults(model, outcomes, methods, columns, experiment.bank, maximum)
         for model in models
         if any(one.model == model for one in outcomes)
     ]
@@ -79,17 +81,21 @@ def write_report(
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}. Name another --out.") from error
     parts: list[Part] = []
-    records: tuple[list[dict[str, Any]], ...] = ([], [], [])
+    records: tuple[list[dict[str, Any]], ...] = ([], [], [], [])
     for results in everything:
         _tables(results, experiment, parts, records)
+    passed = overtaking(everything, experiment.sizes())
+    if passed:
+        parts.append(overtaking_part(passed, everything[0].main.unit == "%"))
+        records[1].extend(gap_records("across models", passed))
     drawn = find_spec("matplotlib") is not None
-    files, pictures = _figures(everything, out) if drawn else ([], [])
+    files, pictures = _figures(everything, experiment.sizes(), out) if drawn else ([], [])
     remarks = [*_remarks(everything), *facts]
     text = markdown(Table(experiment.title, parts, [], remarks)) + "".join(pictures)
     replace(out / REPORT, text.encode())
     for name, some in zip(CSV, records, strict=True):
         replace(out / name, records_csv(some).encode())
-    named = dict(zip(("means", "differences", "rules"), records, strict=True))
+    named = dict(zip(("means", "differences", "rules", "proposals"), records, strict=True))
     replace(out / NUMBERS, msgspec.json.format(msgspec.json.encode(named), indent=1) + b"\n")
     write_outcomes(outcomes, out / OUTCOMES)
     files = [out / REPORT, *(out / name for name in CSV), out / NUMBERS, out / OUTCOMES, *files]
@@ -97,46 +103,48 @@ def write_report(
 
 
 def _tables(
-    results: Results, experiment: Experiment, parts: list[Part], records: tuple[list[dict[str, Any]], ...]
+    results: ModelResults, experiment: Experiment, parts: list[Part], records: tuple[list[dict[str, Any]], ...]
 ) -> None:
     """Add the tables and records of a model."""
     percent = results.main.unit == "%"
     if results.shared:
-        model = experiment.models.get(results.model)
-        part, found = means(results, model.parameters if model is not None else None)
+        part, found = means(results, experiment.sizes().get(results.model))
         parts.append(part)
         records[0].extend(found)
     paired = gaps(results, experiment.baselines)
     if paired:
         parts.append(gap_part(f"{results.model}: differences, paired by query", paired, percent))
-        records[1].extend(gap_records(results, "paired", paired))
+        records[1].extend(gap_records("paired", paired, results.model))
     equal = gaps_at_equal_tokens(results)
     if equal:
         caption = f"{results.model}: differences from best-of-n at the same completion tokens of all roles"
         parts.append(gap_part(caption, equal, percent))
-        records[1].extend(gap_records(results, "equal tokens", equal))
+        records[1].extend(gap_records("equal tokens", equal, results.model))
     if (on_bank := rules(results)) is not None:
         parts.append(on_bank[0])
         records[2].extend(on_bank[1])
+    if (later := proposals(results)) is not None:
+        parts.append(later[0])
+        records[3].extend(later[1])
     if (matrix := wins(results)) is not None:
         parts.append(matrix)
 
 
-def _figures(everything: Sequence[Results], out: Path) -> tuple[list[Path], list[str]]:
+def _figures(everything: Sequence[ModelResults], sizes: Mapping[str, float], out: Path) -> tuple[list[Path], list[str]]:
     """Draw all figures; their files, and what shows them in the page."""
     files, shown = [], []
-    for results in everything:
-        with look():
-            for plot in figures(results):
-                drawing, data = out / FIGURES / f"{plot.name}.svg", out / FIGURES / f"{plot.name}.csv"
-                replace(drawing, as_svg_file(plot.figure))
-                replace(data, records_csv(plot.marks).encode())
-                files += [drawing, data]
-                shown.append(f"\n![{plot.title}]({FIGURES}/{drawing.name})\n\n{plot.caption}\n")
+    with look():
+        plots = [across(everything, sizes), *(plot for results in everything for plot in figures(results))]
+        for plot in [plot for plot in plots if plot is not None]:
+            drawing, data = out / FIGURES / f"{plot.name}.svg", out / FIGURES / f"{plot.name}.csv"
+            replace(drawing, as_svg_file(plot.figure))
+            replace(data, records_csv(plot.marks).encode())
+            files += [drawing, data]
+            shown.append(f"\n![{plot.title}]({FIGURES}/{drawing.name})\n\n{plot.caption}\n")
     return files, shown
 
 
-def _remarks(everything: Sequence[Results]) -> list[str]:
+def _remarks(everything: Sequence[ModelResults]) -> list[str]:
     """How the tables are to be read."""
     remarks = [
         "Intervals have 95 %. The query is the unit: seeds are averaged inside a query first, and differences are "
@@ -150,7 +158,8 @@ def _remarks(everything: Sequence[Results]) -> list[str]:
         remarks.append(
             "Best of n on the bank is the unbiased estimate from all its answers; stop rules are averaged over random "
             "orders of the bank. At equal tokens, n is set so that best-of-n spends as many completion tokens as the "
-            "method on average (between two n it takes the larger one for a share of the queries)."
+            "method on average (between two n it takes the larger one for a share of the queries). A later answer is "
+            "held against the bank's answers to the same queries, which were drawn apart from it."
         )
     leaked = sum(one.leaked for results in everything for one in _every(results))
     total = sum(len(_every(results)) for results in everything)
@@ -158,7 +167,7 @@ def _remarks(everything: Sequence[Results]) -> list[str]:
     return remarks
 
 
-def _every(results: Results) -> list[Outcome]:
+def _every(results: ModelResults) -> list[QueryOutcome]:
     return [
         one for label in results.methods for query in results.queries([label]) for one in results.outcomes(label, query)
     ]

@@ -9,13 +9,13 @@ from statistics import fmean
 
 from tpo.evals.benchmarks.protocol import Column
 from tpo.experiments.bank import Draw
-from tpo.experiments.outcomes import Outcome, Seen
+from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
 
 REWARD = "reward"
-Measure = Callable[[Outcome], float | None]
+Measure = Callable[[QueryOutcome], float | None]
 
 
-class Results:
+class ModelResults:
     """The outcomes of one model.
 
     Args:
@@ -30,7 +30,7 @@ class Results:
     def __init__(
         self,
         model: str,
-        outcomes: Sequence[Outcome],
+        outcomes: Sequence[QueryOutcome],
         methods: Iterable[str],
         columns: Sequence[Column],
         bank: str | None,
@@ -40,7 +40,7 @@ class Results:
         self.columns = list(columns)
         self.bank_label = bank
         self.maximum = maximum
-        self._by_method: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
+        self._by_method: dict[str, dict[str, list[QueryOutcome]]] = defaultdict(lambda: defaultdict(list))
         for one in outcomes:
             if one.model == model:
                 self._by_method[one.method][one.query].append(one)
@@ -52,7 +52,7 @@ class Results:
         """What methods are compared by: the benchmark's main column, or the reward."""
         return self.columns[0] if self.columns else Column(REWARD, "reward", "reward", "mean reward of the answers")
 
-    def outcomes(self, method: str, query: str) -> list[Outcome]:
+    def outcomes(self, method: str, query: str) -> list[QueryOutcome]:
         """The outcomes of a query, one for each seed."""
         return self._by_method[method][query]
 
@@ -76,7 +76,7 @@ class Results:
         return fmean(found) if found else None
 
     @cached_property
-    def bank(self) -> dict[str, list[list[Seen]]]:
+    def bank(self) -> dict[str, list[list[CandidateOutcome]]]:
         """The candidates of the bank by query, a list for each seed; those without a reward are left out.
 
         Only banks that drew all that they could are kept: a search that stopped early holds a biased sample.
@@ -96,7 +96,7 @@ class Results:
         """How many answers each query of the bank has at least."""
         return min((len(some) for banks in self.bank.values() for some in banks), default=0)
 
-    def draws(self, query: str, measure: Callable[[Seen], float | None] | None = None) -> list[list[Draw]]:
+    def draws(self, query: str, measure: Callable[[CandidateOutcome], float | None] | None = None) -> list[list[Draw]]:
         """The bank of a query, a list for each seed.
 
         Args:
@@ -114,23 +114,23 @@ class Results:
         ]
 
 
-def main_value(seen: Seen) -> float | None:
+def main_value(seen: CandidateOutcome) -> float | None:
     """What a candidate is worth: its grade, or its reward without a benchmark."""
     return seen.reward if seen.value is None else seen.value
 
 
-def main_of(results: Results) -> Measure:
+def main_of(results: ModelResults) -> Measure:
     """What an answer is worth in the main column."""
     name = results.main.name
     return (lambda one: one.reward) if name == REWARD else (lambda one: one.values.get(name))
 
 
-def tokens_of(one: Outcome) -> float:
+def tokens_of(one: QueryOutcome) -> float:
     """Completion tokens of all roles."""
     return one.completion
 
 
-def growth(results: Results, method: str, queries: Sequence[str]) -> float | None:
+def growth(results: ModelResults, method: str, queries: Sequence[str]) -> float | None:
     """By which share answers are longer than first samples, of means over queries; None without texts."""
     first = results.values(method, lambda one: one.first.characters, queries)
     last = results.values(method, lambda one: one.characters, queries)

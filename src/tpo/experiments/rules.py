@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from tpo.experiments.bank import Draw, Expected, at_tokens, best_of, first_at, overall, stopped
-from tpo.experiments.results import Results
+from tpo.experiments.results import ModelResults
 from tpo.methods.stopping import StopRule
 
 PRICES = (0.01, 0.02, 0.05)
@@ -35,18 +35,18 @@ class Evaluated(NamedTuple):
         return overall(self.each)
 
 
-def evaluated(results: Results) -> list[Evaluated]:
+def evaluated(results: ModelResults) -> list[Evaluated]:
     """Best-of-n for some n, the first answer at the maximum, and Bayes stops at some prices."""
     return [_on_bank(results, label, rule) for label, rule in _rules(results)] if results.bank else []
 
 
-def reference(results: Results) -> Evaluated | None:
+def reference(results: ModelResults) -> Evaluated | None:
     """Best-of-n over the whole bank, which stop rules are held against; None without a bank."""
     size = results.bank_size()
     return _on_bank(results, f"best of {size}", lambda bank: best_of(bank, size)) if size else None
 
 
-def _rules(results: Results) -> Iterator[tuple[str, Rule]]:
+def _rules(results: ModelResults) -> Iterator[tuple[str, Rule]]:
     size, maximum = results.bank_size(), results.maximum
     for n in sorted({n for n in WIDTHS if n < size} | {size}):
         yield f"best of {n}", lambda bank, n=n: best_of(bank, n)  # type: ignore[misc]
@@ -59,12 +59,12 @@ def _rules(results: Results) -> Iterator[tuple[str, Rule]]:
             yield label, lambda bank, rule=rule, wave=wave: stopped(bank, rule, size, wave)  # type: ignore[misc]
 
 
-def _on_bank(results: Results, label: str, rule: Rule) -> Evaluated:
+def _on_bank(results: ModelResults, label: str, rule: Rule) -> Evaluated:
     queries = sorted(results.bank)
     return Evaluated(label, queries, [overall([rule(one) for one in results.draws(query)]) for query in queries])
 
 
-def curve_of(results: Results, queries: Sequence[str], *, stops: bool) -> Callable[[int], list[Expected]]:
+def curve_of(results: ModelResults, queries: Sequence[str], *, stops: bool) -> Callable[[int], list[Expected]]:
     """Best-of-n by n on some queries of the bank.
 
     Args:
@@ -84,7 +84,7 @@ def curve_of(results: Results, queries: Sequence[str], *, stops: bool) -> Callab
 
 
 def matched(
-    results: Results, queries: Sequence[str], tokens: float, *, stops: bool
+    results: ModelResults, queries: Sequence[str], tokens: float, *, stops: bool
 ) -> tuple[float, list[Expected]] | None:
     """Best-of-n at a mean spending of completion tokens; None without a bank over these queries.
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tpo.evals.benchmarks.protocol import Row
-from tpo.experiments.definition import Cell, Experiment
+from tpo.experiments.definition import Experiment, ExperimentCell
 from tpo.experiments.queries import write_rows
 from tpo.models.resolve import is_local, open_model
 from tpo.options import RunOptions
@@ -22,11 +22,13 @@ from tpo.prompts import Role
 from tpo.runs.answers import read_answers
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory
-from tpo.runs.recipe import recipe_without_backends
+from tpo.runs.recipe import BACKENDS, recipe_without_backends
 from tpo.scheduling.limiter import Limiter
 from tpo.session.spec import RoleSpec, Spec
 
 QUERIES = "queries.jsonl"
+# All queries of the data, which a reward reads its references from: the same file whatever the limit is.
+REFERENCES = "references.jsonl"
 
 
 class CellStatus(NamedTuple):
@@ -40,7 +42,7 @@ class CellStatus(NamedTuple):
         adopted: those of adopted runs.
     """
 
-    cell: Cell
+    cell: ExperimentCell
     total: int
     done: int
     failed: int
@@ -58,7 +60,7 @@ class ExperimentWatcher:
     def note(self, line: str) -> None:
         """Called with a sentence that the user should read."""
 
-    def cell(self, cell: Cell, number: int, of: int) -> Watcher:
+    def cell(self, cell: ExperimentCell, number: int, of: int) -> Watcher:
         """The watcher of a cell's run, which is about to begin."""
         return Watcher(self.note)
 
@@ -84,12 +86,13 @@ class CellRunner:
         experiment: Experiment,
         out: Path,
         rows: Sequence[Row],
-        adopted: Mapping[Cell, set[str]],
+        adopted: Mapping[ExperimentCell, set[str]],
         watcher: ExperimentWatcher,
     ) -> None:
         self._experiment = experiment
         self._out = out
         self._queries = (out / QUERIES).resolve()
+        self._references = (out / REFERENCES).resolve()
         self._rows = rows
         self._adopted = adopted
         self._watcher = watcher
@@ -119,34 +122,35 @@ class CellRunner:
         """How far each cell is."""
         return [self._status(cell) for cell in self._experiment.cells()]
 
-    def path(self, cell: Cell) -> Path:
+    def path(self, cell: ExperimentCell) -> Path:
         """The directory of a cell's run."""
         return self._out / cell.folder
 
-    def _status(self, cell: Cell) -> CellStatus:
+    def _status(self, cell: ExperimentCell) -> CellStatus:
         adopted = self._adopted.get(cell, set())
         answers = list(read_answers(RunDirectory(self.path(cell)).answers))
         failed = sum(answer.error is not None for answer in answers)
         own = {answer.id for answer in answers if answer.error is None}
         return CellStatus(cell, len(self._rows), len(own | adopted), failed, len(adopted - own))
 
-    def _is_finished(self, cell: Cell) -> bool:
+    def _is_finished(self, cell: ExperimentCell) -> bool:
         """Whether nothing is left to do, which needs no model to see; the run that is there must be this one."""
         directory = RunDirectory(self.path(cell))
         identity = directory.identity()
         if identity is not None:
-            wanted = recipe_without_backends(self._experiment.spec(cell, self._queries))
-            directory.expect({name: identity.recipe.get(name) for name in wanted}, wanted)
+            wanted = recipe_without_backends(self._experiment.spec(cell, self._references))
+            before = {name: value for name, value in identity.recipe.items() if name not in BACKENDS}
+            directory.expect(before, wanted)
         return self._status(cell).left <= 0
 
-    async def _run(self, cell: Cell, watcher: Watcher) -> Report:
-        spec = self._experiment.spec(cell, self._queries)
+    async def _run(self, cell: ExperimentCell, watcher: Watcher) -> Report:
+        spec = self._experiment.spec(cell, self._references)
         spec = await self._models.opened(spec, self._watcher.note)
         return await run_spec(
             str(self._data(cell)), self.path(cell), spec, RunOptions(), watcher, limiters=self._limiters
         )
 
-    def _data(self, cell: Cell) -> Path:
+    def _data(self, cell: ExperimentCell) -> Path:
         """The file of a cell's queries: all of them, but for those that adopted runs have answered."""
         adopted = self._adopted.get(cell)
         if not adopted:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -44,8 +44,7 @@ class Setting:
     @property
     def kind(self) -> str:
         """The type in words, for people."""
-        hint = getattr(self.type, "__origin__", self.type) if hasattr(self.type, "__metadata__") else self.type
-        return str(getattr(hint, "__name__", hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
+        return _kind(self.type)
 
     def read(self, value: Any) -> Any:
         """A value of the setting's type; text, as flags and files have it, is converted.
@@ -272,3 +271,14 @@ def random_source(query: Conversation, seed: int | None, *use: str) -> random.Ra
     """
     text = msgspec.json.encode((seed, query, *use), enc_hook=repr)
     return random.Random(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))
+
+
+def _kind(hint: Any) -> str:
+    """A type in words: what stands in `Literal` is one of several texts, and bounds are left out."""
+    hint = hint.__origin__ if hasattr(hint, "__metadata__") else hint
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " | ".join(map(str, parts))
+    if origin in (list, dict):
+        return f"{origin.__name__}[{', '.join(map(_kind, parts))}]"
+    return str(getattr(hint, "__name__", hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")

@@ -1,7 +1,7 @@
 """Every option, written once: type, default, bounds, help and group.
 
 Flags, environment variables (`TPO_WIDTH`), tpo.toml, keyword arguments and the fields of requests are made from these
-classes, or are held against them by a test. A field's annotation is its type with an `Option` beside it.
+classes, or compared with them by a test. A field's annotation is its type with an `Option` beside it.
 """
 
 from __future__ import annotations

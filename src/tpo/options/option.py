@@ -1,4 +1,4 @@
-"""What an option is, and how values are held against it."""
+"""What an option is, and how values are checked against it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         metavar: placeholder of the value in the help.
         flag: the flag's name without dashes, where it is not the option's own.
         words: the flag's words with their values, for an option that is a switch elsewhere.
+        repeatable: the flag may stand several times, each with a name: NAME=VALUE.
         in_requests: a client of the server may set it for one request.
     """
 
@@ -40,6 +41,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     metavar: str | None = None
     flag: str | None = None
     words: Mapping[str, Any] | None = None
+    repeatable: bool = False
     in_requests: bool = False
 
 
@@ -117,24 +119,24 @@ def options_from(kind: type[T], values: Mapping[str, Any], where: str = "") -> T
 
 
 def check(options: msgspec.Struct, where: str = "") -> None:
-    """See that each option has its type and is within its bounds.
+    """Check that each option has its type and is within its bounds.
 
     Args:
         options: the options.
         where: what the user wrote them in, for errors.
 
     Raises:
-        InputError: one has not, or is not.
+        InputError: an option does not.
     """
     for name, entry in table(type(options)).items():
         check_value(entry, getattr(options, name), where)
 
 
 def check_value(entry: Entry, value: Any, where: str = "") -> None:
-    """See that a value has an option's type and is within its bounds.
+    """Check that a value has an option's type and is within its bounds.
 
     Raises:
-        InputError: it has not, or is not.
+        InputError: it does not.
     """
     if value is None and entry.optional:
         return
@@ -162,7 +164,7 @@ def bounds(option: Option) -> str:
 
 
 def _wrong_type(kind: Any, value: Any) -> str | None:
-    """What was expected in a value's place; None where it has the type."""
+    """The expected type in words; None where the value has it."""
     if kind is Any:
         return None
     if kind is bool:

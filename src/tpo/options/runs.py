@@ -136,7 +136,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep_cut: Annotated[bool, Option(help="Let answers that were cut off be the best as well.", group=PAIRS)] = False
 
     def check(self) -> None:
-        """See that the options go together.
+        """Check that the options fit together.
 
         Raises:
             InputError: they do not, or one is out of range.

@@ -31,7 +31,7 @@ _HOST = re.compile(r"(https?://)(?:[^/\s,;@]*@)?[^/\s,;?]*")
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What a run is.
+    """The identity of a run.
 
     Attributes:
         data: the data's name.
@@ -75,7 +75,7 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / LOCK).touch()  # where the lock's own library would wait for a permission that never comes
+            (self.path / LOCK).touch()  # filelock would wait for ever for a permission that it does not have
             lock = FileLock(self.path / LOCK, timeout=0)
             lock.acquire()
         except Timeout:
@@ -123,7 +123,7 @@ class RunDirectory:
             write()
 
     def identity(self) -> Identity | None:
-        """What the run in it is; None where there is none.
+        """The identity of the run in it; None where there is none.
 
         Raises:
             InputError: run.json cannot be read.
@@ -147,7 +147,7 @@ class RunDirectory:
             endpoints: where each role is served.
 
         Returns:
-            whether there is something to go on with.
+            whether there is something to continue.
 
         Raises:
             InputError: the directory holds another run; the message has the differences.
@@ -175,7 +175,7 @@ class RunDirectory:
             )
 
     def put_aside(self) -> None:
-        """Make room for another run: what is there goes into a directory of its own."""
+        """Make room for another run: the files of the present one are moved into a directory of their own."""
         kept = [self._identity, self.journal, self.answers, self.summary, self._clock]
         if not any(path.exists() for path in kept):
             return

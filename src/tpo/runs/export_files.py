@@ -1,4 +1,4 @@
-"""Where exported rows go: JSON Lines to a file or a stream, or a Parquet file."""
+"""Writes exported rows: JSON Lines to a file or a stream, or a Parquet file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
 from tpo.errors import InputError
-from tpo.options import ExportOptions
+from tpo.options import ExportFormat, ExportOptions
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
-from tpo.runs.export_columns import columns
 from tpo.runs.parquet import ROWS, require_parquet
 
 PARQUET = ".parquet"
@@ -89,3 +88,26 @@ def _write_parquet(rows: Iterator[dict[str, Any]], path: Path, options: ExportOp
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         while part := list(islice(rows, ROWS)):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(part, schema=schema))
+
+
+class ExportColumn(NamedTuple):
+    """A column of a table."""
+
+    name: str
+    kind: str
+
+
+def columns(options: ExportOptions) -> list[ExportColumn]:
+    """The columns of the rows, and what each holds: text, messages, number or truth."""
+    content = "text" if options.plain else "messages"
+    rest = {
+        ExportFormat.DPO: [
+            ("chosen", content),
+            ("rejected", content),
+            ("score_chosen", "number"),
+            ("score_rejected", "number"),
+        ],
+        ExportFormat.SFT: [("completion", content), ("score", "number")],
+        ExportFormat.KTO: [("completion", content), ("label", "truth"), ("score", "number")],
+    }[options.format]
+    return [ExportColumn("id", "text"), ExportColumn("prompt", content), *(ExportColumn(*column) for column in rest)]

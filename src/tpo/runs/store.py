@@ -20,7 +20,7 @@ from tpo.engine.records import Record, Started
 from tpo.errors import JournalError
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+class JournalLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line of the file."""
 
     key: str
@@ -28,7 +28,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str | None = None
 
 
-_writer = LineWriter[Line](Line)
+_writer = LineWriter[JournalLine](JournalLine)
 _BEGINNING = b'{"key":"'
 KEY_LENGTH = 16
 # Where in a line the key is.
@@ -71,7 +71,7 @@ class _QueryLines:
 
     def append(self, record: Record) -> None:
         id = self._id if isinstance(record, Started) else None
-        self._log.append(_writer.line(Line(self._key, record, id)))
+        self._log.append(_writer.line(JournalLine(self._key, record, id)))
 
     async def commit(self) -> None:
         await self._log.commit()
@@ -80,7 +80,9 @@ class _QueryLines:
         """The file belongs to the run."""
 
 
-def read_lines(path: Path, wanted: Callable[[str], bool], span: tuple[int, int | None] = (0, None)) -> Iterator[Line]:
+def read_lines(
+    path: Path, wanted: Callable[[str], bool], span: tuple[int, int | None] = (0, None)
+) -> Iterator[JournalLine]:
     """The lines of the queries that are wanted, in their order; a torn last line is left out.
 
     Args:
@@ -93,7 +95,7 @@ def read_lines(path: Path, wanted: Callable[[str], bool], span: tuple[int, int |
     """
     if not path.exists():
         return
-    reader = LineReader[Line](Line, "record of a run")
+    reader = LineReader[JournalLine](JournalLine, "record of a run")
     try:
         with path.open("rb") as file:
             at = file.seek(span[0])

@@ -1,6 +1,6 @@
 """Holds calls back while a server refuses all of them, and lets a few through to see when it accepts work again.
 
-A server that is only too full accepts calls again as soon as fewer are in flight; that is the pace's business
+A server that is only too full accepts calls again as soon as fewer are in flight; that is for the pace
 (`tpo.scheduling.pace`). A server that refuses calls sent after the first refusal, with none accepted in between,
 refuses whatever is sent: a rate limit, a restart. Sending less does not help then, and sending more wastes calls. The
 gate closes for a moment that grows with the outage, or for the server's Retry-After. Then it tries a few calls, and
@@ -72,7 +72,7 @@ class OutageGate:
 
         Args:
             sequences: what the call has.
-            limit: sequences that the server takes when it is well; a trial sends an eighth of them.
+            limit: sequences that the server takes in normal operation; a trial sends an eighth of them.
             now: the time.
         """
         if now < self.closed_until:
@@ -86,12 +86,12 @@ class OutageGate:
         if now < self.trial_until:
             self._tried += sequences
         elif self.trial_until > float("-inf"):
-            # Nobody was refused in the trial. A later refusal is the beginning of another outage.
+            # No call was refused in the trial. A later refusal begins another outage.
             self._refused_since = None
             self.closed_until = self.trial_until = float("-inf")
 
     def changes_at(self, now: float) -> float | None:
-        """When `lets` may answer otherwise without a call coming back; None where no time is set."""
+        """When the result of `lets` may change although no call returns; None where no time is set."""
         if now < self.closed_until:
             return self.closed_until
         return self.trial_until if now < self.trial_until else None

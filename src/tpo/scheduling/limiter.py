@@ -12,7 +12,7 @@ from tpo.errors import ModelUnavailable
 from tpo.scheduling.gate import OutageGate
 from tpo.scheduling.pace import Pace
 
-# Timers may ring a little early, by the clock's resolution.
+# Timers may fire a little early, by the clock's resolution.
 _TIMER_MARGIN = 0.001
 
 
@@ -135,7 +135,7 @@ class Limiter:
 
     def _wake_when_the_gate_changes(self, now: float) -> None:
         at, loop = self._gate.changes_at(now), asyncio.get_running_loop()
-        # A limiter may outlive its event loop, whose timers never ring.
+        # A limiter may outlive its event loop, whose timers then never fire.
         if at is not None and (self._wake is None or self._wake[0] is not loop or not now < self._wake[1] <= at):
             self._wake = (loop, at)
             loop.call_at(at + _TIMER_MARGIN, self._admit)

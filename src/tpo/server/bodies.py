@@ -1,7 +1,7 @@
-"""Bodies: read whole, within bounds of size, time, depth and number of values, before anything is done with them.
+"""Reads bodies whole, within limits of size, time, depth and number of values.
 
-This stands behind the keys, so that only known clients are read from, and in front of the routes, which get bodies
-that are cheap to parse.
+It runs after the check of keys, so only known clients can send bodies, and before the routes, whose bodies are then
+cheap to parse.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ DEPTH = 64
 # Lists and objects of a body, and entries of them together. A tiny object takes fifty times its text in memory.
 CONTAINERS = 50_000
 ENTRIES = 500_000
-# Bytes of a body that is looked at in a thread, and of the parts in which it is: none holds the loop up for long.
+# A body of at least so many bytes is scanned in a thread, in parts of so many: no part blocks the loop for long.
 LARGE = 65_536
 PART = 262_144
 
 # Digits of a body's length that are worth reading.
 _DIGITS = 15
 _CLOSE: list[Header] = [(b"connection", b"close")]
-# One after the other: several threads would keep the loop from its turn.
-_LOOKING = ThreadPoolExecutor(1, thread_name_prefix="tpo-bodies")
+# One at a time: several threads would starve the loop.
+_SCANNER = ThreadPoolExecutor(1, thread_name_prefix="tpo-bodies")
 _QUOTE, _COMMA = ord('"'), ord(",")
-# One for what opens, and minus one for what closes.
+# 1 for an opening bracket, -1 for a closing one.
 _STEPS = np.zeros(256, np.int8)
 _STEPS[[ord("["), ord("{")]] = 1
 _STEPS[[ord("]"), ord("}")]] = -1
 
 
 class Bodies:
-    """Hands a body over in one piece.
+    """Passes each body on in one piece.
 
     Args:
-        app: what is handed to.
+        app: the application behind it.
         most: bytes of a body.
         seconds: for a body to come in.
         depth: lists and objects of JSON within one another.
@@ -67,7 +67,7 @@ class Bodies:
             await refuse(send, 408, f"A body has {self._seconds:g} seconds to come.", headers=_CLOSE)
             return
         except _TooLarge:
-            # The connection throws the rest away, so that its sender comes to read why.
+            # The connection drops the rest, so that the client reads the response.
             await refuse(send, 413, f"A body is at most {self._most} bytes long.", code="request_too_large")
             return
         if body is None:  # the client has left
@@ -123,7 +123,7 @@ class Bodies:
 
 
 async def _apart(look: Callable[[bytes], str | None], body: bytes) -> str | None:
-    return await asyncio.get_running_loop().run_in_executor(_LOOKING, look, body)
+    return await asyncio.get_running_loop().run_in_executor(_SCANNER, look, body)
 
 
 class _TooLarge(Exception):
@@ -131,7 +131,7 @@ class _TooLarge(Exception):
 
 
 class Shape(NamedTuple):
-    """How much there is to parse in a text of JSON.
+    """The cost of parsing a JSON text.
 
     Attributes:
         depth: lists and objects within one another.
@@ -145,9 +145,9 @@ class Shape(NamedTuple):
 
 
 def shape_of(body: bytes) -> Shape:
-    """The shape of a text of JSON; of a text that is not JSON, anything.
+    """The shape of a JSON text; arbitrary for other texts.
 
-    It looks at all of a body, and any client may send one, so that it works on arrays and not on characters.
+    It scans all of a body, which any client may send, so it works on arrays and not on characters.
 
     Args:
         body: the text.

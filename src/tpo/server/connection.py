@@ -1,10 +1,10 @@
-"""A connection that a client cannot hold, or fill, for nothing: the head of a request is small and comes in time, what
-is no body stays small, requests do not pile up behind one another, and a response is read.
+"""Limits for each connection: the size of a request's head and of chunk framing, the time in which a head has to arrive
+and a response has to be read, and the number of pipelined requests.
 
-uvicorn waits for ever for the first byte, the rest of a head, and a client that does not read; it keeps as many header
-lines as are sent, those after a chunked body included, and as many requests as are sent ahead. Bodies are bounded in
-`bodies.py`, where they are read. What still comes of a body when its request has been refused is read and thrown away
-here: closing at once would reset the connection, and the client would never see why.
+uvicorn has none of these: it waits for ever for the first byte, the rest of a head, and a client that does not read;
+it keeps any number of header lines, trailers included, and of pipelined requests. `bodies.py` limits bodies. The rest
+of a body whose request was refused is read and dropped here: closing at once would reset the connection, and the
+client would not see the response.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tpo.server.asgi import error_body
 
-# Bytes of a request's head: line and headers together; and of what stands between the pieces of a body.
+# Bytes of a request's head (request line and headers), and of the framing between the chunks of a body.
 HEAD_BYTES = 65_536
 # Bytes of framing that a byte of a body may cost: a chunk of one byte has five around it.
 FRAMING = 8
-# Seconds for a head to come, from its first byte or from when the connection was made; and for the rest of a body that
-# nobody waits for any more.
+# Seconds for a head to arrive, from its first byte or from the connection; and for the rest of a body whose request was
+# refused.
 HEAD_SECONDS = 10.0
-# Seconds for which a client may leave a response unread.
+# Seconds for which a client may not read a response.
 READ_SECONDS = 30.0
-# Requests that may be sent ahead while one is answered.
+# Pipelined requests that may wait while one is answered.
 AHEAD = 16
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection, with the limits of this file."""
+    """A connection of uvicorn's with the limits of this file."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected: its request line and headers have to arrive within a time limit."""
@@ -43,7 +43,7 @@ class Connection(HttpToolsProtocol):
         self._expect()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Data arrived (asyncio)."""
         self._framing += len(data)
         if self._idle:
             self._expect()
@@ -61,11 +61,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(400, f"At most {AHEAD} requests may be sent ahead.")
 
     def eof_received(self) -> None:
-        """The client sends no more, which is how one leaves."""
+        """The client closed its side, which counts as a disconnect (asyncio)."""
         self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """The connection is closed (asyncio)."""
         self._forget()
         if self._reading is not None:
             self._reading.cancel()
@@ -76,41 +76,41 @@ class Connection(HttpToolsProtocol):
             self._active.message_event.set()
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is answered."""
+        """The client reads more slowly than we write (asyncio)."""
         super().pause_writing()
         self._expect_reading()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """The client has read enough for us to write again (asyncio)."""
         super().resume_writing()
         if self._reading is not None and not self.transport.is_closing():
             self._reading.cancel()
             self._reading = None
 
     def on_headers_complete(self) -> None:
-        """A head is complete."""
+        """The head of a request is complete (httptools)."""
         self._in_head = False
         self._framing = 0
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header came. One after a body would get past everybody who looked at the headers before it."""
+        """A header (httptools). Trailers are refused: checks of headers have already run when they arrive."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body came."""
+        """A part of a body (httptools)."""
         self._framing = max(self._framing - (1 + FRAMING) * len(body), 0)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is complete, and the next one may come."""
+        """A request is complete, and the next one may begin (httptools)."""
         self._in_head = True
         self._framing = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A response is complete, and the next request's turn comes."""
+        """A response was sent; the next request is handled."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reading()
@@ -118,11 +118,11 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing more came."""
+        """The keep-alive timeout has passed."""
         self._end()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
+        """Answer bytes that are no HTTP with 400."""
         self._refuse(400, msg)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -152,7 +152,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         cycle: Any = self.cycle
-        # Never in the middle of another answer, and never in its place: only the request whose body is still coming.
+        # Never during the response to another request: only for the request whose body is still arriving.
         unanswered = self._idle or (cycle.more_body and not cycle.response_started and not self.pipeline)
         if unanswered and not self.transport.is_closing():
             body = error_body(status, message)
@@ -162,7 +162,7 @@ class Connection(HttpToolsProtocol):
 
     def _end(self) -> None:
         self.transport.close()
-        # What is still to be sent is sent first, for which its reader has so long.
+        # Data that is already in the buffer is sent first, within this time.
         self._expect_reading()
 
     def _expect_reading(self) -> None:

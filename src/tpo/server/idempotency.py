@@ -105,7 +105,7 @@ class Idempotency(Generic[T]):
 
     def _done(self, place: tuple[str | None, str, str], task: asyncio.Future[T]) -> None:
         work = self._works[place]
-        if task.cancelled() or task.exception() is not None:  # the same request may have better luck
+        if task.cancelled() or task.exception() is not None:  # the next try of the same request may succeed
             del self._works[place]
         else:
             work.ends_at = self._clock() + SECONDS

@@ -1,4 +1,4 @@
-"""Running the server: sockets, signals, and an end at which nothing is lost."""
+"""Runs the server: sockets, signals, and a shutdown that loses no answer."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tpo.server.service import Service, open_patiently
 
 log = logging.getLogger("tpo.server")
 
-# Seconds for the answers of searches that were cut short to be written down and sent.
+# Seconds for recording and sending the answers of searches that were cut short.
 AFTERWARDS = 15.0
 BACKLOG = 4096
 
 
 class ServeLoop(uvicorn.Server):
-    """uvicorn, with an end in two steps: what is under way may finish, and then gives its best so far.
+    """uvicorn with a shutdown in two steps: open requests may finish, and after `grace` they end with the best so far.
 
     Args:
         config: uvicorn's.
-        service: what is under way.
-        grace: seconds in which it may finish.
+        service: the searches.
+        grace: seconds in which open requests may finish.
         on_start: called when it listens.
     """
 
@@ -53,13 +53,13 @@ class ServeLoop(uvicorn.Server):
             self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; a second signal ends sooner, and a third at once."""
-        # uvicorn's own would raise the signal again afterwards, as if nothing had been done about it.
+        """Shut down; a second signal cuts searches short, and a third ends at once."""
+        # uvicorn's own handler would raise the signal again afterwards, and the process would end as if killed.
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.end)
 
     def end(self) -> None:
-        """Begin to end, or go on with it."""
+        """Begin the shutdown, or take its next step."""
         if not self.should_exit:
             self.should_exit = True
             self._service.drain()
@@ -109,10 +109,10 @@ async def serve(
         service: what answers.
         host: the address to listen at.
         port: the port there; 0 for any that is free.
-        grace: seconds in which what is under way may finish at the end.
+        grace: seconds in which open requests may finish.
         on_start: called with the URL when it listens.
         connect: connect to the models now, while requests get 503; otherwise the first search connects.
-        ending: set where something other than a signal ends it, in the same way.
+        ending: set to shut down without a signal.
 
     Raises:
         InputError: the port is taken.

@@ -1,6 +1,6 @@
 """Limits of one client: requests and tokens a minute, and requests at once.
 
-Both are buckets that fill up evenly (a minute's worth at most), so that there is no moment at which all clients may ask
+Both are buckets that fill up evenly (a minute's worth at most), so that there is no moment at which all clients send
 again. What a request costs in tokens is known when it is over: it may begin while anything is left, and what it takes
 beyond that has to fill up again first.
 """
@@ -116,7 +116,7 @@ class Account:
 
 
 class Limited:
-    """Sends requests away whose client has used up its limits.
+    """Refuses requests of a client that has used up its limits.
 
     Args:
         app: where the others go.

@@ -17,7 +17,7 @@ from tpo.view import compare_routes, run_routes, story_routes
 from tpo.view.endpoint import error_response, json_response
 from tpo.view.guard import LOOPBACK, PageGuard
 from tpo.view.live_routes import Live, live_routes
-from tpo.view.play import Play, Results, play_routes
+from tpo.view.play import Play, PlayResults, play_routes
 from tpo.view.sources import Sources
 
 STATIC = Path(__file__).parent / "static"
@@ -60,7 +60,7 @@ def create_app(
         exception_handlers={TPOError: error_response},
     )
     app.state.sources, app.state.play, app.state.live = sources, play, live
-    app.state.results = Results()
+    app.state.results = PlayResults()
     return app
 
 

@@ -152,7 +152,7 @@ class Played(msgspec.Struct, frozen=True):
     trace: str
 
 
-class Results:
+class PlayResults:
     """The latest results of the playground, by ids that nobody can guess."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class Results:
 
 async def _result(request: Request) -> Response:
     """A result: its story, or its trace as a file."""
-    results: Results = request.app.state.results
+    results: PlayResults = request.app.state.results
     played = results.get(text(request, "id"))
     if one_of(request, "form", "story", "trace") == "story":
         return json_response(played.story)
@@ -241,7 +241,7 @@ async def _messages(request: Request, play: Play, options: PlayOptions) -> Async
         try:
             result = working.result()
             story = search_json(question(conversation(options.question)), result.trace, result, None)
-            results: Results = request.app.state.results
+            results: PlayResults = request.app.state.results
             yield _message("story", story | {"result": results.keep(Played(story, _trace(result)))})
         except TPOError as error:
             yield _message("error", {"error": str(error)})

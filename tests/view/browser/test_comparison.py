@@ -14,7 +14,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 pytestmark = [pytest.mark.browser, CHROMIUM_THERE]
 
 
-def test_a_comparison_says_what_differs_and_leads_to_both_runs(page: Any, url: str) -> None:
+def test_a_comparison_names_what_differs_and_leads_to_both_runs(page: Any, url: str) -> None:
     page.goto(f"{url}/#/compare?run=one&with=two")
     page.get_by_text("the method is tpo in the first and best-of-n in the second").wait_for()
     verdict = page.locator(".verdict").inner_text()

@@ -18,7 +18,7 @@ from tpo.rewards.verifiers.ifeval import Instruction, instructions_of, loosened
 from tpo.stats import Estimate, share_of
 
 
-class Followed(NamedTuple):
+class FollowedCounts(NamedTuple):
     """What one response follows, instruction by instruction.
 
     Attributes:
@@ -51,7 +51,7 @@ class Accuracy(NamedTuple):
     by_kind: dict[str, tuple[float, float]]
 
 
-def followed(response: str, row: Mapping[str, Any]) -> Followed:
+def followed(response: str, row: Mapping[str, Any]) -> FollowedCounts:
     """Hold a response against a row of the benchmark.
 
     Args:
@@ -66,7 +66,7 @@ def followed(response: str, row: Mapping[str, Any]) -> Followed:
     except ValueError as error:
         raise InputError(f"The row {row.get('key', '')} of IFEval cannot be used: {error}.") from error
     forms = loosened(response)
-    return Followed(
+    return FollowedCounts(
         tuple(one.id for one in instructions),
         tuple(one.broken(response) is None for one in instructions),
         tuple(_any_follows(one, forms) for one in instructions),
@@ -77,7 +77,7 @@ def _any_follows(one: Instruction, forms: Sequence[str]) -> bool:
     return any(one.broken(form) is None for form in forms)
 
 
-def accuracy(results: Sequence[Followed]) -> Accuracy:
+def accuracy(results: Sequence[FollowedCounts]) -> Accuracy:
     """Sum up what the responses to a benchmark follow.
 
     Raises:
@@ -147,5 +147,7 @@ class IFEvalBenchmark(Benchmark):
         details = [grades[id].details for id in found.values.get("prompt_strict", {})]
         if not details:
             return found
-        numbers = accuracy([Followed(*(tuple(one[name]) for name in ("ids", "strict", "loose"))) for one in details])
+        numbers = accuracy(
+            [FollowedCounts(*(tuple(one[name]) for name in ("ids", "strict", "loose"))) for one in details]
+        )
         return msgspec.structs.replace(found, estimates={name: getattr(numbers, name) for name in _ALL})

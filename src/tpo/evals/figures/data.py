@@ -22,7 +22,7 @@ from tpo.runs.history import histories, open_run
 ROLES = ("policy", "critic", "editor")
 
 
-class Seen(NamedTuple):
+class CandidateSummary(NamedTuple):
     """A candidate, without its text.
 
     Attributes:
@@ -54,7 +54,7 @@ class FinishedQuery(NamedTuple):
 
     id: str
     digest: str
-    candidates: list[Seen]
+    candidates: list[CandidateSummary]
     reward: float
     characters: int
     tokens: int
@@ -66,7 +66,7 @@ class FinishedQuery(NamedTuple):
         return max(seen.reward for seen in self.candidates if seen.step <= step)
 
     @property
-    def first(self) -> Seen:
+    def first(self) -> CandidateSummary:
         """The first sample: the policy without alignment."""
         return self.candidates[0]
 
@@ -255,7 +255,9 @@ def _queries(path: Path) -> Iterator[FinishedQuery]:
 def _query(id: str, result: Result, query: Any) -> FinishedQuery:
     assert result.reward is not None
     seen = [
-        Seen(one.step, one.reward, len(one.text), one.tokens) for one in result.candidates if one.reward is not None
+        CandidateSummary(one.step, one.reward, len(one.text), one.tokens)
+        for one in result.candidates
+        if one.reward is not None
     ]
     used = [result.usage[role] for role in ROLES if role in result.usage]
     return FinishedQuery(

@@ -78,7 +78,7 @@ OPTIONS = tuple(name for name in HfSettings.__struct_fields__ if name != "model"
 
 
 def made(model: str, **options: Any) -> HfSettings:
-    """HfSettings whose values are checked.
+    """The settings, with their values checked.
 
     Raises:
         InputError: an option is unknown, or its value is of the wrong kind.

@@ -1,6 +1,6 @@
 """The 25 checkable instructions of IFEval: their arguments, what they require, how an answer is checked.
 
-Which answers follow an instruction is as published: Zhou et al., "InstructionKindion-Following Evaluation for Large
+Which answers follow an instruction is as published: Zhou et al., "Instruction-Following Evaluation for Large
 Language Models", arXiv 2311.07911, and the verdicts of the program that belongs to it. Where the words of an
 instruction and that program disagree, the program is followed; docs/verifiers.md lists the known differences.
 """

@@ -1,8 +1,8 @@
-"""Runs on a Ray cluster: the queries of a dataset spread over many machines, everything kept where the run was started.
+"""Runs on a Ray cluster: the queries of a dataset spread over many machines; all files stay where the run was started.
 
 Four kinds of processes take part. The one that was started (`RayRunner`) holds the run's directory. The `Broker`, an
-actor on the cluster's head node, has Ray Data spread the queries and passes messages on. Workers (`AlignWorker`, in Ray
-Data's pool of actors) align them. `RewardActor`s hold a reward that lives in a process, with a GPU where there is one.
+actor on the cluster's head node, spreads the queries with Ray Data and passes messages on. Workers (`AlignWorker`, in
+Ray Data's pool of actors) align them. `RewardActor`s hold an in-process reward, with a GPU where there is one.
 
 Nothing here imports Ray before a cluster is joined.
 """
@@ -33,7 +33,7 @@ NEAR = ("localhost", "127.0.0.1", "::1")
 
 
 class Cluster:
-    """A Ray cluster, and what is to be done on it.
+    """A Ray cluster and the job for it.
 
     Args:
         address: `auto`, `local`, `HOST:PORT` or `ray://HOST:PORT`.
@@ -43,7 +43,7 @@ class Cluster:
         rewards: how many actors hold an in-process reward; None for one on each GPU, or a single one.
 
     Attributes:
-        spec: what is done with each query.
+        spec: the search for each query.
 
     Raises:
         InputError: something is out of range, unknown, or cannot go to other machines.
@@ -94,12 +94,12 @@ class Cluster:
 
 
 class Team:
-    """What of a run is done on the cluster.
+    """The part of a run that happens on the cluster.
 
     Args:
         broker: the run's `Broker`.
-        made: what its workers get.
-        spec: what is done with each query.
+        made: the job of its workers.
+        spec: the search for each query.
         workers: how many workers.
     """
 
@@ -110,7 +110,7 @@ class Team:
         self._workers = workers
 
     async def with_reward(self, spec: Spec) -> Spec:
-        """The spec with a reward that actors of the cluster hold, where it lives in a process.
+        """The spec, its reward held by actors of the cluster where it is an in-process one.
 
         The actors open and check it.
         """
@@ -127,13 +127,13 @@ class Team:
         return msgspec.structs.replace(spec, reward=RemoteReward(name, relative, maximum, ()), require=(), check=False)
 
     def runner(self, *given: Any) -> RayRunner:
-        """What aligns the queries; takes what `tpo.runs.runner.Runner` takes."""
+        """The runner of the queries; takes the arguments of `tpo.runs.runner.Runner`."""
         from tpo.runs.ray.runner import RayRunner
 
         return partial(RayRunner, self._broker, self._workers, self._made.concurrency)(*given)
 
     async def warn(self, on_note: Note) -> None:
-        """Note addresses that mean another machine on each node."""
+        """Report addresses that mean another machine on each node."""
         if await self._broker.nodes.remote() < 2:
             return
         texts = [

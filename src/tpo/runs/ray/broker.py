@@ -1,6 +1,6 @@
 """The broker: an actor that spreads a run's queries with Ray Data, and passes messages between workers and coordinator.
 
-It lives on the cluster's head node, without which there is no cluster. It keeps no state that must survive: workers'
+It runs on the cluster's head node, without which there is no cluster. It has no state that must survive: workers'
 messages wait here until the process with the run's directory fetches them.
 """
 
@@ -100,7 +100,7 @@ class Broker:
         return taken
 
     async def add(self, rows: Sequence[bytes]) -> None:
-        """Take queries that are to be spread."""
+        """Add queries to spread."""
         self._rows.extend(rows)
 
     async def nodes(self) -> int:
@@ -126,7 +126,7 @@ class Broker:
         return None
 
     async def end(self) -> None:
-        """Spread no more."""
+        """Accept no more queries."""
         self._ended.set()
 
     def _spread(self, workers: int) -> None:
@@ -138,7 +138,7 @@ class Broker:
         rows, self._rows = self._rows, []
         blocks = [ray.put(pa.table({COLUMN: rows[at : at + size]})) for at in range(0, len(rows), size)]
         del rows
-        # Blocks lie on this node, and its own worker would get more than its share of a few.
+        # Blocks are stored on this node, and its own worker would get more than its share of them.
         each = min(BLOCKS, -(-len(blocks) // workers))
         pool = ray.data.ActorPoolStrategy(
             size=workers, max_concurrent_calls_per_actor=BLOCKS, max_tasks_in_flight_per_actor=each

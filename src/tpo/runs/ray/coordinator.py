@@ -15,12 +15,12 @@ from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import FixedPace
 from tpo.session.backends import Note
 
-# A worker that is silent for so long loses its share of the servers.
+# A worker without a message for so long loses its share of the servers.
 SILENCE = 10.0
 
 
 class Coordinator:
-    """Writes down what workers send.
+    """Writes the records and answers of workers.
 
     Args:
         journal: where records go.
@@ -68,7 +68,7 @@ class Coordinator:
             the replies, when everything is durable.
 
         Raises:
-            TPOError: a worker reports that the run cannot go on, or the disk is full.
+            TPOError: a worker reports that the run cannot continue, or the disk is full.
         """
         replies: list[tuple[int, bytes]] = []
         answers: list[Answer] = []
@@ -89,10 +89,10 @@ class Coordinator:
         return replies
 
     def _begin(self, key: str, id: str, worker: str) -> list[Record]:
-        """A worker takes a query on, which another one may have died of.
+        """A worker begins a query, which another worker may have begun before it died.
 
         Returns:
-            what was done of it.
+            its records so far.
         """
         self._owners[key] = worker
         self._begun.discard(key)
@@ -101,13 +101,13 @@ class Coordinator:
         return self._journals[key].records
 
     def _post(self, post: Post) -> bool:
-        """Take a worker's post.
+        """Handle a worker's report.
 
         Returns:
-            whether its queries are still its own.
+            whether the worker still owns its queries.
         """
         if post.number <= self._posts.get(post.worker, 0):
-            return True  # it came already, and only the reply was lost
+            return True  # it arrived before, and only the reply was lost
         self._posts[post.worker] = post.number
         mine = [key for key, _ in post.records] + [answer.key for answer in post.answers]
         if any(key in self.left and self._owners.get(key) != post.worker for key in mine):
@@ -146,7 +146,7 @@ class Coordinator:
         return [worker for worker, seen in self._seen.items() if seen >= since]
 
     def _show(self) -> None:
-        """Have the fleets here look as if they had in flight what the workers have."""
+        """Show in the fleets here what the workers have in flight."""
         self._progress.open = len(self._begun)
         loads = [self._loads[worker] for worker in self._alive() if worker in self._loads]
         for number, limiter in enumerate(self._limiters):

@@ -26,14 +26,16 @@ from tpo.methods import resolve_method
 from tpo.options import default
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.effort import with_effort
+from tpo.session.preference import with_preference
+from tpo.session.prompt_choice import prompts_folder
 from tpo.session.spec import Spec, specified
 
-# Kinds of reward that live in a process; one actor of the cluster holds such a reward for all workers.
+# Kinds of in-process rewards; one actor of the cluster holds such a reward for all workers.
 IN_PROCESS = ("hf", "python")
 KEYS = ("TPO_", "OPENAI_API_KEY", "HF_TOKEN", "HF_ENDPOINT", "OMP_NUM_THREADS")
 MOST_BYTES = 32 << 20
 ROLES = ("policy", "critic", "editor")
-# Options that go along in another form.
+# Options that are sent in another form.
 _APART = ("prompts", "require", "rewards", "score_cache")
 
 
@@ -45,7 +47,7 @@ class JobSpec(msgspec.Struct, frozen=True):
         named: rewards that a configuration file names.
         prompts: the files of the prompts folder; None for the default wording.
         prompts_name: that folder's name.
-        modules: the source of what a `python:` reward is made of, by path.
+        modules: the source files of a `python:` reward, by path.
         folder: the working directory.
         environment: keys for servers, and settings of tpo.
         concurrency: sequences in flight at each server, all workers together; None finds out what it takes.
@@ -81,7 +83,7 @@ class JobSpec(msgspec.Struct, frozen=True):
 
 
 def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> JobSpec:
-    """Write down what is needed to do the same elsewhere.
+    """Make the job from the options of a run.
 
     Args:
         options: the options of `tpo.align`.
@@ -90,7 +92,7 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
     Raises:
         InputError: something was given that cannot leave this process.
     """
-    filled = with_effort({**options, "rewards": named})
+    filled = with_effort(with_preference({**options, "rewards": named}))
     plain = {name: value for name, value in filled.items() if name not in _APART}
     plain["method"] = resolve_method(plain.get("method", default("method"))).name
     plain["require"] = tuple(options.get("require") or ())
@@ -100,12 +102,14 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
             "scores anyway."
         )
     for name in (*ROLES, "reward", "judge"):
-        if not isinstance(plain.get(name), str | None):
+        given = plain.get(name)
+        parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else [given]
+        if not all(isinstance(one, str | None) for one in parts):
             raise InputError(
                 f"The {name} is an object of this process, which cannot go to other machines: name it by text, such as "
                 f"{'python:MODULE:FUNCTION' if name in ('reward', 'judge') else 'http://HOST:PORT/v1'}."
             )
-    prompts = Path(options["prompts"]) if options.get("prompts") is not None else None
+    prompts = prompts_folder(options)
     made = JobSpec(
         plain,
         dict(named),
@@ -120,7 +124,7 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
 
 
 def settled(made: JobSpec) -> None:
-    """Prepare this process for a job_spec: keys, code, and the working directory where it exists.
+    """Prepare this process for a job: keys, code, and the working directory where it exists.
 
     Raises:
         InputError: another version of tpo is installed here.
@@ -137,7 +141,7 @@ def settled(made: JobSpec) -> None:
 
 
 def spec_of(made: JobSpec) -> Spec:
-    """What to do with a query, the reward still as text.
+    """The search for a query, the reward still as text.
 
     Raises:
         InputError: something is out of range or unknown.

@@ -34,10 +34,10 @@ HEAD = "node:__internal_head__"
 
 @asynccontextmanager
 async def joined(address: str) -> AsyncIterator[None]:
-    """Be part of a cluster.
+    """Join a cluster.
 
     Args:
-        address: `auto` for the one that this machine is part of, `local` for one that is started here, `HOST:PORT`, or
+        address: `auto` for the one that this machine is part of, `local` to start one here, `HOST:PORT`, or
             `ray://HOST:PORT`. A process that has joined a cluster already stays in that.
 
     Raises:
@@ -73,7 +73,7 @@ async def start_broker(made: Any, rewards: int | None) -> Any:
     """Start the run's broker on the cluster's head node.
 
     Args:
-        made: the run's job_spec.
+        made: the run's job.
         rewards: how many actors hold the reward.
 
     Raises:
@@ -141,7 +141,7 @@ async def _in_thread(work: Callable[[], T], seconds: float) -> T:
     """Run something that may never return.
 
     Raises:
-        TimeoutError: it took longer; it goes on in its thread, which does not keep the process alive.
+        TimeoutError: it took longer; it continues in its thread, which does not keep the process alive.
     """
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     _work.put((work, future))
@@ -150,8 +150,8 @@ async def _in_thread(work: Callable[[], T], seconds: float) -> T:
         return await asyncio.wrap_future(future)
 
 
-# One thread for all that concerns a cluster, which never ends: what Ray starts on this machine dies with the thread
-# that started it (PR_SET_PDEATHSIG).
+# One thread for everything that concerns a cluster. It never ends: processes that Ray starts on this machine die with
+# the thread that started them (PR_SET_PDEATHSIG).
 _work: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = queue.SimpleQueue()
 
 
@@ -164,7 +164,7 @@ def _thread() -> threading.Thread:
                 continue
             try:
                 future.set_result(work())
-            except SystemExit as error:  # Ray's way of giving up
+            except SystemExit as error:  # Ray ends the process when it gives up
                 future.set_exception(RuntimeError(f"Ray ended with {error}"))
             except BaseException as error:
                 future.set_exception(error)

@@ -1,7 +1,7 @@
 """Sends a worker's records to the coordinator as they happen, and waits until they are durable before they are used.
 
-A record leaves at once, together with those that gathered while the last post was under way. `commit` waits for the
-reply, which comes when the records are on the coordinator's disk. A worker that dies loses only what had not arrived.
+A record is sent at once, together with those that gathered while the last request was in flight. `commit` waits for the
+reply, which is sent when the records are on the coordinator's disk. A worker that dies loses only what had not arrived.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tpo.errors import JournalError
 from tpo.runs.answers import Answer
 from tpo.runs.ray.wire import Begin, CoordinatorReply, Failure, Post, decode_reply, encode
 
-# Seconds between two posts of a worker that has nothing to send.
+# Seconds between two reports of a worker that has no records.
 HEARTBEAT = 1.0
 
 
 class RecordSender:
-    """Sends posts, one at a time and in order.
+    """Sends reports, one at a time and in order.
 
     Args:
         call: sends a message and waits for the reply.
@@ -72,13 +72,13 @@ class RecordSender:
         self._queued()
 
     async def begin(self, queries: list[tuple[str, str]]) -> dict[str, list[Record]]:
-        """Take queries on.
+        """Begin queries.
 
         Args:
             queries: their keys and ids.
 
         Returns:
-            what was done of each already; those that are over are left out.
+            the records of each so far; finished ones are left out.
         """
         reply = decode_reply(await self._call(encode(Begin(self.worker, queries))))
         self._take(reply)
@@ -97,7 +97,7 @@ class RecordSender:
             await self._arrived.wait()
 
     async def aclose(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._sending.cancel()
         await asyncio.gather(self._sending, return_exceptions=True)
 
@@ -107,7 +107,7 @@ class RecordSender:
 
     def _take(self, reply: CoordinatorReply) -> None:
         if reply.dismissed:
-            # Another process does this work already: everything that this one did from now on would be done twice.
+            # Another process has this work already: whatever this one does from now on would be done twice.
             os._exit(1)
         self._on_reply(reply)
 
@@ -144,7 +144,7 @@ class SentJournals:
     """The journals of all queries, kept where the run's directory is (`tpo.runs.runner.Journals`).
 
     Args:
-        sender: the line to there.
+        sender: sends records there.
     """
 
     def __init__(self, sender: RecordSender) -> None:
@@ -173,4 +173,4 @@ class _QueryRecords:
         await self._sender.commit()
 
     def close(self) -> None:
-        """The line belongs to the worker."""
+        """The sender belongs to the worker."""

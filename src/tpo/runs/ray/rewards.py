@@ -1,4 +1,4 @@
-"""A reward that is held by actors, for workers all over the cluster."""
+"""A reward held by actors, for the workers of the whole cluster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RewardActor:
     """
 
     def __init__(self, made: JobSpec) -> None:
-        # Ray gives a process as many threads as it asked for processors, which is one here.
+        # Ray gives a process one thread for each processor that it requested, which is one here.
         if "OMP_NUM_THREADS" not in made.environment:
             os.environ.pop("OMP_NUM_THREADS", None)
         self._made = made
@@ -42,7 +42,7 @@ class RewardActor:
         return reward.name, is_relative(reward), maximum_of(reward)
 
     async def score(self, conversations: Sequence[Conversation]) -> list[Score] | Failure:
-        """Score conversations; against each other, if the reward does that."""
+        """Score conversations, relative to each other if the reward is relative."""
         reward = await self._reward()
         if isinstance(reward, Failure):
             return reward
@@ -70,7 +70,7 @@ class RewardActor:
 
 
 class RemoteReward:
-    """A reward that actors hold; to a worker it is like any other.
+    """A reward that actors hold, for a worker to use like any other.
 
     Args:
         name: the reward's name.

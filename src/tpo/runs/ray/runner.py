@@ -1,8 +1,8 @@
 """The part of a run on a cluster that stays where the run's directory is.
 
 It spreads the queries and receives all results: workers' records go into the one journal, and a worker uses a result
-only after the reply that its record is durable; answers go into the one file. So whatever dies, the directory is the
-same as without a cluster, and going on needs nothing else.
+only after the reply that its record is durable; answers go into the one file. So whichever process dies, the directory
+is the same as without a cluster, and it is enough to continue the run.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from tpo.session.session import Session
 
 # Rows that are sent to the cluster at a time.
 SENT = 1000
-# Seconds in which workers break off, when the run is stopped.
+# Seconds for workers to stop when the run is interrupted.
 GRACE = 15.0
 
 
 class RayRunner:
-    """Aligns the queries that are left to do, on a cluster; its twin without one is `tpo.runs.runner.Runner`.
+    """Aligns the queries that are left to do, on a cluster; without a cluster, `tpo.runs.runner.Runner` does it.
 
     Args:
         broker: the run's `Broker`.
@@ -96,7 +96,7 @@ class RayRunner:
             past: what earlier processes did for others, by key; emptied.
 
         Raises:
-            TPOError: the run cannot go on: the disk is full, a server has been down for too long, the cluster is lost.
+            TPOError: the run cannot continue: the disk is full, a server was down for too long, the cluster is lost.
         """
         self._coordinator.past = past
         serving = asyncio.ensure_future(self._serve())
@@ -145,7 +145,7 @@ class RayRunner:
         waiting = asyncio.ensure_future(reference)
         waiting.add_done_callback(_retrieve)
         try:
-            # Shielded: Ray's client trips over a future that was cancelled.
+            # Shielded: Ray's client fails on a future that was cancelled.
             return await asyncio.shield(waiting)
         except RayError as error:
             raise TPOError(

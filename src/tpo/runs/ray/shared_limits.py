@@ -1,8 +1,8 @@
 """How several workers share the same servers.
 
-A number that was given (`--concurrency`), or that a server is known for, holds for all workers together: each has an
-equal part of it, which changes when workers come and go. Where nothing is known each finds its own limit, as a single
-process does: what the others send is to it a part of how busy the server is.
+A limit that was given (`--concurrency`), or that the server's profile has, holds for all workers together: each has an
+equal part of it, which changes when workers come and go. Otherwise each measures its own limit, as a single process
+does: the calls of the others make the server look busier.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class SharedLimits:
     """The limits of one worker.
 
     Args:
-        concurrency: sequences in flight at each server, all workers together; None finds out.
+        concurrency: sequences in flight at each server, all workers together; None measures it.
 
     Attributes:
         place: the worker's place among all that are alive, and how many these are.
@@ -55,7 +55,7 @@ class SharedPace(FixedPace):
 
     @property
     def limit(self) -> int:  # type: ignore[override]
-        """Sequences that may be in flight now: at least one, so that every worker gets on."""
+        """Sequences that may be in flight now: at least one, so that every worker makes progress."""
         place, workers = self._limits.place
         return max(1, self._total // workers + (place < self._total % workers))
 

@@ -40,7 +40,7 @@ def failure_of(error: BaseException, where: str = "") -> Failure:
 
     Args:
         error: the error.
-        where: what stands before its text.
+        where: put before its text.
     """
     kind = type(error).__name__ if isinstance(error, TPOError) else ""
     text = str(error) if kind else f"{type(error).__name__}: {error}"
@@ -51,7 +51,7 @@ def failure_of(error: BaseException, where: str = "") -> Failure:
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
-    """A worker has got queries to do.
+    """A worker has received queries.
 
     Attributes:
         worker: its name, another one for each process.
@@ -63,16 +63,16 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
 
 
 class Post(msgspec.Struct, frozen=True, tag="post"):
-    """What happened at a worker since its last post.
+    """What happened at a worker since its last report.
 
     Attributes:
         worker: its name.
-        number: counts its posts, since a post may come twice.
+        number: counts its reports, since one may arrive twice.
         records: what goes into the journal, each with its query's key.
-        answers: queries that are over; all that they stand on came before, or comes with them.
+        answers: finished queries; all of their records arrived before, or are in this report.
         load: sequences in flight and their limit, at each server.
         notes: what a user should know.
-        failure: why it cannot go on.
+        failure: why it cannot continue.
     """
 
     worker: str
