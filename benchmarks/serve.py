@@ -1,4 +1,4 @@
-"""What `tpo serve` costs: against the library on the same upstream, and against asking the upstream directly.
+"""What `tpo serve` costs: against the library on the same upstream, and against the upstream alone.
 
     python benchmarks/serve.py [--clients 500] [--queries 1500] [--pace 4] [--width 3] [--depth 1]
     python benchmarks/serve.py --rate 100 300 600 [--seconds 60]
@@ -6,9 +6,9 @@
 The upstream is `gpu_server.py`: real HTTP, a pretended GPU, in a process of its own. Each question holds a token that
 its answer has to begin with, so that an answer which went to the wrong client shows.
 
-- aligned: so many clients at once, each asking one question after the other, streamed or not; against the library's
+- aligned: so many clients at once, each sending one question after the other, streamed or not; against the library's
   driver with as many searches at once, in a process of its own.
-- passed through: the same clients, each with a pause between its requests, asking the plain model through the server
+- passed through: the same clients, each with a pause between its requests, using the plain model through the server
   and the upstream itself, in turns. What counts is what the server adds to the latency.
 - at a fixed rate: so many plain requests a second, sent when they are due whether or not others are answered, through
   the server and directly, in turns; a latency counts from when its request was due. CPU and memory are the server's.
@@ -45,7 +45,7 @@ BEGUN = re.compile(r"serving at (\S+)/v1")
 
 
 class Load(NamedTuple):
-    """What came of asking.
+    """The results of one load.
 
     Attributes:
         seconds: from the first request to the last answer.
@@ -95,7 +95,7 @@ async def ask_all(url: str, model: str, numbers: Sequence[int], clients: int, *,
             try:
                 async with session.post(f"{url}/chat/completions", json=body) as response:
                     content = await response.read()
-                    answer = said(content, stream) if response.status == 200 else None
+                    answer = answer_in(content, stream) if response.status == 200 else None
             except aiohttp.ClientError:
                 answer = None
             latencies.append(time.perf_counter() - began)
@@ -128,7 +128,7 @@ async def ask_at_rate(url: str, model: str, rate: float, seconds: float) -> Load
         try:
             async with session.post(f"{url}/chat/completions", json=body) as response:
                 content = await response.read()
-                answer = said(content, False) if response.status == 200 else None
+                answer = answer_in(content, False) if response.status == 200 else None
         except aiohttp.ClientError:
             answer = None
         latencies.append(loop.time() - due)
@@ -165,7 +165,7 @@ def use_of(pid: int) -> Use:
     return Use(ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
 
-def said(content: bytes, stream: bool) -> str | None:
+def answer_in(content: bytes, stream: bool) -> str | None:
     """The text of an answer; None where there is none."""
     if not stream:
         return str(json.loads(content)["choices"][0]["message"]["content"])
@@ -300,8 +300,8 @@ def aligned(folder: Path, options: argparse.Namespace) -> None:
                     continue
                 with serving(upstream, folder, options) as url:
                     numbers, stream = range(options.queries), name != "served"
-                    asking = ask_all(url, "fake-gpu:tpo", numbers, options.clients, stream=stream, pause=0.0)
-                    turns.append(asyncio.run(asking))
+                    requesting = ask_all(url, "fake-gpu:tpo", numbers, options.clients, stream=stream, pause=0.0)
+                    turns.append(asyncio.run(requesting))
     print(f"{options.clients} clients, {options.queries} queries, {options.turns} turns\n")
     print("| aligned | queries/s | against the library | turn by turn | wrong | failed |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -324,8 +324,8 @@ def passed(folder: Path, options: argparse.Namespace) -> None:
         for turn in range(3):
             for name, where in (("directly", upstream), ("through tpo", url)):
                 numbers = range(turn * options.queries, (turn + 1) * options.queries)
-                asking = ask_all(where, "fake-gpu", numbers, options.clients, stream=False, pause=options.pause)
-                loads[name].append(asyncio.run(asking))
+                requesting = ask_all(where, "fake-gpu", numbers, options.clients, stream=False, pause=options.pause)
+                loads[name].append(asyncio.run(requesting))
     quantiles = {}
     for name, turns in loads.items():
         quantiles[name] = [float(np.median([turn.percentile(share) for turn in turns])) for share in (50, 99)]

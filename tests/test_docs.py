@@ -169,7 +169,7 @@ def test_forms_and_workflows_are_yaml(path: Path) -> None:
                 check_command(["make", target])
 
 
-def test_every_block_is_known_and_says_how_it_is_tested() -> None:
+def test_every_block_is_known_and_explains_how_it_is_tested() -> None:
     for block in BLOCKS:
         assert block.language in COMMANDS | OTHERS, f"{block.page.name}: ```{block.language}"
     for block in SHELL:

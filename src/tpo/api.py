@@ -52,6 +52,8 @@ async def align(
         editor_model: likewise.
         reward: what steers: `surface` (the default), `python:MODULE:FUNCTION`, a function that takes a list of
             conversations and returns a list of numbers, or a `Reward`.
+        prefer: a file with a rubric in plain words, or with liked and disliked answers, as the reward; the critic, or
+            the policy, writes its checklist and goes through it.
         require: rules such as `max-words=80`, which rank before the reward.
         rewards: rewards that `reward` may name, as in `[rewards.NAME]` of tpo.toml.
         score_cache: a file that keeps scores for later runs.

@@ -118,7 +118,7 @@ def test_a_query_without_any_answer(tmp_path: Path) -> None:
     assert (value["answer"], value["stop"], value["steps"]) == (None, "error", [])
 
 
-def test_what_a_model_says_cannot_move_the_cursor_and_is_no_markup(tmp_path: Path) -> None:
+def test_a_models_text_cannot_move_the_cursor_and_is_no_markup(tmp_path: Path) -> None:
     model = FakeModel(lambda request, index: "\x1b[2J\x07[bold]Hi :smile: [/nothing]\r\n\tThere\x9b 1")
     run = run_of(tmp_path, "[red]Apples?[/red]", model=model)
     out = call(show, run, "q0", "--prompts").out

@@ -139,7 +139,7 @@ async def test_cells_run_at_once_and_share_what_the_server_takes(tmp_path: Path,
         assert server.most_live == 3
 
 
-async def test_what_is_not_given_is_said_in_the_cell(tmp_path: Path, data: Path) -> None:
+async def test_what_is_not_given_is_reported_in_the_cell(tmp_path: Path, data: Path) -> None:
     async with counting(policy) as server:
         found = await whole(tmp_path / "out", data, server, methods=["tpo"])
     table = table_of(found)
@@ -172,7 +172,7 @@ async def test_a_larger_limit_goes_on_and_a_smaller_one_is_refused(tmp_path: Pat
             await whole(tmp_path / "out", data, server, tasks=["xstest"], methods=["sample"], limit=3)
 
 
-async def test_what_cannot_be_evaluated_is_told(tmp_path: Path, data: Path) -> None:
+async def test_what_cannot_be_evaluated_is_reported(tmp_path: Path, data: Path) -> None:
     async with counting(policy) as server:
         for more, said in (
             ({"tasks": []}, "no benchmark"),
@@ -284,7 +284,7 @@ class _Cells(HTMLParser):
         self.tags.append(tag)
 
 
-async def test_formats_say_the_same_and_break_nothing(tmp_path: Path, data: Path) -> None:
+async def test_formats_hold_the_same_and_break_nothing(tmp_path: Path, data: Path) -> None:
     async with counting(policy, "x|<script>alert(1)</script>_&1B") as server:
         found = await whole(tmp_path / "out", data, server, tasks=["xstest", "ifeval"])
     table = table_of(found, details=True)

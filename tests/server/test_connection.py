@@ -49,7 +49,7 @@ async def test_connections_are_kept() -> None:
 
 
 @pytest.mark.usefixtures("quick")
-async def test_a_client_that_says_nothing_is_let_go() -> None:
+async def test_a_client_that_sends_nothing_is_let_go() -> None:
     async with listening(Echo()) as at:
         assert await at.say() == b""
         await until(lambda: not at.state.connections)

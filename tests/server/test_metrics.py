@@ -145,7 +145,7 @@ def test_retries_and_calls_cut_short(metrics: Metrics) -> None:
     assert read("tpo_searches_total", method="other", stop="left") is None
 
 
-async def test_pool_rewards_count_with_what_they_said_last(metrics: Metrics) -> None:
+async def test_pool_rewards_count_with_their_last_scores(metrics: Metrics) -> None:
     events = await watched(metrics, FakeModel(numbered()), width=2, depth=0)
     chosen = max((event for event in events if isinstance(event, Scored)), key=lambda event: event.reward or 0)
     with metrics.watching("pool") as watching:

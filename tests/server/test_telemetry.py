@@ -165,7 +165,7 @@ async def test_contents_where_they_are_wanted() -> None:
         assert "grapefruit" in said["parts"][0]["content"]
 
 
-async def test_a_call_that_failed_says_so() -> None:
+async def test_a_call_that_failed_is_reported() -> None:
     collected = Collected()
     events: list[Event] = []
     with collected.telemetry.watching("helpful") as spans, pytest.raises(ModelError):
@@ -286,7 +286,7 @@ async def test_a_collector_gets_the_spans(name: str, monkeypatch: pytest.MonkeyP
         assert b"gen_ai.client.inference.usage.input_tokens" in sent["/v1/metrics"]
 
 
-async def test_tpo_serve_sends_traces_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tpo_serve_sends_traces_where_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
         serving(lambda request: response(b"", kind="application/x-protobuf")) as collector,
         serving(respond) as policy,

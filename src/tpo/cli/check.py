@@ -30,6 +30,9 @@ def check(
     editor: Annotated[str | None, typer.Option(help="The model that writes updates; the policy unless given.")] = None,
     editor_model: Annotated[str | None, typer.Option(help="The editor's model name.")] = None,
     reward: Annotated[str, typer.Option(help="The reward, as for align.")] = "surface",
+    prefer: Annotated[
+        Path | None, typer.Option(help="A preference, as for align: is its checklist flat, does it fit the examples?")
+    ] = None,
     pairs: Annotated[
         list[Path] | None,
         typer.Option(help="Human preferences to hold the reward against (repeatable); checks nothing else."),
@@ -42,6 +45,12 @@ def check(
     The exit code is 0 if nothing failed, and 2 otherwise.
     """
     configured: Config = context.obj
+    if prefer is not None:
+        from tpo.session.preference import with_preference
+
+        models = {"policy": policy or "embedded", "policy_model": policy_model}
+        models |= {"critic": critic, "critic_model": critic_model}
+        reward = with_preference({**models, "prefer": prefer, "reward": reward})["reward"]
     if pairs:
         asyncio.run(_accuracy(reward, configured, pairs, as_json))
         return
@@ -58,7 +67,9 @@ def check(
 async def _check_all(
     roles: list[tuple[str, str | None, str | None]], reward: str, configured: Config
 ) -> list[CheckReport]:
+    from tpo.checks.checklist import check_checklist
     from tpo.checks.reward import check_reward, scoring_inside
+    from tpo.rewards.prefer.reward import PreferReward
     from tpo.rewards.resolve import resolve
 
     async with AsyncExitStack() as stack:
@@ -72,6 +83,8 @@ async def _check_all(
                 reports.append(await _check_role(role, where, name))
         for one in scoring_inside(resolved.reward):
             report = await check_reward(one)
+            if isinstance(one, PreferReward):
+                report = CheckReport(report.subject, [*report.findings, *await check_checklist(one)])
             reports.append(CheckReport(f"reward: {report.subject}", report.findings))
         return reports
 

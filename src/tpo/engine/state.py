@@ -169,6 +169,7 @@ def candidate_of(sampled: Sampled, scored: Scored | None) -> Candidate:
         message=sampled.message,
         logprobs=sampled.logprobs,
         leaked=sampled.leaked,
+        arm=sampled.arm,
     )
     if scored is None:
         return candidate

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tpo.engine.calls import together
+from tpo.engine.concurrency import together
 from tpo.errors import InputError
 from tpo.evals.benchmarks import Benchmark, Graders, Response, Row, find_benchmark
 from tpo.evals.benchmarks.pairs import AGAINST, OPPONENT

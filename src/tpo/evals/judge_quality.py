@@ -14,7 +14,7 @@ import msgspec
 
 from tpo.checks.pairs import agrees, length_gap, score_gaps, verdict
 from tpo.checks.preferences import Pair
-from tpo.engine.calls import together
+from tpo.engine.concurrency import together
 from tpo.evals.benchmarks.protocol import JudgeModel
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording

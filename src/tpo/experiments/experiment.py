@@ -21,7 +21,7 @@ from tpo.experiments.definition import Experiment, ExperimentCell
 from tpo.experiments.outcomes import QueryOutcome, RunOutcomes, outcomes_of, read_outcomes
 from tpo.experiments.queries import all_rows, benchmark_of, chosen_rows, digest_of, write_rows
 from tpo.experiments.report import ReportFiles, write_report
-from tpo.experiments.running import QUERIES, CellRunner, CellStatus, ExperimentWatcher
+from tpo.experiments.running import QUERIES, REFERENCES, CellRunner, CellStatus, ExperimentWatcher
 from tpo.runs.directory import RunDirectory
 
 SCORES = "judge-scores.jsonl"
@@ -57,7 +57,7 @@ async def run_experiment(
 
     Args:
         experiment: what to run, as `read_experiment` gives it.
-        out: its directory: queries.jsonl, runs/MODEL/METHOD-sSEED, and the report.
+        out: its directory: queries.jsonl, references.jsonl, runs/MODEL/METHOD-sSEED, and the report.
         watcher: follows the progress.
         runs: run cells; without it only what is there is reported.
 
@@ -69,14 +69,16 @@ async def run_experiment(
     benchmark = benchmark_of(experiment)
     rows: list[Row] = []
     if not experiment.reports_only:
-        rows = chosen_rows(all_rows(experiment, benchmark), experiment.queries)
+        everything = all_rows(experiment, benchmark)
+        rows = chosen_rows(everything, experiment.queries)
+        write_rows(everything, out / REFERENCES)
         write_rows(rows, out / QUERIES)
     by_digest = {digest_of(row.messages): row for row in rows}
     if len(by_digest) < len(rows):
         raise InputError(f"{experiment.path}: {len(rows) - len(by_digest)} of the queries stand in the data twice.")
     async with AsyncExitStack() as stack:
         judge = None
-        if experiment.judge is not None:
+        if experiment.judge is not None and not experiment.reports_only:
             judge = await open_held_out(experiment.judge, out / SCORES, stack)
         adopting = _Adopting(experiment, out, by_digest, benchmark, judge)
         await adopting.read(watcher)
@@ -136,7 +138,7 @@ class _Adopting:
                 self.unfinished.append(str(run.path))
                 continue
             self._take(found.outcomes)
-            differs = mismatch(run, self._experiment, (self._out / QUERIES).resolve())
+            differs = mismatch(run, self._experiment, (self._out / REFERENCES).resolve())
             if differs is not None:
                 self._differing.append(differs)
                 watcher.note(differs)

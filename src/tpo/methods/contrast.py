@@ -66,7 +66,7 @@ def one_demand(chosen: Candidate, rejected: Candidate | None) -> str:
     return next(iter([*kept, *failed.values()]), "")
 
 
-def says_something(critique: str, chosen: Candidate) -> bool:
+def is_useful(critique: str, chosen: Candidate) -> bool:
     """Whether a critique is worth following.
 
     Args:

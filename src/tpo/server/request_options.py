@@ -128,7 +128,7 @@ def with_dials(
     """
     named: dict[str, Any] = {}
     effort = wanted.get("effort") or (preset.effort if preset is not None else None) or effort
-    if preset is not None and preset.effort is None:
+    if preset is not None and preset.method:
         named = {"method": preset.method, "width": preset.width, "depth": preset.depth}
     base = {name: value for name, value in usual.items() if effort is None or name not in DIALS}
     chosen = {**base, **{name: value for name, value in named.items() if value is not None}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +19,9 @@ from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
 from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.cost import cost_of
-from tpo.methods.presets import Preset
+from tpo.methods.presets import PANEL, Preset
 from tpo.models.fleet import Fleet, model_name
+from tpo.models.panel import Panel
 from tpo.models.resolve import served_models
 from tpo.options import ServeOptions
 from tpo.prompts import Role
@@ -114,7 +115,11 @@ class Service:
         if not names and isinstance(policy.where, str):
             names = await served_models(policy.where, "policy")
         await self.reward(None)
-        if len(names) > 1:  # each is connected to when a request names it
+        if isinstance(policy.where, Mapping):
+            panel = (await self._session.models())["policy"]
+            assert isinstance(panel, Panel)
+            self.models = Models(panel.names, self.setup.presets, self._described, panel=True)
+        elif len(names) > 1:  # each is connected to when a request names it
             self.models = Models(names, self.setup.presets, self._described)
         else:
             fleets = await self._session.models()
@@ -186,7 +191,8 @@ class Service:
         Raises:
             ModelError: it cannot be reached.
         """
-        return await self._session.models(model if len(self.models.names) > 1 else None)
+        several = len(self.models.names) > 1 and model != PANEL
+        return await self._session.models(model if several else None)
 
     async def addresses(self, model: str) -> dict[str, tuple[str, int | None]]:
         """Host and port of each role's server, for roles that have one.

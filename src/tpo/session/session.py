@@ -21,6 +21,7 @@ from tpo.engine.result import Result, held_out_line
 from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.models.fleet import Fleet, PaceRule, ServerLimits, pace_for_many, seats
+from tpo.models.panel import Panel
 from tpo.prompts import Role
 from tpo.representations import frame, heading, table
 from tpo.rewards.protocol import Reward, maximum_of
@@ -39,6 +40,12 @@ from tpo.telemetry.provider import Telemetry, addresses
 
 # What may be secret in an address: user and password before the host, and whatever follows a question mark.
 _SECRET = re.compile(r"(https?://)[^/\s,;@]*@|(?<=[^\s])\?[^\s,;]*")
+
+
+def _shown(where: Any) -> str:
+    if isinstance(where, Mapping):
+        return ", ".join(f"{name}={_shown(arm)}" for name, arm in where.items())
+    return _SECRET.sub(r"\1", where) if isinstance(where, str) else type(where).__name__
 
 
 def _ignore(_: Any) -> None:
@@ -124,11 +131,7 @@ class Session:
         """Who plays each role, and the reward; addresses without what may be a key."""
         named: dict[str, Any] = {role: one.where for role, one in self.spec.roles.items()}
         named |= {"reward": self.spec.reward, "judge": self.spec.judge}
-        return [
-            (role, _SECRET.sub(r"\1", where) if isinstance(where, str) else type(where).__name__)
-            for role, where in named.items()
-            if where is not None
-        ]
+        return [(role, _shown(where)) for role, where in named.items() if where is not None]
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
@@ -167,6 +170,8 @@ class Session:
             InputError: there is no such model.
             ModelError: the server cannot be reached, or refuses.
         """
+        if policy_model is not None and isinstance(self.spec.roles["policy"].where, Mapping):
+            return await self._one_arm(policy_model)
         if policy_model not in self._models:
             async with self._opening:
                 if policy_model not in self._models:
@@ -176,6 +181,17 @@ class Session:
                     opened = await open_models(roles, self._stack, self._note, self._limits)
                     self._models[policy_model] = opened
         return self._models[policy_model]
+
+    async def _one_arm(self, policy_model: str) -> dict[Role, Fleet]:
+        """The models where the policy is one arm of the panel, by the arm's name or its model's."""
+        whole = await self.models()
+        panel = whole["policy"]
+        assert isinstance(panel, Panel)
+        arm = panel.arm(policy_model)
+        if arm is None:
+            known = ", ".join(f"{name} ({fleet.name})" for name, fleet in panel.arms.items())
+            raise InputError(f"There is no arm {policy_model!r} in the panel: here are {known}.")
+        return {role: arm if fleet is panel else fleet for role, fleet in whole.items()}
 
     async def reward(self, name: str | None = None) -> Reward | None:
         """A reward, opened and checked at the first call; None where the user asked for none.
@@ -241,7 +257,7 @@ class Session:
         judge = await self.judge()
         steering = (output or OutputFormat()).steering(spec.method, base)
         # A trace names the servers too: the same model elsewhere may answer otherwise.
-        names = {role: fleet.servers[0].model.name for role, fleet in models.items()}
+        names = {role: fleet.where for role, fleet in models.items()}
         plan = plan_of(spec, messages, names, steering.reward, judge)
         journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
         for record in journal.records:
@@ -373,6 +389,7 @@ _OF_THE_SESSION = frozenset(
         "editor",
         "editor_model",
         "reward",
+        "prefer",
         "rewards",
         "require",
         "score_cache",
