@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import threading
 
@@ -246,5 +247,5 @@ async def test_memory_is_given_back_after_large_bodies(monkeypatch: pytest.Monke
 
 def test_trimming_is_safe_where_it_cannot_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(bodies.trim(), bool)
-    monkeypatch.setattr(bodies.ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert not bodies.trim()
