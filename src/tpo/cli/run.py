@@ -40,8 +40,8 @@ def run(
     """Answer every query of a dataset, aligned, at the full speed of the server.
 
     Answers go to OUT/answers.jsonl as they come, the summary to OUT/summary.json and stdout. The same command again
-    continues where the last one stopped. The exit code is 0 if all queries were answered, 3 if some failed, 2 if the run
-    could not go on, 130 if it was interrupted.
+    continues where the last one stopped. The exit code is 0 if all queries were answered, 3 if some failed, 2 if the
+    run could not continue, 130 if it was interrupted.
     """
     from tpo.session.spec import specified
 
