@@ -31,7 +31,7 @@ class ArmSpec:
     """An arm as a user names it.
 
     Args:
-        where: as for a policy: a URL, `embedded`, `gguf:PATH`, `MODEL@URL`, or a `Model`.
+        where: as for a policy: a URL, `embedded`, `gguf:PATH`, `hub:ORG/REPO`, `MODEL@URL`, or a `Model`.
 
     Attributes:
         where: the same without the model's name.

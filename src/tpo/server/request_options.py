@@ -169,6 +169,7 @@ def _format_rules(response_format: Any) -> list[Rule]:
 MESSAGES = 4096
 TOOLS = 1024
 CALLS = 1024
+PARTS = 512
 FIELDS = 128
 
 
@@ -186,9 +187,10 @@ def check_counts(body: Mapping[str, Any]) -> None:
             raise refused(name, f"has {len(given)} entries, and the limit is {most}")
     messages = body.get("messages")
     for position, message in enumerate(messages if isinstance(messages, list) else ()):
-        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
-        if isinstance(calls, list) and len(calls) > CALLS:
-            raise refused(f"messages[{position}].tool_calls", f"has {len(calls)} entries, and the limit is {CALLS}")
+        for name, most in (("tool_calls", CALLS), ("content", PARTS)):
+            given = message.get(name) if isinstance(message, Mapping) else None
+            if isinstance(given, list) and len(given) > most:
+                raise refused(f"messages[{position}].{name}", f"has {len(given)} entries, and the limit is {most}")
 
 
 def check_lengths(messages: Any, most: int) -> None:
