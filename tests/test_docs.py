@@ -1,7 +1,7 @@
 """The README, docs/, recipes/ and examples/: their commands and programs run, and what they point at is there.
 
 A block of commands has a comment before it that says how it is tested: `<!-- runs: fake -->` and
-`<!-- runs: embedded -->` are run in an empty home, `<!-- parsed: REASON -->` is only held against the real CLI.
+`<!-- runs: embedded -->` are run in an empty home, `<!-- parsed: REASON -->` is only compared with the real CLI.
 """
 
 from __future__ import annotations
