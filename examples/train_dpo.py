@@ -18,9 +18,12 @@ def main(pairs: Path, model: str, out: Path, steps: int = 20) -> float:
         out: where the trained model goes.
         steps: updates of the weights.
     """
+    import torch
     from datasets import load_dataset
     from trl import DPOConfig, DPOTrainer
 
+    if not pairs.stat().st_size:
+        raise SystemExit(f"{pairs} holds no pairs: `tpo export` says on stderr why queries were left out.")
     settings = DPOConfig(
         output_dir=str(out),
         max_steps=steps,
@@ -30,6 +33,9 @@ def main(pairs: Path, model: str, out: Path, steps: int = 20) -> float:
         logging_steps=1,
         save_strategy="no",
         report_to="none",
+        # TRL trains in bfloat16 by default, which it refuses on a CPU.
+        use_cpu=not torch.cuda.is_available(),
+        bf16=torch.cuda.is_available(),
     )
     rows = load_dataset("json", data_files=str(pairs), split="train")
     trainer = DPOTrainer(model, args=settings, train_dataset=rows)

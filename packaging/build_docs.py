@@ -22,7 +22,7 @@ SECTIONS = {
     "Start": ["index", "start", "models", "embedded", "glossary", "faq", "comparison"],
     "Your model and reward": ["configuration", "rewards", "reward-servers", "hf", "judges", "verifiers"],
     "Datasets": ["data", "runs", "clusters"],
-    "Evaluate": ["evaluation", "report"],
+    "Evaluate": ["evaluation", "report", "experiments", "results/index"],
     "Serve": ["serve", "clients"],
     "Look": ["view", "traces"],
     "Extend": ["methods", "prompts", "contributing"],
@@ -71,6 +71,7 @@ def main() -> None:
     methods = sorted(f"methods/{page.stem}" for page in SOURCE.glob("methods/*.md"))
     sections = {name: [*pages] for name, pages in SECTIONS.items()}
     sections["Extend"][1:1] = methods
+    sections["Evaluate"] += sorted(f"results/{page.parent.name}/{page.stem}" for page in SOURCE.glob("results/*/*.md"))
     listed = {name for names in sections.values() for name in names}
     if missing := {str(page.relative_to(SOURCE).with_suffix("")) for page in SOURCE.rglob("*.md")} ^ listed:
         raise SystemExit(f"pages and sections differ: {', '.join(sorted(missing))}")

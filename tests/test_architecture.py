@@ -15,7 +15,7 @@ LAYERS = (
     ("models", "rewards", "prompts", "dialogues"),
     ("methods",),
     ("engine", "representations"),
-    ("checks", "session"),
+    ("checks", "session", "telemetry"),
     ("api", "runs", "evals", "experiments", "notebook"),
     ("view",),
     ("server",),

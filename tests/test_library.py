@@ -104,7 +104,7 @@ async def test_a_file_that_is_no_trace_is_never_overwritten(tmp_path: Path) -> N
     assert model.requests == []
 
 
-async def test_a_broken_off_trace_of_another_run_is_replaced_and_told(tmp_path: Path) -> None:
+async def test_a_broken_off_trace_of_another_run_is_replaced_with_a_note(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     notes: list[str] = []
     stopper = tpo.Stopper()

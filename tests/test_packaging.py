@@ -105,7 +105,7 @@ def test_the_image_starts_a_server_that_asks_for_a_key() -> None:
     assert "tpo key" in ran.stderr
 
 
-async def test_the_health_check_tells_life_from_death() -> None:
+async def test_the_health_check_distinguishes_life_from_death() -> None:
     import asyncio
 
     text = one("HEALTHCHECK").partition(" CMD ")[2]

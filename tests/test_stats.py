@@ -116,7 +116,7 @@ def _tied(draw: random.Random) -> float:
     [(_normal, 0.0, mean_of), (_share, 0.7, share_of), (_tied, 0.58, share_of)],
     ids=["mean", "share", "share with ties"],
 )
-def test_intervals_hold_the_true_value_as_often_as_they_say(
+def test_intervals_hold_the_true_value_as_often_as_their_level(
     n: int, draw: Callable[[random.Random], float], true: float, interval: Callable[[list[float]], Estimate]
 ) -> None:
     random_numbers, rounds, held = random.Random(7), 1500, 0

@@ -24,6 +24,7 @@ class Candidate(msgspec.Struct, frozen=True):
         message: the assistant's message where it is more than text: its tool calls, its refusal.
         logprobs: as the server sent them, where they were requested.
         leaked: words of our prompt that the answer repeats; such a candidate ranks below all others with a reward.
+        arm: the arm of a panel that wrote it; None where the policy is one model.
     """
 
     id: str
@@ -38,3 +39,4 @@ class Candidate(msgspec.Struct, frozen=True):
     message: dict[str, Any] | None = None
     logprobs: dict[str, Any] | None = None
     leaked: str | None = None
+    arm: str | None = None

@@ -82,7 +82,7 @@ def test_intervals() -> None:
         (json.dumps(ROWS[5]), "holds no pair"),
     ],
 )
-def test_what_is_no_preference_set_is_told(tmp_path: Path, text: str, complaint: str) -> None:
+def test_what_is_no_preference_set_is_reported(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "pairs"
     path.write_text(text)
     with pytest.raises(InputError, match=complaint):

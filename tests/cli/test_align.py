@@ -309,3 +309,19 @@ async def test_version_and_help() -> None:
     assert "--require" in ran.out
     assert (await tpo("nonsense")).code == 2
     assert (await tpo("replay", "nowhere.jsonl")).code == 2
+
+
+async def test_several_policies_with_names_are_a_panel(tmp_path: Path) -> None:
+    async with serving(answering) as one, serving(answering) as two:
+        flags = ("--policy", f"a={one.url}", "--policy", f"b={two.url}", "--method", "best-of-n", "--width", "4")
+        ran = await tpo("align", "How?", *flags, "--json", "--quiet")
+        assert ran.code == 0, ran.err
+        arms = json.loads(ran.out)["arms"]
+        assert {name: used["answers"] for name, used in arms.items()} == {"a": 2, "b": 2}
+        (tmp_path / "tpo.toml").write_text(f'method = "best-of-n"\n[policy]\nx = "{one.url}"\ny = "{two.url}"\n')
+        ran = await tpo("align", "How?", "--width", "2", "--json", "--quiet", cwd=tmp_path)
+        assert json.loads(ran.out)["arms"].keys() == {"x", "y"}, ran.err
+        ran = await tpo("align", "How?", *flags[4:], "--json", "--quiet", TPO_POLICY=f"a={one.url} b={two.url}")
+        assert json.loads(ran.out)["arms"].keys() == {"a", "b"}, ran.err
+        ran = await tpo("align", "How?", "--policy", f"a={one.url}", "--policy", two.url)
+        assert ran.code == 2 and "has no name" in ran.err

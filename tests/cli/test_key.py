@@ -40,7 +40,7 @@ def test_a_key_is_printed_once_and_kept_as_a_hash(tmp_path: Path) -> None:
     assert Keys(file).client_of(secret) == "alice"
 
 
-def test_an_operators_key_says_so(tmp_path: Path) -> None:
+def test_an_operators_key_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
     call(key, "alice", "--file", file)
     call(key, "olga", "--file", file, "--operator", "--concurrency", "2")

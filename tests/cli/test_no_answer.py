@@ -83,7 +83,7 @@ async def test_run_records_a_failed_row_with_the_reason(tmp_path: Path, kind: st
     assert "1 failed" in ran.out
 
 
-async def test_a_deadline_while_the_server_is_gone_says_so(tmp_path: Path) -> None:
+async def test_a_deadline_while_the_server_is_gone_is_reported(tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl").write_text('{"prompt": "How?"}\n')
     run = ("run", str(tmp_path / "queries.jsonl"), "--out", str(tmp_path / "run"), "--patience", "60")
     async with serving(gone) as server:

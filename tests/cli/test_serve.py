@@ -127,7 +127,7 @@ async def test_a_key_from_the_environment(tmp_path: Path) -> None:
             assert (await ask(url, authorization=f"Bearer {key}")).status_code == 200
 
 
-async def test_a_file_says_what_is_served(tmp_path: Path) -> None:
+async def test_a_file_names_what_is_served(tmp_path: Path) -> None:
     async with policy(drawing(["a", "bbb"])) as behind:
         brief = '[rewards.brief]\nuse = "python:my_rewards:length"\nrequire = ["max-words=1"]\n'
         (tmp_path / "tpo.toml").write_text(f'policy = "{behind.url}"\nwidth = 2\nmax-width = 3\n{brief}')

@@ -104,7 +104,7 @@ def test_json_is_the_object_of_replay(tmp_path: Path) -> None:
     run = run_of(tmp_path, "Apples?")
     value = json.loads(call(show, run, "q0", "--json").out)
     keys = {"id", "key", "error", "answer", "reward", "method", "width", "depth", "stop", "steps", "usage", "seconds"}
-    assert value.keys() == keys | {"chosen"}
+    assert value.keys() == keys | {"chosen", "held_out", "arms"}
     value = json.loads(call(show, run, "q0", "--json", "--prompts").out)
     assert [prompt["name"] for prompt in value["prompts"]][:2] == ["answer", "loss"]
 
@@ -118,7 +118,7 @@ def test_a_query_without_any_answer(tmp_path: Path) -> None:
     assert (value["answer"], value["stop"], value["steps"]) == (None, "error", [])
 
 
-def test_what_a_model_says_cannot_move_the_cursor_and_is_no_markup(tmp_path: Path) -> None:
+def test_a_models_text_cannot_move_the_cursor_and_is_no_markup(tmp_path: Path) -> None:
     model = FakeModel(lambda request, index: "\x1b[2J\x07[bold]Hi :smile: [/nothing]\r\n\tThere\x9b 1")
     run = run_of(tmp_path, "[red]Apples?[/red]", model=model)
     out = call(show, run, "q0", "--prompts").out

@@ -164,7 +164,7 @@ async def test_one_actor_holds_the_reward(
     assert kit.answers(tmp_path / "ray") == kit.answers(tmp_path / "plain")
 
 
-async def test_a_reward_that_cannot_be_opened_is_told(
+async def test_a_reward_that_cannot_be_opened_is_reported(
     cluster: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "unready.py").write_text("import nothing_of_this_name\n\ndef reward(conversations): ...\n")

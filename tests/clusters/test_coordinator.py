@@ -47,7 +47,7 @@ def replied(turn: int) -> Replied:
     return Replied(turn, 0, 0, "loss", f"text {turn}")
 
 
-async def test_who_takes_a_query_over_hears_what_was_done() -> None:
+async def test_who_takes_a_query_over_gets_what_was_done() -> None:
     books = Books("a", "b")
     books.coordinator.past = {"a": [replied(0)]}
     assert (await books.say(Begin("one", [("a", "q0"), ("b", "q1")]))).past == {"a": [replied(0)], "b": []}
@@ -92,7 +92,7 @@ async def test_what_a_worker_cannot_do_is_raised() -> None:
         await Books().say(Post("one", 1, failure=Failure("ModelError", "on node1: down")))
 
 
-async def test_workers_hear_their_place_and_when_to_stop() -> None:
+async def test_workers_get_their_place_and_when_to_stop() -> None:
     books = Books()
     assert (await books.say(Post("one", 1))).place == (0, 1)
     assert (await books.say(Post("two", 1))).place == (1, 2)

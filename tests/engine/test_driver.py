@@ -174,7 +174,7 @@ async def test_a_reward_that_raises_ends_the_run_at_once(value: Exception, compl
 
 
 @pytest.mark.parametrize("scores", [[], [1.0, 2.0], None, ["good"], [True], 1.0])
-async def test_a_reward_of_the_wrong_shape_is_told(scores: object) -> None:
+async def test_a_reward_of_the_wrong_shape_is_reported(scores: object) -> None:
     class Wrong:
         name = "wrong"
 
@@ -306,7 +306,7 @@ JUNK = st.one_of(
     replies=st.lists(JUNK, min_size=1, max_size=9),
     width=st.integers(1, 3),
 )
-def test_whatever_a_model_says_there_is_an_answer(
+def test_any_reply_of_a_model_gives_an_answer(
     history: list[dict[str, str]], last: str, replies: list[str], width: int
 ) -> None:
     count = 0

@@ -1,4 +1,4 @@
-"""The journal: replay gives the same object, and a run goes on from any place it was broken off."""
+"""The journal: replay gives the same object, and a run continues from any place it was broken off."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_any_text_survives_the_file_and_a_torn_line_costs_only_itself(
     assert read_journal(path) == ([*read, STARTED], None)
 
 
-def test_a_file_that_is_no_trace_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_file_that_is_no_trace_is_reported_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     for text, complaint in (
         ("hello\n", "line 1"),
@@ -161,12 +161,12 @@ def test_a_file_that_is_no_trace_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-async def test_a_full_disk_is_said_and_ends_the_run() -> None:
+async def test_a_full_disk_is_reported_and_ends_the_run() -> None:
     with pytest.raises(JournalError, match="No space left on device"):
         await drive(FakeModel(numbered()), journal=Journal(TraceFile(Path("/dev/full"))))
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be written"):
         TraceFile(tmp_path)
 

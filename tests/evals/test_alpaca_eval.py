@@ -124,7 +124,7 @@ def test_difficulties_are_found_again() -> None:
     assert correlation(list(found.values()), truth) > 0.99
 
 
-def test_the_baseline_is_at_50_and_says_nothing_of_difficulty() -> None:
+def test_the_baseline_is_at_50_and_carries_no_difficulty() -> None:
     baseline = [Annotation(prompt, 0.5, 100 + prompt, 100 + prompt) for prompt in range(20)]
     assert length_controlled(baseline, dict.fromkeys(range(20), 0.0)).value == 50.0
     with pytest.raises(InputError, match="no model to estimate"):
@@ -176,7 +176,7 @@ def test_reading(tmp_path: Path, packed: bool) -> None:
         (HEAD + "-1,a,1.5,5,6\n", "below zero"),
     ],
 )
-def test_what_is_no_annotation_is_told(tmp_path: Path, text: str, complaint: str) -> None:
+def test_what_is_no_annotation_is_reported(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "annotations.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=complaint):

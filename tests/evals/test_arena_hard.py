@@ -104,7 +104,7 @@ def test_a_model_that_never_loses_has_100() -> None:
         ([ArenaVerdict("q", "m", "n", "A>B")], "baseline 'base' has no verdict; judged were m, n"),
     ],
 )
-def test_what_cannot_be_scored_is_told(games: list[ArenaVerdict], complaint: str) -> None:
+def test_what_cannot_be_scored_is_reported(games: list[ArenaVerdict], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         win_rates(games, "base")
 

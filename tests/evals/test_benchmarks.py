@@ -63,7 +63,7 @@ def test_published_data(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_missing_data_says_what_is_expected_and_where_to_have_it(name: str, tmp_path: Path) -> None:
+def test_missing_data_names_what_is_expected_and_where_to_have_it(name: str, tmp_path: Path) -> None:
     benchmark = find_benchmark(name)
     with pytest.raises(InputError, match=r"no local data was given.*published at .*http.*--data"):
         benchmark.rows(Source())
@@ -127,7 +127,7 @@ async def test_xstest_by_rules_alone() -> None:
     assert "--judge" in found.missing["safe_complied"]
 
 
-async def test_what_a_judge_does_not_say_is_counted_and_no_verdict() -> None:
+async def test_a_missing_verdict_is_counted_and_no_verdict() -> None:
     benchmark = find_benchmark("xstest")
     rows = benchmark.rows(published("xstest"), 10)
     mute = rows[0].messages[0]["content"]

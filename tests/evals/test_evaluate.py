@@ -110,7 +110,7 @@ async def test_all_numbers_of_an_evaluation(tmp_path: Path, data: Path) -> None:
     assert found.cell("beavertails", "sample").against_plain == {}
     # A judge that always prefers what comes first is at 50 with both orders.
     assert found.cell("arena_hard", "tpo").numbers["win_rate"].value == pytest.approx(50)
-    assert "held against" in found.cell("arena_hard", "sample").missing["win_rate"]
+    assert "compared with" in found.cell("arena_hard", "sample").missing["win_rate"]
     assert found.cell("mt_bench", "sample").numbers["turn_2"].value == 7
     assert found.cell("mt_bench", "sample").answered == 6
     assert found.judge is not None
@@ -139,7 +139,7 @@ async def test_cells_run_at_once_and_share_what_the_server_takes(tmp_path: Path,
         assert server.most_live == 3
 
 
-async def test_what_is_not_given_is_said_in_the_cell(tmp_path: Path, data: Path) -> None:
+async def test_what_is_not_given_is_reported_in_the_cell(tmp_path: Path, data: Path) -> None:
     async with counting(policy) as server:
         found = await whole(tmp_path / "out", data, server, methods=["tpo"])
     table = table_of(found)
@@ -172,7 +172,7 @@ async def test_a_larger_limit_goes_on_and_a_smaller_one_is_refused(tmp_path: Pat
             await whole(tmp_path / "out", data, server, tasks=["xstest"], methods=["sample"], limit=3)
 
 
-async def test_what_cannot_be_evaluated_is_told(tmp_path: Path, data: Path) -> None:
+async def test_what_cannot_be_evaluated_is_reported(tmp_path: Path, data: Path) -> None:
     async with counting(policy) as server:
         for more, said in (
             ({"tasks": []}, "no benchmark"),
@@ -284,7 +284,7 @@ class _Cells(HTMLParser):
         self.tags.append(tag)
 
 
-async def test_formats_say_the_same_and_break_nothing(tmp_path: Path, data: Path) -> None:
+async def test_formats_hold_the_same_and_break_nothing(tmp_path: Path, data: Path) -> None:
     async with counting(policy, "x|<script>alert(1)</script>_&1B") as server:
         found = await whole(tmp_path / "out", data, server, tasks=["xstest", "ifeval"])
     table = table_of(found, details=True)
@@ -374,7 +374,7 @@ async def test_an_interrupt_keeps_what_was_done(tmp_path: Path, data: Path) -> N
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
         assert (process.returncode, out) == (130, b"")
-        assert b"the same command goes on" in err
+        assert b"the same command continues" in err
         server.holds_after = None
         done = set(server.answered)
         assert (await tpo(*command, "--quiet", cwd=tmp_path)).code == 0

@@ -217,7 +217,7 @@ def test_cases_are_the_best_the_median_and_the_worst() -> None:
     assert [which for which, _ in picked(gains(1))] == [WHICH[0]]
 
 
-async def test_a_case_is_told_as_it_was(tmp_path: Path) -> None:
+async def test_a_case_is_shown_as_it_was(tmp_path: Path) -> None:
     run = await synthetic(tmp_path, "one", climbing(1), width=2, depth=1)
     (told,) = cases(only(read_groups(run)))
     assert [case.which for case in told.cases] == list(WHICH)
@@ -239,7 +239,7 @@ async def test_without_data_nothing_is_drawn(tmp_path: Path) -> None:
     assert cases(group) == []
 
 
-async def test_what_holds_no_rewards_is_told(tmp_path: Path) -> None:
+async def test_what_holds_no_rewards_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         read_groups(tmp_path)
     await synthetic(tmp_path, "plain", FakeModel(numbered()), method="sample")

@@ -60,6 +60,6 @@ def test_every_published_row_is_read_and_loose_is_never_harder() -> None:
     assert found.prompt_strict.value <= found.instruction_strict.value <= found.instruction_loose.value
 
 
-def test_a_row_that_cannot_be_used_is_told() -> None:
+def test_a_row_that_cannot_be_used_is_reported() -> None:
     with pytest.raises(InputError, match="row 7 of IFEval cannot be used: the instruction 'x:y' is unknown"):
         followed("Hello", ROW | {"instruction_id_list": ["x:y", "startend:quotation"]})

@@ -137,7 +137,7 @@ async def test_many_samples_share_one_connection(tmp_path: Path) -> None:
         assert log.results and log.results.scores[0].metrics["accuracy"].value == 1.0
 
 
-def test_an_unknown_option_is_said() -> None:
+def test_an_unknown_option_is_reported() -> None:
     with pytest.raises(InputError, match="widht"):
         TpoAPI("embedded", widht=3)
 

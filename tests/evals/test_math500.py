@@ -90,7 +90,7 @@ def test_what_math_verify_lets_pass(grader: Math, found: str, reference: str, ri
     assert grader.grade(f"It is $\\boxed{{{found}}}$.", (reference,)).right is right
 
 
-def test_the_verdict_says_what_was_found(grader: Math) -> None:
+def test_the_verdict_names_what_was_found(grader: Math) -> None:
     assert grader.grade("I guess 7", ("7",)) == (True, "7", None)
     wrong = grader.grade("The answer is 8.", ("7",))
     assert (wrong.right, wrong.found) == (False, "8")

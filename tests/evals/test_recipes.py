@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from tpo.cli.app import app
 from tpo.evals.benchmarks import find_benchmark
 from tpo.evals.costs import parse_parameters
+from tpo.experiments.definition import read_experiment
 from tpo.methods.presets import parse_preset
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,13 @@ def test_every_configuration_is_accepted(file: Path) -> None:
     ran = CliRunner().invoke(app, ["--config", str(file), "config", "--json"])
     assert ran.exit_code == 0, ran.output
     assert f"{file}" in ran.stdout
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES.rglob("experiment.toml")), ids=named)
+def test_every_experiment_is_accepted(file: Path) -> None:
+    experiment = read_experiment(file)
+    assert experiment.cells()
+    assert set(experiment.sizes()) == set(experiment.models)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=named)

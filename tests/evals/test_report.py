@@ -105,7 +105,7 @@ async def test_the_same_runs_give_the_same_report(tmp_path: Path) -> None:
     assert first == second
 
 
-async def test_what_is_missing_is_told_with_what_it_needs(tmp_path: Path) -> None:
+async def test_what_is_missing_is_reported_with_what_it_needs(tmp_path: Path) -> None:
     run = await synthetic(tmp_path, "bon", method="best-of-n", width=3)
     ran = CliRunner().invoke(app, ["report", str(run), "--out", str(tmp_path / "r"), "--json"])
     assert ran.exit_code == 0

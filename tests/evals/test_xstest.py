@@ -111,7 +111,7 @@ def test_summary() -> None:
         ("id,prompt,type,label\n1,a,b,maybe\n", "id 1: the label 'maybe'"),
     ],
 )
-def test_what_is_no_benchmark_is_told(tmp_path: Path, text: str, complaint: str) -> None:
+def test_what_is_no_benchmark_is_reported(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "prompts.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=complaint):

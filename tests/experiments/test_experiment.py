@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,13 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     # Stopping at the first answer that keeps all rules loses nothing.
     assert rules["first at 1, of 4"]["value"] == rules["best of 4"]["value"]
     assert float(rules["first at 1, of 4"]["completion_tokens"]) < float(rules["best of 4"]["completion_tokens"])
+    with (tmp_path / "out" / "proposals.csv").open() as lines:
+        (later,) = [row for row in csv.DictReader(lines) if row["measure"] == "IFEval"]
+    # Each answer to a restated rule keeps it; of fresh samples a third does.
+    assert (later["method"], float(later["later"])) == ("restate", 1)
+    assert 0 < float(later["fresh"]) < 0.8
+    assert float(later["difference"]) == pytest.approx(1 - float(later["fresh"]))
+    assert int(later["queries"]) == len({one.query for one in outcomes if one.candidates[-1].step > 0})
     for plot in ("pareto", "by-step", "length", "over-optimisation", "wins"):
         assert (tmp_path / "out" / "figures" / f"{plot}-small.svg").read_text().startswith("<?xml")
         assert (tmp_path / "out" / "figures" / f"{plot}-small.csv").read_text().count("\n") > 1
@@ -259,9 +267,24 @@ def test_a_mistake_in_the_file_is_one_line_before_anything_runs(
 
 
 @pytest.mark.usefixtures("no_figures")
-async def test_other_queries_in_the_same_directory_are_refused(file: Path, tmp_path: Path) -> None:
-    await run_experiment(with_model(file, sometimes_right()), tmp_path / "out", runs=False)
-    rewrite(file, FILE.replace('data = "ifeval"', 'data = "ifeval"\nlimit = 2'))
+async def test_a_larger_limit_draws_what_is_missing_and_other_queries_are_refused(file: Path, tmp_path: Path) -> None:
+    def part(more: str) -> str:
+        return FILE.replace('data = "ifeval"', f'data = "ifeval"\n{more}')
+
+    rewrite(file, part("limit = 2"))
+    first = sometimes_right()
+    await run_experiment(with_model(file, first), tmp_path / "out")
+    rewrite(file, part("limit = 5"))
+    second = sometimes_right()
+    report = await run_experiment(with_model(file, second), tmp_path / "out")
+    assert [one.done for one in report.cells] == [5] * 4
+    # Prompts 0 and 1 were drawn before.
+    assert {text for request in second.requests for text in re.findall(r"Prompt \d", str(request.messages))} == {
+        "Prompt 2",
+        "Prompt 3",
+        "Prompt 4",
+    }
+    rewrite(file, part("start = 1"))
     with pytest.raises(InputError, match="holds an experiment with other queries"):
         await run_experiment(with_model(file, sometimes_right()), tmp_path / "out")
 

@@ -45,19 +45,19 @@ TALK = answered(conversation("Where?"), "Here.")
         ("llama", "?device=tpu", "is none of auto, cpu, cuda"),
     ],
 )
-def test_what_the_user_can_mend_is_told(make: Make, name: str, options: str, words: str) -> None:
+def test_what_the_user_can_mend_is_reported(make: Make, name: str, options: str, words: str) -> None:
     with pytest.raises(InputError) as raised:
         HfReward.load(f"{make(name)}{options}")
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_own_code_that_does_not_fit_says_so(make: Make) -> None:
+def test_own_code_that_does_not_fit_is_reported(make: Make) -> None:
     with pytest.raises(RewardError, match=r"NoLongerThere.*may not fit transformers"):
         HfReward.load(f"{make('broken')}?trust_remote_code=true")
 
 
-def test_weights_that_are_no_weights_say_so(make: Make, tmp_path: Path) -> None:
+def test_weights_that_are_no_weights_are_reported(make: Make, tmp_path: Path) -> None:
     folder = tmp_path / "torn"
     shutil.copytree(make("llama"), folder)
     (folder / "model.safetensors").write_bytes(b"torn")
@@ -74,7 +74,7 @@ def test_weights_that_are_no_weights_say_so(make: Make, tmp_path: Path) -> None:
         (".", InputError, "no usable config.json"),
     ],
 )
-def test_what_is_not_there_is_told(
+def test_what_is_not_there_is_reported(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception], words: str
 ) -> None:
     make("llama")
@@ -85,7 +85,7 @@ def test_what_is_not_there_is_told(
         HfReward(name)
 
 
-def test_a_missing_extra_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(RewardError, match=r"pip install 'tpo\[hf\]'"):
         HfReward(str(make("llama")))
@@ -136,7 +136,7 @@ async def test_the_event_loop_goes_on_while_the_model_works(make: Make, monkeypa
     assert len(await scoring) == 1
 
 
-async def test_a_model_that_fails_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_fails_is_reported(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     reward = HfReward(str(make("llama")))
 
     def broken(rows: Any) -> Any:
@@ -147,7 +147,7 @@ async def test_a_model_that_fails_says_so(make: Make, monkeypatch: pytest.Monkey
         await reward.score([TALK])
 
 
-def test_names_tell_models_and_settings_apart(make: Make, tmp_path: Path) -> None:
+def test_names_distinguish_models_and_settings(make: Make, tmp_path: Path) -> None:
     copy = tmp_path / "llama"
     shutil.copytree(make("llama"), copy)
     name = HfReward(str(make("llama"))).name

@@ -126,7 +126,7 @@ def test_left_padding_without_its_mask_would_show(make: Make) -> None:
     assert abs(_logits(make("llama"), [filled, long], [[1] * len(long)] * 2)[0] - right) > 1e-2
 
 
-def test_a_pad_token_that_nobody_told_the_model_would_show(make: Make) -> None:
+def test_a_pad_token_that_the_model_does_not_know_would_show(make: Make) -> None:
     rows = _rows(make("llama"))
     right = values(reward_of(make("llama")), [TALKS[0]])[0]
     mask = [[1] * len(row) + [0] * (len(rows[1]) - len(row)) for row in rows]

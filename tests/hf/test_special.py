@@ -87,7 +87,7 @@ def test_a_pair_model_gets_question_and_answer(make: Make) -> None:
             assert score.value == pytest.approx(loaded.model(ids).logits.item(), abs=1e-5)
 
 
-def test_an_encoder_is_told_what_is_padding_and_a_decoder_need_not_be(make: Make) -> None:
+def test_an_encoder_gets_a_mask_of_its_padding_and_a_decoder_needs_none(make: Make) -> None:
     assert HfReward(str(make("deberta")))._padding.masked
     assert not HfReward(str(make("llama")))._padding.masked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -30,12 +31,13 @@ def longest(conversations: list[list[dict[str, Any]]]) -> list[float]:
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     """The file that `tpo export --format dpo` writes of a real run."""
+    counter = itertools.count(1)
     data, run, out = tmp_path / "questions.jsonl", tmp_path / "run", tmp_path / "pairs.jsonl"
     data.write_text("".join(json.dumps({"prompt": f"How do I clean rug {number}?"}) + "\n" for number in range(4)))
     tpo.run_dataset_sync(
         data,
         run,
-        policy=FakeModel(lambda request, index: "soap " * (index + 1 + (request.seed or 0))),
+        policy=FakeModel(lambda request, index: "It is " + "very " * next(counter) + "clean."),
         method="best-of-n",
         width=3,
         reward=longest,
@@ -43,6 +45,7 @@ def pairs(tmp_path: Path) -> Path:
     )
     options = ExportOptions(format=ExportFormat.DPO)
     write_file(Export(options).of(histories(run)), out, options, run)
+    assert len(out.read_text().splitlines()) == 4
     return out
 
 

@@ -61,7 +61,7 @@ def test_tpo_contrasts_best_and_worst_of_the_whole_pool_and_updates_by_the_gradi
     assert end.value.value == Outcome(Candidate("1.0", 1, "cloth", 0.9), "depth")
 
 
-def test_tpo_stops_when_a_whole_step_says_nothing_new() -> None:
+def test_tpo_stops_when_a_whole_step_brings_nothing_new() -> None:
     search = find_method("tpo").start(QUERY, width=2, depth=5, prompts=PROMPTS)
     next(search)
     search.send(candidates(0, wipe=0.5, burn=-1.0))

@@ -60,7 +60,7 @@ def test_mbr_by_hand() -> None:
     assert scores[1] == pytest.approx(1.567, abs=5e-4)
 
 
-def test_mbr_prefers_what_others_say_too() -> None:
+def test_mbr_prefers_what_others_contain_too() -> None:
     texts = ["buy my soap today", "wipe the table with a damp cloth", "wipe the table with a wet cloth"]
     assert chosen_by("mbr:0", answers(1.0, 0.9, 0.2, texts=texts)).id == "0.0"
     assert chosen_by("mbr:2", answers(1.0, 0.9, 0.2, texts=texts)).id == "0.1"

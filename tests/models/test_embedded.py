@@ -38,7 +38,7 @@ def test_what_passes_the_check_and_still_does_not_load_is_an_error(tmp_path: Pat
         embedded.start(gguf(tmp_path / "m.gguf", MISTRAL))
 
 
-def test_a_missing_engine_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_engine_explains_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(ModelError, match="pip install xllamacpp"):
         embedded.start(gguf(tmp_path / "m.gguf", MISTRAL))
@@ -72,7 +72,7 @@ def test_the_context_fits_model_and_memory(
 
 
 @pytest.mark.parametrize("asked", [None, 32_768])
-def test_short_memory_is_told_before_it_is_taken(monkeypatch: pytest.MonkeyPatch, asked: int | None) -> None:
+def test_short_memory_is_reported_before_it_is_taken(monkeypatch: pytest.MonkeyPatch, asked: int | None) -> None:
     monkeypatch.setattr(embedded, "available_memory", lambda: 6 * GB)
     with pytest.raises(ModelError, match=r"and 6\.0 GB are free"):
         embedded._context(Path("m.gguf"), Head(5 * GB, 131_072, 131_072), asked)
@@ -150,7 +150,7 @@ def test_a_conversation_that_takes_up_its_own_prompts_is_the_same_each_time(embe
 
 
 @pytest.mark.embedded
-def test_it_says_what_it_serves(embedded_server: EmbeddedServer) -> None:
+def test_it_names_what_it_serves(embedded_server: EmbeddedServer) -> None:
     with client(embedded_server) as http:
         (card,) = http.get("/models").json()["data"]
         props = http.get(embedded_server.url.removesuffix("/v1") + "/props").json()
@@ -270,7 +270,7 @@ def test_closing_while_it_answers_and_starting_again() -> None:
 
 @pytest.mark.embedded
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_child_is_told_and_does_no_harm() -> None:
+def test_a_forked_child_gets_an_error_and_does_no_harm() -> None:
     lives(
         "import multiprocessing\n"
         "from tpo.errors import ModelError\n"

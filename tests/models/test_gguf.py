@@ -42,7 +42,7 @@ MISTRAL: dict[str, int | list[int] | str] = {
 }
 
 
-def test_the_head_tells_training_context_and_cache_size(tmp_path: Path) -> None:
+def test_the_head_has_training_context_and_cache_size(tmp_path: Path) -> None:
     head = read_head(gguf(tmp_path / "m.gguf", MISTRAL))
     assert (head.train_context, head.kv_bytes) == (32768, 32 * 8 * (128 + 128) * 2)
 
@@ -52,7 +52,7 @@ def test_heads_may_be_named_layer_by_layer(tmp_path: Path) -> None:
     assert read_head(gguf(tmp_path / "m.gguf", pairs)).kv_bytes == 16 * (64 + 128) * 2
 
 
-def test_a_head_that_says_nothing_is_read_all_the_same(tmp_path: Path) -> None:
+def test_a_head_without_metadata_can_be_read(tmp_path: Path) -> None:
     head = read_head(gguf(tmp_path / "m.gguf", {}))
     assert (head.train_context, head.kv_bytes) == (0, 0)
 

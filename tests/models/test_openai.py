@@ -148,7 +148,7 @@ async def test_a_server_that_does_not_stream_is_understood() -> None:
         (response('{"detail":"Not Found"}', 404), "answered 404: Not Found"),
     ],
 )
-async def test_broken_answers_are_told_and_not_tried_again(answer: bytes, complaint: str) -> None:
+async def test_broken_answers_are_reported_and_not_tried_again(answer: bytes, complaint: str) -> None:
     with pytest.raises(ModelError, match=complaint) as caught:
         await call(answering(answer))
     assert not isinstance(caught.value, ModelUnavailable)
@@ -215,7 +215,7 @@ async def test_an_answer_that_does_not_fit_gets_what_is_left(said: str) -> None:
     assert [request.json.get("max_tokens") for request in received[1:]] == [90, None]
 
 
-async def test_a_prompt_that_does_not_fit_is_told_with_both_sizes() -> None:
+async def test_a_prompt_that_does_not_fit_is_reported_with_both_sizes() -> None:
     said = error("request (9031 tokens) exceeds the available context size (8192 tokens), try increasing it")
     with pytest.raises(ModelError, match=r"prompt has 9031 tokens and m @ .* takes 8192"):
         await call(answering(said))
@@ -280,7 +280,7 @@ async def test_a_vllm_on_a_gpu_is_sent_seeds() -> None:
     assert model.profile.seeds
 
 
-async def test_llama_cpp_says_how_many_choices_it_takes() -> None:
+async def test_llama_cpp_explains_how_many_choices_it_takes() -> None:
     def respond(request: Received) -> bytes:
         listed = models("one", owned_by="llamacpp", meta={"n_ctx": 512})
         return response('{"total_slots": 6}') if request.path == "/props" else listed
@@ -300,7 +300,7 @@ async def test_llama_cpp_says_how_many_choices_it_takes() -> None:
         (lambda r: error("down", 503), None, r"503: down Tried 3 times"),
     ],
 )
-async def test_what_keeps_a_model_from_being_found_is_told(
+async def test_what_keeps_a_model_from_being_found_is_reported(
     respond: Callable[[Received], bytes], model: str | None, complaint: str
 ) -> None:
     with pytest.raises((ModelError, InputError), match=complaint):
@@ -355,7 +355,7 @@ async def test_a_role_has_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
         assert server.received[0].headers["authorization"] == f"Bearer {key}"
 
 
-async def test_a_key_that_no_header_can_carry_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_that_no_header_can_carry_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TPO_API_KEY", "schlüssel…")
     with pytest.raises(InputError, match="TPO_API_KEY"):
         await open_model("http://127.0.0.1:9", "policy")

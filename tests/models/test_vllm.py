@@ -47,11 +47,11 @@ async def test_an_answer_that_does_not_fit_is_clipped(url: str) -> None:
     assert result.answer
 
 
-async def test_a_prompt_that_does_not_fit_is_told_with_both_sizes(url: str) -> None:
+async def test_a_prompt_that_does_not_fit_is_reported_with_both_sizes(url: str) -> None:
     with pytest.raises(tpo.ModelError, match=r"prompt has \d+ tokens and .* takes 2048"):
         await tpo.align("hello " * 4000, policy=url, method="sample")
 
 
-async def test_a_model_that_is_not_served_is_told_with_those_that_are(url: str) -> None:
+async def test_a_model_that_is_not_served_is_reported_with_those_that_are(url: str) -> None:
     with pytest.raises(tpo.ModelError, match="it lists smol; 'nonsense' was requested"):
         await tpo.align("hi", policy=url, policy_model="nonsense", method="sample")

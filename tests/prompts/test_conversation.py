@@ -188,7 +188,7 @@ def test_a_reply_without_text_never_becomes_an_empty_message(tmp_path: Path) -> 
     assert [message["content"] for message in quiet if message["role"] == "assistant"] == ["Nothing.", "Nothing."]
 
 
-def test_a_wording_of_ones_own_stands_by_itself_unless_it_says_otherwise(tmp_path: Path) -> None:
+def test_a_wording_of_ones_own_stands_by_itself_unless_it_sets_otherwise(tmp_path: Path) -> None:
     text = "Better than {{ rejected }}: {{ chosen }}?"
     alone = own(tmp_path, loss__user__jinja=text)
     assert not alone.settings.conversation
@@ -232,7 +232,7 @@ def test_the_default_wording_can_be_had_without_a_conversation(tmp_path: Path) -
     assert alone.settings.tags == PromptSet().settings.tags
 
 
-def test_the_name_tells_a_conversation_from_prompts_that_stand_by_themselves(tmp_path: Path) -> None:
+def test_the_name_distinguishes_a_conversation_from_standalone_prompts(tmp_path: Path) -> None:
     names = set()
     texts = {f"{name}.user.jinja": "{{ chosen }}" for name in ("loss", "gradient", "update", "revision_loss")}
     for grows in ("true", "false"):
@@ -275,7 +275,7 @@ def test_what_a_template_makes_of_an_earlier_step_does_not_change_later(tmp_path
         ("set.toml", 'no_reply = " "', "needs no_reply to be a text that is not empty"),
     ],
 )
-def test_what_a_conversation_would_never_send_is_told_before_anything_is_sent(
+def test_what_a_conversation_would_never_send_is_reported_before_anything_is_sent(
     tmp_path: Path, file: str, text: str, complaint: str
 ) -> None:
     (tmp_path / "set.toml").write_text("conversation = true")

@@ -172,7 +172,7 @@ def test_an_innocent_answer_is_left_as_it_is(reply: str) -> None:
         ("Say: do not write the answer itself", "Do not write the answer itself."),
     ],
 )
-def test_what_the_query_says_itself_is_no_leak(query: str, reply: str) -> None:
+def test_words_of_the_query_are_no_leak(query: str, reply: str) -> None:
     assert clean(reply, update(query)) == (reply, None)
 
 

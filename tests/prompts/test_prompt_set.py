@@ -120,7 +120,7 @@ def test_a_set_may_name_its_own_tags(tmp_path: Path) -> None:
     assert prompt.read("<final>Cloth.</final>") == "Cloth."
 
 
-def test_the_name_tells_wordings_apart(tmp_path: Path) -> None:
+def test_the_name_distinguishes_wordings(tmp_path: Path) -> None:
     assert PromptSet().name == PromptSet().name
     assert PromptSet(folder(tmp_path, loss__user__jinja="{{ chosen }}")).name != PromptSet().name
 
@@ -139,13 +139,13 @@ def test_the_name_tells_wordings_apart(tmp_path: Path) -> None:
         ("notes.txt", "x", "holds no template"),
     ],
 )
-def test_a_broken_folder_is_told_before_anything_is_sent(tmp_path: Path, file: str, text: str, complaint: str) -> None:
+def test_a_broken_folder_is_reported_before_any_call(tmp_path: Path, file: str, text: str, complaint: str) -> None:
     (tmp_path / file).write_text(text)
     with pytest.raises(PromptError, match=complaint):
         PromptSet(tmp_path)
 
 
-def test_missing_folders_and_unreadable_templates_are_told(tmp_path: Path) -> None:
+def test_missing_folders_and_unreadable_templates_are_reported(tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="There is no template folder"):
         PromptSet(tmp_path / "nowhere")
     (tmp_path / "loss.user.jinja").write_bytes(b"\xff\xfe")

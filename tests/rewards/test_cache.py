@@ -55,7 +55,7 @@ async def test_many_at_once(tmp_path: Path) -> None:
     assert [result[0].value for result in results] == [float(n) for n in range(1, 30) for _ in range(3)]
 
 
-async def test_a_file_that_is_no_cache_is_told(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_cache_is_reported(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello " * 1000)
     with pytest.raises(RewardError, match="cannot be used"):
         ScoreFile(tmp_path / "text")

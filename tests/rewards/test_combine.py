@@ -119,7 +119,7 @@ async def test_a_gate_before_a_combination_looks_at_the_pool_too() -> None:
     assert not is_relative(Gate(Requirements(["json"]), table()))
 
 
-def test_the_name_tells_terms_and_weights_apart() -> None:
+def test_the_name_distinguishes_terms_and_weights() -> None:
     names = {
         Combined({"a": FakeReward(lambda t: 1.0)}).name,
         Combined({"a": FakeReward(lambda t: 1.0)}, {"a": 2.0}).name,

@@ -83,7 +83,7 @@ def test_a_language_with_one_english_sentence_stays_itself(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", SAMPLES)
-def test_every_other_language_is_told_apart(code: str) -> None:
+def test_every_other_language_is_distinguished(code: str) -> None:
     relatives = {"no", "da"}
     passing = [other for other in SAMPLES if other_language(SAMPLES[code] * 2, other) is None]
     assert set(passing) - {code} <= (relatives if code in relatives else set())

@@ -128,7 +128,7 @@ def test_what_is_not_there_is_named(module: Path, path: str, words: str) -> None
         ("raise SystemExit(3)", "SystemExit: 3 (my_rewards.py:1)"),
     ],
 )
-def test_a_module_that_fails_to_import_says_why(module: Path, source: str, words: str) -> None:
+def test_a_module_that_fails_to_import_explains_why(module: Path, source: str, words: str) -> None:
     module.write_text(source, encoding="utf-8")
     with pytest.raises(RewardError) as raised:
         PythonReward.load("my_rewards:lengths")
@@ -142,7 +142,7 @@ def test_a_class_that_needs_arguments_is_named(module: Path) -> None:
         PythonReward.load("my_rewards:Costly")
 
 
-async def test_what_the_code_raises_is_told_with_its_place(module: Path) -> None:
+async def test_what_the_code_raises_is_reported_with_its_place(module: Path) -> None:
     line = MODULE.splitlines().index('    raise ValueError("no such\\nmodel")') + 1
     with pytest.raises(RewardError) as raised:
         await PythonReward.load("my_rewards:broken").score(TALKS)

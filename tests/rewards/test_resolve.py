@@ -74,7 +74,7 @@ def test_none_is_no_reward_or_the_rules_alone() -> None:
         ("python:", "write python:module:function"),
     ],
 )
-def test_bad_names_say_what_is_known(spec: str, words: str) -> None:
+def test_bad_names_name_what_is_known(spec: str, words: str) -> None:
     with pytest.raises(InputError) as raised:
         resolve(spec)
     assert words in str(raised.value)

@@ -118,7 +118,7 @@ def test_a_costly_pattern_is_stopped() -> None:
         ("language=xx", "no known ISO 639-1 code such as en"),
     ],
 )
-def test_bad_rules_say_what_is_wrong(rule: str, words: str) -> None:
+def test_bad_rules_name_what_is_wrong(rule: str, words: str) -> None:
     with pytest.raises(InputError) as raised:
         parse_rule(rule)
     assert words in str(raised.value)
@@ -149,7 +149,7 @@ def test_every_language_on_the_list_is_known_to_the_identifier() -> None:
     assert set(NAMES) <= {language for language, _ in py3langid.rank("a")}
 
 
-async def test_requirements_count_and_say_what_is_missing() -> None:
+async def test_requirements_count_and_name_what_is_missing() -> None:
     reward = Requirements(["max-words=4", "contains=Paris", "bullets=2"])
     query = conversation("Where?")
     most, all_of_them, none = await reward.score(
@@ -172,7 +172,7 @@ def test_one_requirement_reads_well() -> None:
     assert str(reward.check("a").feedback).startswith("kept 0 of 1 requirement; missing: JSON and nothing else (")
 
 
-def test_requirements_are_told_apart_by_their_rules() -> None:
+def test_requirements_are_distinguished_by_their_rules() -> None:
     assert Requirements(["json"]).name != Requirements(["max-words=3"]).name
     assert Requirements(["json", "json"]).name == Requirements(["json"]).name
 

@@ -124,7 +124,7 @@ async def test_killed_at_random_moments_it_comes_to_the_same_end(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-async def test_interrupted_it_keeps_what_is_done_and_says_so(tmp_path: Path, name: str) -> None:
+async def test_interrupted_it_keeps_what_is_done_and_is_reported(tmp_path: Path, name: str) -> None:
     async with counting() as server:
         whole = await undisturbed(tmp_path, server)
         process = await begin(tmp_path, "out", server.url, "--concurrency", "4")  # slow enough to be interrupted

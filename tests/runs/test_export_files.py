@@ -91,7 +91,7 @@ async def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(codec="utf-8")).filter(str.strip))
-def test_any_text_is_exported_as_it_was_said(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_any_text_is_exported_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("text")
     model = FakeModel(lambda request, index: text)
     run = asyncio.run(make_run(folder, ["one?"], model, FakeReward(len), depth=0))

@@ -47,7 +47,7 @@ class Slow(FakeModel):
         await super().generate(request, receiver)
 
 
-async def test_each_query_is_told_once_though_their_lines_are_interleaved(tmp_path: Path) -> None:
+async def test_each_query_is_read_once_though_their_lines_are_interleaved(tmp_path: Path) -> None:
     run = await make_run(tmp_path, QUERIES, Slow(numbered()), concurrency=20)
     keys = [line.key for line in read_lines(run / "journal.jsonl", lambda key: True)]
     assert sum(one != other for one, other in pairwise(keys)) > len(QUERIES)
@@ -65,7 +65,7 @@ async def test_each_query_is_told_once_though_their_lines_are_interleaved(tmp_pa
         assert query_history(run, one.id) == one
 
 
-async def test_a_failed_query_that_was_tried_again_is_told_once_and_whole(tmp_path: Path) -> None:
+async def test_a_failed_query_that_was_tried_again_is_read_once_and_whole(tmp_path: Path) -> None:
     run = await make_run(tmp_path, QUERIES, failing("Zebras", after=2))
     first = query_history(run, "q1")
     assert first.error is not None
@@ -78,7 +78,7 @@ async def test_a_failed_query_that_was_tried_again_is_told_once_and_whole(tmp_pa
     assert len(list(histories(run))) == len(QUERIES)
 
 
-async def test_a_finished_query_whose_answer_a_crash_took_is_told_once(tmp_path: Path) -> None:
+async def test_a_finished_query_whose_answer_a_crash_took_is_read_once(tmp_path: Path) -> None:
     run = await make_run(tmp_path, QUERIES)
     lines = (run / "answers.jsonl").read_bytes().splitlines(keepends=True)
     (run / "answers.jsonl").write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
@@ -92,7 +92,7 @@ async def test_a_finished_query_whose_answer_a_crash_took_is_told_once(tmp_path:
     assert query_history(run, lost).answer is not None
 
 
-async def test_an_interrupted_query_is_told_as_far_as_it_is(tmp_path: Path) -> None:
+async def test_an_interrupted_query_is_read_as_far_as_it_is(tmp_path: Path) -> None:
     class Stuck(FakeModel):
         async def generate(self, request: Request, receiver: Receiver) -> None:
             if "Cherries?" in said(request):
@@ -108,7 +108,7 @@ async def test_an_interrupted_query_is_told_as_far_as_it_is(tmp_path: Path) -> N
     assert (found.state, found.summary.left, found.counted) == ("unfinished", 1, True)
 
 
-async def test_a_query_that_got_no_answer_at_all_is_told_with_its_error(tmp_path: Path) -> None:
+async def test_a_query_that_got_no_answer_at_all_is_read_with_its_error(tmp_path: Path) -> None:
     run = await make_run(tmp_path, QUERIES[:2], failing("Apples"))
     told = query_history(run, "q0")
     assert told.result is None
@@ -153,7 +153,7 @@ async def test_a_row_whose_query_changed_before_it_was_answered(tmp_path: Path) 
     assert query_history(run, "q0").records == told.records
 
 
-async def test_unknown_ids_are_told_with_those_that_are_near(tmp_path: Path) -> None:
+async def test_unknown_ids_are_reported_with_those_that_are_near(tmp_path: Path) -> None:
     run = await make_run(tmp_path, [{"id": f"alpaca-{number}", "prompt": "Why?"} for number in range(9)])
     with pytest.raises(InputError, match=r"has begun no query 'alpaka-3'; near are .*alpaca-3"):
         query_history(run, "alpaka-3")
@@ -179,7 +179,7 @@ async def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
             list(histories(path))
 
 
-async def test_damage_in_the_middle_is_told_with_its_line(tmp_path: Path) -> None:
+async def test_damage_in_the_middle_is_reported_with_its_line(tmp_path: Path) -> None:
     run = await make_run(tmp_path, QUERIES[:2])
     lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
     lines[4] = lines[4][:40] + b"\n"
@@ -190,7 +190,7 @@ async def test_damage_in_the_middle_is_told_with_its_line(tmp_path: Path) -> Non
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00")), min_size=1, max_size=3))
-def test_any_text_comes_back_as_it_was_said(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+def test_any_text_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     count = -1
 
     def answer(request: Request, index: int) -> str:

@@ -252,7 +252,7 @@ async def test_answers_that_a_crash_took_come_back_from_the_journal(tmp_path: Pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-async def test_a_full_disk_is_said_and_what_is_there_goes_on(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_what_is_there_goes_on(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "journal.jsonl").symlink_to("/dev/full")
@@ -263,7 +263,7 @@ async def test_a_full_disk_is_said_and_what_is_there_goes_on(tmp_path: Path) -> 
     assert (await reported(tmp_path, QUESTIONS)).summary.done == 8
 
 
-async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+async def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("in the way")
     with pytest.raises(InputError, match="cannot be written"):
         await make_run(tmp_path, QUESTIONS)

@@ -76,7 +76,7 @@ async def test_a_call_that_is_larger_than_everything_goes_alone() -> None:
         task.cancel()
 
 
-async def test_whoever_leaves_while_waiting_holds_up_nobody() -> None:
+async def test_a_client_that_leaves_while_waiting_holds_up_nobody() -> None:
     work = Work(Limiter(FixedPace(1)))
     tasks = [work.begin("a"), work.begin("wide", 1, urgency=9), work.begin("b")]
     await settle()
@@ -104,7 +104,7 @@ async def test_a_call_that_is_cancelled_in_the_moment_it_is_let_in_gives_its_pla
     third.cancel()
 
 
-async def test_room_is_told_when_nobody_waits_and_something_is_free() -> None:
+async def test_room_is_reported_when_nobody_waits_and_something_is_free() -> None:
     work = Work(Limiter(FixedPace(2)))
     tasks = [work.begin("a"), work.begin("b"), work.begin("c")]
     await settle()

@@ -108,7 +108,7 @@ def test_after_an_outage_the_limit_is_back_within_a_round_trip() -> None:
     assert pace.limit == 95
 
 
-def test_a_small_load_that_is_refused_says_nothing_of_the_limit() -> None:
+def test_a_small_load_that_is_refused_shows_nothing_about_the_limit() -> None:
     pace = AdaptivePace(start=64)
     for at in range(4):
         pace.finished(at, at + 1.0, 1, 10, live=3)

@@ -19,7 +19,7 @@ from tpo.rewards.require import Requirements
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 
 
-async def test_a_preset_says_how_an_answer_is_searched_for(serve: Serve) -> None:
+async def test_a_preset_explains_how_an_answer_is_searched_for(serve: Serve) -> None:
     async with serve(drawing(["a", "bbb", "cc"])) as up:
         answer = (await up.chat("small:best-of-3")).json()
         assert answer["choices"][0]["message"]["content"] == "bbb"
@@ -91,7 +91,7 @@ async def test_a_key_that_the_policy_refuses_is_not_the_clients(serve: Serve) ->
         assert answer.status_code == 502 and "TPO_API_KEY" in answer.json()["error"]["message"]
 
 
-async def test_the_body_or_headers_say_how(serve: Serve) -> None:
+async def test_the_body_or_headers_set_how(serve: Serve) -> None:
     async with serve(drawing(["a", "bb"])) as up:
         answer = (await up.chat("small", tpo={"method": "best-of-n", "width": 2})).json()
         assert (answer["tpo"]["method"], answer["tpo"]["width"]) == ("best-of-n", 2)

@@ -63,7 +63,7 @@ async def test_an_unknown_level_is_refused_in_one_line(serve: Serve) -> None:
         assert (await up.chat("small:effort-huge")).status_code == 404
 
 
-async def test_the_list_of_models_says_what_each_level_costs(serve: Serve) -> None:
+async def test_the_list_of_models_names_what_each_level_costs(serve: Serve) -> None:
     async with serve(saying("Ho")) as up:
         cards = {card["id"]: card for card in (await up.client.get("/models")).json()["data"]}
         assert "tpo" not in cards["small"]

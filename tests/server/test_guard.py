@@ -141,7 +141,7 @@ async def test_no_headers_are_a_bug(headers: list[tuple[bytes, bytes]]) -> None:
         assert (error is None) == (status == 200)
 
 
-async def test_a_bug_says_nothing_to_the_client(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_shows_nothing_to_the_client(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("secret sauce")
 

@@ -95,7 +95,7 @@ def test_accounts(file: Path) -> None:
         ("\x00", "no TOML"),
     ],
 )
-def test_files_that_are_wrong_say_where(tmp_path: Path, written: str, said: str) -> None:
+def test_files_that_are_wrong_name_the_place(tmp_path: Path, written: str, said: str) -> None:
     path = tmp_path / "keys.toml"
     path.write_text(written)
     with pytest.raises(InputError, match=said):

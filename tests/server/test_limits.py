@@ -37,7 +37,7 @@ def test_a_bucket_holds_a_minutes_worth_and_fills_evenly(most: int, story: list[
 
 
 @given(st.integers(1, 2000), st.lists(st.floats(0.0, 30.0), min_size=1, max_size=60))
-def test_who_waits_as_long_as_was_said_gets_in(most: int, pauses: list[float]) -> None:
+def test_who_waits_as_long_as_retry_after_gets_in(most: int, pauses: list[float]) -> None:
     clock = Clock()
     account = Account(Limits(requests_per_minute=most), clock)
     for pause in pauses:
@@ -90,7 +90,7 @@ def test_at_once() -> None:
     assert account.refusal() is None
 
 
-def test_what_is_said_of_the_limits() -> None:
+def test_what_is_reported_of_the_limits() -> None:
     clock = Clock()
     account = Account(Limits(60, 1000, 5), clock)
     account.begin()

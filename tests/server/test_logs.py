@@ -152,7 +152,7 @@ def test_contents_only_where_somebody_wants_them(lines: Lines) -> None:
     assert lines() == []
 
 
-def test_configured_twice_says_it_once(lines: Lines) -> None:
+def test_configured_twice_is_reported_once(lines: Lines) -> None:
     configure("json")
     configure("text")
     logs.log.info("hello")

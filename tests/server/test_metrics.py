@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as strictly
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
@@ -141,7 +145,7 @@ def test_retries_and_calls_cut_short(metrics: Metrics) -> None:
     assert read("tpo_searches_total", method="other", stop="left") is None
 
 
-async def test_pool_rewards_count_with_what_they_said_last(metrics: Metrics) -> None:
+async def test_pool_rewards_count_with_their_last_scores(metrics: Metrics) -> None:
     events = await watched(metrics, FakeModel(numbered()), width=2, depth=0)
     chosen = max((event for event in events if isinstance(event, Scored)), key=lambda event: event.reward or 0)
     with metrics.watching("pool") as watching:
@@ -225,14 +229,19 @@ async def test_counted_knows_what_became_of_a_request(metrics: Metrics) -> None:
 
 async def test_the_route_speaks_a_format_that_every_scraper_reads(metrics: Metrics) -> None:
     metrics.request("aligned", 200, 1.0)
+    rewards = iter([-3.0, -1.0] * 20)
+    await watched(metrics, FakeModel(numbered()), FakeReward(lambda text: next(rewards)), depth=1)
     app = Starlette(routes=[metrics_route(metrics)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         plain = await client.get("/metrics")
         open_metrics = await client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert plain.headers["content-type"].startswith("text/plain; version=")
     assert 'tpo_requests_total{kind="aligned",status="200"} 1.0' in plain.text
-    # OpenMetrics' strict parser refuses histograms of values below zero, and rewards may be negative.
-    assert open_metrics.headers["content-type"] == plain.headers["content-type"]
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text; version=")
+    families = {family.name: family for family in strictly(open_metrics.text)}  # type: ignore[no-untyped-call]
+    assert families.keys() >= {"tpo_requests", "tpo_request_seconds", "tpo_reward_before", "tpo_reward_gain"}
+    (counted,) = families["tpo_requests"].samples
+    assert (counted.name, counted.value) == ("tpo_requests_total", 1.0)
     assert list(text_string_to_metric_families(plain.text)) and "_created" not in plain.text
 
 
@@ -268,3 +277,28 @@ async def test_the_whole_server_counts() -> None:
     assert read("tpo_reward_after_count", reward="default") == 1
     assert read("tpo_in_flight", kind="aligned") == 0
     assert "secret word" not in text
+
+
+DASHBOARD = Path(__file__).parents[2] / "packaging" / "grafana" / "tpo.json"
+NAME = re.compile(r"\b(?:tpo|process)_[a-z_]+")
+LABELS = re.compile(r"by \(([^)]*)\)")
+
+
+async def test_the_dashboard_shows_what_there_is() -> None:
+    metrics = Metrics(aligned=Admission(1, 1), passed=Admission(1, 1))
+    metrics.request("aligned", 200, 1.0)
+    await watched(metrics, FakeModel(numbered()), depth=1)
+    with metrics.watching("helpful") as watching:
+        watching(Called(0, 0, "policy", 0.0, 1.0, Usage(), retry=True))
+    labels: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
+        for sample in family.samples:
+            labels.setdefault(sample.name, set()).update(sample.labels)
+    board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    assert len(queries) > 15
+    for query in queries:
+        names = NAME.findall(query)
+        assert names and labels.keys() >= {*names}, query
+        wanted = {label.strip() for found in LABELS.findall(query) for label in found.split(",")}
+        assert wanted <= set.union(*(labels[name] for name in names)), query

@@ -39,7 +39,7 @@ async def test_progress_can_be_left_out(serve: Serve) -> None:
         assert not any(chunk.get("usage") for chunk in chunks)
 
 
-async def test_several_answers_are_told_one_after_the_other(serve: Serve) -> None:
+async def test_several_answers_are_sent_one_after_the_other(serve: Serve) -> None:
     async with serve(drawing(["a", "ccc", "bb"])) as up:
         chunks, _ = await up.events("small:best-of-3", n=2)
         texts = {0: "", 1: ""}
@@ -61,13 +61,13 @@ async def test_tool_calls_come_piece_by_piece(serve: Serve) -> None:
         assert ends == ["tool_calls"]
 
 
-async def test_a_refusal_before_anything_was_said_has_its_status(serve: Serve) -> None:
+async def test_a_refusal_before_any_text_was_sent_has_its_status(serve: Serve) -> None:
     async with serve(saying(422)) as up:
         answer = await up.chat("small:best-of-2", stream=True)
         assert answer.status_code == 400 and answer.json()["error"]["code"] == "upstream_refused"
 
 
-async def test_a_failure_in_the_middle_is_told_in_the_stream(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failure_in_the_middle_is_reported_in_the_stream(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "PATIENCE", 0.0)
 
     async def answer(body: dict[str, Any], number: int) -> Said:

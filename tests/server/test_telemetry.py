@@ -6,15 +6,13 @@ import asyncio
 import builtins
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from engine.kit import LENGTH, drive
@@ -24,39 +22,19 @@ from server.clients.kit import longest
 from server.clients.upstream import respond
 from server.kit import running
 from server.raw import until
+from telemetry.kit import Collected
+from tpo import run_dataset
 from tpo.engine.events import Event, Retrying
 from tpo.engine.records import Called
 from tpo.errors import InputError, ModelError
 from tpo.models.protocol import Usage
 from tpo.server.app import AppOptions, create_app
 from tpo.server.service import Service, Setup
-from tpo.server.telemetry import CONTENTS, ENDPOINTS, Telemetry, Traced, configured
+from tpo.server.telemetry import RequestTelemetry, Traced
+from tpo.telemetry.provider import CONTENTS, ENDPOINT, configured
 
+CONVENTIONS = Path(__file__).parents[1] / "telemetry" / "genai_conventions.json"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-class Collected:
-    """A telemetry whose spans stay here."""
-
-    def __init__(self, *, contents: bool = False) -> None:
-        self._exporter = InMemorySpanExporter()
-        provider = TracerProvider()
-        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.telemetry = Telemetry(provider, contents=contents)
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        return list(self._exporter.get_finished_spans())
-
-    def named(self, name: str) -> list[ReadableSpan]:
-        return [span for span in self.spans if span.name == name]
-
-    def one(self, name: str) -> ReadableSpan:
-        (span,) = self.named(name)
-        return span
-
-    def everything(self) -> str:
-        return "".join(span.to_json() for span in self.spans)
 
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:
@@ -114,8 +92,12 @@ async def test_a_search_has_a_span_and_each_call_one_below_it() -> None:
     assert reasons == ["stop"] * 6
     scores = collected.named("score helpful")
     assert len(scores) == len(calls) - len(mine)
+    assert search.context is not None
+    assert {(event.trace_id, event.span_id) for event in collected.events} == {
+        (search.context.trace_id, search.context.span_id)
+    }
     results: list[dict[str, Any]] = [
-        dict(event.attributes or {}) for event in search.events if event.name == "gen_ai.evaluation.result"
+        dict(event.attributes) for event in collected.events if event.event_name == "gen_ai.evaluation.result"
     ]
     assert len(results) == 6
     assert max(result["gen_ai.evaluation.score.value"] for result in results) == told_after(search)
@@ -129,17 +111,38 @@ def told_after(search: ReadableSpan) -> float:
 async def test_names_are_those_of_the_conventions() -> None:
     collected = Collected(contents=True)
     await traced(collected, FakeModel(numbered()), depth=1)
-    known = {value for value in vars(gen_ai_attributes).values() if isinstance(value, str)}
-    told = {name for span in collected.spans for name in attributes(span) if name.startswith("gen_ai.")}
-    told |= {
-        name
-        for span in collected.spans
-        for event in span.events
-        for name in event.attributes or {}
-        if name.startswith("gen_ai.")
+    known = json.loads(CONVENTIONS.read_text(encoding="utf-8"))
+    of_spans = {name for span in collected.spans for name in attributes(span)}
+    of_events = {name for event in collected.events for name in event.attributes}
+    of_metrics = {
+        name for metric in collected.metrics.values() for point in metric.data.data_points for name in point.attributes
     }
-    assert "gen_ai.input.messages" in told
-    assert told <= known
+    ours = {name for name in of_spans | of_events | of_metrics if name.startswith("gen_ai.")}
+    assert "gen_ai.input.messages" in ours and ours <= {*known["attributes"]}
+    others = {name.partition(".")[0] for name in of_spans | of_events | of_metrics} - {"gen_ai"}
+    assert others <= {"tpo", "server", "error"}
+    assert {event.event_name for event in collected.events} <= {*known["events"]}
+    operations = {attributes(span).get("gen_ai.operation.name") for span in collected.spans} - {None}
+    assert operations == {"chat", "invoke_agent"} <= {*known["operations"]}
+    for name, metric in collected.metrics.items():
+        kind = "histogram" if type(metric.data).__name__ == "Histogram" else "counter"
+        assert [kind, metric.unit] == known["metrics"][name]
+
+
+async def test_tokens_are_counted_once() -> None:
+    collected = Collected()
+    events = await traced(collected, FakeModel(numbered()), depth=1)
+    calls = [event for event in events if isinstance(event, Called) and event.role != "reward"]
+    assert len(calls) > 4
+    for kind, field in (
+        ("input_tokens", "prompt_tokens"),
+        ("output_tokens", "completion_tokens"),
+        ("cache_read.input_tokens", "cached_tokens"),
+    ):
+        points = collected.metrics[f"gen_ai.client.inference.usage.{kind}"].data.data_points
+        assert sum(point.value for point in points) == sum(getattr(call.usage, field) for call in calls)
+    durations = collected.metrics["gen_ai.client.operation.duration"].data.data_points
+    assert sum(point.count for point in durations) == len(calls)
 
 
 async def test_contents_are_in_no_span_unless_that_was_asked_for() -> None:
@@ -162,7 +165,7 @@ async def test_contents_where_they_are_wanted() -> None:
         assert "grapefruit" in said["parts"][0]["content"]
 
 
-async def test_a_call_that_failed_says_so() -> None:
+async def test_a_call_that_failed_is_reported() -> None:
     collected = Collected()
     events: list[Event] = []
     with collected.telemetry.watching("helpful") as spans, pytest.raises(ModelError):
@@ -210,7 +213,8 @@ async def test_a_request_through_the_whole_server() -> None:
         options: Any = {"policy": policy.url, "reward": longest, "check": False}
         service = Service(Setup(options=options))
         await service.open()
-        app = Traced(create_app(service, AppOptions(), watch=collected.telemetry.watch), collected.telemetry)
+        requests = RequestTelemetry(collected.telemetry)
+        app = Traced(create_app(service, AppOptions(), watch=requests.watch), requests)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
 
@@ -254,10 +258,13 @@ def test_nothing_is_configured_unless_somebody_names_a_collector() -> None:
     there = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     assert configured({}) is None
     assert configured(there | {"OTEL_SDK_DISABLED": "true"}) is None
-    assert configured(there | {"OTEL_TRACES_EXPORTER": "none"}) is None
+    assert configured(there | {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "LOGS", "METRICS")}) is None
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
+TRACES = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+
+
+@pytest.mark.parametrize("name", [TRACES, ENDPOINT])
 async def test_a_collector_gets_the_spans(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(lambda request: response(b"", kind="application/x-protobuf")) as collector:
         monkeypatch.setenv(name, collector.url.removesuffix("/v1") + ("/v1/traces" if "TRACES" in name else ""))
@@ -270,14 +277,16 @@ async def test_a_collector_gets_the_spans(name: str, monkeypatch: pytest.MonkeyP
             for event in events:
                 spans(event)
         await asyncio.to_thread(telemetry.close)
-    assert collector.received
-    sent = collector.received[0]
-    assert sent.path == "/v1/traces"
-    assert b"invoke_agent tpo" in sent.body
-    assert b"grapefruit" in sent.body
+    sent = {request.path: request.body for request in collector.received}
+    assert sent.keys() == ({"/v1/traces"} if name == TRACES else {"/v1/traces", "/v1/logs", "/v1/metrics"})
+    assert b"invoke_agent tpo" in sent["/v1/traces"]
+    assert b"grapefruit" in sent["/v1/traces"]
+    if name == ENDPOINT:
+        assert b"gen_ai.evaluation.result" in sent["/v1/logs"]
+        assert b"gen_ai.client.inference.usage.input_tokens" in sent["/v1/metrics"]
 
 
-async def test_tpo_serve_sends_traces_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tpo_serve_sends_traces_where_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
         serving(lambda request: response(b"", kind="application/x-protobuf")) as collector,
         serving(respond) as policy,
@@ -293,6 +302,20 @@ async def test_tpo_serve_sends_traces_where_the_environment_says(monkeypatch: py
                 await until(lambda name=name: name in b"".join(request.body for request in collector.received))
 
 
+async def test_a_run_sends_the_same_spans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "data.txt").write_text("Hi\nHo\n")
+    async with (
+        serving(lambda request: response(b"", kind="application/x-protobuf")) as collector,
+        serving(respond) as policy,
+    ):
+        monkeypatch.setenv(ENDPOINT, collector.url.removesuffix("/v1"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        options: Any = {"policy": policy.url, "reward": longest, "check": False, "width": 2, "depth": 0}
+        await run_dataset(tmp_path / "data.txt", tmp_path / "out", **options)
+    sent = b"".join(request.body for request in collector.received if request.path == "/v1/traces")
+    assert sent.count(b"invoke_agent tpo") == 2 and b"chat small" in sent and b"server.address" in sent
+
+
 def test_without_the_extra_nothing_is_missing_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for loaded in [name for name in sys.modules if name.startswith("opentelemetry")]:
         monkeypatch.delitem(sys.modules, loaded)
@@ -306,4 +329,4 @@ def test_without_the_extra_nothing_is_missing_until_it_is_asked_for(monkeypatch:
     monkeypatch.setattr(builtins, "__import__", without)
     assert configured({}) is None
     with pytest.raises(InputError, match=r"pip install 'tpo\[otel\]'"):
-        configured({ENDPOINTS[1]: "http://127.0.0.1:9"})
+        configured({ENDPOINT: "http://127.0.0.1:9"})

@@ -43,7 +43,7 @@ def test_nothing_is_lost_and_nothing_added() -> None:
             assert {kind for kind, _ in runs} <= {"same"}
 
 
-def test_it_reads_as_people_would_say_it() -> None:
+def test_it_reads_like_peoples_sentences() -> None:
     reworded = ("The cat and the dog sleep.", "The cat and the bird sleep.")
     rewritten = (
         "At sunset light goes a long way through the air. It is blue.",

@@ -255,7 +255,7 @@ def playing(runs: Path, align: Any) -> TestClient:
 ASKED = {"question": "Hi", "method": "tpo", "width": 2, "depth": 1}
 
 
-def test_the_playground_tells_what_happens(runs: Path) -> None:
+def test_the_playground_shows_what_happens(runs: Path) -> None:
     result = tpo.replay(runs / "trace.jsonl")
 
     async def align(request: Request, options: PlayOptions, listen: Listener) -> Result:
@@ -271,7 +271,7 @@ def test_the_playground_tells_what_happens(runs: Path) -> None:
         assert story["answer"] == result.chosen
 
 
-def test_the_playground_tells_of_failures(runs: Path) -> None:
+def test_the_playground_shows_failures(runs: Path) -> None:
     async def align(request: Request, options: PlayOptions, listen: Listener) -> Result:
         raise ModelError("Nobody is there.")
 

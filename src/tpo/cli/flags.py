@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -68,6 +69,8 @@ def values_of(kind: type[msgspec.Struct], flags: Mapping[str, Any]) -> dict[str,
             value = entry.option.words[value]
         elif entry.kind is Sequence:
             value = tuple(value or ())
+        elif entry.option.repeatable:
+            value = one_or_several(value)
         elif entry.kind is Mapping:
             value = _json_object(entry.flag, value)
         values[entry.name] = value
@@ -91,7 +94,7 @@ def search_options(context: typer.Context, flags: Mapping[str, Any], on_note: Ca
     options = {**values_of(SearchOptions, flags), "rewards": configured.rewards}
     if options.get("effort") is not None:
         options = {name: value for name, value in options.items() if name not in DIALS or _is_given(context, name)}
-    if options.get("method") != "sample" and options["reward"] == "surface":
+    if options.get("method") != "sample" and options["reward"] == "surface" and not options.get("prefer"):
         on_note(
             "the reward is 'surface', a demonstration that looks at form, not at truth; "
             "steer with a real one by --reward python:MODULE:FUNCTION"
@@ -107,6 +110,10 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 def as_text(entry: Entry | None, value: Any) -> Any:
     """A value of tpo.toml as a flag would have it."""
+    if entry is not None and entry.option.repeatable:
+        if isinstance(value, Mapping):
+            return [f"{name}={one}" for name, one in value.items()]
+        return list(value) if isinstance(value, list) else [value]
     return json.dumps(value) if entry is not None and entry.kind is Mapping and isinstance(value, Mapping) else value
 
 
@@ -125,6 +132,8 @@ def _parameter(entry: Entry) -> inspect.Parameter:
         default = next(type_(word) for word, value in option.words.items() if value == entry.default)
     elif entry.kind is Sequence:
         type_, default = list[str] | None, None
+    elif option.repeatable:
+        type_, default = list[str], [default]
     elif entry.optional:
         type_ = type_ | None
     annotation = Annotated[type_, flag]
@@ -134,6 +143,17 @@ def _parameter(entry: Entry) -> inspect.Parameter:
 def _group(parameter: inspect.Parameter) -> Any:
     (flag,) = getattr(parameter.annotation, "__metadata__", (None,))
     return getattr(flag, "rich_help_panel", None)
+
+
+def one_or_several(values: Sequence[str]) -> Any:
+    """One text, or several with names. The environment's value was split at its blanks, which a path may have."""
+    if any(NAMED.match(value) for value in values):
+        return tuple(values)
+    return " ".join(values)
+
+
+# A name before a value; a URL has no equals sign before its slashes.
+NAMED = re.compile(r"[A-Za-z0-9][\w.\-]*=")
 
 
 def _json_object(name: str, text: str | None) -> dict[str, Any]:

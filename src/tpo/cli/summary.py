@@ -27,6 +27,8 @@ def summary_table(summary: RunSummary, directory: Path) -> RenderableType:
         parts.append(_steps(summary))
     if summary.usage:
         parts.append(_roles(summary))
+    if summary.arms:
+        parts.append(_arms(summary))
     parts += [Text(f"{count} × {error}", style="red") for error, count in summary.errors.items()]
     return Group(*parts)
 
@@ -121,6 +123,15 @@ def _roles(summary: RunSummary) -> RenderableType:
     for role, used in summary.usage.items():
         tokens = (used.prompt_tokens, used.cached_tokens, used.completion_tokens)
         rows.append((role, str(used.calls), *map(str, tokens), f"{used.seconds:.1f}", f"{used.waited:.1f}"))
+    return table_or_lines(headings, rows)
+
+
+def _arms(summary: RunSummary) -> RenderableType:
+    headings = ("arm", "won", "answers", "calls", "prompt tokens", "completion tokens", "seconds")
+    rows = []
+    for arm, used in summary.arms.items():
+        counts = (used.wins, used.answers, used.calls, used.prompt_tokens, used.completion_tokens)
+        rows.append((arm, *map(str, counts), f"{used.seconds:.1f}"))
     return table_or_lines(headings, rows)
 
 

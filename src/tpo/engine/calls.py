@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from tpo.engine.concurrency import together
 from tpo.engine.events import Listener, Retrying
+from tpo.engine.panel_draw import draw_from_panel
 from tpo.engine.records import Called, Record, SamplingSettings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import patiently
 from tpo.methods.actions import Sample
+from tpo.models.panel import PanelSeat
 from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 from tpo.prompts.prompt import Prompt, Role
 
 # Room for the tags around an updated answer, two of up to ten tokens each, and the line breaks beside them.
 TAG_TOKENS = 32
+# Tries of a call that another arm of a panel can make as well.
+HURRIED_TRIES = 2
 
 
 class Conduct(msgspec.Struct, frozen=True):
@@ -73,7 +77,7 @@ class Ledger:
 
 
 class Clock:
-    """Seconds since the run began; a resumed run goes on from where it was, whatever the wall clock did."""
+    """Seconds since the run began; a resumed run continues from where it was, whatever the wall clock did."""
 
     def __init__(self, offset: float = 0.0) -> None:
         self._start = time.monotonic() - offset
@@ -84,12 +88,21 @@ class Clock:
 
 
 class Place(NamedTuple):
-    """A prompt and where in the search it stands; `sample` is the action for a prompt that answers are drawn to."""
+    """A prompt and where in the search it stands.
+
+    Attributes:
+        prompt: what is sent.
+        turn: how many times the method had yielded before.
+        action: which of the actions yielded together.
+        sample: the action, for a prompt that answers are drawn to.
+        arm: the arm of a panel that is called.
+    """
 
     prompt: Prompt
     turn: int
     action: int
     sample: Sample | None = None
+    arm: str | None = None
 
 
 class Calls:
@@ -131,7 +144,8 @@ class Calls:
 
     def may_differ(self, place: Place, choice: Choice) -> bool:
         """Whether the same call again may give another answer than this one."""
-        seeded = self._settings.seed is not None and self._models[place.prompt.role].profile.seeds
+        model = self._model(place._replace(arm=choice.arm))
+        seeded = self._settings.seed is not None and model.profile.seeds
         return (
             not seeded and self._settings.temperature > 0 and choice.finish_reason not in ("length", "content_filter")
         )
@@ -143,8 +157,27 @@ class Calls:
             ModelError: there is none.
         """
         replies: list[Choice] = []
-        await self._collect(place, [0], replies.append, on_text)
+        model = self._models[place.prompt.role]
+        if not isinstance(model, PanelSeat):
+            await self._collect(place, [0], replies.append, on_text)
+            return replies[0]
+        arms = model.panel.in_use
+        for arm in arms:
+            try:
+                await self._collect(place._replace(arm=arm), [0], replies.append, on_text, hurry=arm != arms[-1])
+            except ModelError as error:
+                model.panel.leave_out(arm, error)
+                if arm == arms[-1]:
+                    raise
+            else:
+                model.panel.worked(arm)
+                break
         return replies[0]
+
+    def _model(self, place: Place) -> Model:
+        """The model that a place calls: that of its role, or an arm of it."""
+        model = self._models[place.prompt.role]
+        return model.arms[place.arm] if place.arm is not None and isinstance(model, PanelSeat) else model
 
     async def draw(
         self,
@@ -166,11 +199,41 @@ class Calls:
         Raises:
             ModelError: the endpoint refuses, so that no other try can help.
         """
-        profile = self._models[place.prompt.role].profile
+        model = self._models[place.prompt.role]
+        if not isinstance(model, PanelSeat):
+            await self._draw_from(place, wanted, on_choice, on_failure, on_text)
+            return
+
+        def from_arm(
+            arm: str,
+            indices: Sequence[int],
+            on_choice: Callable[[Choice], None],
+            on_failure: Callable[[int, ModelError], None],
+            *,
+            hurry: bool,
+        ) -> Coroutine[None, None, None]:
+            return self._draw_from(place._replace(arm=arm), indices, on_choice, on_failure, on_text, hurry=hurry)
+
+        width = place.sample.width if place.sample is not None else len(wanted)
+        # Single merges are the lead's.
+        turn = 0 if place.prompt.role == "editor" else place.turn + place.action
+        await draw_from_panel(model, from_arm, wanted, width, turn, on_choice, on_failure)
+
+    async def _draw_from(
+        self,
+        place: Place,
+        wanted: Sequence[int],
+        on_choice: Callable[[Choice], None],
+        on_failure: Callable[[int, ModelError], None],
+        on_text: Callable[[int, str], None],
+        *,
+        hurry: bool = False,
+    ) -> None:
+        profile = self._model(place).profile
 
         async def group(missing: list[int]) -> None:
             try:
-                await self._collect(place, missing, on_choice, on_text)
+                await self._collect(place, missing, on_choice, on_text, hurry=hurry)
             except ModelUnavailable as error:
                 if error.down:  # no answer's own misfortune
                     raise
@@ -190,6 +253,8 @@ class Calls:
         missing: list[int],
         on_choice: Callable[[Choice], None],
         on_text: Callable[[int, str], None],
+        *,
+        hurry: bool = False,
     ) -> None:
         # Empties `missing`. What has landed is kept when a connection breaks: a retry requests the rest alone.
         most = len(missing)
@@ -207,11 +272,14 @@ class Calls:
                 indices = _groups(missing, most)[0]
                 landed = await self._once(place, indices, missing, retry, on_choice, on_text)
                 if not landed:
-                    raise ModelError(f"{self._models[place.prompt.role].name} answered without the choice asked for.")
+                    raise ModelError(f"{self._model(place).name} answered without the choice asked for.")
                 if landed < len(indices):  # `n` means nothing to this server
                     most = 1
 
-        await patiently(attempt, on_retry, patience=self._conduct.patience)
+        if hurry:
+            await patiently(attempt, on_retry, tries=HURRIED_TRIES)
+        else:
+            await patiently(attempt, on_retry, patience=self._conduct.patience)
 
     async def _once(
         self,
@@ -222,7 +290,7 @@ class Calls:
         on_choice: Callable[[Choice], None],
         on_text: Callable[[int, str], None],
     ) -> int:
-        model = self._models[place.prompt.role]
+        model = self._model(place)
         usage = self._ledger.open()
         queued_at = began = self._clock()
         error: str | None = None
@@ -236,7 +304,7 @@ class Calls:
                 landed += 1
                 missing.remove(indices[choice.index])
                 self._growing.pop((place.turn, place.action, indices[choice.index]), None)
-                on_choice(msgspec.structs.replace(choice, index=indices[choice.index]))
+                on_choice(msgspec.structs.replace(choice, index=indices[choice.index], arm=place.arm))
 
         def grew(index: int, text: str) -> None:
             if index < len(indices) and text:
@@ -259,7 +327,8 @@ class Calls:
         finally:
             times = (round(began, 4), round(self._clock() - began, 4))
             waited = round(began - queued_at, 4)
-            self._write(Called(place.turn, place.action, place.prompt.role, *times, usage, retry, error, waited))
+            at = (place.turn, place.action, place.prompt.role)
+            self._write(Called(*at, *times, usage, retry, error, waited, place.arm))
             self._ledger.close(usage)
         return landed
 
@@ -324,21 +393,3 @@ def _groups(wanted: Sequence[int], size: int) -> list[list[int]]:
         else:
             groups.append([index])
     return groups
-
-
-@asynccontextmanager
-async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group whose first failure is raised as it is, not wrapped in a group."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as failures:
-        first = failures.exceptions[0]
-        raise first from first.__cause__
-
-
-async def together(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Run all at once and return their results; the first failure cancels the rest."""
-    async with task_group() as group:
-        tasks = [group.create_task(one) for one in work]
-    return [task.result() for task in tasks]

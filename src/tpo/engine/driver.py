@@ -15,7 +15,8 @@ from importlib.metadata import version
 from typing import Any
 
 from tpo.candidate import Candidate
-from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place, together
+from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place
+from tpo.engine.concurrency import together
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.held_out import hold_out
 from tpo.engine.journal import Journal

@@ -134,6 +134,7 @@ class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
         retry: this call repeats a failed one.
         error: why it failed, or that it was cut short.
         waited: seconds before that in which it waited for other calls.
+        arm: the arm of a panel that was called.
     """
 
     turn: int
@@ -145,6 +146,7 @@ class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
     retry: bool = False
     error: str | None = None
     waited: float = 0.0
+    arm: str | None = None
 
 
 class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
@@ -160,6 +162,7 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
         logprobs: as the server sent them, where they were requested.
         leaked: words of our prompt that the answer repeats, inside it or as all of it; what it repeated at an end is
             cut off.
+        arm: the arm of a panel that wrote it.
     """
 
     turn: int
@@ -176,6 +179,7 @@ class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):
     message: dict[str, Any] | None = None
     logprobs: dict[str, Any] | None = None
     leaked: str | None = None
+    arm: str | None = None
 
 
 class Scored(msgspec.Struct, frozen=True, tag="scored", tag_field="record"):

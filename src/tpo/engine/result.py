@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -77,6 +77,18 @@ class RoleUsage(msgspec.Struct):
     waited: float = 0.0
 
 
+class ArmUsage(RoleUsage):
+    """What one arm of a panel cost, in all roles, and what it brought.
+
+    Attributes:
+        answers: answers that it wrote.
+        wins: how many of them were chosen: 0 or 1 for one query.
+    """
+
+    answers: int = 0
+    wins: int = 0
+
+
 class Result(msgspec.Struct, frozen=True):
     """The result of one query.
 
@@ -93,6 +105,7 @@ class Result(msgspec.Struct, frozen=True):
         seconds: wall-clock time.
         chosen: id of the answer among the candidates.
         trace: the records that all of this is made from.
+        arms: what each arm of a panel cost and brought; empty where the policy is one model.
         held_out: the first sample and the answer by the held-out judge; None where there is none.
     """
 
@@ -108,6 +121,7 @@ class Result(msgspec.Struct, frozen=True):
     chosen: str
     trace: list[Record]
     held_out: HeldOut | None = None
+    arms: dict[str, ArmUsage] = {}
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -217,6 +231,7 @@ def result_from(state: SearchState, records: Sequence[Record]) -> Result:
         chosen=chosen.id,
         trace=list(records),
         held_out=_held_out(state.judged),
+        arms=_arms(state.calls, candidates, chosen),
     )
 
 
@@ -253,18 +268,34 @@ def _steps(state: SearchState, candidates: Sequence[Candidate]) -> list[Step]:
 KINDS = ("loss", "gradient")
 
 
+def _arms(calls: Sequence[Called], candidates: Sequence[Candidate], chosen: Candidate) -> dict[str, ArmUsage]:
+    names = {call.arm for call in calls} | {candidate.arm for candidate in candidates}
+    arms = {}
+    for name in sorted(name for name in names if name is not None):
+        usage = _add_calls(ArmUsage(), [call for call in calls if call.arm == name])
+        usage.answers = sum(candidate.arm == name and candidate.error is None for candidate in candidates)
+        usage.wins = int(chosen.arm == name)
+        arms[name] = usage
+    return arms
+
+
 def _usage(role: str, calls: Sequence[Called]) -> RoleUsage:
-    usage = RoleUsage()
+    return _add_calls(RoleUsage(), [call for call in calls if call.role == role])
+
+
+U = TypeVar("U", bound=RoleUsage)
+
+
+def _add_calls(usage: U, calls: Sequence[Called]) -> U:
     spans, waits = [], []
     for call in calls:
-        if call.role == role:
-            usage.calls += 1
-            usage.retries += call.retry
-            usage.prompt_tokens += call.usage.prompt_tokens
-            usage.cached_tokens += call.usage.cached_tokens
-            usage.completion_tokens += call.usage.completion_tokens
-            spans.append((call.began, call.began + call.seconds))
-            waits.append((call.began - call.waited, call.began))
+        usage.calls += 1
+        usage.retries += call.retry
+        usage.prompt_tokens += call.usage.prompt_tokens
+        usage.cached_tokens += call.usage.cached_tokens
+        usage.completion_tokens += call.usage.completion_tokens
+        spans.append((call.began, call.began + call.seconds))
+        waits.append((call.began - call.waited, call.began))
     usage.seconds, usage.waited = _covered(spans), _covered(waits)
     return usage
 

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from tpo.candidate import Candidate
-from tpo.engine.calls import Calls, Place, stops, task_group
+from tpo.engine.calls import Calls, Place, stops
+from tpo.engine.concurrency import task_group
 from tpo.engine.records import Record, Sampled, Scored
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState, candidate_of
@@ -203,6 +204,7 @@ def landed(
         message=choice.message,
         logprobs=choice.logprobs,
         leaked=leaked,
+        arm=choice.arm,
     )
 
 

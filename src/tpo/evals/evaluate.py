@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tpo.engine.calls import together
+from tpo.engine.concurrency import together
 from tpo.errors import InputError
 from tpo.evals.benchmarks import Benchmark, Graders, Response, Row, find_benchmark
 from tpo.evals.benchmarks.pairs import AGAINST, OPPONENT
@@ -100,7 +100,7 @@ class EvaluationWatcher:
 async def evaluate(
     wanted: Wanted, options: Options, running: RunOptions | None = None, watcher: EvaluationWatcher | None = None
 ) -> Evaluation:
-    """Run methods on benchmarks, and grade the answers; the same call goes on where the last one stopped.
+    """Run methods on benchmarks, and grade the answers; the same call continues where the last one stopped.
 
     Args:
         wanted: what is to be evaluated.

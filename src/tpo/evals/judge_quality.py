@@ -1,4 +1,4 @@
-"""How far to trust a judge or a reward: held against what people preferred.
+"""How far to trust a judge or a reward: compared with what people preferred.
 
 A judge compares every pair in both orders; its verdict combines the two. A reward sees one answer at a
 time, so that order cannot matter. Preferring the longer answer is measured beside both: on most published sets it
@@ -14,7 +14,7 @@ import msgspec
 
 from tpo.checks.pairs import agrees, length_gap, score_gaps, verdict
 from tpo.checks.preferences import Pair
-from tpo.engine.calls import together
+from tpo.engine.concurrency import together
 from tpo.evals.benchmarks.protocol import JudgeModel
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording

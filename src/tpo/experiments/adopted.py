@@ -63,11 +63,11 @@ def outcome_files(experiment: Experiment) -> list[Path]:
     return [experiment.folder / place for place in experiment.adopt if place.endswith(OUTCOMES)]
 
 
-def mismatch(run: AdoptedRun, experiment: Experiment, queries: Path) -> str | None:
+def mismatch(run: AdoptedRun, experiment: Experiment, references: Path) -> str | None:
     """How an adopted run differs from what the experiment would run in its place; None where it does not."""
     if run.cell.model not in experiment.models or run.cell.method not in experiment.methods:
         return None
-    wanted = recipe_without_backends(experiment.spec(run.cell, queries))
+    wanted = recipe_without_backends(experiment.spec(run.cell, references))
     before = {name: value for name, value in run.identity.recipe.items() if name not in BACKENDS}
     found = differences(before, wanted)
     return f"{run.path} is adopted for {run.cell}, though {'; '.join(found)}" if found else None

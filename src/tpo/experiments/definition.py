@@ -43,7 +43,7 @@ from tpo.options import SearchOptions, table
 from tpo.session.spec import Options, Spec, specified
 from tpo.specs import did_you_mean
 
-# What stands for the file of the queries in a reward's name.
+# What stands in a reward's name for the file that holds all queries of the data.
 QUERIES_FILE = "{queries}"
 # How the name of a file of outcomes ends.
 OUTCOMES = ".jsonl"
@@ -138,18 +138,18 @@ class Experiment(msgspec.Struct, frozen=True):
         given = {name: model.parameters for name, model in self.models.items() if model.parameters is not None}
         return {name: parse_parameters([f"policy={text}"])["policy"] for name, text in given.items()}
 
-    def spec(self, cell: ExperimentCell, queries: Path) -> Spec:
+    def spec(self, cell: ExperimentCell, references: Path) -> Spec:
         """What a cell does with a query.
 
         Args:
             cell: the cell.
-            queries: the file that the queries were written to.
+            references: the file that all queries of the data were written to.
 
         Raises:
             InputError: an option is unknown or out of range.
         """
         given: dict[str, Any] = {**self.options, **self.models[cell.model].options, **self.methods[cell.method]}
-        given = {name: _filled(value, queries) for name, value in given.items()}
+        given = {name: _filled(value, references) for name, value in given.items()}
         options: Options = {**given, "seed": cell.seed}  # type: ignore[typeddict-item]
         try:
             return specified(options)
@@ -291,8 +291,8 @@ def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     return found
 
 
-def _filled(value: Any, queries: Path) -> Any:
-    return value.replace(QUERIES_FILE, str(queries)) if isinstance(value, str) else value
+def _filled(value: Any, references: Path) -> Any:
+    return value.replace(QUERIES_FILE, str(references)) if isinstance(value, str) else value
 
 
 def rank_of(salt: str, id: str) -> str:

@@ -21,7 +21,7 @@ from tpo.experiments.definition import Experiment, ExperimentCell
 from tpo.experiments.outcomes import QueryOutcome, RunOutcomes, outcomes_of, read_outcomes
 from tpo.experiments.queries import all_rows, benchmark_of, chosen_rows, digest_of, write_rows
 from tpo.experiments.report import ReportFiles, write_report
-from tpo.experiments.running import QUERIES, CellRunner, CellStatus, ExperimentWatcher
+from tpo.experiments.running import QUERIES, REFERENCES, CellRunner, CellStatus, ExperimentWatcher
 from tpo.runs.directory import RunDirectory
 
 SCORES = "judge-scores.jsonl"
@@ -53,11 +53,11 @@ async def run_experiment(
 ) -> ExperimentReport:
     """Run every cell that is not finished, one after another, and write the report of all that are.
 
-    The same call again goes on where the last one stopped, however it ended.
+    The same call again continues where the last one stopped, however it ended.
 
     Args:
         experiment: what to run, as `read_experiment` gives it.
-        out: its directory: queries.jsonl, runs/MODEL/METHOD-sSEED, and the report.
+        out: its directory: queries.jsonl, references.jsonl, runs/MODEL/METHOD-sSEED, and the report.
         watcher: follows the progress.
         runs: run cells; without it only what is there is reported.
 
@@ -69,14 +69,16 @@ async def run_experiment(
     benchmark = benchmark_of(experiment)
     rows: list[Row] = []
     if not experiment.reports_only:
-        rows = chosen_rows(all_rows(experiment, benchmark), experiment.queries)
+        everything = all_rows(experiment, benchmark)
+        rows = chosen_rows(everything, experiment.queries)
+        write_rows(everything, out / REFERENCES)
         write_rows(rows, out / QUERIES)
     by_digest = {digest_of(row.messages): row for row in rows}
     if len(by_digest) < len(rows):
         raise InputError(f"{experiment.path}: {len(rows) - len(by_digest)} of the queries stand in the data twice.")
     async with AsyncExitStack() as stack:
         judge = None
-        if experiment.judge is not None:
+        if experiment.judge is not None and not experiment.reports_only:
             judge = await open_held_out(experiment.judge, out / SCORES, stack)
         adopting = _Adopting(experiment, out, by_digest, benchmark, judge)
         await adopting.read(watcher)
@@ -103,7 +105,7 @@ class _Adopting:
         outcomes: of adopted runs and files.
         runs: the adopted runs.
         ids: the ids of queries that adopted runs have answered, by cell.
-        unfinished: cells with an adopted run that goes on.
+        unfinished: cells with an adopted run that is in progress.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class _Adopting:
         self._differing: list[str] = []
 
     async def read(self, watcher: ExperimentWatcher) -> None:
-        """Read all of it; a run that goes on counts when it is finished, since quick queries end first."""
+        """Read all of it; a run in progress counts when it is finished, since quick queries end first."""
         for path in outcome_files(self._experiment):
             every = self._experiment.reports_only
             self._take([one for one in read_outcomes(path) if every or one.query in self._rows])
@@ -136,7 +138,7 @@ class _Adopting:
                 self.unfinished.append(str(run.path))
                 continue
             self._take(found.outcomes)
-            differs = mismatch(run, self._experiment, (self._out / QUERIES).resolve())
+            differs = mismatch(run, self._experiment, (self._out / REFERENCES).resolve())
             if differs is not None:
                 self._differing.append(differs)
                 watcher.note(differs)

@@ -69,20 +69,20 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write queries as JSON Lines, each with what its grade needs, so that a reward can read that too.
 
     Raises:
-        InputError: the folder cannot be written, or the file holds other queries.
+        InputError: the folder cannot be written, or the file holds queries that are not among these.
     """
     lines = [msgspec.json.encode({**row.metadata, "id": row.id, "messages": row.messages}) + b"\n" for row in rows]
-    data = b"".join(lines)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = path.read_bytes() if path.exists() else None
+        before = set(path.read_bytes().splitlines(keepends=True)) if path.exists() else set()
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}. Name another --out.") from error
-    if before is not None and before != data:
+    if before - set(lines):
         raise InputError(
-            f"{path.parent} holds an experiment with other queries: name another --out, or give [queries] as it was."
+            f"{path.parent} holds an experiment with other queries: name another --out, or give [queries] as it was "
+            f"(a larger limit may follow a smaller one)."
         )
-    replace(path, data)
+    replace(path, b"".join(lines))
 
 
 def digest_of(messages: Conversation) -> str:

@@ -17,12 +17,13 @@ from tpo.experiments.comparison import gap_part, gap_records, gaps, gaps_at_equa
 from tpo.experiments.definition import Experiment
 from tpo.experiments.figures import figures
 from tpo.experiments.outcomes import QueryOutcome, write_outcomes
+from tpo.experiments.proposals import proposals
 from tpo.experiments.results import ModelResults
 from tpo.runs.directory import replace
 from tpo.tables import MARK, Part, Table, markdown, records_csv
 
 REPORT, NUMBERS, OUTCOMES, FIGURES = "REPORT.md", "results.json", "outcomes.jsonl", "figures"
-CSV = ("means.csv", "differences.csv", "rules.csv")
+CSV = ("means.csv", "differences.csv", "rules.csv", "proposals.csv")
 
 
 class ReportFiles(msgspec.Struct, frozen=True):
@@ -80,7 +81,7 @@ def write_report(
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}. Name another --out.") from error
     parts: list[Part] = []
-    records: tuple[list[dict[str, Any]], ...] = ([], [], [])
+    records: tuple[list[dict[str, Any]], ...] = ([], [], [], [])
     for results in everything:
         _tables(results, experiment, parts, records)
     passed = overtaking(everything, experiment.sizes())
@@ -94,7 +95,7 @@ def write_report(
     replace(out / REPORT, text.encode())
     for name, some in zip(CSV, records, strict=True):
         replace(out / name, records_csv(some).encode())
-    named = dict(zip(("means", "differences", "rules"), records, strict=True))
+    named = dict(zip(("means", "differences", "rules", "proposals"), records, strict=True))
     replace(out / NUMBERS, msgspec.json.format(msgspec.json.encode(named), indent=1) + b"\n")
     write_outcomes(outcomes, out / OUTCOMES)
     files = [out / REPORT, *(out / name for name in CSV), out / NUMBERS, out / OUTCOMES, *files]
@@ -122,6 +123,9 @@ def _tables(
     if (on_bank := rules(results)) is not None:
         parts.append(on_bank[0])
         records[2].extend(on_bank[1])
+    if (later := proposals(results)) is not None:
+        parts.append(later[0])
+        records[3].extend(later[1])
     if (matrix := wins(results)) is not None:
         parts.append(matrix)
 
@@ -154,7 +158,8 @@ def _remarks(everything: Sequence[ModelResults]) -> list[str]:
         remarks.append(
             "Best of n on the bank is the unbiased estimate from all its answers; stop rules are averaged over random "
             "orders of the bank. At equal tokens, n is set so that best-of-n spends as many completion tokens as the "
-            "method on average (between two n it takes the larger one for a share of the queries)."
+            "method on average (between two n it takes the larger one for a share of the queries). A later answer is "
+            "compared with the bank's answers to the same queries, which were drawn apart from it."
         )
     leaked = sum(one.leaked for results in everything for one in _every(results))
     total = sum(len(_every(results)) for results in everything)

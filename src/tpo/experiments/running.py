@@ -27,6 +27,8 @@ from tpo.scheduling.limiter import Limiter
 from tpo.session.spec import RoleSpec, Spec
 
 QUERIES = "queries.jsonl"
+# All queries of the data, which a reward reads its references from: the same file whatever the limit is.
+REFERENCES = "references.jsonl"
 
 
 class CellStatus(NamedTuple):
@@ -90,6 +92,7 @@ class CellRunner:
         self._experiment = experiment
         self._out = out
         self._queries = (out / QUERIES).resolve()
+        self._references = (out / REFERENCES).resolve()
         self._rows = rows
         self._adopted = adopted
         self._watcher = watcher
@@ -135,13 +138,13 @@ class CellRunner:
         directory = RunDirectory(self.path(cell))
         identity = directory.identity()
         if identity is not None:
-            wanted = recipe_without_backends(self._experiment.spec(cell, self._queries))
+            wanted = recipe_without_backends(self._experiment.spec(cell, self._references))
             before = {name: value for name, value in identity.recipe.items() if name not in BACKENDS}
             directory.expect(before, wanted)
         return self._status(cell).left <= 0
 
     async def _run(self, cell: ExperimentCell, watcher: Watcher) -> Report:
-        spec = self._experiment.spec(cell, self._queries)
+        spec = self._experiment.spec(cell, self._references)
         spec = await self._models.opened(spec, self._watcher.note)
         return await run_spec(
             str(self._data(cell)), self.path(cell), spec, RunOptions(), watcher, limiters=self._limiters

@@ -10,7 +10,7 @@ from tpo.methods.efforts import effort_named
 from tpo.methods.registry import PYTHON, find_method, is_method, resolve_method
 from tpo.options import Effort
 
-EFFORT = "effort-"
+EFFORT, PANEL = "effort-", "panel"
 _BEST_OF = re.compile(r"best-of-([1-9][0-9]{0,3})")
 _DIALS = re.compile(r"(.+?)((?:-d[0-9]{1,4}|-n[1-9][0-9]{0,3}){1,2})")
 _DIAL = re.compile(r"-([dn])([0-9]+)")
@@ -25,6 +25,7 @@ class Preset(NamedTuple):
         width: N; None for whatever is usual.
         depth: D; likewise.
         effort: the level of effort that decides all three; the method is empty then.
+        panel: all arms of the server's panel, by the server's own method; the method is empty then.
     """
 
     label: str
@@ -32,6 +33,7 @@ class Preset(NamedTuple):
     width: int | None = None
     depth: int | None = None
     effort: Effort | None = None
+    panel: bool = False
 
 
 def parse_preset(text: str, *, python: bool = True, efforts: bool = False) -> Preset:
@@ -40,11 +42,13 @@ def parse_preset(text: str, *, python: bool = True, efforts: bool = False) -> Pr
     Args:
         text: a method's name, with `-dD`, `-nN` or both after it; best-of-n may have its number instead of the n.
         python: whether `python:MODULE:NAME` may be named, which imports code.
-        efforts: whether `effort-LEVEL` may be named, which names no method.
+        efforts: whether `effort-LEVEL` and `panel` may be named, which name no method.
 
     Raises:
         InputError: there is no such method, or it has no such dial.
     """
+    if efforts and text == PANEL:
+        return Preset(text, "", panel=True)
     if efforts and text.startswith(EFFORT):
         if (effort := effort_named(text.removeprefix(EFFORT))) is None:
             raise InputError(f"There is no effort {text!r}: choose one of {', '.join(EFFORT + one for one in Effort)}.")

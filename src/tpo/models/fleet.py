@@ -94,6 +94,11 @@ class Fleet:
         self.name = names[0]
 
     @property
+    def where(self) -> str:
+        """The model with the first server."""
+        return self.servers[0].model.name
+
+    @property
     def profile(self) -> Profile:
         """How the servers behave."""
         return self.servers[0].model.profile

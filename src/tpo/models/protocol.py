@@ -56,6 +56,7 @@ class Choice(msgspec.Struct, frozen=True):
         tokens: completion tokens, reasoning included.
         message: the assistant's message where it is more than text: its tool calls, its refusal.
         logprobs: `{"content": […]}` in OpenAI's form, where the request wanted them.
+        arm: the arm of a panel that wrote it.
         failure: why this is no answer: it is empty, reasoning only, or withheld by a filter. None for an answer.
     """
 
@@ -67,6 +68,7 @@ class Choice(msgspec.Struct, frozen=True):
     message: dict[str, Any] | None = None
     logprobs: dict[str, Any] | None = None
     failure: str | None = None
+    arm: str | None = None
 
     @property
     def worth_a_retry(self) -> bool:

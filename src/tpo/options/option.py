@@ -29,6 +29,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         metavar: placeholder of the value in the help.
         flag: the flag's name without dashes, where it is not the option's own.
         words: the flag's words with their values, for an option that is a switch elsewhere.
+        repeatable: the flag may stand several times, each with a name: NAME=VALUE.
         in_requests: a client of the server may set it for one request.
     """
 
@@ -40,6 +41,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     metavar: str | None = None
     flag: str | None = None
     words: Mapping[str, Any] | None = None
+    repeatable: bool = False
     in_requests: bool = False
 
 

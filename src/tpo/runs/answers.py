@@ -11,7 +11,7 @@ from statistics import fmean
 
 import msgspec
 
-from tpo.engine.result import HeldOut, Result, RoleUsage
+from tpo.engine.result import ArmUsage, HeldOut, Result, RoleUsage
 from tpo.errors import JournalError
 from tpo.methods import Pool
 from tpo.runs.rows import QueryRow
@@ -56,6 +56,7 @@ class Answer(msgspec.Struct, frozen=True):
         seconds: from its first call to its end.
         error: why there is no answer, or what ended the search before its time.
         held_out: the first sample and the answer by the held-out judge; None where there is none.
+        arms: what each arm of a panel cost and brought; empty where the policy is one model.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Answer(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     error: str | None = None
     held_out: HeldOut | None = None
+    arms: dict[str, ArmUsage] = {}
 
 
 class AnswerKey(msgspec.Struct):
@@ -106,6 +108,7 @@ def answer_of(row: QueryRow, key: str, result: Result | None, error: str | None 
         seconds=result.seconds,
         error=error,
         held_out=result.held_out,
+        arms=result.arms,
     )
 
 

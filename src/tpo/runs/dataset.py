@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -31,6 +32,7 @@ from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec
+from tpo.telemetry.provider import configured
 
 if TYPE_CHECKING:
     from tpo.runs.ray import Cluster
@@ -160,12 +162,16 @@ class _Run:
                 joined = self._cluster.joined(self._options.concurrency, self._options.patience, self._watcher.note)
                 team = await stack.enter_async_context(joined)
             spec = self._spec if team is None else await team.with_reward(self._spec)
+            telemetry = configured(os.environ)
+            if telemetry is not None:
+                stack.push_async_callback(asyncio.to_thread, telemetry.close)
             session = Session(
                 spec,
                 concurrency=self._options.concurrency,
                 patience=self._options.patience,
                 limiters=self._limiters,
                 on_note=self._watcher.note,
+                telemetry=telemetry,
             )
             stack.push_async_callback(session.aclose)
             reward = await session.reward() if spec.method.needs_reward else None

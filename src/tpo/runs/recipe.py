@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,10 +21,7 @@ BACKENDS = ("models", "reward", "judge")
 
 def named_backends(spec: Spec) -> dict[str, Any]:
     """The models and the reward as the user named them, before any server is reached."""
-    backends: dict[str, Any] = {
-        role: [one.where if isinstance(one.where, str | None) else str(getattr(one.where, "name", "")), one.model]
-        for role, one in spec.roles.items()
-    }
+    backends: dict[str, Any] = {role: [_named(one.where), one.model] for role, one in spec.roles.items()}
     reward = spec.reward
     named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
     backends |= {"reward": named, "require": list(spec.require)}
@@ -31,6 +29,12 @@ def named_backends(spec: Spec) -> dict[str, Any]:
         name = judge if isinstance(judge, str) else str(getattr(judge, "name", None) or type(judge).__name__)
         backends["judge"] = name
     return unlocated(without_passwords(backends))  # type: ignore[no-any-return]
+
+
+def _named(where: Any) -> Any:
+    if isinstance(where, Mapping):
+        return {name: _named(arm) for name, arm in where.items()}
+    return where if isinstance(where, str | None) else str(getattr(where, "name", ""))
 
 
 def recipe_without_backends(spec: Spec) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from tpo.engine.result import RoleUsage
+from tpo.engine.result import ArmUsage, RoleUsage
 from tpo.errors import InputError
 from tpo.representations import curve, frame, table, text_block, unfolding
 from tpo.runs.answers import Answer
@@ -74,6 +74,7 @@ class RunSummary(msgspec.Struct, frozen=True):
         lengths: how long answers are beside first samples.
         held_out: what the held-out judge found; None without one.
         warnings: what a user should know before trusting the reward.
+        arms: what each arm of a panel cost, the answers that it wrote and how many of them were chosen.
     """
 
     total: int
@@ -100,6 +101,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     lengths: Lengths | None = None
     held_out: HeldOutSummary | None = None
     warnings: list[str] = []
+    arms: dict[str, ArmUsage] = {}
 
     def __repr__(self) -> str:
         parts = [f"{self.done} of {self.total} queries answered"]
@@ -225,6 +227,7 @@ def summary_of(
         lengths=count.guards.lengths,
         held_out=count.guards.held_out,
         warnings=count.guards.warnings,
+        arms=count.arms,
     )
 
 
@@ -270,6 +273,7 @@ class Count:
         self.first, self.reward, self.improved = Running(), Running(), Running()
         self.steps: dict[int, _Step] = {}
         self.usage: dict[str, RoleUsage] = {}
+        self.arms: dict[str, ArmUsage] = {}
         self.guards = Guards()
         self.stops: dict[str, int] = {}
         self.errors: dict[str, int] = {}
@@ -278,7 +282,9 @@ class Count:
         """Count an answer."""
         self.seconds += answer.seconds
         for role, used in answer.usage.items():
-            self._add(role, used)
+            _add(self.usage.setdefault(role, RoleUsage()), used)
+        for arm, spent in answer.arms.items():
+            _add(self.arms.setdefault(arm, ArmUsage()), spent)
         if answer.stop is not None:
             self.stops[answer.stop] = self.stops.get(answer.stop, 0) + 1
         if answer.error is not None:
@@ -306,7 +312,7 @@ class Count:
             if step.mean is not None:
                 into.mean.add(step.mean)
 
-    def _add(self, role: str, used: RoleUsage) -> None:
-        total = self.usage.setdefault(role, RoleUsage())
-        for field in RoleUsage.__struct_fields__:
-            setattr(total, field, round(getattr(total, field) + getattr(used, field), 4))
+
+def _add(total: RoleUsage, used: RoleUsage) -> None:
+    for field in type(total).__struct_fields__:
+        setattr(total, field, round(getattr(total, field) + getattr(used, field), 4))

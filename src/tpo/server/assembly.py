@@ -21,7 +21,8 @@ from tpo.server.registry import SearchRegistry, Watch
 from tpo.server.request_options import RequestOptions
 from tpo.server.service import Service, Setup
 from tpo.server.store import ResponseStore
-from tpo.server.telemetry import Traced, configured
+from tpo.server.telemetry import RequestTelemetry, Traced
+from tpo.telemetry.provider import configured
 from tpo.view import Sources
 
 
@@ -48,9 +49,10 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
         recorder = Recorder(record, serving.record_days)
         service.at_end(recorder.close)
         watchers.append(recorder.watch)
-    telemetry = configured(os.environ)
-    if telemetry is not None:
-        service.at_end(telemetry.close)
+    telemetry = None
+    if (sent := configured(os.environ)) is not None:
+        telemetry = RequestTelemetry(sent)
+        service.at_end(sent.close)
         watchers.append(telemetry.watch)
     watch = _together(watchers)
     app = create_app(

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tpo.engine.calls import together
+from tpo.engine.concurrency import together
 from tpo.errors import TPOError
 from tpo.server.admission import Busy
 from tpo.server.answers import Answers

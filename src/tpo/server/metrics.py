@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,6 +38,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 # Rewards are probabilities, log-odds, or grades of one to ten.
 REWARDS = (-50.0, -20.0, -10.0, -5.0, -2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 GAINS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+_COUNTS = (b"tpo_reward_before_count", b"tpo_reward_after_count")
 # Different names that a label takes from a configuration; more are one.
 MOST_NAMES = 100
 OTHER = "other"
@@ -131,12 +133,19 @@ class Metrics:
         with self._open.track_inprogress():
             yield
 
-    def exposition(self) -> tuple[bytes, str]:
-        """All numbers in Prometheus' text format, and its media type.
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All numbers, and the media type of their format.
 
-        OpenMetrics has no form for histograms of values below zero, which rewards may be.
+        Args:
+            accept: the header of the request: OpenMetrics where it names that, Prometheus' text format otherwise.
         """
-        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+        if "application/openmetrics-text" not in accept:
+            return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+        # OpenMetrics has no sum for histograms of values below zero, as rewards may be, and no count without a sum; the
+        # last bucket says how many there are.
+        lines = openmetrics.generate_latest(self.registry).splitlines(keepends=True)  # type: ignore[no-untyped-call]
+        text = b"".join(line for line in lines if not line.startswith(_COUNTS))
+        return text, openmetrics.CONTENT_TYPE_LATEST
 
     def _call(self, record: Called, stage: str, model: str) -> None:
         role = record.role
@@ -261,7 +270,7 @@ def metrics_route(metrics: Metrics) -> Route:
     """/metrics."""
 
     async def exposed(request: Request) -> Response:
-        content, media_type = metrics.exposition()
+        content, media_type = metrics.exposition(request.headers.get("accept", ""))
         return Response(content, headers={"content-type": media_type})
 
     return Route("/metrics", exposed)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tpo.errors import InputError
-from tpo.methods.presets import EFFORT, Preset, parse_preset
+from tpo.methods.presets import EFFORT, PANEL, Preset, parse_preset
 from tpo.options import Effort, ServeOptions
 from tpo.server.errors import ApiError
 
@@ -34,6 +34,7 @@ class Models:
         names: the policy's models.
         listed: presets to list.
         describe: what a model with a preset comes to: method, dials and cost.
+        panel: the policy is a panel, whose arms are the models; `MODEL:panel` is all of them.
 
     Raises:
         InputError: a preset cannot be read.
@@ -44,8 +45,12 @@ class Models:
         names: Iterable[str],
         listed: Sequence[str] = LISTED,
         describe: Callable[[str, Preset], dict[str, Any]] | None = None,
+        *,
+        panel: bool = False,
     ) -> None:
         self.names = list(names)
+        self._panel = panel
+        listed = (*listed, PANEL) if panel and PANEL not in listed else listed
         self._listed = [parse_preset(text, efforts=True).label for text in listed]
         self._describe = describe
 
@@ -68,8 +73,11 @@ class Models:
         if not colon or model not in self.names:
             known = ", ".join(self.names)
             raise _missing(f"There is no model {name[:200]!r}: here is {known}, and the same with :tpo or :best-of-5.")
+        if text == PANEL and not self._panel:
+            raise _missing(f"The model {name[:200]!r} is not available: this server's policy is one model, no panel.")
         try:
-            return NamedModel(model, parse_preset(text, python=False, efforts=True))
+            preset = parse_preset(text, python=False, efforts=True)
+            return NamedModel(PANEL if preset.panel else model, preset)
         except InputError as error:
             raise _missing(f"The model {name[:200]!r} is not available: {str(error)[:300]}") from error
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,9 +19,9 @@ from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Called
 from tpo.errors import ModelError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.methods.cost import cost_of
-from tpo.methods.presets import Preset
+from tpo.methods.presets import PANEL, Preset
 from tpo.models.fleet import Fleet, model_name
-from tpo.models.openai import OpenAIModel
+from tpo.models.panel import Panel
 from tpo.models.resolve import served_models
 from tpo.options import ServeOptions
 from tpo.prompts import Role
@@ -37,6 +36,7 @@ from tpo.session.response import SearchResult, best_of
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
+from tpo.telemetry.provider import addresses
 
 log = logging.getLogger("tpo.server")
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Durable(msgspec.Struct, frozen=True):
-    """A search that goes on after the server's end, in the next process.
+    """A search that continues after the server's end, in the next process.
 
     Attributes:
         trace: the file of its journal.
@@ -115,7 +115,11 @@ class Service:
         if not names and isinstance(policy.where, str):
             names = await served_models(policy.where, "policy")
         await self.reward(None)
-        if len(names) > 1:  # each is connected to when a request names it
+        if isinstance(policy.where, Mapping):
+            panel = (await self._session.models())["policy"]
+            assert isinstance(panel, Panel)
+            self.models = Models(panel.names, self.setup.presets, self._described, panel=True)
+        elif len(names) > 1:  # each is connected to when a request names it
             self.models = Models(names, self.setup.presets, self._described)
         else:
             fleets = await self._session.models()
@@ -187,7 +191,8 @@ class Service:
         Raises:
             ModelError: it cannot be reached.
         """
-        return await self._session.models(model if len(self.models.names) > 1 else None)
+        several = len(self.models.names) > 1 and model != PANEL
+        return await self._session.models(model if several else None)
 
     async def addresses(self, model: str) -> dict[str, tuple[str, int | None]]:
         """Host and port of each role's server, for roles that have one.
@@ -195,13 +200,7 @@ class Service:
         Raises:
             ModelError: one cannot be reached.
         """
-        found = {}
-        for role, fleet in (await self.fleets(model)).items():
-            served = fleet.servers[0].model
-            if isinstance(served, OpenAIModel):
-                parts = urlsplit(served.endpoint.shown)
-                found[str(role)] = (parts.hostname or "", parts.port)
-        return found
+        return addresses(await self.fleets(model))
 
     async def reward(self, name: str | None) -> Reward | None:
         """A reward by its name; the server's own without one.

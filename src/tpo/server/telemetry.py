@@ -1,32 +1,20 @@
-"""Traces after OpenTelemetry's conventions for generative AI: a span for a request, its search, and each call in it.
-
-https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
-
-Made from the events of a search, so that the engine does not depend on it. Needs the extra `otel`; without
-it, and where no collector was named, nothing here is imported or done. docs/observability.md has the attributes.
-"""
+"""A span for each request of the server; the spans of its search are below it (`tpo.telemetry`)."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tpo.engine.events import Listener
-from tpo.errors import InputError
 from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
 from tpo.server.request_options import RequestOptions
-from tpo.server.spans import Spans
+from tpo.telemetry.provider import Telemetry
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span
 
-log = logging.getLogger("tpo.server")
-
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-CONTENTS = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 # What a span may be named after; other paths are what somebody sent.
 _ROUTES = frozenset(
     {
@@ -41,42 +29,24 @@ _ROUTES = frozenset(
 # Probes come every few seconds and would fill the log.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 _LONGEST = 200
+_RESPONSE = re.compile(r"/v1/responses/[^/]*")
 
 
-class Telemetry:
-    """Traces of one server.
+class RequestTelemetry:
+    """Telemetry of a server's requests.
 
     Args:
-        provider: OpenTelemetry's, which knows where spans go.
-        contents: include prompts and answers.
+        telemetry: where spans come from.
     """
 
-    def __init__(self, provider: TracerProvider, *, contents: bool = False) -> None:
-        from importlib.metadata import version
-
-        self._provider = provider
-        self._tracer = provider.get_tracer("tpo", version("tpo"))
-        self._contents = contents
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
 
     @contextmanager
     def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
-        """Trace what happens for an aligned request."""
-        with self.watching(options.reward or "default", info.servers) as spans:
+        """Record what happens for an aligned request."""
+        with self._telemetry.watching(options.reward or "default", info.servers) as spans:
             yield spans
-
-    @contextmanager
-    def watching(self, reward: str, servers: Mapping[str, tuple[str, int | None]] | None = None) -> Iterator[Spans]:
-        """Trace a search, below the span that is open where this is called.
-
-        Args:
-            reward: the reward's name in the configuration.
-            servers: host and port of each role's server.
-        """
-        spans = Spans(self._tracer, reward, contents=self._contents, servers=servers)
-        try:
-            yield spans
-        finally:
-            spans.close()
 
     @contextmanager
     def request(self, scope: Scope) -> Iterator[Span]:
@@ -86,19 +56,16 @@ class Telemetry:
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = _method(scope["method"]), scope["path"]
-        known = path in _ROUTES
+        route = _RESPONSE.sub("/v1/responses/{id}", path)
+        known = path in _ROUTES or route != path
         attributes = {"http.request.method": method, "url.path": path[:_LONGEST], "url.scheme": scope["scheme"]}
-        with self._tracer.start_as_current_span(
-            f"{method} {path}" if known else method,
+        with self._telemetry.tracer.start_as_current_span(
+            f"{method} {route}" if known else method,
             TraceContextTextMapPropagator().extract(headers),
             SpanKind.SERVER,
-            attributes | ({"http.route": path} if known else {}),
+            attributes | ({"http.route": route} if known else {}),
         ) as span:
             yield span
-
-    def close(self) -> None:
-        """Send what has not been sent; seconds where the collector is slow."""
-        self._provider.shutdown()
 
 
 class Traced:
@@ -109,7 +76,7 @@ class Traced:
         telemetry: where spans come from.
     """
 
-    def __init__(self, app: App, telemetry: Telemetry) -> None:
+    def __init__(self, app: App, telemetry: RequestTelemetry) -> None:
         self._app = app
         self._telemetry = telemetry
 
@@ -123,34 +90,6 @@ class Traced:
                 await self._app(scope, receive, send)
             finally:
                 _describe(span, request_info(scope))
-
-
-def configured(environment: Mapping[str, str]) -> Telemetry | None:
-    """Traces as OpenTelemetry's own variables configure them; None where they are not set.
-
-    Args:
-        environment: the process's. OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT) names the collector, and
-            OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true adds prompts and answers. Sampling, headers,
-            timeouts and the service's name are OpenTelemetry's to read.
-
-    Raises:
-        InputError: traces are on, and the extra is not installed.
-    """
-    disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    if disabled or environment.get("OTEL_TRACES_EXPORTER") == "none" or not any(map(environment.get, ENDPOINTS)):
-        return None
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as error:
-        variable = next(name for name in ENDPOINTS if environment.get(name))
-        raise InputError(f"{variable} turns on traces, which need OpenTelemetry: pip install 'tpo[otel]'.") from error
-    name = environment.get("OTEL_SERVICE_NAME") or "tpo"
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return Telemetry(provider, contents=environment.get(CONTENTS, "").lower() in ("true", "span_only"))
 
 
 def _describe(span: Span, info: RequestInfo) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
+import msgspec
+
 from tpo.checks.reward import refuse_broken
-from tpo.errors import InputError
+from tpo.errors import InputError, TPOError
 from tpo.models.fleet import Fleet, Server, ServerLimits
+from tpo.models.panel import ArmSpec, Panel, key_role_of
 from tpo.models.protocol import Model
 from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, Role
@@ -50,17 +53,44 @@ async def open_models(
         where = spec.where if spec.where is not None else roles["policy"].where
         if spec.where is None and not isinstance(where, str):
             raise InputError(f"{role}_model is given without {role}: say where that model is served.")
+        if isinstance(where, Mapping):
+            fleets[role] = await _panel(where, spec, stack, on_note, limits)
+            continue
         models = await _models(where, role, spec, stack, on_note)
         fleets[role] = Fleet([Server(model, limits.of(model)) for model in models])
     return fleets
 
 
-async def _models(where: Any, role: Role, spec: RoleSpec, stack: AsyncExitStack, on_note: Note) -> list[Model]:
+async def _panel(
+    arms: Mapping[str, Any], spec: RoleSpec, stack: AsyncExitStack, on_note: Note, limits: ServerLimits
+) -> Panel:
+    """Connect to the arms of a panel; each may name its model, MODEL@URL."""
+    if spec.model is not None:
+        raise InputError("policy_model names one model, and the policy is a panel: write NAME=MODEL@URL for each arm.")
+    fleets: dict[str, Fleet] = {}
+    embedded = []
+    for name, given in arms.items():
+        arm = ArmSpec(given)
+        own = msgspec.structs.replace(spec, model=arm.model)
+        try:
+            models = await _models(arm.where, "policy", own, stack, on_note, key_role_of(name))
+        except TPOError as error:
+            error.args = (f"The arm {name} of the panel: {error}",)
+            raise
+        fleets[name] = Fleet([Server(model, limits.of(model)) for model in models])
+        if arm.is_embedded:
+            embedded.append(name)
+    return Panel(fleets, embedded, on_note)
+
+
+async def _models(
+    where: Any, role: Role, spec: RoleSpec, stack: AsyncExitStack, on_note: Note, key_role: str | None = None
+) -> list[Model]:
     if not isinstance(where, str):
         return [where]  # an object is the caller's to close
     models: list[Model] = []
     for one in filter(None, (part.strip() for part in where.split(","))):
-        model = await open_model(one, role, spec.model, on_note, omit=spec.omit)
+        model = await open_model(one, role, spec.model, on_note, omit=spec.omit, key_role=key_role)
         stack.push_async_callback(model.aclose)
         models.append(model)
     if not models:

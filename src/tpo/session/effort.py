@@ -5,13 +5,15 @@ Both are read off the names, before any server is reached, so that a run knows a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tpo.config import NamedReward
 from tpo.methods.definition import Method
-from tpo.methods.efforts import SMALL, Level, RewardKind, Size, level_of
+from tpo.methods.efforts import SIZES, SMALL, TINY, Level, RewardKind, Size, level_of
 from tpo.methods.registry import resolve_method
+from tpo.models.panel import arms_of
+from tpo.models.resolve import EMBEDDED
 from tpo.models.sizes import parameters_in
 from tpo.options import SearchOptions, check_value, table
 from tpo.rewards.resolve import DEFAULT, NONE
@@ -67,17 +69,25 @@ def _dials(method: Method, level: Level) -> dict[str, int]:
 
 
 def size_of(options: Mapping[str, Any], policy_name: str | None = None) -> Size:
-    """Whether the policy is small or large; unknown counts as small.
+    """Whether the policy is tiny, small or large; unknown counts as small.
 
     Args:
         options: `policy` and `policy_model` are looked at.
         policy_name: the policy's name, where it is known otherwise.
     """
     policy = options.get("policy")
-    names = (policy_name, options.get("policy_model"), policy if isinstance(policy, str) else _name_of(policy))
+    arms = (arms_of(policy) or {"": policy}).values()
+    # The smallest arm decides: a method that it cannot follow helps no panel.
+    sizes = {_size_of((policy_name, options.get("policy_model"), _name_of(arm))) for arm in arms}
+    return next(size for size in SIZES if size in sizes)
+
+
+def _size_of(names: Iterable[str | None]) -> Size:
     for name in names:
+        if name == EMBEDDED:
+            return "tiny"
         if name and (parameters := parameters_in(name)) is not None:
-            return "large" if parameters >= SMALL else "small"
+            return "tiny" if parameters < TINY else "small" if parameters < SMALL else "large"
     return "small"
 
 
@@ -108,6 +118,8 @@ def _kind_of_object(reward: object) -> RewardKind:
 
 
 def _name_of(thing: object) -> str | None:
+    if isinstance(thing, str):
+        return thing
     name = getattr(thing, "name", None)
     return name if isinstance(name, str) else None
 

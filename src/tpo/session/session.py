@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -21,6 +21,7 @@ from tpo.engine.result import Result, held_out_line
 from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.models.fleet import Fleet, PaceRule, ServerLimits, pace_for_many, seats
+from tpo.models.panel import Panel
 from tpo.prompts import Role
 from tpo.representations import frame, heading, table
 from tpo.rewards.protocol import Reward, maximum_of
@@ -35,9 +36,16 @@ from tpo.session.backends import (
 from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
+from tpo.telemetry.provider import Telemetry, addresses
 
 # What may be secret in an address: user and password before the host, and whatever follows a question mark.
 _SECRET = re.compile(r"(https?://)[^/\s,;@]*@|(?<=[^\s])\?[^\s,;]*")
+
+
+def _shown(where: Any) -> str:
+    if isinstance(where, Mapping):
+        return ", ".join(f"{name}={_shown(arm)}" for name, arm in where.items())
+    return _SECRET.sub(r"\1", where) if isinstance(where, str) else type(where).__name__
 
 
 def _ignore(_: Any) -> None:
@@ -57,6 +65,7 @@ class Session:
         pace: how many sequences a server has in flight; takes precedence over `concurrency`.
         limiters: by machine, for sessions that share servers; new ones are added.
         on_note: called with each sentence that a user should read.
+        telemetry: records each search; the caller's to close.
         options: as for `tpo.align`.
 
     Attributes:
@@ -76,6 +85,7 @@ class Session:
         pace: PaceRule | None = None,
         limiters: dict[str, Limiter] | None = None,
         on_note: Note = _ignore,
+        telemetry: Telemetry | None = None,
         **options: Unpack[Options],
     ) -> None:
         if concurrency is not None and concurrency < 1:
@@ -85,6 +95,7 @@ class Session:
         self._patience = patience
         self._limits = ServerLimits(pace or pace_for_many(concurrency), limiters)
         self._note = on_note
+        self._telemetry = telemetry
         self._stack = AsyncExitStack()
         self._models: dict[str | None, dict[Role, Fleet]] = {}
         self._rewards: dict[str | None, Reward | None] = {}
@@ -120,11 +131,7 @@ class Session:
         """Who plays each role, and the reward; addresses without what may be a key."""
         named: dict[str, Any] = {role: one.where for role, one in self.spec.roles.items()}
         named |= {"reward": self.spec.reward, "judge": self.spec.judge}
-        return [
-            (role, _SECRET.sub(r"\1", where) if isinstance(where, str) else type(where).__name__)
-            for role, where in named.items()
-            if where is not None
-        ]
+        return [(role, _shown(where)) for role, where in named.items() if where is not None]
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
@@ -163,6 +170,8 @@ class Session:
             InputError: there is no such model.
             ModelError: the server cannot be reached, or refuses.
         """
+        if policy_model is not None and isinstance(self.spec.roles["policy"].where, Mapping):
+            return await self._one_arm(policy_model)
         if policy_model not in self._models:
             async with self._opening:
                 if policy_model not in self._models:
@@ -172,6 +181,17 @@ class Session:
                     opened = await open_models(roles, self._stack, self._note, self._limits)
                     self._models[policy_model] = opened
         return self._models[policy_model]
+
+    async def _one_arm(self, policy_model: str) -> dict[Role, Fleet]:
+        """The models where the policy is one arm of the panel, by the arm's name or its model's."""
+        whole = await self.models()
+        panel = whole["policy"]
+        assert isinstance(panel, Panel)
+        arm = panel.arm(policy_model)
+        if arm is None:
+            known = ", ".join(f"{name} ({fleet.name})" for name, fleet in panel.arms.items())
+            raise InputError(f"There is no arm {policy_model!r} in the panel: here are {known}.")
+        return {role: arm if fleet is panel else fleet for role, fleet in whole.items()}
 
     async def reward(self, name: str | None = None) -> Reward | None:
         """A reward, opened and checked at the first call; None where the user asked for none.
@@ -237,7 +257,7 @@ class Session:
         judge = await self.judge()
         steering = (output or OutputFormat()).steering(spec.method, base)
         # A trace names the servers too: the same model elsewhere may answer otherwise.
-        names = {role: fleet.servers[0].model.name for role, fleet in models.items()}
+        names = {role: fleet.where for role, fleet in models.items()}
         plan = plan_of(spec, messages, names, steering.reward, judge)
         journal = trace_journal(Path(trace) if trace is not None else None, plan, self._note)
         for record in journal.records:
@@ -330,9 +350,15 @@ class Session:
             for place in places.values():
                 place.on_call = on_call
         conduct = Conduct(self._patience, stream, alone)
-        driver = Driver(plan, {**places}, reward, journal, budget or spec.budget, stopper, on_event, conduct, judge)
         try:
-            return await driver.run(spec.search(plan.query, maximum_of(reward)))
+            with ExitStack() as stack:
+                if self._telemetry is not None:
+                    name = plan.reward or "none"
+                    spans = stack.enter_context(self._telemetry.watching(name, addresses(models)))
+                    on_event = both(spans, on_event)
+                budget = budget or spec.budget
+                driver = Driver(plan, {**places}, reward, journal, budget, stopper, on_event, conduct, judge)
+                return await driver.run(spec.search(plan.query, maximum_of(reward)))
         finally:
             for place in set(places.values()):
                 await place.aclose()
@@ -363,6 +389,7 @@ _OF_THE_SESSION = frozenset(
         "editor",
         "editor_model",
         "reward",
+        "prefer",
         "rewards",
         "require",
         "score_cache",

@@ -18,6 +18,7 @@ from tpo.methods.actions import Search
 from tpo.methods.definition import random_source
 from tpo.methods.selection import BEST, Selection, parse_selection
 from tpo.models.dialect import omitted
+from tpo.models.panel import arms_of
 from tpo.models.protocol import Model
 from tpo.options import Effort, SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
@@ -25,6 +26,7 @@ from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
 from tpo.session.effort import with_effort
+from tpo.session.preference import with_preference
 from tpo.session.prompt_choice import prompts_folder
 
 # Fields of a chat-completions request that tpo decides about.
@@ -33,12 +35,16 @@ OURS = frozenset(
 ) | {"max_tokens", "max_completion_tokens"}
 
 
+# The method of a panel's requests with tools.
+PICKS = "best-of-n"
+
+
 class RoleSpec(msgspec.Struct, frozen=True):
     """Who plays a role, as a user names it.
 
     Attributes:
-        where: `embedded`, `gguf:PATH`, `hub:ORG/REPO`, a URL or several with commas between them, or a `Model`; None
-            for the policy's.
+        where: `embedded`, `gguf:PATH`, `hub:ORG/REPO`, a URL or several with commas between them, or a `Model`; for
+            the policy also a mapping of such, the arms of a panel by name. None for the policy's.
         model: the model's name there; None where one model is served.
         omit: fields that requests go without, because the server refuses them.
     """
@@ -115,13 +121,14 @@ class Options(TypedDict, total=False):
     width: int
     depth: int
     select: str
-    policy: str | Model
+    policy: str | Model | Mapping[str, str | Model] | Sequence[str]
     policy_model: str | None
     critic: str | Model | None
     critic_model: str | None
     editor: str | Model | None
     editor_model: str | None
     reward: str | Reward | ResolvedReward | Callable[..., Any] | None
+    prefer: str | Path | None
     require: Sequence[str]
     rewards: Mapping[str, NamedReward]
     score_cache: str | Path | None
@@ -151,10 +158,14 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
-    options = cast(Options, with_effort(options))
+    options = cast(Options, with_effort(with_preference(options)))
     given = {name: value for name, value in options.items() if name not in ("rewards", "settings")}
     chosen = options_from(SearchOptions, given)
-    method = resolve_method(chosen.method)
+    method, arms = resolve_method(chosen.method), arms_of(chosen.policy)
+    named = named_settings(options.get("settings") or ())
+    if arms and (chosen.extra or {}).get("tools") and method.needs_reward and method.name != PICKS:
+        # Calls of tools are picked as they are: a merge or a rewrite of two arms' calls is nobody's call.
+        method, named = resolve_method(PICKS), {}
     omit = tuple(sorted(omitted(chosen.omit)))
     width, depth = method.dials(chosen.width, chosen.depth)
     select = parse_selection(chosen.select)
@@ -172,12 +183,12 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         method,
         width,
         depth,
-        method.chosen_settings(named_settings(options.get("settings") or ())),
+        method.chosen_settings(named),
         _checked(settings, width),
         Budget(chosen.budget_tokens, chosen.budget_seconds),
         wordings.for_method((*method.templates, *select.templates)),
         {
-            "policy": RoleSpec(chosen.policy, chosen.policy_model, omit),
+            "policy": RoleSpec(arms or chosen.policy, chosen.policy_model, omit),
             "critic": RoleSpec(chosen.critic, chosen.critic_model, omit),
             "editor": RoleSpec(chosen.editor, chosen.editor_model, omit),
         },

@@ -77,7 +77,7 @@ def records_json(name: str, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def state_of(records: Sequence[Record]) -> str:
-    """`open` while a search goes on, then `ended`, or `failed`."""
+    """`open` during a search, then `ended`, or `failed`."""
     ended = last_end(records)
     return "open" if ended is None else "ended" if ended.error is None else "failed"
 
@@ -107,6 +107,7 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
         "seconds": ended.seconds if ended is not None else None,
         "answer": None,
         "held_out": None,
+        "arms": {},
         "steps": [],
         "usage": {},
         "prompts": [_prompt(record) for record in records if isinstance(record, Prompted)],
@@ -120,6 +121,7 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
         value |= {
             "answer": result.chosen,
             "held_out": msgspec.to_builtins(result.held_out),
+            "arms": msgspec.to_builtins(result.arms),
             "seconds": result.seconds,
             "steps": [_step(step, sampled) for step in result.steps],
             "usage": {role: msgspec.to_builtins(used) for role, used in result.usage.items() if used.calls},
@@ -180,4 +182,5 @@ def _call(record: Called) -> dict[str, Any]:
         "tokens": record.usage.completion_tokens,
         "retry": record.retry,
         "error": record.error,
+        "arm": record.arm,
     }

@@ -211,7 +211,7 @@ async def test_no_server_is_unavailable() -> None:
     await client.aclose()
 
 
-async def test_no_secret_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TPO_JUDGE_API_KEY", "sk-secret")
     for answer in (error("bad key sk-secret", 401), error("sk-secret", 503), error("sk-secret and pass")):
         async with serving(answering(answer)) as server:

@@ -79,7 +79,7 @@ def test_what_is_no_grade_has_a_reason(reply: str, problem: str) -> None:
     assert problem in (grade.problem or "")
 
 
-def test_the_number_s_place_is_told() -> None:
+def test_the_number_s_place_is_reported() -> None:
     text = "Fine, by 3 measures.\nGrade: **10**/10"
     grade = read_grade(text, TEN)
     assert grade.start is not None

@@ -65,7 +65,7 @@ async def test_what_the_trace_shows() -> None:
     ]
 
 
-async def test_a_judge_that_sees_only_the_order_says_nothing() -> None:
+async def test_a_judge_that_sees_only_the_order_has_no_verdict() -> None:
     scores, _ = await tournament(saying(lambda asked: completion("A > B > C")), "1", "2", "3")
     assert [score.value for score in scores] == pytest.approx([0, 0, 0], abs=0.5)
     assert {score.parts["agreement"] for score in scores} == {0.0}
@@ -111,7 +111,7 @@ async def test_no_ranking_is_nan_with_a_reason() -> None:
     assert scores[0].feedback == "the judge gave no ranking; it replied 'I cannot.'"
 
 
-async def test_lists_that_do_not_fit_say_so() -> None:
+async def test_lists_that_do_not_fit_are_reported() -> None:
     said = error("request (9031 tokens) exceeds the available context size (8192 tokens)")
     scores, _ = await tournament(saying(lambda asked: said), "1", "2")
     assert "8192" in (scores[0].feedback or "")
@@ -131,7 +131,7 @@ async def test_answers_to_different_questions_are_not_compared() -> None:
         await judge.score([chat("Paris."), chat("Madrid.", "And of Spain?")])
 
 
-def test_it_ranks_pools_and_its_name_tells_how() -> None:
+def test_it_ranks_pools_and_its_name_has_its_options() -> None:
     judge = ListwiseJudge("http://127.0.0.1:9", model="m", size=5, rounds=2)
     assert is_relative(judge)
     assert judge.name == (

@@ -64,13 +64,13 @@ async def test_a_leaning_towards_the_first_cancels_and_shows() -> None:
     assert fair.parts["agreement"] == pytest.approx(1.0)
 
 
-async def test_a_judge_that_sees_only_the_order_says_nothing() -> None:
+async def test_a_judge_that_sees_only_the_order_has_no_verdict() -> None:
     (one, two), _ = await tournament(saying(lambda asked: completion("A")), "one", "two")
     assert one.value == two.value == 0
     assert one.parts == {"wins": 1.0, "games": 2.0, "agreement": 0.0}
 
 
-async def test_wins_and_games_are_told() -> None:
+async def test_wins_and_games_are_reported() -> None:
     scores, _ = await tournament(comparing(lambda text: WORTH[text]), *WORTH)
     assert [score.parts["wins"] for score in scores] == [6, 4, 2, 0]
     assert {score.parts["games"] for score in scores} == {6}
@@ -200,7 +200,7 @@ async def test_answers_to_different_questions_are_not_compared() -> None:
         await judge.score([chat("Paris."), chat("Madrid.", "And of Spain?")])
 
 
-async def test_it_ranks_pools_and_its_name_tells_how() -> None:
+async def test_it_ranks_pools_and_its_name_has_its_options() -> None:
     async with serving(lambda request: models("m")) as server:
         judge = PairwiseJudge(server.url, opponents=4, logprobs=False)
         assert is_relative(judge)

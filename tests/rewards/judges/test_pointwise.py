@@ -184,7 +184,7 @@ async def test_a_failure_is_raised() -> None:
         await grades(saying(reply), "one", "two", "three")
 
 
-async def test_it_is_a_reward_for_single_answers_and_its_name_tells_what_scores() -> None:
+async def test_it_is_a_reward_for_single_answers_and_its_name_has_what_scores() -> None:
     async with serving(lambda request: models("m")) as server:
         judge = PointwiseJudge(server.url.replace("://", "://me:secret@"), scale="5", critique=True)
         assert isinstance(judge, Reward)

@@ -64,7 +64,7 @@ def test_what_cannot_be_used(rest: str, complaint: str) -> None:
     assert "sk-secret" not in str(caught.value)
 
 
-def test_a_broken_template_is_told_before_any_call(tmp_path: Path) -> None:
+def test_a_broken_template_is_reported_before_any_call(tmp_path: Path) -> None:
     (tmp_path / "pairwise.user.jinja").write_text("{{ answerA }}")
     with pytest.raises(PromptError, match=r"pairwise.user.jinja names answerA.*answer_a"):
         parse_judge(f"{URL}?templates={tmp_path}")

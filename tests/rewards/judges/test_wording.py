@@ -84,7 +84,7 @@ def test_the_digest_is_that_of_the_prompt(tmp_path: Path) -> None:
     assert Wording("pairwise", templates=tmp_path).digest == Wording("pairwise").digest
 
 
-def test_values_that_break_a_template_are_told(tmp_path: Path) -> None:
+def test_values_that_break_a_template_are_reported(tmp_path: Path) -> None:
     (tmp_path / "pointwise.user.jinja").write_text("{% if answer %}{{ answer | int / 0 }}{% endif %}")
     wording = Wording("pointwise", templates=tmp_path)
     with pytest.raises(PromptError, match=r"user.jinja does not render: ZeroDivisionError"):

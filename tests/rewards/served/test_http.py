@@ -73,13 +73,13 @@ async def test_queries_are_templated_texts_without_the_first_token(tmp_path: Pat
         ({"scores": [1, {"value": 1, "parts": [3]}, 3]}, "parts is an object"),
     ],
 )
-async def test_answers_of_another_form_are_told(answer: Any, message: str) -> None:
+async def test_answers_of_another_form_are_reported(answer: Any, message: str) -> None:
     async with serving(lambda request: ok(answer)) as server:
         with pytest.raises(RewardError, match=message):
             await HTTPReward(server.url).score(CHATS)
 
 
-def test_forms_and_templates_that_do_not_go_together_are_told() -> None:
+def test_forms_and_templates_that_do_not_go_together_are_reported() -> None:
     with pytest.raises(InputError, match=r"form=query: .*template=PATH"):
         HTTPReward("http://localhost", form="query")
     with pytest.raises(InputError, match="no http"):

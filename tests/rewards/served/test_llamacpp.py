@@ -74,13 +74,13 @@ async def test_chats_are_scored_by_the_first_number_as_it_is() -> None:
     assert server.received[-1].json["content"][0].endswith(f"Berlin{END}")
 
 
-async def test_an_answer_that_is_left_open_is_told() -> None:
+async def test_an_answer_that_is_left_open_is_reported() -> None:
     async with serving(llamacpp(prefill=True)) as server:
         with pytest.raises(RewardError, match=r"as one to be continued.*--no-prefill-assistant"):
             await LlamaCppReward(server.url, form="chat").score(CHATS)
 
 
-async def test_a_server_that_pools_otherwise_is_told() -> None:
+async def test_a_server_that_pools_otherwise_is_reported() -> None:
     async with serving(llamacpp(rows=3)) as server:
         with pytest.raises(RewardError, match="sent 3 rows for one conversation, so it does not pool by rank"):
             await LlamaCppReward(server.url, template=CHATML).score(CHATS)
@@ -95,13 +95,13 @@ async def test_a_server_that_pools_otherwise_is_told() -> None:
         {"results": [{"index": 5, "relevance_score": 1.0}]},
     ],
 )
-async def test_answers_that_are_no_scores_are_told(answer: Any) -> None:
+async def test_answers_that_are_no_scores_are_reported(answer: Any) -> None:
     async with serving(lambda request: models("m") if request.method == "GET" else ok(answer)) as server:
         with pytest.raises(RewardError):
             await LlamaCppReward(server.url).score(CHATS[:1])
 
 
-def test_forms_and_templates_that_do_not_go_together_are_told() -> None:
+def test_forms_and_templates_that_do_not_go_together_are_reported() -> None:
     for options in ({"form": "rerank", "template": CHATML}, {"form": "text"}):
         with pytest.raises(InputError, match="form="):
             LlamaCppReward("http://localhost", **options)  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ async def test_a_chat_models_answer_is_no_score(content: Any) -> None:
         await score(content)
 
 
-async def test_an_attribute_that_is_not_there_is_told() -> None:
+async def test_an_attribute_that_is_not_there_is_reported() -> None:
     with pytest.raises(RewardError, match="sent no 'toxicity'; it sent helpfulness, "):
         await score(PAIRS, attribute="toxicity")
     with pytest.raises(RewardError, match=r"sent 2 numbers \(quality, style\)"):

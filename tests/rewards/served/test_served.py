@@ -54,7 +54,7 @@ async def test_what_may_pass_is_tried_again(bad: bytes | None) -> None:
     assert len(server.received) == 3
 
 
-async def test_in_the_end_it_is_told_that_it_may_pass() -> None:
+async def test_in_the_end_the_error_can_pass() -> None:
     async with serving(lambda request: error("out of order", 500)) as server:
         with pytest.raises(RewardUnavailable, match=r"answered 500: out of order Tried 4 times") as failure:
             await HTTPReward(server.url).score(CHATS)
@@ -95,7 +95,7 @@ async def test_one_conversation_that_is_too_much_alone_is_refused_for_good() -> 
         (response("", 302, Location="https://elsewhere"), "redirects to https://elsewhere"),
     ],
 )
-async def test_what_is_no_answer_is_told_at_once(answer: bytes, message: str) -> None:
+async def test_what_is_no_answer_is_reported_at_once(answer: bytes, message: str) -> None:
     async with serving(lambda request: answer) as server:
         with pytest.raises(RewardError, match=message) as failure:
             await HTTPReward(server.url).score(CHATS)
@@ -114,7 +114,7 @@ async def test_a_model_is_found_or_must_be_named() -> None:
             await VLLMReward(server.url).connect()
 
 
-async def test_a_name_says_what_scores() -> None:
+async def test_a_name_names_what_scores() -> None:
     async with serving(lambda request: models("a/model")) as server:
         reward = VLLMReward(server.url, template=CHATML, weights={"0": 0.5, "1": -1})
         root = server.url.removesuffix("/v1")
@@ -210,7 +210,7 @@ def test_a_reward_lives_through_several_event_loops() -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, "0.5", [0.5], {}])
-def test_what_is_no_number_is_told(value: object) -> None:
+def test_what_is_no_number_is_reported(value: object) -> None:
     with pytest.raises(RewardError, match=r"a score is .*, where a number is expected"):
         number(value, "a score")
 

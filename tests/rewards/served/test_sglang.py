@@ -79,7 +79,7 @@ async def test_a_template_that_is_elsewhere_must_be_given() -> None:
         ([{"embedding": [0.5] * 4096}], "sent 4096 numbers a conversation: a hidden state.*--is-embedding"),
     ],
 )
-async def test_answers_that_are_no_scores_are_told(tokenizer: str, answer: Any, message: str) -> None:
+async def test_answers_that_are_no_scores_are_reported(tokenizer: str, answer: Any, message: str) -> None:
     async with serving(lambda request: models("rm") if request.method == "GET" else ok(answer)) as server:
         with pytest.raises(RewardError, match=message):
             await SGLangReward(server.url, template=tokenizer).score([chat("A")])

@@ -54,7 +54,7 @@ def test_a_spec_becomes_a_reward(kind: str, rest: str, name: str) -> None:
         ("tei", "http://h?template=/nowhere/at/all", "There is no chat template at /nowhere/at/all"),
     ],
 )
-def test_what_cannot_be_used_is_told(kind: str, rest: str, message: str) -> None:
+def test_what_cannot_be_used_is_reported(kind: str, rest: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         served_reward(kind, rest)
 
@@ -93,7 +93,7 @@ async def test_a_server_is_known_by_its_pages(kind: str) -> None:
         assert await detect(server.url) == kind
 
 
-async def test_a_server_that_tells_nothing_must_be_named() -> None:
+async def test_a_server_without_a_model_list_must_be_named() -> None:
     for respond in (
         lambda request: error("Not Found", 404),
         lambda request: response("<html>", kind="text/html"),

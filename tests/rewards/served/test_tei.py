@@ -127,21 +127,21 @@ async def test_nothing_is_cut_in_silence() -> None:
         ([], "has no /info that names a model"),
     ],
 )
-async def test_a_server_that_scores_nothing_is_told(info: Any, message: str) -> None:
+async def test_a_server_that_scores_nothing_is_reported(info: Any, message: str) -> None:
     async with serving(lambda request: ok(info)) as server:
         with pytest.raises(RewardError, match=message):
             await TEIReward(server.url).score(CHATS)
 
 
 @pytest.mark.parametrize("answer", [{}, [[{"label": "L", "score": 1.0}]], [[]] * 2, [[{"label": "L"}]] * 2, [1.0, 2.0]])
-async def test_answers_that_are_no_scores_are_told(answer: Any) -> None:
+async def test_answers_that_are_no_scores_are_reported(answer: Any) -> None:
     good = tei()
     async with serving(lambda request: good(request) if request.path == "/info" else ok(answer)) as server:
         with pytest.raises(RewardError):
             await TEIReward(server.url).score(CHATS[:2])
 
 
-def test_forms_and_templates_that_do_not_go_together_are_told() -> None:
+def test_forms_and_templates_that_do_not_go_together_are_reported() -> None:
     for options in ({"form": "text"}, {"form": "pair", "template": CHATML}, {"form": "chat"}):
         with pytest.raises(InputError, match="form="):
             TEIReward("http://localhost", **options)  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ def test_the_first_token_is_left_to_a_tokenizer_that_puts_it_there(
     assert template.text(chat("A", "Q"), bos=True) == "<s>Q</s>A</s>"
 
 
-def test_a_name_tells_templates_apart_and_no_folders(tmp_path: Path) -> None:
+def test_a_name_distinguishes_templates_and_no_folders(tmp_path: Path) -> None:
     write(tmp_path, tokenizer_config_json=CONFIG)
     name = ChatTemplate.load(tmp_path).name
     assert name.startswith(f"{tmp_path.name}@") and str(tmp_path.parent) not in name
@@ -109,12 +109,12 @@ def test_the_date_is_that_of_today() -> None:
         ("{{ ''.__class__.__mro__ }}{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses the conversation"),
     ],
 )
-def test_a_template_that_fails_is_told(source: str, message: str) -> None:
+def test_a_template_that_fails_is_reported(source: str, message: str) -> None:
     with pytest.raises(RewardError, match=message):
         ChatTemplate(source, {}).text(chat("A"), bos=True)
 
 
-def test_files_that_are_no_template_are_told(tmp_path: Path) -> None:
+def test_files_that_are_no_template_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no chat template at"):
         ChatTemplate.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no chat template"):

@@ -45,7 +45,7 @@ def test_large_logits_do_not_overflow() -> None:
         ([[None]], 0),
     ],
 )
-def test_what_is_no_table_of_numbers_is_told(rows: Any, label: int | None) -> None:
+def test_what_is_no_table_of_numbers_is_reported(rows: Any, label: int | None) -> None:
     with pytest.raises(RewardError, match=r"^it"):
         reduced(rows, "last", label, "it")
 

@@ -106,13 +106,13 @@ async def test_of_several_labels_one_counts_or_each_its_weight() -> None:
         {"data": [{"index": 0, "embedding": [1.0]}]},
     ],
 )
-async def test_answers_that_are_no_scores_are_told(answer: Any) -> None:
+async def test_answers_that_are_no_scores_are_reported(answer: Any) -> None:
     async with serving(lambda request: models("rm") if request.method == "GET" else ok(answer)) as server:
         with pytest.raises(RewardError):
             await VLLMReward(server.url).score([chat("A")])
 
 
-async def test_a_server_without_reward_model_is_told_with_how_to_start_one() -> None:
+async def test_a_server_without_reward_model_is_reported_with_how_to_start_one() -> None:
     def respond(request: Received) -> bytes:
         return models("m", owned_by="vllm") if request.method == "GET" else error("Not Found", 404)
 
@@ -121,7 +121,7 @@ async def test_a_server_without_reward_model_is_told_with_how_to_start_one() -> 
             await VLLMReward(server.url).score([chat("A")])
 
 
-def test_unknown_tasks_and_reductions_are_told() -> None:
+def test_unknown_tasks_and_reductions_are_reported() -> None:
     with pytest.raises(InputError, match="task=embed"):
         VLLMReward("http://localhost", task="embed")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="reduce=max"):

@@ -79,7 +79,7 @@ def test_faults_name_the_test_and_not_what_it_expects() -> None:
         ("", "the code is empty"),
     ],
 )
-def test_what_is_wrong_is_said(code: str, words: str) -> None:
+def test_what_is_wrong_is_reported(code: str, words: str) -> None:
     score = run(code)
     assert score.value == 0.0
     assert words in str(score.feedback)
@@ -241,7 +241,7 @@ def test_lesser_systems_still_confine(monkeypatch: pytest.MonkeyPatch, without: 
         sandbox.launch.cache_clear()
 
 
-def test_open_doors_are_told() -> None:
+def test_open_doors_are_reported() -> None:
     open_wide = sandbox.Launch((), False, "open", False, False)
     assert open_wide.open_doors() == [
         "use the network",
@@ -276,7 +276,7 @@ def test_humaneval_and_mbpp_forms() -> None:
         ("def test_a(fixture): ...", "test_a takes arguments"),
     ],
 )
-def test_unusable_tests_say_what_is_wrong(tests: str, words: str) -> None:
+def test_unusable_tests_name_what_is_wrong(tests: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         CodeTests(tests, allow_code=True)
 

@@ -52,14 +52,14 @@ def test_signs_that_change_a_meaning_count(text: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("other", ["Pari", "Paris, Texas", "not Paris", "-Paris", "P a r i s"])
-def test_other_answers_are_wrong_and_the_right_one_is_not_told(other: str) -> None:
+def test_other_answers_are_wrong_and_the_right_one_is_not_revealed(other: str) -> None:
     score = scored(Exact("Lyon"), other)
     assert (score.value, score.parts) == (0.0, {"exact": 0.0})
     assert score.feedback == f'the final answer, "{other}", is wrong'
     assert scored(Exact("Paris"), other).value == 0.0
 
 
-def test_the_right_answer_is_told_only_when_asked() -> None:
+def test_the_right_answer_is_revealed_only_with_reveal() -> None:
     assert scored(Exact("Lyon", reveal=True), "Paris").feedback == 'the final answer, "Paris", is wrong; right is Lyon'
     assert "Lyon" not in str(scored(Exact("Lyon"), "").feedback)
     assert "\\boxed" in str(scored(Exact("Lyon", "boxed"), "Lyon").feedback)

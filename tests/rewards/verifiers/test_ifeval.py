@@ -175,7 +175,7 @@ def test_long_texts_take_no_time(piece: str) -> None:
         ),
     ],
 )
-def test_bad_instructions_say_what_is_wrong(id: str, arguments: dict[str, Any], words: str) -> None:
+def test_bad_instructions_name_what_is_wrong(id: str, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError) as raised:
         IFEval([(id, arguments)])
     assert words in str(raised.value)

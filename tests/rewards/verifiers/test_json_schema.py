@@ -73,7 +73,7 @@ def test_no_json(reward: JsonSchema, answer: str) -> None:
     assert str(score.feedback).startswith("the answer is ")
 
 
-def test_only_the_first_faults_are_told(reward: JsonSchema) -> None:
+def test_only_the_first_faults_are_reported(reward: JsonSchema) -> None:
     answer = json.dumps({"name": "a", "age": 1, "tags": [None] * 9})
     feedback = str(scored(reward, answer).feedback)
     assert feedback.count("$.tags") == 5

@@ -30,7 +30,7 @@ def test_equal_in_other_forms(half: Math, answer: str) -> None:
 
 
 @pytest.mark.parametrize("answer", ["0.51", "\\boxed{2}", "1/2 is wrong.\nAnswer: 3", "-0.5"])
-def test_wrong_and_the_right_one_is_not_told(half: Math, answer: str) -> None:
+def test_wrong_and_the_right_one_is_not_revealed(half: Math, answer: str) -> None:
     score = scored(half, answer)
     assert (score.value, score.parts) == (0.0, {"math": 0.0})
     assert str(score.feedback).startswith("the final answer, read as ")
@@ -45,7 +45,7 @@ def test_without_a_final_answer(half: Math, answer: str) -> None:
     assert "no final answer" in str(score.feedback)
 
 
-def test_the_right_answer_is_told_when_asked() -> None:
+def test_the_right_answer_is_revealed_with_reveal() -> None:
     assert str(scored(Math("42", reveal=True), "41").feedback).endswith("is wrong; right is 42")
 
 

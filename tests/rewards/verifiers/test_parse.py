@@ -107,7 +107,7 @@ def test_code_must_be_allowed(write: Writer) -> None:
         ("exact?file=odd.jsonl", "no query among its fields"),
     ],
 )
-def test_bad_specs_say_what_is_wrong(write: Writer, spec: str, words: str) -> None:
+def test_bad_specs_name_what_is_wrong(write: Writer, spec: str, words: str) -> None:
     write("refs.jsonl", [{"question": "a", "wrong": "b"}])
     write("bad.jsonl", '{"question": "a", "answer": "b"}\n{')
     write("list.jsonl", "[1]")
@@ -140,7 +140,7 @@ def test_the_last_user_message_is_the_query() -> None:
     assert table.find(answered(chat, "2")) == ("2",)
 
 
-def test_names_tell_references_and_options_apart_and_do_not_tell_the_answer() -> None:
+def test_names_distinguish_references_and_options_and_do_not_reveal_the_answer() -> None:
     rewards = [Exact("Paris"), Exact("Rome"), Exact("Paris", "whole"), Exact("Paris", reveal=True)]
     names = [reward.name for reward in rewards]
     assert len(set(names)) == 4

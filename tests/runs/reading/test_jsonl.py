@@ -22,7 +22,7 @@ PROMPTS = st.lists(
 )
 
 
-def test_rows_say_where_they_are(tmp_path: Path) -> None:
+def test_rows_name_where_they_are(tmp_path: Path) -> None:
     data = b'\xef\xbb\xbf{"prompt": "one", "id": "a"}\r\n\r\n  \n{"prompt": "two", "id": 7}\n[1]\n'
     data += b'{"prompt": "thr\xff"}\n{oh\n"x"'
     rows = everything(written(tmp_path, "p.jsonl", data))

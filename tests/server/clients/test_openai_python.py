@@ -74,7 +74,7 @@ async def test_a_streamed_chat_shows_progress_and_then_the_answer(client: Any) -
     assert chunks[-1].usage.total_tokens > 0
 
 
-async def test_tools_are_called_and_what_they_return_is_heard(client: Any) -> None:
+async def test_tools_are_called_and_what_they_return_is_sent_back(client: Any) -> None:
     answer = await done(
         client.chat.completions.create(model=MODEL, messages=HI, tools=TOOLS, extra_body=SMALL, tool_choice="auto")
     )

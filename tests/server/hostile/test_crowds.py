@@ -27,7 +27,7 @@ def room() -> int:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_thousands_that_say_nothing(attacked: Attacked) -> None:
+async def test_thousands_that_send_nothing(attacked: Attacked) -> None:
     async with attacked() as under:
         crowd = []
         for start in range(0, room(), 200):

@@ -148,7 +148,7 @@ async def test_garbage(attacked: Attacked) -> None:
         await asyncio.gather(*[under.at.say(chance.randbytes(2000), end=True) for _ in range(100)])
 
 
-async def test_script_in_what_is_said_again_is_data(attacked: Attacked) -> None:
+async def test_script_in_what_is_reported_again_is_data(attacked: Attacked) -> None:
     script = "<script>alert(1)</script>\u2028\"'\x07"
     async with attacked() as under:
         for answer in (

@@ -184,7 +184,7 @@ some_deltas = st.one_of(
 
 
 @given(st.lists(some_deltas, max_size=8))
-def test_events_are_what_the_official_types_say_and_add_up(before: list[Delta]) -> None:
+def test_events_fit_the_official_types_and_add_up(before: list[Delta]) -> None:
     events = events_of(response(answer("")), *before)
     blocks: list[str] = []
     for event in events:

@@ -256,7 +256,7 @@ grown_deltas = st.one_of(
 
 
 @given(st.lists(grown_deltas, max_size=8), st.sampled_from(["stop", "length", "tool_calls"]))
-def test_events_are_what_the_official_types_say_and_add_up(before: list[Delta], finish: str) -> None:
+def test_events_fit_the_official_types_and_add_up(before: list[Delta], finish: str) -> None:
     events = events_of(response(answer("", finish=finish)), *before)
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     grown: dict[int, str] = {}

@@ -115,7 +115,7 @@ def test_an_exported_story_is_read_without_any_network(page: Any, browser: Any, 
     context.close()
 
 
-def test_what_cannot_be_shown_is_said(browser: Any, url: str) -> None:
+def test_what_cannot_be_shown_is_reported(browser: Any, url: str) -> None:
     context = browser.new_context()  # one that may complain: the server refuses, and the browser notes that
     made = context.new_page()
     made.goto(f"{url}/#/query?run=one&id=q3")

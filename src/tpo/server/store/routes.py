@@ -42,7 +42,7 @@ def stored_routes(background: BackgroundResponses, service: Service) -> list[Rou
         if request.query_params.get("stream") not in ("true", "True", "1"):
             return _json(job.renderer.response)
         after = _number(request, "starting_after", -1, -1)
-        return Followed(lambda receive, send: follow(job, after, service, receive, send))
+        return EventStream(lambda receive, send: follow(job, after, service, receive, send))
 
     async def deleted(request: Request) -> Response:
         stored = await read(request)
@@ -69,7 +69,7 @@ def stored_routes(background: BackgroundResponses, service: Service) -> list[Rou
     ]
 
 
-class Followed(Response):
+class EventStream(Response):
     """A streamed response that watches for its client's leaving.
 
     Args:
@@ -118,7 +118,7 @@ async def follow(job: Job, after: int, service: Service, receive: Receive, send:
             if leaving.done():
                 return
             if service.ending.is_set():
-                raise BrokenOff(f"The server ends, and the next one goes on with {job.request.id}.")
+                raise BrokenOff(f"The server ends, and the next one continues with {job.request.id}.")
             if job.stopped:
                 raise BrokenOff(f"The response {job.request.id} was deleted, or cannot be written.")
             if not done:

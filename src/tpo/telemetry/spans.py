@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,14 +18,51 @@ from tpo.engine.records import Called, Ended, Prompted, Replied, Resumed, Sample
 from tpo.messages import Conversation, text_of
 
 if TYPE_CHECKING:
+    from opentelemetry._logs import Logger
     from opentelemetry.context import Context
+    from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
 
 CUT_SHORT = "cut short"
+# Roles that score; all others write.
+SCORING = ("reward", "judge")
 # Characters of an error.
 _LONGEST = 500
 
 _Place = tuple[int, int]
+# Host and port.
+Address: TypeAlias = tuple[str, int | None]
+# Attributes of a call's span that its metrics have too.
+_SHARED = (
+    "gen_ai.operation.name",
+    "gen_ai.provider.name",
+    "gen_ai.request.model",
+    "server.address",
+    "server.port",
+    "error.type",
+)
+
+
+class Instruments(msgspec.Struct, frozen=True):
+    """The metrics of calls.
+
+    Attributes:
+        tokens: a counter for each kind of token, by the attribute of a span that holds the same number.
+        seconds: how long calls took.
+    """
+
+    tokens: dict[str, Any]
+    seconds: Any
+
+    @classmethod
+    def of(cls, meter: Meter) -> Self:
+        """The metrics of a meter."""
+        kinds = ("input_tokens", "output_tokens", "cache_read.input_tokens")
+        tokens = {
+            f"gen_ai.usage.{kind}": meter.create_counter(f"gen_ai.client.inference.usage.{kind}", "{token}")
+            for kind in kinds
+        }
+        return cls(tokens, meter.create_histogram("gen_ai.client.operation.duration", "s"))
 
 
 class Spans:
@@ -35,7 +72,9 @@ class Spans:
         tracer: OpenTelemetry's.
         reward: the reward's name in the configuration.
         contents: include prompts and answers.
-        servers: host and port of each role\'s server, where the names of the models do not hold them.
+        servers: host and port of each role's server, where the names of the models do not hold them.
+        logger: where scores go; None for nowhere.
+        instruments: where numbers of tokens and seconds go; None for nowhere.
     """
 
     def __init__(
@@ -44,8 +83,12 @@ class Spans:
         reward: str,
         *,
         contents: bool,
-        servers: Mapping[str, tuple[str, int | None]] | None = None,
+        servers: Mapping[str, Address] | None = None,
+        logger: Logger | None = None,
+        instruments: Instruments | None = None,
     ) -> None:
+        self._logger = logger
+        self._instruments = instruments
         self._servers = servers or {}
         self._tracer = tracer
         self._reward = reward
@@ -123,32 +166,37 @@ class Spans:
 
     def _call(self, called: Called) -> None:
         place = (called.turn, called.action)
-        span, answers = self._rewarding(called) if called.role == "reward" else self._model_span(called, place)
+        scoring = called.role in SCORING
+        attributes = self._of_reward(called) if scoring else self._of_model(called, place)
+        attributes |= {"tpo.role": called.role, "tpo.retry": called.retry}
+        if called.error is not None:
+            attributes["error.type"] = "cancelled" if called.error == CUT_SHORT else "call_failed"
         usage = called.usage
-        for name, value in (
-            ("gen_ai.usage.input_tokens", usage.prompt_tokens),
-            ("gen_ai.usage.cache_read.input_tokens", usage.cached_tokens),
-            ("gen_ai.usage.output_tokens", usage.completion_tokens),
-        ):
-            if value:
-                span.set_attribute(name, value)
+        counts = {
+            "gen_ai.usage.input_tokens": usage.prompt_tokens,
+            "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+            "gen_ai.usage.output_tokens": usage.completion_tokens,
+        }
+        span = self._span(called, attributes | {name: count for name, count in counts.items() if count})
+        if not scoring:
+            self._count(attributes, counts, called.seconds)
+        answers = [] if scoring else self._answers(called, place)
         if answers:
             span.set_attribute("gen_ai.response.finish_reasons", [answer.finish_reason for answer in answers])
             self._write(span, [(answer.reply or answer.text, answer.finish_reason) for answer in answers])
         if called.error is not None:
-            _fail(span, "cancelled" if called.error == CUT_SHORT else "call_failed", called.error)
+            _fail(span, attributes["error.type"], called.error)
         end = self._at(called.began + called.seconds)
         self._latest = max(self._latest, end)
         prompt = self._prompts.get(place)
-        is_critique = called.role != "reward" and prompt is not None and prompt.width is None
+        is_critique = called.role not in SCORING and prompt is not None and prompt.width is None
         if self._contents and is_critique and called.error is None:
             self._held[place] = (span, end)
         else:
             span.end(end)
 
-    def _model_span(self, called: Called, place: _Place) -> tuple[Span, list[Sampled]]:
-        from opentelemetry.trace import SpanKind
-
+    def _of_model(self, called: Called, place: _Place) -> dict[str, Any]:
+        """The attributes of a call of a model."""
         model, _, where = self._models.get(called.role, "").partition(" @ ")
         prompt = self._prompts.get(place)
         settings = self._settings
@@ -161,8 +209,6 @@ class Spans:
             "gen_ai.request.temperature": settings.temperature,
             "gen_ai.request.top_p": settings.top_p,
             "gen_ai.request.max_tokens": most,
-            "tpo.role": called.role,
-            "tpo.retry": called.retry,
             "tpo.waited": called.waited,
         }
         address, port = self._servers.get(called.role) or address_of(where)
@@ -174,19 +220,24 @@ class Spans:
             attributes |= {"tpo.step": prompt.step, "tpo.stage": prompt.name}
             if self._contents:
                 attributes["gen_ai.input.messages"] = _messages(prompt.messages)
-        span = self._span(f"chat {model}", called, SpanKind.CLIENT, attributes)
-        return span, self._answers(called, place)
+        return attributes
 
-    def _rewarding(self, called: Called) -> tuple[Span, list[Sampled]]:
-        from opentelemetry.trace import SpanKind
+    def _of_reward(self, called: Called) -> dict[str, Any]:
+        """The attributes of a call of the reward, or of the judge."""
+        return {"gen_ai.evaluation.name": self._scorer(called.role), "tpo.stage": called.role}
 
-        attributes = {
-            "gen_ai.evaluation.name": self._reward,
-            "tpo.role": "reward",
-            "tpo.stage": "reward",
-            "tpo.retry": called.retry,
-        }
-        return self._span(f"score {self._reward}", called, SpanKind.CLIENT, attributes), []
+    def _scorer(self, role: str) -> str:
+        return self._reward if role == "reward" else role
+
+    def _count(self, attributes: Mapping[str, Any], counts: Mapping[str, int], seconds: float) -> None:
+        if self._instruments is None:
+            return
+        shared = {name: attributes[name] for name in _SHARED if name in attributes}
+        self._instruments.seconds.record(seconds, shared)
+        of_tokens = {name: value for name, value in shared.items() if name != "error.type"}
+        for name, count in counts.items():
+            # No server says of which modality they were.
+            self._instruments.tokens[name].add(count, of_tokens | {"gen_ai.token.modality": "unknown"})
 
     def _answers(self, called: Called, place: _Place) -> list[Sampled]:
         """The answers of a call; none where several calls overlapped and counts do not show which is whose."""
@@ -209,7 +260,25 @@ class Spans:
             values["tpo.error"] = _cut(scored.error)
         if self._contents and scored.feedback:
             values["gen_ai.evaluation.explanation"] = scored.feedback
-        self._note("gen_ai.evaluation.result", values)
+        self._emit("gen_ai.evaluation.result", values)
+
+    def _emit(self, name: str, values: dict[str, Any]) -> None:
+        """Emit an event, which belongs to the search."""
+        if self._logger is None or self._within is None:
+            return
+        from opentelemetry._logs import LogRecord, SeverityNumber
+
+        now = time.time_ns()
+        self._logger.emit(
+            LogRecord(
+                timestamp=now,
+                observed_timestamp=now,
+                context=self._within,
+                severity_number=SeverityNumber.INFO,
+                attributes=values,
+                event_name=name,
+            )
+        )
 
     def _reply(self, replied: Replied) -> None:
         span, end = self._held.pop((replied.turn, replied.action), (None, 0))
@@ -238,8 +307,13 @@ class Spans:
         search.end(max(time.time_ns(), self._latest))
         self._search = None
 
-    def _span(self, name: str, called: Called, kind: Any, attributes: dict[str, Any]) -> Span:
-        return self._tracer.start_span(name, self._within, kind, attributes, start_time=self._at(called.began))
+    def _span(self, called: Called, attributes: dict[str, Any]) -> Span:
+        from opentelemetry.trace import SpanKind
+
+        scoring = called.role in SCORING
+        what = f"score {self._scorer(called.role)}" if scoring else f"chat {attributes['gen_ai.request.model']}"
+        begin = self._at(called.began)
+        return self._tracer.start_span(what, self._within, SpanKind.CLIENT, attributes, start_time=begin)
 
     def _at(self, seconds: float) -> int:
         # OpenTelemetry's times are the wall clock's, in nanoseconds.

@@ -1,0 +1,84 @@
+"""How good a single later answer is: what a method's steps write, against fresh samples for the same queries.
+
+A method's queries with later steps are those where its first samples were not good enough. The bank was drawn apart
+from them, so its answers to these queries show without bias what sampling once more would have brought. Searches end
+when an answer is good enough, so means of a query's later answers would be too high; the sum of their surplus over the
+bank's mean is not, since its expectation stays zero wherever a search ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import fmean
+from typing import Any
+
+from tpo.experiments.outcomes import CandidateOutcome
+from tpo.experiments.results import ModelResults, main_value
+from tpo.stats import mean_of, sign_flips
+from tpo.tables import MARK, Part, shown, significant
+
+Worth = Callable[[CandidateOutcome], float | None]
+
+
+def proposals(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
+    """Later answers of each method against the bank's; None without a bank or later answers."""
+    measures: dict[str, Worth] = {results.main.title: main_value, "reward": lambda seen: seen.reward}
+    records = []
+    for label in results.methods:
+        for name, worth in measures.items():
+            record = _compared(results, label, name, worth)
+            if record is not None:
+                records.append(record)
+    if not records:
+        return None
+    marks = significant([record["p"] for record in records])
+    rows = [
+        [
+            str(record["method"]),
+            str(record["measure"]),
+            f"{record['later']:.3f}",
+            f"{record['fresh']:.3f}",
+            shown(record["gap"], 3, signed=True) + (MARK if marked else ""),
+            str(record["queries"]),
+            str(record["answers"]),
+        ]
+        for record, marked in zip(records, marks, strict=True)
+    ]
+    caption = (
+        f"{results.model}: one answer of a later step against one fresh sample for the same queries (from the bank)"
+    )
+    headings = ["method", "measure", "later answer", "fresh sample", "difference", "queries", "later answers"]
+    kept = [{name: value for name, value in record.items() if name != "gap"} for record in records]
+    return Part(caption, headings, rows), kept
+
+
+def _compared(results: ModelResults, label: str, name: str, worth: Worth) -> dict[str, Any] | None:
+    counts: list[int] = []
+    later: list[float] = []  # sums over a query's later answers
+    fresh: list[float] = []  # the bank's mean, as often
+    for query in results.queries([label]):
+        seen = [one for outcome in results.outcomes(label, query) for one in outcome.candidates if one.step > 0]
+        ours = [value for one in seen if (value := worth(one)) is not None]
+        theirs = [value for bank in results.bank.get(query, []) for one in bank if (value := worth(one)) is not None]
+        if ours and theirs:
+            counts.append(len(ours))
+            later.append(sum(ours))
+            fresh.append(len(ours) * fmean(theirs))
+    if not counts:
+        return None
+    surplus = [one - other for one, other in zip(later, fresh, strict=True)]
+    gap = mean_of(surplus, 1 / fmean(counts))
+    return {
+        "model": results.model,
+        "method": label,
+        "measure": name,
+        "queries": len(counts),
+        "answers": sum(counts),
+        "later": sum(later) / sum(counts),
+        "fresh": sum(fresh) / sum(counts),
+        "difference": gap.value,
+        "low": gap.low,
+        "high": gap.high,
+        "p": sign_flips(surplus),
+        "gap": gap,
+    }
