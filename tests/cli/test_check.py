@@ -79,3 +79,14 @@ async def test_a_preference_that_is_flat_is_found(tmp_path: Path) -> None:
     assert ran.code == 2
     assert findings["checklist"]["said"].startswith("is polite; is short; Does the answer")
     assert "the checklist is flat" in findings["items"]["said"]
+
+
+async def test_the_arms_of_a_panel_are_checked_and_so_is_the_policy_of_the_file(tmp_path: Path) -> None:
+    async with serving(answering) as server:
+        (tmp_path / "tpo.toml").write_text(f'policy = "{server.url}"\n')
+        ran = await tpo("check", "--json", cwd=tmp_path)
+        assert [one["subject"].partition(":")[0] for one in json.loads(ran.out)["reports"]] == ["policy", "reward"]
+        (tmp_path / "tpo.toml").write_text(f'[policy]\na = "{server.url}"\nb = "m@{server.url}"\n')
+        ran = await tpo("check", "--json", cwd=tmp_path)
+    subjects = [one["subject"].partition(":")[0] for one in json.loads(ran.out)["reports"]]
+    assert subjects == ["policy a", "policy b", "reward"], ran.err

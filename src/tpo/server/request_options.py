@@ -21,6 +21,7 @@ from tpo.server.protocols.refusal import BadRequest, refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.session.effort import DIALS, with_effort
 from tpo.session.output_format import OutputFormat, format_rules
+from tpo.session.preference import with_preference
 from tpo.session.spec import Options, Spec, specified
 
 
@@ -138,7 +139,8 @@ def with_dials(
     if (method := chosen.get("method")) is not None and method != usual.get("method"):
         find_method(str(method))  # a registered one: no client names code to import
         chosen.pop("settings", None)  # those of the server's method
-    filled = with_effort({**chosen, "reward": wanted.get("reward") or usual.get("reward")}, model)
+    reward = wanted.get("reward") or with_preference(usual).get("reward")
+    filled = with_effort({**chosen, "reward": reward}, model)
     for dial, most in (("width", serving.max_width), ("depth", serving.max_depth)):
         if dial in filled and dial not in chosen:
             filled[dial] = min(filled[dial], most)
