@@ -213,8 +213,8 @@ def speeds(http: httpx.Client, tokens: int) -> dict[str, float]:
     def took(content: str, **options: Any) -> tuple[float, int]:
         began = time.perf_counter()
         body = {"messages": [{"role": "user", "content": content}], "ignore_eos": True, "seed": 7, **options}
-        said = http.post("/v1/chat/completions", json=body).raise_for_status().json()
-        return time.perf_counter() - began, int(said["usage"]["prompt_tokens"])
+        reply = http.post("/v1/chat/completions", json=body).raise_for_status().json()
+        return time.perf_counter() - began, int(reply["usage"]["prompt_tokens"])
 
     def best(measure: Callable[[], float]) -> float:
         return max(measure() for _ in range(2))

@@ -1,7 +1,7 @@
 """How well weights predict given texts, and how often they agree: the part of `embedded.py` behind --quality.
 
-The engine tells the probabilities of the next token alone. So each token of a text is asked for after those before it,
-and is forced by a bias, which its reported probability does not include; the prompt cache makes that one step each.
+The engine reports the probabilities of the next token alone. So each token of a text is requested after those before
+it, and is forced by a bias, which its reported probability does not include; the prompt cache makes that one step each.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def scored(http: httpx.Client, question: str, answer: str, positions: int) -> li
     own = list(post("/tokenize", content=answer)["tokens"])[:positions]
     found: list[Position] = []
     for at, token in enumerate(own):
-        told = post(
+        reply = post(
             "/completion",
             prompt=before + own[:at],
             n_predict=1,
@@ -52,7 +52,7 @@ def scored(http: httpx.Client, question: str, answer: str, positions: int) -> li
             n_probs=_LIKELIEST,
             cache_prompt=True,
         )
-        (place,) = told["completion_probabilities"]
+        (place,) = reply["completion_probabilities"]
         if place["id"] != token:
             raise RuntimeError(f"The engine wrote token {place['id']} where {token} was forced.")
         likeliest = [(entry["id"], entry["logprob"]) for entry in place["top_logprobs"]]

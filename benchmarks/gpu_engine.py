@@ -87,9 +87,9 @@ class Sequence:
         prompt: the conversation as the model gets it.
         text: what it is going to say.
         tokens: how long that is.
-        interval: tokens between two calls of `told`, which is always called for the first token and the last one; 0
+        interval: tokens between two calls of `on_tokens`, called for the first and the last token too; 0
             for the last one only.
-        told: called with the sequence and how many tokens of it there are.
+        on_tokens: called with the sequence and how many tokens of it there are.
         cached: tokens of the prompt that were found in the cache.
         blocks: the prompt's blocks.
     """
@@ -98,7 +98,7 @@ class Sequence:
     text: str
     tokens: int
     interval: int
-    told: Callable[[Sequence, int], None]
+    on_tokens: Callable[[Sequence, int], None]
     cached: int = 0
     blocks: list[int] = field(default_factory=list)
     began: float = -1.0
@@ -147,7 +147,7 @@ class PrefixCache:
 
 @dataclass
 class Engine:
-    """Sequences in, calls of their `told` out. It has no clock: whoever owns it calls `advance` when `due` says."""
+    """Sequences in, calls of their `on_tokens` out. It has no clock: its owner calls `advance` at the time of `due`."""
 
     settings: Settings
     now: float
@@ -248,7 +248,7 @@ class Engine:
             self.measured.generated_tokens += token
             self.cache.add(sequence.prompt + sequence.text, sequence.blocks)
             self._leave()
-        sequence.told(sequence, token)
+        sequence.on_tokens(sequence, token)
 
     def _leave(self) -> None:
         """A slot is free: the next one that waits gets it."""

@@ -79,7 +79,7 @@ class Chat(msgspec.Struct):
     stream_options: StreamOptions | None = None
 
     def prompt(self) -> str:
-        """The conversation as the model gets it: what was said and answered is the start of what comes next."""
+        """The conversation as the model gets it: the turns so far are a prefix of the next prompt."""
         return "".join(f"<{message.role}>{message.content}" for message in self.messages) + "<assistant>"
 
 
@@ -215,10 +215,10 @@ class Reply:
             if drop:
                 tokens = (tokens + 1) // 2
                 text = text[: gpu_engine.CHARACTERS * tokens]
-            self.sequences.append(gpu_engine.Sequence(prompt, text, tokens, interval, self.told))
+            self.sequences.append(gpu_engine.Sequence(prompt, text, tokens, interval, self.on_tokens))
             self.finish.append("length" if cut else "stop")
         self.missing = chat.n
-        self.told_tokens = [0] * chat.n
+        self.reported_tokens = [0] * chat.n
 
     def start(self) -> None:
         """Hand all to the engine."""
@@ -231,7 +231,7 @@ class Reply:
         for sequence in self.sequences:
             self.stage.engine.cancel(sequence, self.stage.engine.now)
 
-    def told(self, sequence: gpu_engine.Sequence, tokens: int) -> None:
+    def on_tokens(self, sequence: gpu_engine.Sequence, tokens: int) -> None:
         """The engine has so many tokens of a sequence."""
         if self.connection.reply is not self:
             return  # cut off, or gone
@@ -263,8 +263,8 @@ class Reply:
                 self._event(self._chunk(at, {"role": "assistant", "content": ""})) for at in range(self.chat.n)
             )
         per = gpu_engine.CHARACTERS
-        text = sequence.text[per * self.told_tokens[index] : per * tokens]
-        self.told_tokens[index] = tokens
+        text = sequence.text[per * self.reported_tokens[index] : per * tokens]
+        self.reported_tokens[index] = tokens
         parts.append(self._event(self._chunk(index, {"content": text}, self.finish[index] if ended else None)))
         if not self.missing:
             if self.chat.stream_options and self.chat.stream_options.include_usage:
@@ -283,10 +283,10 @@ class Reply:
         return {**self._named("chat.completion.chunk"), "choices": [choice]}
 
     def _whole(self) -> dict[str, Any]:
-        said = [{"role": "assistant", "content": sequence.text} for sequence in self.sequences]
+        replies = [{"role": "assistant", "content": sequence.text} for sequence in self.sequences]
         choices = [
             {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
-            for index, (message, finish) in enumerate(zip(said, self.finish, strict=True))
+            for index, (message, finish) in enumerate(zip(replies, self.finish, strict=True))
         ]
         return {**self._named("chat.completion"), "choices": choices, "usage": self._usage()}
 

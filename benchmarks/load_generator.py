@@ -43,7 +43,7 @@ class Load:
         seconds: from the first request to the last answer.
         plateau: calls/s between the first answers and the last ones, as many left out at each end as there are
             connections: what the server gives while everybody wants something.
-        refused: how often it said 429.
+        refused: responses with status 429.
         stats: the server's own books.
     """
 
@@ -147,9 +147,9 @@ def like_tpo(
     def words(count: int) -> str:
         return "".join(dice.choices(gpu_engine.WORDS, k=count))[:-1]
 
-    def body(index: int, *said: str) -> bytes:
-        turns = ["user", "assistant"] * len(said)
-        messages = [{"role": role, "content": text} for role, text in zip(turns, said, strict=False)]
+    def body(index: int, *texts: str) -> bytes:
+        turns = ["user", "assistant"] * len(texts)
+        messages = [{"role": role, "content": text} for role, text in zip(turns, texts, strict=False)]
         usage = {"stream_options": {"include_usage": True}} if stream else {}
         asked = {"model": gpu_server.MODEL, "messages": messages, "temperature": 0.7, "seed": index}
         return json.dumps({**asked, "max_tokens": 8 * answer, "stream": stream, **usage}).encode()
@@ -209,14 +209,14 @@ def check_failures() -> None:
 
     def fates(url: str) -> list[str]:
         httpx.post(beside(url, "reset"))
-        said = []
+        statuses = []
         with httpx.Client() as client:
             for body in bodies:
                 try:
-                    said.append(str(client.post(f"{url}/chat/completions", content=body).status_code))
+                    statuses.append(str(client.post(f"{url}/chat/completions", content=body).status_code))
                 except httpx.TransportError:
-                    said.append("cut")
-        return said
+                    statuses.append("cut")
+        return statuses
 
     with gpu_server.running(error_share=0.1, drop_share=0.1, mean_tokens=8) as url:
         fate = fates(url)

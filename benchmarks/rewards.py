@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def report(
     reward: HfReward, talks: list[Conversation], ways: dict[str, Callable[[], list[float]]], rounds: int
 ) -> None:
-    """Time every way in turns, and print what came of it."""
+    """Time every way in turns, and print the results."""
     scores = {name: way() for name, way in ways.items()}
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(rounds):

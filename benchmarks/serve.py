@@ -1,14 +1,17 @@
-"""What `tpo serve` costs: against the library on the same upstream, and against asking the upstream directly.
+"""What `tpo serve` costs: against the library on the same upstream, and against the upstream alone.
 
     python benchmarks/serve.py [--clients 500] [--queries 1500] [--pace 4] [--width 3] [--depth 1]
+    python benchmarks/serve.py --rate 100 300 600 [--seconds 60]
 
 The upstream is `gpu_server.py`: real HTTP, a pretended GPU, in a process of its own. Each question holds a token that
 its answer has to begin with, so that an answer which went to the wrong client shows.
 
-- aligned: so many clients at once, each asking one question after the other, streamed or not; against the library's
+- aligned: so many clients at once, each sending one question after the other, streamed or not; against the library's
   driver with as many searches at once, in a process of its own.
-- passed through: the same clients, each with a pause between its requests, asking the plain model through the server
+- passed through: the same clients, each with a pause between its requests, using the plain model through the server
   and the upstream itself, in turns. What counts is what the server adds to the latency.
+- at a fixed rate: so many plain requests a second, sent when they are due whether or not others are answered, through
+  the server and directly, in turns; a latency counts from when its request was due. CPU and memory are the server's.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +45,7 @@ BEGUN = re.compile(r"serving at (\S+)/v1")
 
 
 class Load(NamedTuple):
-    """What came of asking.
+    """The results of one load.
 
     Attributes:
         seconds: from the first request to the last answer.
@@ -92,7 +95,7 @@ async def ask_all(url: str, model: str, numbers: Sequence[int], clients: int, *,
             try:
                 async with session.post(f"{url}/chat/completions", json=body) as response:
                     content = await response.read()
-                    answer = said(content, stream) if response.status == 200 else None
+                    answer = answer_in(content, stream) if response.status == 200 else None
             except aiohttp.ClientError:
                 answer = None
             latencies.append(time.perf_counter() - began)
@@ -106,7 +109,63 @@ async def ask_all(url: str, model: str, numbers: Sequence[int], clients: int, *,
         return Load(time.perf_counter() - began, latencies, wrong, failed)
 
 
-def said(content: bytes, stream: bool) -> str | None:
+async def ask_at_rate(url: str, model: str, rate: float, seconds: float) -> Load:
+    """Send so many plain requests a second, each when it is due.
+
+    Args:
+        url: the API's address.
+        model: the model's name.
+        rate: requests a second.
+        seconds: for how long.
+    """
+    latencies: list[float] = []
+    wrong = failed = 0
+    loop = asyncio.get_running_loop()
+
+    async def one(session: aiohttp.ClientSession, number: int, due: float) -> None:
+        nonlocal wrong, failed
+        body = {"model": model, "messages": [{"role": "user", "content": question(number)}]}
+        try:
+            async with session.post(f"{url}/chat/completions", json=body) as response:
+                content = await response.read()
+                answer = answer_in(content, False) if response.status == 200 else None
+        except aiohttp.ClientError:
+            answer = None
+        latencies.append(loop.time() - due)
+        failed += answer is None
+        wrong += answer is not None and not answer.startswith(f"query-{number:06d}")
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
+        began = loop.time()
+        async with asyncio.TaskGroup() as group:
+            for number in range(int(rate * seconds)):
+                due = began + number / rate
+                await asyncio.sleep(max(due - loop.time(), 0.0))
+                group.create_task(one(session, number, due))
+        return Load(loop.time() - began, latencies, wrong, failed)
+
+
+class Use(NamedTuple):
+    """What a process has used.
+
+    Attributes:
+        cpu: seconds of processor time.
+        megabytes: resident memory.
+    """
+
+    cpu: float
+    megabytes: float
+
+
+def use_of(pid: int) -> Use:
+    """What a process has used so far (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    return Use(ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
+
+
+def answer_in(content: bytes, stream: bool) -> str | None:
     """The text of an answer; None where there is none."""
     if not stream:
         return str(json.loads(content)["choices"][0]["message"]["content"])
@@ -121,8 +180,10 @@ def said(content: bytes, stream: bool) -> str | None:
 
 
 @contextlib.contextmanager
-def serving(upstream: str, folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    """`tpo serve` in a process of its own; yields its URL."""
+def serving(
+    upstream: str, folder: Path, options: argparse.Namespace, on_start: Callable[[int], None] = lambda pid: None
+) -> Iterator[str]:
+    """`tpo serve` in a process of its own, whose id `on_start` is called with; yields its URL."""
     (folder / "reward.py").write_text(REWARD)
     command = [sys.executable, "-m", "tpo", "serve", "--policy", upstream, "--port", "0"]
     command += ["--reward", "python:reward:length", "--no-check", "--no-ui", "--queue", str(options.clients)]
@@ -137,6 +198,7 @@ def serving(upstream: str, folder: Path, options: argparse.Namespace) -> Iterato
                     raise SystemExit(f"tpo serve ended: {log.read_text()}")
                 time.sleep(0.05)
             wait_until_ready(found[1])
+            on_start(process.pid)
             yield f"{found[1]}/v1"
         finally:
             process.terminate()
@@ -209,6 +271,8 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between a client's plain requests")
     parser.add_argument("--library-streams", action="store_true", help="the library streams its calls, as serve does")
     parser.add_argument("--only", choices=["aligned", "passed"])
+    parser.add_argument("--rate", type=float, nargs="+", help="plain requests a second, one table row for each")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for which each rate is kept")
     parser.add_argument("--library", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     numbers = range(options.queries)
@@ -216,6 +280,9 @@ def main() -> None:
         print(json.dumps(asyncio.run(library(options.library, numbers, options))))
         return
     with tempfile.TemporaryDirectory() as folder:
+        if options.rate:
+            at_rates(Path(folder), options)
+            return
         if options.only != "passed":
             aligned(Path(folder), options)
         if options.only != "aligned":
@@ -233,8 +300,8 @@ def aligned(folder: Path, options: argparse.Namespace) -> None:
                     continue
                 with serving(upstream, folder, options) as url:
                     numbers, stream = range(options.queries), name != "served"
-                    asking = ask_all(url, "fake-gpu:tpo", numbers, options.clients, stream=stream, pause=0.0)
-                    turns.append(asyncio.run(asking))
+                    requesting = ask_all(url, "fake-gpu:tpo", numbers, options.clients, stream=stream, pause=0.0)
+                    turns.append(asyncio.run(requesting))
     print(f"{options.clients} clients, {options.queries} queries, {options.turns} turns\n")
     print("| aligned | queries/s | against the library | turn by turn | wrong | failed |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -257,8 +324,8 @@ def passed(folder: Path, options: argparse.Namespace) -> None:
         for turn in range(3):
             for name, where in (("directly", upstream), ("through tpo", url)):
                 numbers = range(turn * options.queries, (turn + 1) * options.queries)
-                asking = ask_all(where, "fake-gpu", numbers, options.clients, stream=False, pause=options.pause)
-                loads[name].append(asyncio.run(asking))
+                requesting = ask_all(where, "fake-gpu", numbers, options.clients, stream=False, pause=options.pause)
+                loads[name].append(asyncio.run(requesting))
     quantiles = {}
     for name, turns in loads.items():
         quantiles[name] = [float(np.median([turn.percentile(share) for turn in turns])) for share in (50, 99)]
@@ -267,6 +334,31 @@ def passed(folder: Path, options: argparse.Namespace) -> None:
         print(f"| {name} | {half:.1f} | {most:.1f} | {wrong} | {failed} |")
     added = np.subtract(quantiles["through tpo"], quantiles["directly"])
     print(f"| added | {added[0]:.1f} | {added[1]:.1f} | | |")
+
+
+def at_rates(folder: Path, options: argparse.Namespace) -> None:
+    """What the server adds to plain requests at fixed rates."""
+    print(f"{options.seconds:g} s at each rate\n")
+    print("| requests/s | | p50 ms | p95 ms | p99 ms | CPU | MB | wrong | failed |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    gpu = {"slots": 4096, "queue": 4096, "base": 0.004, "per_sequence": 0.0, "prefill_rate": 1e9}
+    for rate in options.rate:
+        pids: list[int] = []
+        with gpu_server.running(**gpu, echo=ECHO) as upstream, serving(upstream, folder, options, pids.append) as url:
+            asyncio.run(
+                ask_at_rate(url, "fake-gpu", rate, min(options.seconds, 5.0))
+            )  # connections are open afterwards
+            directly = asyncio.run(ask_at_rate(upstream, "fake-gpu", rate, options.seconds))
+            before = use_of(pids[0])
+            through = asyncio.run(ask_at_rate(url, "fake-gpu", rate, options.seconds))
+            after = use_of(pids[0])
+        quantiles = np.array([[load.percentile(share) for share in (50, 95, 99)] for load in (directly, through)])
+        cpu, memory = f"{(after.cpu - before.cpu) / through.seconds:.0%}", f"{after.megabytes:.0f}"
+        for name, load, row in (("directly", directly, quantiles[0]), ("through tpo", through, quantiles[1])):
+            cells = [f"{value:.1f}" for value in row] + ([cpu, memory] if load is through else ["", ""])
+            print(f"| {rate:g} | {name} | {' | '.join(cells)} | {load.wrong} | {load.failed} |")
+        added = " | ".join(f"{value:.1f}" for value in quantiles[1] - quantiles[0])
+        print(f"| {rate:g} | added | {added} | | | | |", flush=True)
 
 
 if __name__ == "__main__":

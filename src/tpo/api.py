@@ -52,6 +52,8 @@ async def align(
         editor_model: likewise.
         reward: what steers: `surface` (the default), `python:MODULE:FUNCTION`, a function that takes a list of
             conversations and returns a list of numbers, or a `Reward`.
+        prefer: a file with a rubric in plain words, or with liked and disliked answers, as the reward; the critic, or
+            the policy, writes its checklist and goes through it.
         require: rules such as `max-words=80`, which rank before the reward.
         rewards: rewards that `reward` may name, as in `[rewards.NAME]` of tpo.toml.
         score_cache: a file that keeps scores for later runs.
@@ -104,7 +106,7 @@ async def run_dataset(
 ) -> Report:
     """Answer every query of a dataset, aligned, at the full speed of the server; nothing that was paid for is lost.
 
-    The same call again goes on where the last one stopped, however it ended.
+    The same call again continues where the last one stopped, however it ended.
 
     Args:
         data: a JSON Lines, CSV, Parquet or text file, a folder, or a dataset of the Hugging Face Hub (`docs/data.md`).

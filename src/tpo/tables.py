@@ -242,7 +242,7 @@ def web(table: Table) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
-        f"<style>{_PAGE}{STYLE}</style></head><body><h1>{title}</h1>{fragment(table)}</body></html>\n"
+        f"<style>{_PAGE}{STYLE}</style></head><body><main><h1>{title}</h1>{fragment(table)}</main></body></html>\n"
     )
 
 

@@ -61,3 +61,32 @@ async def test_accuracy_on_human_preferences(tmp_path: Path) -> None:
     said = json.loads(ran.out)["rows"][0]
     assert (said["n"], said["reward"][:5]) == (4, "100.0")
     assert (await tpo("check", "--pairs", "nowhere.jsonl", cwd=tmp_path)).code == 2
+
+
+async def test_a_preference_that_is_flat_is_found(tmp_path: Path) -> None:
+    (tmp_path / "rubric.txt").write_text("- is polite\n- is short\n")
+
+    def always_yes(request: Received) -> bytes:
+        if request.path.endswith("/models"):
+            return models("m")
+        choice = {"index": 0, "message": {"role": "assistant", "content": "Yes"}, "finish_reason": "stop"}
+        return response(json.dumps({"object": "chat.completion", "choices": [choice], "usage": {}}))
+
+    async with serving(always_yes) as server:
+        judge = ("--reward", f"judge:{server.url}")
+        ran = await tpo("check", "--policy", "none", "--prefer", "rubric.txt", *judge, "--json", cwd=tmp_path)
+    findings = {finding["what"]: finding for finding in json.loads(ran.out)["reports"][0]["findings"]}
+    assert ran.code == 2
+    assert findings["checklist"]["said"].startswith("is polite; is short; Does the answer")
+    assert "the checklist is flat" in findings["items"]["said"]
+
+
+async def test_the_arms_of_a_panel_are_checked_and_so_is_the_policy_of_the_file(tmp_path: Path) -> None:
+    async with serving(answering) as server:
+        (tmp_path / "tpo.toml").write_text(f'policy = "{server.url}"\n')
+        ran = await tpo("check", "--json", cwd=tmp_path)
+        assert [one["subject"].partition(":")[0] for one in json.loads(ran.out)["reports"]] == ["policy", "reward"]
+        (tmp_path / "tpo.toml").write_text(f'[policy]\na = "{server.url}"\nb = "m@{server.url}"\n')
+        ran = await tpo("check", "--json", cwd=tmp_path)
+    subjects = [one["subject"].partition(":")[0] for one in json.loads(ran.out)["reports"]]
+    assert subjects == ["policy a", "policy b", "reward"], ran.err

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import tpo
 from fakes import FakeModel, FakeReward, numbered
+from models.server import Received, delta, models, serving, stream
 from tpo.engine.records import Called, Sampled
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.models.panel import ArmSpec, arms_of, shared_out
@@ -201,3 +202,18 @@ def test_policies_are_named_in_several_ways() -> None:
     ):
         with pytest.raises(tpo.InputError, match=why):
             arms_of(wrong)
+
+
+async def test_each_arm_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TPO_POLICY_API_KEY", "sk-policy")
+    monkeypatch.setenv("TPO_POLICY_A_API_KEY", "sk-a")
+
+    def respond(request: Received) -> bytes:
+        if request.path.endswith("/models"):
+            return models("m")
+        return stream(delta("answer 1", finish="stop"))
+
+    async with serving(respond) as one, serving(respond) as two:
+        await aligned({"a": one.url, "b": f"m@{two.url}"}, width=2)
+        assert {request.headers.get("authorization") for request in one.received} == {"Bearer sk-a"}
+        assert {request.headers.get("authorization") for request in two.received} == {None}

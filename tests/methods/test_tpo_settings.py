@@ -10,7 +10,7 @@ from tpo.candidate import Candidate
 from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.methods import Ask, Pool, Sample, find_method
-from tpo.methods.contrast import Contrast, one_demand, rejected_by, says_something
+from tpo.methods.contrast import Contrast, is_useful, one_demand, rejected_by
 from tpo.methods.unmet import demands
 from tpo.prompts import PromptSet
 
@@ -135,7 +135,7 @@ def test_the_gate_puts_the_rewards_words_where_the_critic_leaves_them_out() -> N
     ],
 )
 def test_the_content_of_a_critique(critique: str, feedback: str | None, says: bool) -> None:
-    assert says_something(critique, Candidate("0.0", 0, "a", 0.5, PARTS, feedback)) is says
+    assert is_useful(critique, Candidate("0.0", 0, "a", 0.5, PARTS, feedback)) is says
 
 
 def test_width_and_temperature_by_step() -> None:

@@ -85,6 +85,8 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
             elif hub.busy:
                 hub.busy -= 1
                 self.reply(503, b"later")
+            elif "/resolve/" not in self.path:
+                self.reply(404, b"{}")
             else:
                 self.file(hub.files[self.path.partition(f"/resolve/{COMMIT}/")[2]])
 

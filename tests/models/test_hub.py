@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,9 +208,19 @@ def test_what_names_no_repository_explains_how_to_write_it(spec: str) -> None:
 
 
 def test_without_huggingface_hub_the_extra_is_named(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"pip install 'tpo\[hub\]'"):
         hub.fetch(SPEC)
+
+
+def test_the_hub_gets_the_requests_that_are_needed_and_no_telemetry() -> None:
+    code = (
+        "from tpo.models.hub_download import library; library()\n"
+        "from huggingface_hub import constants; print(constants.HF_HUB_DISABLE_TELEMETRY)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_TELEMETRY"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "True")
 
 
 async def test_a_policy_from_the_hub_runs_in_the_process(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

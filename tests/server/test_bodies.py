@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import threading
 
 import httpx
 import pytest
@@ -223,3 +225,27 @@ async def test_other_things_than_requests_pass() -> None:
 
 def test_limits_are_those_that_the_docs_have() -> None:
     assert (BYTES, DEPTH) == (10 * 2**20, 64)
+
+
+async def test_memory_is_given_back_after_large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed = threading.Event()
+    monkeypatch.setattr(bodies, "GIVE_BACK", 0.0)
+    monkeypatch.setattr(bodies, "trim", trimmed.set)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    async def body() -> Message:
+        return {"type": "http.request", "body": b" " * (bodies.HUGE + 1), "more_body": False}
+
+    await Bodies(app)({"type": "http", "headers": []}, body, send)
+    assert await asyncio.to_thread(trimmed.wait, 10)
+
+
+def test_trimming_is_safe_where_it_cannot_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(bodies.trim(), bool)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert not bodies.trim()

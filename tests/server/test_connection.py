@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import random
 import socket
 from contextlib import suppress
 
 import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from server.raw import HOST, Address, Echo, listening, request, statuses, until
 from tpo.server import connection
 from tpo.server.asgi import Receive, Scope, Send, refuse
-from tpo.server.connection import AHEAD, HEAD_BYTES
+from tpo.server.connection import AHEAD, HEAD_BYTES, Connection
 
 CLOSE = b"Connection: close"
 POST = b"POST / HTTP/1.1\r\n" + HOST
@@ -402,3 +406,14 @@ async def test_a_chunk_that_is_none_is_answered() -> None:
     async with listening(Echo()) as at:
         head = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
         assert statuses(await at.say(head, b"zz\r\n", pause=0.05)) == [400]
+
+
+async def test_uvicorn_still_has_what_connections_use() -> None:
+    """Names that uvicorn does not promise; the tests above fail where their meaning changes."""
+    config = uvicorn.Config(Echo(), http=Connection)
+    config.load()
+    made = HttpToolsProtocol(config, ServerState(), {})
+    assert {"cycle", "flow", "pipeline", "loop", "transport"} <= {*vars(made)}
+    assert [*inspect.signature(HttpToolsProtocol._start_asgi_task).parameters] == ["self", "cycle", "app"]
+    attributes = {"disconnected", "message_event", "more_body", "response_started", "response_complete"}
+    assert attributes <= {*RequestResponseCycle.__init__.__code__.co_names}

@@ -28,8 +28,15 @@ class Panel:
         one, two = [
             await enter(policy(answer, (name,))) for answer, name in zip(self._answers, ("one", "two"), strict=True)
         ]
-        chosen: Any = {"policy": {"a": one.url, "b": two.url}, "reward": length, "check": False, "width": 4, "depth": 1}
-        url = await enter(running(Setup(options={**chosen, "method": "best-of-n", **self._options})))
+        usual: Any = {
+            "policy": {"a": one.url, "b": two.url},
+            "reward": length,
+            "check": False,
+            "width": 4,
+            "depth": 1,
+        }
+        chosen: Any = {**usual, "method": "best-of-n", **self._options}
+        url = await enter(running(Setup(options=chosen)))
         return await enter(httpx.AsyncClient(base_url=url, timeout=30)), one, two
 
     async def __aexit__(self, *_: object) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
+from typing import Any
 
 from server.conftest import HI, Serve
-from server.policy import drawing
+from server.policy import Said, drawing
 from tpo.options import ServeOptions
 from tpo.server.app import AppOptions
 from tpo.server.keyfile import make_key
@@ -98,3 +100,29 @@ async def test_traces_are_kept_where_somebody_wants_them(serve: Serve, tmp_path:
     (trace,) = (tmp_path / "kept").glob("*/*.jsonl")
     assert "mine-1" in trace.name and replay(trace).answer == "bbb"
     assert trace.stat().st_mode & 0o077 == 0
+
+
+async def test_leaving_the_playground_ends_its_search(serve: Serve) -> None:
+    async def never(body: dict[str, Any], number: int) -> Said:
+        await asyncio.Event().wait()
+        return ""
+
+    async with serve(never) as up:
+        root = up.url.removesuffix("/v1")
+        body = {"question": "Hi", "method": "best-of-n", "width": 2, "depth": 0}
+        playing = asyncio.create_task(up.client.post(f"{root}/ui/api/play", json=body))
+        await asyncio.wait_for(up.policy.asked.wait(), 10)
+        metrics = (await up.client.get(f"{root}/metrics")).text
+        assert 'tpo_in_flight{kind="aligned"} 1.0' in metrics
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
+        await asyncio.wait_for(up.policy.gone.wait(), 10)
+
+
+async def test_background_responses_show_too(serve: Serve, tmp_path: Path) -> None:
+    async with serve(drawing(["a", "bbb"]), serving=ServeOptions(store=tmp_path / "store")) as up:
+        body = {"model": "small:best-of-2", "input": "Hi", "background": True}
+        id = (await up.client.post("/responses", json=body)).json()["id"]
+        await up.client.get(f"/responses/{id}?stream=true")
+        (line,) = (await up.client.get(f"{up.url.removesuffix('/v1')}/ui/api/live")).json()
+        assert line["question"] == "Hi" and line["reward"] == 3.0

@@ -64,7 +64,10 @@ def test_the_kind_of_a_reward_is_read_off_its_name(reward: Any, kind: str) -> No
     ("options", "name", "size"),
     [
         ({}, None, "small"),
-        ({"policy": "embedded"}, None, "small"),
+        ({"policy": "embedded"}, None, "tiny"),
+        ({"policy": "http://localhost/v1", "policy_model": "SmolLM2-135M"}, None, "tiny"),
+        ({"policy": {"a": "big-70B@http://x/v1", "b": "embedded"}}, None, "tiny"),
+        ({"policy": ["a=big-70B@http://x/v1", "b=big-32B@http://x/v1"]}, None, "large"),
         ({"policy": "http://localhost/v1", "policy_model": "Qwen2.5-Coder-1.5B"}, None, "small"),
         ({"policy": "http://localhost/v1", "policy_model": "Llama-3.1-8B-Instruct"}, None, "large"),
         ({"policy": "gguf:/models/Llama-3.1-70B.gguf"}, None, "large"),
@@ -80,7 +83,7 @@ def test_the_size_of_a_policy_is_read_off_its_name(options: dict[str, Any], name
 def test_a_level_decides_what_is_not_given(effort: Effort, key: tuple[RewardKind, Size]) -> None:
     reward = {"words": "verifier:ifeval", "model": "surface", "judge": "judge:http://x/v1", "none": "none"}[key[0]]
     level = level_of(effort, *key)
-    model = "a-70B" if key[1] == "large" else "a-1B"
+    model = {"tiny": "a-135M", "small": "a-1.5B", "large": "a-70B"}[key[1]]
     spec = specified({"effort": effort, "reward": reward, "policy": "http://x/v1", "policy_model": model})
     assert (spec.method.name, spec.width, spec.depth) == (level.method, level.width, level.depth)
     assert spec.method_settings == spec.method.chosen_settings(level.settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
@@ -14,8 +14,10 @@ from rich.text import Text
 
 from tpo.checks.finding import CheckReport
 from tpo.cli.console import USER_ERROR, note, print_json, reporting, stdout
+from tpo.cli.flags import one_or_several
 from tpo.config import Config
 from tpo.errors import ModelError
+from tpo.models.panel import ArmSpec, arms_of, key_role_of
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "dim"}
 
@@ -23,13 +25,19 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "dim"}
 @reporting
 def check(
     context: typer.Context,
-    policy: Annotated[str | None, typer.Option(help="A model, as for align; `none` checks the reward alone.")] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="A model, or several as NAME=MODEL, as for align; `none` checks the reward alone."),
+    ] = None,
     policy_model: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     critic: Annotated[str | None, typer.Option(help="The model that criticises; the policy unless given.")] = None,
     critic_model: Annotated[str | None, typer.Option(help="The critic's model name.")] = None,
     editor: Annotated[str | None, typer.Option(help="The model that writes updates; the policy unless given.")] = None,
     editor_model: Annotated[str | None, typer.Option(help="The editor's model name.")] = None,
     reward: Annotated[str, typer.Option(help="The reward, as for align.")] = "surface",
+    prefer: Annotated[
+        Path | None, typer.Option(help="A preference, as for align: is its checklist flat, does it fit the examples?")
+    ] = None,
     pairs: Annotated[
         list[Path] | None,
         typer.Option(help="Human preferences to hold the reward against (repeatable); checks nothing else."),
@@ -42,11 +50,20 @@ def check(
     The exit code is 0 if nothing failed, and 2 otherwise.
     """
     configured: Config = context.obj
+    policies: Any = one_or_several(policy) if policy else "embedded"
+    if prefer is not None:
+        from tpo.session.preference import with_preference
+
+        models = {"policy": policies, "policy_model": policy_model}
+        models |= {"critic": critic, "critic_model": critic_model}
+        reward = with_preference({**models, "prefer": prefer, "reward": reward})["reward"]
     if pairs:
         asyncio.run(_accuracy(reward, configured, pairs, as_json))
         return
-    roles = [("policy", policy or "embedded", policy_model), ("critic", critic, critic_model)]
-    reports = asyncio.run(_check_all([*roles, ("editor", editor, editor_model)], reward, configured))
+    arms = {name: ArmSpec(where) for name, where in (arms_of(policies) or {"": policies}).items()}
+    roles = [CheckedRole("policy", arm.where, arm.model or policy_model, name or None) for name, arm in arms.items()]
+    roles += [CheckedRole("critic", critic, critic_model), CheckedRole("editor", editor, editor_model)]
+    reports = asyncio.run(_check_all(roles, reward, configured))
     if as_json:
         print_json({"reports": msgspec.to_builtins(reports)})
     else:
@@ -55,34 +72,47 @@ def check(
         raise typer.Exit(USER_ERROR)
 
 
-async def _check_all(
-    roles: list[tuple[str, str | None, str | None]], reward: str, configured: Config
-) -> list[CheckReport]:
+class CheckedRole(NamedTuple):
+    """A model to check: its role, where it is, its name there, and the arm of a panel that it is."""
+
+    role: str
+    where: str | None
+    model: str | None = None
+    arm: str | None = None
+
+
+async def _check_all(roles: list[CheckedRole], reward: str, configured: Config) -> list[CheckReport]:
+    from tpo.checks.checklist import check_checklist
     from tpo.checks.reward import check_reward, scoring_inside
+    from tpo.rewards.prefer.reward import PreferReward
     from tpo.rewards.resolve import resolve
 
     async with AsyncExitStack() as stack:
         resolved = resolve(reward, named=configured.rewards)  # a wrong name is an error before a model is called
         stack.push_async_callback(resolved.aclose)
-        policy = roles[0][1]
+        policy = roles[0].where
         reports = []
-        for role, where, name in roles:
-            where = where or (policy if name else None)
+        for one in roles:
+            where = one.where or (policy if one.model else None)
             if where is not None and where != "none":
-                reports.append(await _check_role(role, where, name))
-        for one in scoring_inside(resolved.reward):
-            report = await check_reward(one)
+                reports.append(await _check_role(one, where))
+        for scorer in scoring_inside(resolved.reward):
+            report = await check_reward(scorer)
+            if isinstance(scorer, PreferReward):
+                report = CheckReport(report.subject, [*report.findings, *await check_checklist(scorer)])
             reports.append(CheckReport(f"reward: {report.subject}", report.findings))
         return reports
 
 
-async def _check_role(role: str, where: str, name: str | None) -> CheckReport:
+async def _check_role(checked: CheckedRole, where: str) -> CheckReport:
     from tpo.checks.finding import Finding
     from tpo.checks.model import check_model
     from tpo.models.resolve import open_model
 
+    role = checked.role if checked.arm is None else f"{checked.role} {checked.arm}"
+    key_role = key_role_of(checked.arm) if checked.arm is not None else None
     try:
-        model = await open_model(where, role, name, note)
+        model = await open_model(where, checked.role, checked.model, note, key_role=key_role)
     except ModelError as error:
         return CheckReport(f"{role}: {where}", [Finding("connection", "fail", str(error))])
     try:

@@ -70,7 +70,7 @@ def values_of(kind: type[msgspec.Struct], flags: Mapping[str, Any]) -> dict[str,
         elif entry.kind is Sequence:
             value = tuple(value or ())
         elif entry.option.repeatable:
-            value = _one_or_several(value)
+            value = one_or_several(value)
         elif entry.kind is Mapping:
             value = _json_object(entry.flag, value)
         values[entry.name] = value
@@ -94,7 +94,7 @@ def search_options(context: typer.Context, flags: Mapping[str, Any], on_note: Ca
     options = {**values_of(SearchOptions, flags), "rewards": configured.rewards}
     if options.get("effort") is not None:
         options = {name: value for name, value in options.items() if name not in DIALS or _is_given(context, name)}
-    if options.get("method") != "sample" and options["reward"] == "surface":
+    if options.get("method") != "sample" and options["reward"] == "surface" and not options.get("prefer"):
         on_note(
             "the reward is 'surface', a demonstration that looks at form, not at truth; "
             "steer with a real one by --reward python:MODULE:FUNCTION"
@@ -111,7 +111,9 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def as_text(entry: Entry | None, value: Any) -> Any:
     """A value of tpo.toml as a flag would have it."""
     if entry is not None and entry.option.repeatable:
-        return [f"{name}={one}" for name, one in value.items()] if isinstance(value, Mapping) else [value]
+        if isinstance(value, Mapping):
+            return [f"{name}={one}" for name, one in value.items()]
+        return list(value) if isinstance(value, list) else [value]
     return json.dumps(value) if entry is not None and entry.kind is Mapping and isinstance(value, Mapping) else value
 
 
@@ -143,7 +145,7 @@ def _group(parameter: inspect.Parameter) -> Any:
     return getattr(flag, "rich_help_panel", None)
 
 
-def _one_or_several(values: Sequence[str]) -> Any:
+def one_or_several(values: Sequence[str]) -> Any:
     """One text, or several with names. The environment's value was split at its blanks, which a path may have."""
     if any(NAMED.match(value) for value in values):
         return tuple(values)

@@ -50,7 +50,7 @@ class HelpfulCommand(TyperCommand):
 def help_text(command: Any, ctx: Any, *, everything: bool) -> str:
     """The help of a command, as wide as the terminal."""
     width = min(WIDEST, shutil.get_terminal_size().columns)
-    usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
+    usage = " ".join([ctx.command_path, *map(_usage_piece, command.collect_usage_pieces(ctx))])
     paragraphs = [textwrap.fill(" ".join(part.split()), width) for part in (command.help or "").split("\n\n")]
     lines = [*textwrap.wrap(f"Usage: {usage}", width, subsequent_indent="       "), "", paragraphs[0]]
     for paragraph in paragraphs[1:] if everything else []:
@@ -69,6 +69,12 @@ def help_text(command: Any, ctx: Any, *, everything: bool) -> str:
         more = f"{ctx.command_path} {EVERYTHING} shows {len(shown) - len(chosen)} more options."
         lines += ["", *textwrap.wrap(more, width)]
     return "\n".join(lines)
+
+
+def _usage_piece(piece: str) -> str:
+    """A part of the usage line in one form, whatever the version of typer: NAME, or [NAME] where it may be left out."""
+    bare = re.sub(r"^\{(.*)\}(\.\.\.)?$", r"\1", piece).replace("…]...", "…]")
+    return bare if "=" in bare or " " in bare else bare.upper()
 
 
 def rows(entries: Collection[tuple[str, str]], width: int) -> Iterator[str]:

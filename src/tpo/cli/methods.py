@@ -111,20 +111,28 @@ _REWARDS = {
 
 
 def _show_efforts() -> None:
-    from tpo.methods.efforts import SMALL
+    from tpo.methods.efforts import SIZES, SMALL, TINY
 
-    typer.echo(f"--effort, by reward and policy (small: below {SMALL / 1e9:g}B parameters, or unknown):")
-    heading = ""
-    for row in _efforts():
-        above = f"  {_REWARDS[row['reward']]}, a {row['policy']} policy"
-        if above != heading:
-            typer.echo(above)
-            heading = above
-        settings = "".join(f" {name}={value}" for name, value in row["settings"].items())
-        critique = f", critiques of {row['critic_max_tokens']} tokens" if row["critic_max_tokens"] else ""
-        cost = f"{row['answers']} answers, {row['replies']} other replies, {row['stages']} stages"
-        dials = f"N={row['width']} D={row['depth']}"
-        typer.echo(f"    {row['effort']}: {row['method']} {dials}{settings}{critique}; at most {cost}")
+    bounds = f"tiny: below {TINY / 1e9:g}B parameters; small: below {SMALL / 1e9:g}B, or unknown"
+    typer.echo(f"--effort, by reward and policy ({bounds}):")
+    rows = _efforts()
+    for kind, reward in _REWARDS.items():
+        levels: dict[tuple[str, ...], list[str]] = {}
+        for size in SIZES:
+            lines = tuple(_effort_line(row) for row in rows if (row["reward"], row["policy"]) == (kind, size))
+            levels.setdefault(lines, []).append(size)
+        for lines, sizes in levels.items():
+            policy = "any" if len(sizes) == len(SIZES) else f"a {' or '.join(sizes)}"
+            typer.echo(f"  {reward}, {policy} policy")
+            for line in lines:
+                typer.echo(f"    {line}")
+
+
+def _effort_line(row: dict[str, Any]) -> str:
+    settings = "".join(f" {name}={value}" for name, value in row["settings"].items())
+    critique = f", critiques of {row['critic_max_tokens']} tokens" if row["critic_max_tokens"] else ""
+    cost = f"{row['answers']} answers, {row['replies']} other replies, {row['stages']} stages"
+    return f"{row['effort']}: {row['method']} N={row['width']} D={row['depth']}{settings}{critique}; at most {cost}"
 
 
 def _as_flag(value: Any) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from tpo.cli.console import note, noting, reporting, stderr
 from tpo.cli.flags import chosen, search_options, takes
+from tpo.models.panel import arms_of
 from tpo.options import SearchOptions, ViewOptions, check
 from tpo.options.groups import OUTPUT
 
@@ -77,7 +78,9 @@ async def _serve(sources: Sources, options: Options | None, viewing: ViewOptions
     if options is None:
         app = create_app(sources, hosts=hosts)
     else:
-        about = f"{options['policy']}, steered by {getattr(options['reward'], 'name', options['reward'])}"
+        policy = options["policy"]
+        policies = ", ".join(f"{name}={where}" for name, where in (arms_of(policy) or {}).items()) or policy
+        about = f"{policies}, steered by {getattr(options['reward'], 'name', options['reward'])}"
         app = page(
             SearchRegistry(service, Admission(PLAYING, WAITING)), sources, answers=about, live=False, hosts=hosts
         )

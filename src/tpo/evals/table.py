@@ -67,7 +67,7 @@ def _gaps(evaluation: Evaluation, others: Sequence[str], measured: _Columns) -> 
 
 def _about_marks(compared: int) -> str:
     over = f", corrected by Holm for {compared} comparisons" if compared > 1 else ""
-    return f"{MARK} p < 0.05{over}: McNemar's exact test where a query counts 0 or 1, else random sign flips."
+    return f"A star marks p < 0.05{over}: McNemar's exact test where a query counts 0 or 1, else random sign flips."
 
 
 def _digits(column: Column) -> int:

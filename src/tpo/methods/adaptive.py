@@ -77,16 +77,16 @@ def adaptive(
         shares = bandit.split(open_arms, size, best)
         material = Material(query, prompts, pool, rng)
         samples: list[Action] = []
-        asked = {}
+        critique_tokens = {}
         for arm, share in shares.items():
             proposal, critique = PROPOSALS[arm], Reply("")
             if proposal.ask is not None:
                 critique = yield Ask(proposal.ask(material))
-            asked[arm] = critique.tokens
+            critique_tokens[arm] = critique.tokens
             samples.append(Sample(proposal.prompt(material._replace(critique=critique)), share))
         for arm, answers in zip(shares, (yield samples), strict=True):
             pool.add(answers)
-            bandit.record(arm, answers, asked[arm])
+            bandit.record(arm, answers, critique_tokens[arm])
         left -= size
         size *= 2
     return Outcome(pool.chosen, "depth")

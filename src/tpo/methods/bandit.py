@@ -40,19 +40,19 @@ class Bandit:
         self._maximum = maximum
         self._rng = rng
         self._candidates: dict[str, list[Candidate]] = {arm: [] for arm in (PLAIN, *lifts)}
-        # Critiques, and whatever else was asked for an arm's answers.
-        self._asked: dict[str, int] = dict.fromkeys(self._candidates, 0)
+        # Critiques, and other replies for an arm's answers.
+        self._other_tokens: dict[str, int] = dict.fromkeys(self._candidates, 0)
 
-    def record(self, arm: str, candidates: Iterable[Candidate], asked: int = 0) -> None:
+    def record(self, arm: str, candidates: Iterable[Candidate], other_tokens: int = 0) -> None:
         """Take in an arm's answers.
 
         Args:
             arm: where they came from.
             candidates: the answers.
-            asked: tokens of the replies that they took besides.
+            other_tokens: tokens of other replies, critiques for instance.
         """
         self._candidates[arm] += candidates
-        self._asked[arm] += asked
+        self._other_tokens[arm] += other_tokens
 
     def belief(self, arm: str) -> RewardPrior:
         """What is believed of the rewards of an arm's answers."""
@@ -110,7 +110,7 @@ class Bandit:
         """What an answer of an arm takes, critiques included."""
         answers = self._candidates[arm]
         if answers:
-            return max((sum(one.tokens for one in answers) + self._asked[arm]) / len(answers), 1.0)
+            return max((sum(one.tokens for one in answers) + self._other_tokens[arm]) / len(answers), 1.0)
         known = [one.tokens for others in self._candidates.values() for one in others]
         return max(self._costs.get(arm, 1.0) * sum(known) / max(len(known), 1), 1.0)
 

@@ -3,12 +3,16 @@
 A level is chosen by what the reward can do and by the size of the policy, since a method that gains with one loses with
 another. What each row rests on:
 
-- Rewards with words (verifiers, rules, checklists): a probe with 20 IFEval prompts, one seed, SmolLM2-135M and
-  Qwen2.5-Coder-1.5B. `restate` D2-N5 kept all rules in 15 and 16 of 20 prompts, Best-of-15 in 13 and 14, the paper's
-  `tpo` D2-N5 in 12 and 13, with half to two thirds of Best-of-15's tokens. So all levels are `restate`, at both sizes;
-  it ends at the first answer that keeps everything, which makes the larger levels cheap on easy queries.
-- Reward models, small policies: in the same probe the critic's advice lost to plain resampling at both sizes. So the
-  levels are Best-of-N until something else is measured.
+- Rewards with words (verifiers, rules, checklists), tiny policies: docs/results/ifeval, SmolLM2-135M, 12 queries, one
+  seed. At equal tokens no method beats Best-of-N that stops at the first answer which keeps everything: it returns what
+  Best-of-15 returns for half of the tokens, and answers after a restated rule or a critique are no better than fresh
+  samples. So the levels are Best-of-N in waves.
+- Rewards with words, larger policies: a probe with 20 IFEval prompts, one seed. With Qwen2.5-Coder-1.5B `restate` D2-N5
+  kept all rules in 16 of 20 prompts, Best-of-15 in 14, the paper's `tpo` D2-N5 in 13, with half of Best-of-15's tokens.
+  So all levels are `restate`; it ends at the first answer that keeps everything, which makes the larger levels cheap on
+  easy queries.
+- Reward models, tiny and small policies: in the same probe the critic's advice lost to plain
+  resampling. So the levels are Best-of-N until something else is measured.
 - Reward models, large policies: the paper (arXiv 2501.12895) reports gains for D2-N5 and D5-N20 with policies of 22B
   to 70B. Fusion of drafts beats Best-of-N on open questions from about 8B on (arXiv 2510.00931), in two stages.
 - Judges: as reward models, with fewer answers, since each costs a judge's call.
@@ -25,9 +29,10 @@ from tpo.options.search import Effort
 
 # What a reward can do: name faults in words, give a number, or give a number at the price of a language model's call.
 RewardKind: TypeAlias = Literal["words", "model", "judge", "none"]
-# Below this many parameters a policy is small; one of unknown size counts as small.
-SMALL = 7e9
-Size: TypeAlias = Literal["small", "large"]
+# Below so many parameters a policy is tiny, or small; one of unknown size counts as small.
+TINY, SMALL = 1e9, 7e9
+Size: TypeAlias = Literal["tiny", "small", "large"]
+SIZES: tuple[Size, ...] = ("tiny", "small", "large")
 
 
 class Level(NamedTuple):
@@ -49,36 +54,38 @@ class Level(NamedTuple):
 
 
 _WORDS = (Level("restate", 3, 1), Level("restate", 5, 2), Level("restate", 5, 5), Level("restate", 10, 8))
+_STOPPING = (
+    Level("best-of-n", 6, settings={"wave": 3}),
+    Level("best-of-n", 15, settings={"wave": 5}),
+    Level("best-of-n", 30, settings={"wave": 5}),
+    Level("best-of-n", 90, settings={"wave": 10}),
+)
 _SAMPLE = (Level("sample"),) * 4
+_RESAMPLE = (Level("best-of-n", 4), Level("best-of-n", 12), Level("best-of-n", 24), Level("best-of-n", 64))
+_JUDGED = (Level("best-of-n", 3), Level("best-of-n", 8), Level("best-of-n", 16), Level("best-of-n", 32))
 
 # The four levels from low to max, by the reward's kind and the policy's size.
 TABLE: Mapping[tuple[RewardKind, Size], tuple[Level, Level, Level, Level]] = {
+    ("words", "tiny"): _STOPPING,
     ("words", "small"): _WORDS,
     ("words", "large"): _WORDS,
-    ("model", "small"): (
-        Level("best-of-n", 4),
-        Level("best-of-n", 12),
-        Level("best-of-n", 24),
-        Level("best-of-n", 64),
-    ),
+    ("model", "tiny"): _RESAMPLE,
+    ("model", "small"): _RESAMPLE,
     ("model", "large"): (
         Level("best-of-n", 4),
         Level("fusion", 5, settings={"merges": 2}),
         Level("tpo", 5, 2, critique=512),
         Level("tpo", 20, 5),
     ),
-    ("judge", "small"): (
-        Level("best-of-n", 3),
-        Level("best-of-n", 8),
-        Level("best-of-n", 16),
-        Level("best-of-n", 32),
-    ),
+    ("judge", "tiny"): _JUDGED,
+    ("judge", "small"): _JUDGED,
     ("judge", "large"): (
         Level("best-of-n", 3),
         Level("fusion", 4),
         Level("tpo-fused", 4, 2, critique=512),
         Level("tpo", 8, 4),
     ),
+    ("none", "tiny"): _SAMPLE,
     ("none", "small"): _SAMPLE,
     ("none", "large"): _SAMPLE,
 }

@@ -9,7 +9,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Search
-from tpo.methods.contrast import Contrast, one_demand, rejected_by, says_something
+from tpo.methods.contrast import Contrast, is_useful, one_demand, rejected_by
 from tpo.methods.definition import MAX_WIDTH, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
@@ -73,7 +73,7 @@ def tpo(
             else:
                 loss = yield Ask(prompts.render("loss", query, chosen=chosen, rejected=rejected))
                 gradient = yield Ask(prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss))
-                if gate and not says_something(gradient, chosen):
+                if gate and not is_useful(gradient, chosen):
                     loss = gradient = unmet(chosen)
             gradients.append(gradient)
             advice = "\n\n".join(filter(None, gradients[-1 - history :]))

@@ -219,6 +219,8 @@ def _see_room(needed: int, place: Path) -> None:
 
 def library() -> Any:
     """huggingface_hub, or an error that says how to get it."""
+    # It reads this when it is imported. Otherwise it asks the Hub which program calls it, and sends that along.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         import huggingface_hub
     except ImportError as error:

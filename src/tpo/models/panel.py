@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tpo.errors import InputError, ModelError
+from tpo.http.redaction import without_passwords
 from tpo.models.fleet import Fleet, Seat
 from tpo.models.protocol import Receiver, Request
 
@@ -31,7 +32,7 @@ class ArmSpec:
     """An arm as a user names it.
 
     Args:
-        where: as for a policy: a URL, `embedded`, `gguf:PATH`, `MODEL@URL`, or a `Model`.
+        where: as for a policy: a URL, `embedded`, `gguf:PATH`, `hub:ORG/REPO`, `MODEL@URL`, or a `Model`.
 
     Attributes:
         where: the same without the model's name.
@@ -65,7 +66,7 @@ def arms_of(policy: Any) -> dict[str, Any] | None:
         for given, named in zip(policy, found, strict=True):
             if named is None:
                 raise InputError(
-                    f"The policy {given!r} has no name: each of several is NAME=URL, such as a=http://localhost:8000/v1."
+                    f"The policy {without_passwords(given)!r} has no name: each of several is NAME=URL, such as a=http://localhost:8000/v1."
                 )
         names = [named[1] for named in found if named is not None]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -78,6 +79,11 @@ def arms_of(policy: Any) -> dict[str, Any] | None:
     if odd := next((name for name in arms if not _NAMED.fullmatch(f"{name}=x")), None):
         raise InputError(f"A policy cannot be called {odd!r}: letters, digits, dots, dashes and _ are possible.")
     return arms
+
+
+def key_role_of(arm: str) -> str:
+    """What an arm's key is found by: what one arm's server accepts, another's must not see."""
+    return "policy_" + re.sub(r"\W", "_", arm)
 
 
 class _Circuit:

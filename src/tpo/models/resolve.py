@@ -31,6 +31,7 @@ async def open_model(
     progress: Callable[[str], None] = lambda line: None,
     *,
     omit: Iterable[str] = (),
+    key_role: str | None = None,
 ) -> OpenAIModel:
     """Connect to a model and find out what serves it.
 
@@ -40,6 +41,7 @@ async def open_model(
         model: the model's name; found by itself where one model is served.
         progress: called with a line about what takes long, and with a sentence that a user should read.
         omit: fields that requests go without, because the server refuses them.
+        key_role: decides which key is used instead of the role.
 
     Raises:
         InputError: the spec is none of these, a model must be named, or a field cannot be left out.
@@ -52,7 +54,7 @@ async def open_model(
             f"{without_passwords(spec)!r} is no model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, "
             f"{GGUF}PATH, or {HUB}ORG/REPO."
         )
-    return await connect(Endpoint(spec, role), role, model, omit=omit, on_note=progress)
+    return await connect(Endpoint(spec, key_role or role), role, model, omit=omit, on_note=progress)
 
 
 async def served_models(spec: str, role: str) -> list[str]:

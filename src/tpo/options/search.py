@@ -105,6 +105,15 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
             in_requests=True,
         ),
     ] = "surface"
+    prefer: Annotated[
+        str | Path | None,
+        Option(
+            help="A rubric in plain words, or liked and disliked answers (JSON Lines), as the reward; the critic or "
+            "the policy goes through its checklist.",
+            group=REWARD,
+            metavar="FILE",
+        ),
+    ] = None
     require: Annotated[
         Sequence[str],
         Option(

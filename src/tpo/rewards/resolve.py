@@ -39,6 +39,7 @@ BUILT_IN = {
     "http:URL": "tpo.rewards.http:HTTPReward.load",
     "hf:NAME_OR_DIR": "tpo.rewards.hf:HfReward.load",
     "judge:URL": "tpo.rewards.judges.spec:parse_judge",
+    "prefer:FILE": "tpo.rewards.prefer.reward:PreferReward",
     "verifier:NAME": "tpo.rewards.verifiers.parse:parse_verifier",
 }
 

@@ -27,6 +27,8 @@ from tpo.session.response import Completion
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# Characters of a model's name.
+LONGEST_NAME = 1024
 # One after the other: clients that send costly schemas wait for each other.
 _SCHEMAS = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
 
@@ -67,6 +69,8 @@ class Answers:
         name = body.get("model")
         if not isinstance(name, str):
             raise refused("model", "is missing" if name is None else "is not a string")
+        if len(name) > LONGEST_NAME:
+            raise refused("model", f"has {len(name)} characters, and the limit is {LONGEST_NAME}")
         self.service.expect_ready()
         return self.service.models.find(name)
 

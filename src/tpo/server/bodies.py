@@ -7,6 +7,7 @@ cheap to parse.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -19,10 +20,13 @@ BYTES = 10 * 2**20
 SECONDS = 60.0
 DEPTH = 64
 # Lists and objects of a body, and entries of them together. A tiny object takes fifty times its text in memory.
-CONTAINERS = 50_000
-ENTRIES = 500_000
+CONTAINERS = 25_000
+ENTRIES = 100_000
 # A body of at least so many bytes is scanned in a thread, in parts of so many: no part blocks the loop for long.
 LARGE = 65_536
+# Bytes of a body after which freed memory is given back to the operating system, and seconds until that is done.
+HUGE = 1_000_000
+GIVE_BACK = 1.0
 PART = 262_144
 
 # Digits of a body's length that are worth reading.
@@ -52,6 +56,7 @@ class Bodies:
         self._most = most
         self._seconds = seconds
         self._depth = depth
+        self._giving_back = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request (ASGI)."""
@@ -85,7 +90,21 @@ class Bodies:
             read = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, whole, send)
+        try:
+            await self._app(scope, whole, send)
+        finally:
+            if len(body) > HUGE:
+                self._give_back()
+
+    def _give_back(self) -> None:
+        """Give freed memory back soon; the allocator keeps it otherwise, and large bodies leave much."""
+        if not self._giving_back:
+            self._giving_back = True
+            asyncio.get_running_loop().call_later(GIVE_BACK, self._now)
+
+    def _now(self) -> None:
+        self._giving_back = False
+        _SCANNER.submit(trim)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         length = header(scope, b"content-length")
@@ -120,6 +139,14 @@ class Bodies:
         if shape.entries > ENTRIES:
             return f"The body has {shape.entries} entries of lists and objects, and the limit is {ENTRIES}."
         return None
+
+
+def trim() -> bool:
+    """Give freed memory back to the operating system; False where the C library cannot."""
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return False
 
 
 async def _apart(look: Callable[[bytes], str | None], body: bytes) -> str | None:

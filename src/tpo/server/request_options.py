@@ -21,6 +21,7 @@ from tpo.server.protocols.refusal import BadRequest, refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.session.effort import DIALS, with_effort
 from tpo.session.output_format import OutputFormat, format_rules
+from tpo.session.preference import with_preference
 from tpo.session.spec import Options, Spec, specified
 
 
@@ -138,7 +139,8 @@ def with_dials(
     if (method := chosen.get("method")) is not None and method != usual.get("method"):
         find_method(str(method))  # a registered one: no client names code to import
         chosen.pop("settings", None)  # those of the server's method
-    filled = with_effort({**chosen, "reward": wanted.get("reward") or usual.get("reward")}, model)
+    reward = wanted.get("reward") or with_preference(usual).get("reward")
+    filled = with_effort({**chosen, "reward": reward}, model)
     for dial, most in (("width", serving.max_width), ("depth", serving.max_depth)):
         if dial in filled and dial not in chosen:
             filled[dial] = min(filled[dial], most)
@@ -169,6 +171,7 @@ def _format_rules(response_format: Any) -> list[Rule]:
 MESSAGES = 4096
 TOOLS = 1024
 CALLS = 1024
+PARTS = 512
 FIELDS = 128
 
 
@@ -186,9 +189,10 @@ def check_counts(body: Mapping[str, Any]) -> None:
             raise refused(name, f"has {len(given)} entries, and the limit is {most}")
     messages = body.get("messages")
     for position, message in enumerate(messages if isinstance(messages, list) else ()):
-        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
-        if isinstance(calls, list) and len(calls) > CALLS:
-            raise refused(f"messages[{position}].tool_calls", f"has {len(calls)} entries, and the limit is {CALLS}")
+        for name, most in (("tool_calls", CALLS), ("content", PARTS)):
+            given = message.get(name) if isinstance(message, Mapping) else None
+            if isinstance(given, list) and len(given) > most:
+                raise refused(f"messages[{position}].{name}", f"has {len(given)} entries, and the limit is {most}")
 
 
 def check_lengths(messages: Any, most: int) -> None:

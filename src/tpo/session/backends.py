@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
@@ -11,11 +10,10 @@ import msgspec
 
 from tpo.checks.reward import refuse_broken
 from tpo.errors import InputError, TPOError
-from tpo.http.endpoint import Endpoint
 from tpo.models.fleet import Fleet, Server, ServerLimits
-from tpo.models.panel import ArmSpec, Panel
+from tpo.models.panel import ArmSpec, Panel, key_role_of
 from tpo.models.protocol import Model
-from tpo.models.resolve import EMBEDDED, connect, open_model
+from tpo.models.resolve import EMBEDDED, open_model
 from tpo.prompts import ROLES, Role
 from tpo.rewards.protocol import Reward
 from tpo.rewards.resolve import opened
@@ -75,7 +73,7 @@ async def _panel(
         arm = ArmSpec(given)
         own = msgspec.structs.replace(spec, model=arm.model)
         try:
-            models = await _models(arm.where, "policy", own, stack, on_note, key_role=f"policy_{name}")
+            models = await _models(arm.where, "policy", own, stack, on_note, key_role_of(name))
         except TPOError as error:
             error.args = (f"The arm {name} of the panel: {error}",)
             raise
@@ -92,12 +90,7 @@ async def _models(
         return [where]  # an object is the caller's to close
     models: list[Model] = []
     for one in filter(None, (part.strip() for part in where.split(","))):
-        if key_role is not None and "://" in one:
-            # A key of its own: what one arm's server accepts, another's must not see.
-            variable = re.sub(r"\W|\.|-", "_", key_role)
-            model = await connect(Endpoint(one, variable), role, spec.model, omit=spec.omit, on_note=on_note)
-        else:
-            model = await open_model(one, role, spec.model, on_note, omit=spec.omit)
+        model = await open_model(one, role, spec.model, on_note, omit=spec.omit, key_role=key_role)
         stack.push_async_callback(model.aclose)
         models.append(model)
     if not models:

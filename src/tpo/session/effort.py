@@ -10,9 +10,10 @@ from typing import Any
 
 from tpo.config import NamedReward
 from tpo.methods.definition import Method
-from tpo.methods.efforts import SMALL, Level, RewardKind, Size, level_of
+from tpo.methods.efforts import SIZES, SMALL, TINY, Level, RewardKind, Size, level_of
 from tpo.methods.registry import resolve_method
 from tpo.models.panel import arms_of
+from tpo.models.resolve import EMBEDDED
 from tpo.models.sizes import parameters_in
 from tpo.options import SearchOptions, check_value, table
 from tpo.rewards.resolve import DEFAULT, NONE
@@ -68,7 +69,7 @@ def _dials(method: Method, level: Level) -> dict[str, int]:
 
 
 def size_of(options: Mapping[str, Any], policy_name: str | None = None) -> Size:
-    """Whether the policy is small or large; unknown counts as small.
+    """Whether the policy is tiny, small or large; unknown counts as small.
 
     Args:
         options: `policy` and `policy_model` are looked at.
@@ -78,13 +79,15 @@ def size_of(options: Mapping[str, Any], policy_name: str | None = None) -> Size:
     arms = (arms_of(policy) or {"": policy}).values()
     # The smallest arm decides: a method that it cannot follow helps no panel.
     sizes = {_size_of((policy_name, options.get("policy_model"), _name_of(arm))) for arm in arms}
-    return "small" if "small" in sizes else "large"
+    return next(size for size in SIZES if size in sizes)
 
 
 def _size_of(names: Iterable[str | None]) -> Size:
     for name in names:
+        if name == EMBEDDED:
+            return "tiny"
         if name and (parameters := parameters_in(name)) is not None:
-            return "large" if parameters >= SMALL else "small"
+            return "tiny" if parameters < TINY else "small" if parameters < SMALL else "large"
     return "small"
 
 

@@ -389,6 +389,7 @@ _OF_THE_SESSION = frozenset(
         "editor",
         "editor_model",
         "reward",
+        "prefer",
         "rewards",
         "require",
         "score_cache",

@@ -26,6 +26,7 @@ from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
 from tpo.session.effort import with_effort
+from tpo.session.preference import with_preference
 from tpo.session.prompt_choice import prompts_folder
 
 # Fields of a chat-completions request that tpo decides about.
@@ -127,6 +128,7 @@ class Options(TypedDict, total=False):
     editor: str | Model | None
     editor_model: str | None
     reward: str | Reward | ResolvedReward | Callable[..., Any] | None
+    prefer: str | Path | None
     require: Sequence[str]
     rewards: Mapping[str, NamedReward]
     score_cache: str | Path | None
@@ -156,7 +158,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
-    options = cast(Options, with_effort(options))
+    options = cast(Options, with_effort(with_preference(options)))
     given = {name: value for name, value in options.items() if name not in ("rewards", "settings")}
     chosen = options_from(SearchOptions, given)
     method, arms = resolve_method(chosen.method), arms_of(chosen.policy)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from server.clients import kit
+from tpo.http import retry
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +17,9 @@ def served() -> Iterator[kit.Served]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deserted() -> Iterator[kit.Served]:
-    """The same, but the policy has died since."""
-    with kit.served(deserted=True) as running:
+    """The same, but the policy has died since; calls are tried again at once."""
+    with pytest.MonkeyPatch.context() as patch, kit.served(deserted=True) as running:
+        patch.setattr(retry, "_wait", lambda state: 0.0)
         yield running

@@ -109,6 +109,7 @@ ODD: list[dict[str, Any]] = [
     {"model": "small:tpo\x00"},
     {"model": "../../etc/passwd"},
     {"model": "small:" + "x" * 100_000},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 513}]},
     {"model": "small:tpo-d999999999999999999999"},
     {"model": "small:best-of-" + "9" * 5000},
     {"model": "small:tpo-n1000000"},

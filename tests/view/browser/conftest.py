@@ -50,6 +50,8 @@ def url(runs: Path) -> Iterator[str]:
     """The page's address; one of its runs is huge, and one has a name that nobody should run."""
     enlarged(runs / "two", runs / "huge", 20_000)
     enlarged(runs / "two", runs / NAMED, 4)
+    for name in ("single", "another"):  # one query has no interval
+        enlarged(runs / "two", runs / name, 1)
     run_sync(make_texts(runs))
     with on_thread(serving(runs, slowly, length)) as address:
         yield address

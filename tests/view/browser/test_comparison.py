@@ -31,3 +31,12 @@ def test_a_comparison_names_what_differs_and_leads_to_both_runs(page: Any, url: 
     page.go_back()
     page.locator("header.heading").get_by_role("link", name="one", exact=True).click()
     page.get_by_role("heading", name="one", exact=True).wait_for()
+
+
+def test_one_query_has_no_interval(page: Any, url: str) -> None:
+    for room in ("compare?run=single&with=another", "run?run=single", "query?run=single&id=row-0"):
+        page.goto(f"{url}/#/{room}")
+        page.locator("main:not([aria-busy]) h1").wait_for()
+        page.wait_for_load_state("networkidle")
+        shown = page.locator("main").inner_text()
+        assert not re.search(r"NaN|null|undefined|Infinity", shown)

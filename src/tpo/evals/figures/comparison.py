@@ -177,8 +177,8 @@ def remarks(comparisons: Sequence[RunComparison]) -> list[str]:
     if any(comparison.pairs for comparison in comparisons):
         found.insert(
             0,
-            f"{MARK} p < 0.05, corrected by Holm for the comparisons of its table: random sign flips, or McNemar's "
-            f"exact test where all rewards are 0 or 1. Of queries won, a tie counts half.",
+            "A star marks p < 0.05, corrected by Holm for the comparisons of its table: random sign flips, or "
+            "McNemar's exact test where all rewards are 0 or 1. Of queries won, a tie counts half.",
         )
     return found
 

@@ -60,8 +60,9 @@ class TpoAPI(ModelAPI):
     """Models that answer by a search.
 
     Args:
-        model_name: `embedded`, `gguf:PATH`, the URL of an OpenAI-compatible server, or with a base URL the model's name
-            there; a preset may follow behind a colon (`embedded:best-of-5`, `embedded:sample` for no alignment).
+        model_name: `embedded`, `gguf:PATH`, `hub:ORG/REPO[:FILE]`, the URL of an OpenAI-compatible server, or with a
+            base URL the model's name there; a preset may follow behind a colon (`embedded:best-of-5`,
+            `embedded:sample` for no alignment).
         base_url: the server's URL, where the name is a model's.
         api_key: the server's key; otherwise it comes from TPO_API_KEY, as for `tpo align`.
         config: Inspect's own settings.

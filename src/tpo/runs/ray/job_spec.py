@@ -26,6 +26,7 @@ from tpo.methods import resolve_method
 from tpo.options import default
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.effort import with_effort
+from tpo.session.preference import with_preference
 from tpo.session.prompt_choice import prompts_folder
 from tpo.session.spec import Spec, specified
 
@@ -91,7 +92,7 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
     Raises:
         InputError: something was given that cannot leave this process.
     """
-    filled = with_effort({**options, "rewards": named})
+    filled = with_effort(with_preference({**options, "rewards": named}))
     plain = {name: value for name, value in filled.items() if name not in _APART}
     plain["method"] = resolve_method(plain.get("method", default("method"))).name
     plain["require"] = tuple(options.get("require") or ())

@@ -1,0 +1,105 @@
+"""What a user prefers, read from a file: a rubric in words, or answers that are liked and disliked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tpo.errors import InputError
+
+MOST_EXAMPLES = 20
+MOST_ITEMS = 20
+_MARK = re.compile(r"^\s*(?:[-*•+]|\(?\d{1,2}[.)])\s+")
+_ANSWERS = ("answer", "response", "completion", "text")
+_QUERIES = ("prompt", "question", "query")
+_EXAMPLE = '{"prompt": "…", "answer": "…", "liked": true}'
+
+
+class LikedAnswer(NamedTuple):
+    """An answer, and whether the user likes it.
+
+    Attributes:
+        query: what it answers; empty where the file does not say.
+        answer: its text.
+        liked: whether the user likes it.
+    """
+
+    query: str
+    answer: str
+    liked: bool
+
+
+class Preference(NamedTuple):
+    """A file with a preference.
+
+    Attributes:
+        rubric: the rubric; empty where the file holds examples.
+        examples: the examples; empty where the file is a rubric.
+        digest: identifies the contents.
+    """
+
+    rubric: str
+    examples: tuple[LikedAnswer, ...]
+    digest: str
+
+    @property
+    def items(self) -> list[str]:
+        """The rubric's own list; empty where it is prose, or the file holds examples."""
+        items = [_MARK.sub("", line).strip() for line in self.rubric.splitlines() if _MARK.match(line)]
+        return list(dict.fromkeys(item for item in items if item))[:MOST_ITEMS]
+
+
+def read_preference(path: Path) -> Preference:
+    """Read a preference.
+
+    Args:
+        path: a text with a rubric, or JSON Lines with up to 20 answers: an `answer` and whether it is `liked`, or a
+            `chosen` and a `rejected` one; a `prompt` beside them.
+
+    Raises:
+        InputError: the file cannot be read, is empty, or a line of it is no example.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The preference {path} cannot be read as UTF-8: {error}") from error
+    if not text.strip():
+        raise InputError(f"The preference {path} is empty: write a rubric into it, or examples such as {_EXAMPLE}.")
+    digest = hashlib.sha256(text.strip().encode()).hexdigest()[:12]
+    if not text.lstrip().startswith("{"):
+        return Preference(text.strip(), (), digest)
+    examples: list[LikedAnswer] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            examples += _examples(line, f"{path}, line {number}")
+    if len(examples) > MOST_EXAMPLES:
+        raise InputError(f"{path} holds {len(examples)} answers; up to {MOST_EXAMPLES} are used: leave the clearest.")
+    if len({example.liked for example in examples}) < 2:
+        raise InputError(f"{path} needs both liked and disliked answers, such as {_EXAMPLE}.")
+    return Preference("", tuple(examples), digest)
+
+
+def _examples(line: str, where: str) -> list[LikedAnswer]:
+    try:
+        row = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InputError(f"{where}: this is no JSON ({error}); {_EXAMPLE} is expected.") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: {_EXAMPLE} is expected.")
+    query = _text(row, _QUERIES) or ""
+    chosen, rejected = _text(row, ("chosen",)), _text(row, ("rejected",))
+    if chosen and rejected:
+        return [LikedAnswer(query, chosen, True), LikedAnswer(query, rejected, False)]
+    answer, liked = _text(row, _ANSWERS), row.get("liked")
+    if not answer or not isinstance(liked, bool):
+        raise InputError(f"{where}: there is no answer with liked true or false, as in {_EXAMPLE}.")
+    return [LikedAnswer(query, answer, liked)]
+
+
+def _text(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    found = next((row[name] for name in names if isinstance(row.get(name), str) and row[name].strip()), None)
+    return found.strip() if found is not None else None

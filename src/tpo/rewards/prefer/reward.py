@@ -1,0 +1,200 @@
+"""`prefer:FILE`: a model goes through a checklist, item by item, and what fails is the feedback."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tpo.errors import InputError, RewardError
+from tpo.messages import Conversation, question, text_of
+from tpo.models.fleet import ServerLimits
+from tpo.models.resolve import EMBEDDED, is_local, local_file
+from tpo.models.weights import cache
+from tpo.rewards.judges.client import JudgeClient
+from tpo.rewards.judges.judge import REMEMBERED, JudgeReply, call_judge, key_of
+from tpo.rewards.judges.labels import expected, place_of
+from tpo.rewards.prefer.checklist import (
+    UNIVERSAL,
+    ChecklistFile,
+    digest_of,
+    read_checklist,
+    sentences_of,
+    writing_prompt,
+)
+from tpo.rewards.prefer.preference import read_preference
+from tpo.rewards.protocol import Score
+from tpo.rewards.served import together
+
+# Tokens of a yes or no with some markup, and of a checklist.
+ITEM_TOKENS, LIST_TOKENS = 8, 600
+_SPOKEN = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_LABELS = {word: value for said, value in (("yes", 1.0), ("no", 0.0)) for word in (said, said.title(), said.upper())}
+# An item below this is missing.
+KEPT = 0.5
+
+
+class PreferReward:
+    """Scores an answer by the share of a checklist's items that it fulfils.
+
+    Args:
+        path: the preference, as `read_preference` takes it.
+        judge: who writes the checklist and goes through it: a URL, `embedded`, `gguf:PATH` or `hub:ORG/REPO`.
+        model: the model's name there; found by itself where one is served.
+        max_tokens: most tokens of the reply to an item; more for a judge that thinks.
+        universal: add an item that asks whether the answer does what was requested, without padding.
+        logprobs: whether to make use of the probabilities of tokens.
+
+    Attributes:
+        preference: what was read.
+        items: the checklist; empty before `connect`.
+
+    Raises:
+        InputError: the file or the judge cannot be used.
+    """
+
+    maximum = 1.0
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        judge: str = EMBEDDED,
+        model: str | None = None,
+        max_tokens: int = ITEM_TOKENS,
+        universal: bool = True,
+        logprobs: bool = True,
+    ) -> None:
+        if max_tokens < 1:
+            raise InputError(f"max_tokens={max_tokens}: a judge needs at least one token for its reply.")
+        self.preference = read_preference(Path(path))
+        self.items: list[str] = []
+        self._judge, self._model, self._logprobs = judge, model, logprobs
+        self._max_tokens, self._universal = max_tokens, universal
+        self._client = JudgeClient(judge, model, logprobs=logprobs) if "://" in judge else None
+        self._limits: ServerLimits | None = None
+        self._connecting = asyncio.Lock()
+        self._known: dict[bytes, float | None] = {}
+
+    @property
+    def name(self) -> str:
+        """The judge and the checklist; final after `connect`."""
+        judge = (self._client.model if self._client is not None else None) or self._judge.partition("?")[0]
+        options = f"max_tokens={self._max_tokens}" + ("" if self._logprobs else "&logprobs=false")
+        return f"prefer:{self.preference.digest}@{judge}?items={digest_of(self.items)}&{options}"
+
+    def share_limits(self, limits: ServerLimits) -> None:
+        """Keep to the limits of other models on the same machine."""
+        self._limits = limits
+        if self._client is not None:
+            self._client.limits = limits
+
+    async def connect(self) -> None:
+        """Find out what the judge is, and have the checklist written, unless an earlier one is kept.
+
+        Raises:
+            InputError: the judge cannot be used.
+            RewardError: it cannot be reached, or writes no checklist.
+        """
+        async with self._connecting:
+            if self.items:
+                return
+            client = await self._opened()
+            items = self.preference.items
+            if not items:
+                kept = ChecklistFile(cache(), self.preference, f"{client.model}@{self._max_tokens}")
+                items = kept.read() or await self._written(client)
+                kept.write(items)
+            self.items = [*items, UNIVERSAL] if self._universal and UNIVERSAL not in items else items
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+        """Go through the checklist for the last message of each conversation.
+
+        Returns:
+            A score for each: the mean over the items of the probability of yes, in [0, 1]; a part for each item
+            (`item1`, …); as feedback, which items are missing. An item whose reply cannot be read does not count; NaN
+            where none can be read.
+
+        Raises:
+            RewardError: the judge refuses, or cannot be reached.
+        """
+        await self.connect()
+        return await together([self._one(conversation) for conversation in conversations])
+
+    async def item_scores(self, conversation: Conversation) -> list[float | None]:
+        """The probability of yes for each item; None where a reply cannot be read."""
+        return await together([self._item(conversation, item) for item in self.items])
+
+    async def _one(self, conversation: Conversation) -> Score:
+        found = dict(zip(self.items, await self.item_scores(conversation), strict=True))
+        read = {item: value for item, value in found.items() if value is not None}
+        if not read:
+            return Score(math.nan, {}, "the judge answered no item of the checklist with yes or no")
+        parts = {f"item{number}": value for number, value in enumerate(found.values(), 1) if value is not None}
+        return Score(math.fsum(read.values()) / len(read), parts, _words(read))
+
+    async def _item(self, conversation: Conversation, item: str) -> float | None:
+        answer = text_of(conversation[-1])
+        key = key_of(conversation[:-1], answer, item)
+        if key not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            # What all items share comes first, so that the judge's server reads it once.
+            text = (
+                f"Request:\n{question(conversation[:-1])}\n\nAnswer:\n{answer}\n\nCheck one thing about this answer. "
+                f"{item}\nReply with yes or no alone."
+            )
+            client = await self._opened()
+            reply = await call_judge(client, [{"role": "user", "content": text}], self._max_tokens)
+            self._known[key] = yes_of(reply)
+        return self._known[key]
+
+    async def _written(self, client: JudgeClient) -> list[str]:
+        reply = await call_judge(client, writing_prompt(self.preference), LIST_TOKENS, logprobs=False)
+        items = read_checklist(reply.text) or sentences_of(self.preference.rubric)
+        if not items:
+            said = reply.unread("it holds no numbered questions")
+            raise RewardError(
+                f"The judge {client.model} wrote no checklist ({said}): write the rubric yourself, one line for each "
+                f"item, beginning with a dash; or name a larger judge."
+            )
+        return items
+
+    async def _opened(self) -> JudgeClient:
+        if self._client is None:
+            from tpo.models import embedded
+
+            if not is_local(self._judge):
+                raise InputError(f"judge={self._judge} is no model: give a URL, {EMBEDDED}, gguf:PATH or hub:ORG/REPO.")
+            server = await asyncio.to_thread(embedded.start, await local_file(self._judge, lambda line: None))
+            self._client = JudgeClient(server.url, server.name, logprobs=self._logprobs, key=server.api_key)
+            if self._limits is not None:
+                self._client.limits = self._limits
+        await self._client.connect()
+        return self._client
+
+
+def yes_of(reply: JudgeReply) -> float | None:
+    """How much a reply means yes, 0 to 1, by its tokens' probabilities if there are any; None where it is neither."""
+    found = _SPOKEN.search(reply.text)
+    if reply.problem is not None or found is None:
+        return None
+    spoken = 1.0 if found[1].lower() == "yes" else 0.0
+    place = place_of(reply.text, found.start(), reply.tokens) if reply.tokens else None
+    reading = expected(reply.tokens, place, _LABELS, spoken) if place is not None else None
+    return spoken if reading is None else reading.value
+
+
+def _words(read: dict[str, float]) -> str:
+    missing = [item for item, value in read.items() if value < KEPT]
+    if not missing:
+        return f"kept all {len(read)} requirements" if len(read) > 1 else "kept the requirement"
+    kept = len(read) - len(missing)
+    return f"kept {kept} of {len(read)} requirements; missing: {'; '.join(missing)}"

@@ -1,0 +1,215 @@
+"""A reward in plain words: the file, the checklist that is made of it, the scores by item, and its check."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tpo
+from fakes import FakeModel, numbered
+from models.server import Received, error, models, serving
+from rewards.judges.kit import completion
+from tpo.checks.checklist import check_checklist
+from tpo.errors import InputError, RewardError
+from tpo.methods.unmet import unmet
+from tpo.rewards.judges.judge import JudgeReply
+from tpo.rewards.prefer.checklist import UNIVERSAL, read_checklist, sentences_of
+from tpo.rewards.prefer.preference import read_preference
+from tpo.rewards.prefer.reward import PreferReward, yes_of
+from tpo.session.spec import specified
+
+RUBRIC = "A good answer:\n- names the river\n- is polite\n"
+EXAMPLES = (
+    '{"prompt": "Where?", "answer": "By the river, please.", "liked": true}\n'
+    '{"prompt": "Where?", "chosen": "The river, please.", "rejected": "There."}\n'
+)
+WRITTEN = "Here is the list:\n1. Does the answer name the river?\n2) **Is the answer polite?**\n3. Not a question\n"
+
+
+class Judge:
+    """A judge that says yes where the answer holds an item's word.
+
+    Attributes:
+        lists: how many checklists it wrote.
+        items: how many items it went through.
+    """
+
+    def __init__(self, written: str = WRITTEN, reply: str | None = None) -> None:
+        self.lists = self.items = 0
+        self._written, self._reply = written, reply
+
+    def __call__(self, request: Received) -> bytes:
+        if request.path == "/v1/models":
+            return models("m")
+        text = request.json["messages"][-1]["content"]
+        if "Check one thing" not in text:
+            self.lists += 1
+            return completion(self._written)
+        self.items += 1
+        answer = text.partition("Answer:\n")[2].partition("\n\nCheck one thing")[0]
+        item = text.partition("about this answer. ")[2]
+        word = "river" if "river" in item else "please" if "polite" in item else ""
+        return completion(self._reply or ("Yes." if word in answer else "no"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TPO_CACHE", str(tmp_path / "cache"))
+    yield
+
+
+def talk(answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": answer}]
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "prefer.txt"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+async def test_a_list_is_its_own_checklist_and_what_fails_is_said(tmp_path: Path) -> None:
+    judge = Judge()
+    async with serving(judge) as server:
+        reward = PreferReward(written(tmp_path, RUBRIC), judge=server.url)
+        both, one, none = await reward.score([talk("The river, please."), talk("The river."), talk("Go away.")])
+        await reward.aclose()
+    assert reward.items == ["names the river", "is polite", UNIVERSAL]
+    assert judge.lists == 0
+    assert [score.value for score in (both, one, none)] == pytest.approx([1.0, 2 / 3, 1 / 3])
+    assert both.feedback == "kept all 3 requirements"
+    assert one.feedback == "kept 2 of 3 requirements; missing: is polite"
+    assert one.parts == {"item1": 1.0, "item2": 0.0, "item3": 1.0}
+    candidate = tpo.Candidate("0.0", 0, "The river.", one.value, feedback=one.feedback)
+    assert unmet(candidate) == "is polite"
+
+
+async def test_examples_become_a_checklist_that_is_written_once(tmp_path: Path) -> None:
+    judge, names = Judge(), set()
+    async with serving(judge) as server:
+        for _ in range(2):
+            reward = PreferReward(written(tmp_path, EXAMPLES), judge=server.url)
+            await reward.connect()
+            names.add(reward.name)
+            await reward.aclose()
+    assert reward.items == ["Does the answer name the river?", "Is the answer polite?", UNIVERSAL]
+    assert judge.lists == 1
+    assert len(names) == 1
+
+
+async def test_a_writer_that_writes_none_leaves_prose_to_its_sentences_and_examples_to_the_user(tmp_path: Path) -> None:
+    async with serving(Judge("I would rather not.")) as server:
+        prose = PreferReward(written(tmp_path, "Name the river. Be polite!"), judge=server.url, universal=False)
+        await prose.connect()
+        assert prose.items == ["Name the river.", "Be polite!"]
+        with pytest.raises(RewardError, match=r"wrote no checklist .* write the rubric yourself"):
+            await PreferReward(written(tmp_path, EXAMPLES), judge=server.url).connect()
+
+
+async def test_an_unreadable_reply_is_no_score_and_never_zero(tmp_path: Path) -> None:
+    async with serving(Judge(reply="Perhaps?")) as server:
+        (score,) = await PreferReward(written(tmp_path, RUBRIC), judge=server.url).score([talk("The river.")])
+    assert math.isnan(score.value)
+
+
+async def test_each_answer_is_judged_once(tmp_path: Path) -> None:
+    judge = Judge()
+    async with serving(judge) as server:
+        reward = PreferReward(written(tmp_path, RUBRIC), judge=server.url)
+        for _ in range(3):
+            await reward.score([talk("The river.")])
+    assert judge.items == 3
+
+
+async def test_a_judge_that_refuses_is_an_error(tmp_path: Path) -> None:
+    def refuses(request: Received) -> bytes:
+        return models("m") if request.path == "/v1/models" else error("No.", 400)
+
+    async with serving(refuses) as server:
+        with pytest.raises(RewardError):
+            await PreferReward(written(tmp_path, RUBRIC), judge=server.url).score([talk("The river.")])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("  ", "is empty"),
+        ('{"answer": "a", "liked": true}\n', "needs both liked and disliked"),
+        ('{"answer": "a", "liked": "yes"}\n', "line 1: there is no answer with liked"),
+        ('{"answer": \n', "line 1: this is no JSON"),
+        ('{"chosen": "a", "rejected": "b"}\n' * 11, "holds 22 answers"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        read_preference(Path(written(tmp_path, text)))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_preference(tmp_path / "missing")
+
+
+@given(st.text())
+def test_any_reply_is_read(text: str) -> None:
+    assert all(item.endswith("?") for item in read_checklist(text))
+    assert yes_of(JudgeReply(text)) in (None, 0.0, 1.0)
+    assert len(sentences_of(text)) <= 7
+
+
+async def test_the_check_says_flat_and_contradicting(tmp_path: Path) -> None:
+    async with serving(Judge()) as server:
+        fits = await check_checklist(PreferReward(written(tmp_path, EXAMPLES), judge=server.url))
+        turned = EXAMPLES.replace("true", "false").replace("chosen", "x").replace("rejected", "chosen")
+        contradicts = await check_checklist(
+            PreferReward(written(tmp_path, turned.replace('"x"', '"rejected"')), judge=server.url)
+        )
+    async with serving(Judge(reply="Yes")) as server:
+        flat = await check_checklist(PreferReward(written(tmp_path, RUBRIC), judge=server.url))
+    assert [finding.state for finding in fits] == ["info", "warn", "ok"]  # the universal item has no signal here
+    assert contradicts[-1].state == "fail" and "contradicts the examples" in contradicts[-1].found
+    assert flat[1].state == "fail" and "flat" in flat[1].found
+
+
+async def test_a_search_is_steered_by_it(tmp_path: Path) -> None:
+    def policy(request: Any, index: int) -> str:
+        return "The river, please." if "polite" in str(request.messages) else "The river."
+
+    judge = Judge()
+    async with serving(judge) as server:
+        result = await tpo.align(
+            "Where?",
+            policy=FakeModel(policy),
+            reward=f"judge:{server.url}",
+            prefer=written(tmp_path, RUBRIC),
+            effort="low",
+        )
+    assert (result.method, result.answer, result.reward) == ("restate", "The river, please.", 1.0)
+
+
+def test_who_judges_a_preference() -> None:
+    def reward(**options: Any) -> Any:
+        return specified({"prefer": "p.txt", **options}).reward  # type: ignore[typeddict-item]
+
+    assert reward() == "prefer:p.txt?judge=embedded"
+    assert reward(policy="http://a/v1", policy_model="m") == "prefer:p.txt?judge=http://a/v1&model=m"
+    assert reward(policy="http://a/v1", critic="http://c/v1") == "prefer:p.txt?judge=http://c/v1"
+    assert reward(policy={"x": "big@http://a/v1", "y": "http://b/v1"}) == "prefer:p.txt?judge=http://a/v1&model=big"
+    assert reward(reward="judge:http://j/v1?model=m") == "prefer:p.txt?judge=http://j/v1&model=m"
+    with pytest.raises(InputError, match="Both prefer and the reward"):
+        reward(reward="verifier:ifeval")
+    with pytest.raises(InputError, match="Name who judges"):
+        reward(policy=FakeModel(numbered()))
+
+
+def test_its_spec_is_read_like_any_rewards(tmp_path: Path) -> None:
+    from tpo.rewards.resolve import resolve
+
+    path = written(tmp_path, json.dumps({"chosen": "a", "rejected": "b"}))
+    assert resolve(f"prefer:{path}?judge=http://localhost:1/v1&model=m").name.startswith("prefer:")
+    with pytest.raises(InputError, match="no option"):
+        resolve(f"prefer:{path}?juge=http://localhost:1/v1")
