@@ -1,7 +1,7 @@
 """The README, docs/, recipes/ and examples/: their commands and programs run, and what they point at is there.
 
 A block of commands has a comment before it that says how it is tested: `<!-- runs: fake -->` and
-`<!-- runs: embedded -->` are run in an empty home, `<!-- parsed: REASON -->` is only held against the real CLI.
+`<!-- runs: embedded -->` are run in an empty home, `<!-- parsed: REASON -->` is only compared with the real CLI.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 import typer.main
 import yaml
@@ -325,6 +327,34 @@ def test_open_webui_is_given_the_servers_address_and_key() -> None:
     assert page["environment"]["OPENAI_API_KEY"] == server["environment"]["TPO_SERVE_KEY"]
     known = {f"TPO_{name.upper()}" for name in configurable()} | {"TPO_SERVE_KEY"}
     assert set(server["environment"]) <= known
+
+
+def test_open_webui_finds_the_presets_and_streams_an_answer(fake: str, tmp_path: Path) -> None:
+    file = ROOT / "examples" / "open_webui" / "compose.yaml"
+    command: list[str] = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]["tpo"]["command"]
+    command[command.index("--host") + 1], command[command.index("--port") + 1] = "127.0.0.1", "0"
+    environment = scratch(tmp_path, ROOT / "README.md", TPO_POLICY=f"{fake}/v1", TPO_SERVE_KEY="sk-page-of-open-webui")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tpo", *command], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    try:
+        found = next(found for line in process.stderr if (found := re.search(r"serving at (\S+)/v1", line)))
+        with httpx.Client(
+            headers={"Authorization": "Bearer sk-page-of-open-webui"}, trust_env=False, timeout=60
+        ) as page:
+            while page.get(f"{found[1]}/ready").status_code != 200:  # it has not asked the policy for its models yet
+                time.sleep(0.05)
+            models = {model["id"] for model in page.get(f"{found[1]}/v1/models").json()["data"]}
+            assert {"fake", "fake:tpo-d1-n3", "fake:best-of-4"} <= models
+            body = {"model": "fake:tpo-d1-n3", "stream": True, "messages": [{"role": "user", "content": "Why?"}]}
+            answer = page.post(f"{found[1]}/v1/chat/completions", json=body)
+            assert "a rug is cleaned with soap and water" in answer.text
+            assert answer.text.rstrip().endswith("data: [DONE]")
+            assert httpx.get(f"{found[1]}/v1/models", trust_env=False).status_code == 401
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.embedded

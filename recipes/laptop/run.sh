@@ -3,7 +3,7 @@
 # Without --limit it takes all six queries of each benchmark, and three times as long.
 set -eu
 PATH="$PWD/.venv/bin:$PATH"
-echo "This takes about 15 minutes on two cores (measured). Ctrl-C ends it; the same command goes on."
+echo "This takes about 15 minutes on two cores (measured). Ctrl-C ends it; the same command continues."
 here=recipes/laptop
 out=${1:-evals/laptop}
 

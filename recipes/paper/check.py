@@ -71,7 +71,7 @@ def main() -> int:
     for line in wrong:
         print(f"error: {line}", file=sys.stderr)
     if wrong:
-        print("TPO_ANY_MODEL=1 goes on all the same; the table is then not the paper's.", file=sys.stderr)
+        print("TPO_ANY_MODEL=1 continues anyway; the table is then not the paper's.", file=sys.stderr)
     return 2 if wrong and not os.environ.get("TPO_ANY_MODEL") else 0
 
 

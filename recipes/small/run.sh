@@ -3,7 +3,7 @@
 # It needs `pip install '.[datasets,hub,plots]'`, and fetches IFEval and two models (1.6 GB) from the Hugging Face Hub.
 set -eu
 PATH="$PWD/.venv/bin:$PATH"
-echo "This takes two to three hours on two cores (estimated). Ctrl-C ends it; the same command goes on."
+echo "This takes two to three hours on two cores (estimated). Ctrl-C ends it; the same command continues."
 here=recipes/small
 out=${1:-evals/small}
 

@@ -2,7 +2,7 @@
 # From the project's root, with serve.sh running: recipes/today/run.sh DATA [OUT]
 set -eu
 PATH="$PWD/.venv/bin:$PATH"
-echo "This takes about 11 hours on 6 H100 (\$170) (estimated, see recipes/README.md). Ctrl-C ends it; the same command goes on."
+echo "This takes about 11 hours on 6 H100 (\$170) (estimated, see recipes/README.md). Ctrl-C ends it; the same command continues."
 data=$1
 out=${2:-evals/today}
 config=recipes/today/tpo.toml

@@ -106,7 +106,7 @@ async def run_dataset(
 ) -> Report:
     """Answer every query of a dataset, aligned, at the full speed of the server; nothing that was paid for is lost.
 
-    The same call again goes on where the last one stopped, however it ended.
+    The same call again continues where the last one stopped, however it ended.
 
     Args:
         data: a JSON Lines, CSV, Parquet or text file, a folder, or a dataset of the Hugging Face Hub (`docs/data.md`).

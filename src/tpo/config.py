@@ -112,7 +112,7 @@ def _underscored(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(entries: Sequence[Entry], value: Any, path: Path) -> Any:
-    """A value of the file, held against the options that it sets."""
+    """A value of the file, checked against the options that it sets."""
     for entry in entries:
         if entry.option.words is not None:
             if value not in entry.option.words:

@@ -1,4 +1,4 @@
-"""The journal: replay gives the same object, and a run goes on from any place it was broken off."""
+"""The journal: replay gives the same object, and a run continues from any place it was broken off."""
 
 from __future__ import annotations
 

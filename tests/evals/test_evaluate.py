@@ -110,7 +110,7 @@ async def test_all_numbers_of_an_evaluation(tmp_path: Path, data: Path) -> None:
     assert found.cell("beavertails", "sample").against_plain == {}
     # A judge that always prefers what comes first is at 50 with both orders.
     assert found.cell("arena_hard", "tpo").numbers["win_rate"].value == pytest.approx(50)
-    assert "held against" in found.cell("arena_hard", "sample").missing["win_rate"]
+    assert "compared with" in found.cell("arena_hard", "sample").missing["win_rate"]
     assert found.cell("mt_bench", "sample").numbers["turn_2"].value == 7
     assert found.cell("mt_bench", "sample").answered == 6
     assert found.judge is not None
@@ -374,7 +374,7 @@ async def test_an_interrupt_keeps_what_was_done(tmp_path: Path, data: Path) -> N
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
         assert (process.returncode, out) == (130, b"")
-        assert b"the same command goes on" in err
+        assert b"the same command continues" in err
         server.holds_after = None
         done = set(server.answered)
         assert (await tpo(*command, "--quiet", cwd=tmp_path)).code == 0

@@ -63,9 +63,9 @@ async def test_curves_are_those_of_the_answers(tmp_path: Path) -> None:
     assert plot is not None
     assert set(plot.numbers["lines"]) == {"TPO D2-N4", "Revision D2-N4"}
     line = plot.numbers["lines"]["TPO D2-N4"]
-    told = answers(one)
+    found = answers(one)
     for step in range(3):
-        assert line["y"][step] == pytest.approx(fmean(a.steps[step].best or 0 for a in told))
+        assert line["y"][step] == pytest.approx(fmean(a.steps[step].best or 0 for a in found))
         assert line["low"][step] < line["y"][step] < line["high"][step]
     assert plot.numbers["levels"]["Best-of-8"] == pytest.approx(fmean(a.reward or 0 for a in answers(flat)))
     # The order in which runs are found is that of their folders; the first sample is drawn once for a policy.
@@ -111,13 +111,13 @@ async def test_width_is_read_off_one_pool_and_depth_off_its_steps(tmp_path: Path
         plot = scaling(only(read_groups(run)))
     assert plot is not None
     width, depth = plot.numbers["lines"].values()
-    told = answers(run)
+    found = answers(run)
     assert width["x"] == [1, 2, 3, 4]
-    assert width["y"][0] == pytest.approx(fmean(a.steps[0].mean or 0 for a in told))
-    assert width["y"][3] == pytest.approx(fmean(a.steps[0].best or 0 for a in told))
+    assert width["y"][0] == pytest.approx(fmean(a.steps[0].mean or 0 for a in found))
+    assert width["y"][3] == pytest.approx(fmean(a.steps[0].best or 0 for a in found))
     assert width["y"] == sorted(width["y"])
     assert depth["x"] == [4, 8, 12]
-    assert depth["y"][2] == pytest.approx(fmean(a.reward or 0 for a in told))
+    assert depth["y"][2] == pytest.approx(fmean(a.reward or 0 for a in found))
 
 
 def test_best_of_n_gets_what_the_other_spent() -> None:
@@ -183,14 +183,14 @@ def test_flops_come_from_parameters_and_tokens() -> None:
     with look():
         plot = flops(group, {})
         nothing = flops(Group("d", "r", [made("a", {"q": query(1.0)}, models={"policy": "m"})]), {})
-        told = flops(Group("d", "r", [made("a", {"q": query(1.0)}, models={"policy": "m"})]), {"policy": 2e9})
+        found = flops(Group("d", "r", [made("a", {"q": query(1.0)}, models={"policy": "m"})]), {"policy": 2e9})
     assert plot is not None
     assert plot.numbers["per_query"]["TPO D1-N2"] == pytest.approx(2 * 1e9 * 24)
     training = plot.numbers["training"]["DPO of m-1B"]
     assert training == pytest.approx(8 * 1e9 * 64_000 * 2_048)
     assert plot.numbers["break_even_queries"]["TPO D1-N2"] == pytest.approx(training / (2e9 * 24))
     assert nothing is None
-    assert told is not None
+    assert found is not None
 
 
 async def test_gain_against_length(tmp_path: Path) -> None:
@@ -199,13 +199,13 @@ async def test_gain_against_length(tmp_path: Path) -> None:
         plot = length(only(read_groups(run)))
     assert plot is not None
     ((label, points),) = plot.numbers["points"].items()
-    told = answers(run)
-    gains = sorted((a.reward or 0) - (a.first.reward or 0) for a in told if a.first)
+    found = answers(run)
+    gains = sorted((a.reward or 0) - (a.first.reward or 0) for a in found if a.first)
     assert sorted(gain for _, gain in points) == pytest.approx(gains)
     assert sorted(2**ratio for ratio, _ in points) == pytest.approx(
-        sorted(len(a.answer or "") / len(a.first.answer) for a in told if a.first)
+        sorted(len(a.answer or "") / len(a.first.answer) for a in found if a.first)
     )
-    assert plot.numbers["runs"][label]["queries"] == len(told)
+    assert plot.numbers["runs"][label]["queries"] == len(found)
 
 
 def test_cases_are_the_best_the_median_and_the_worst() -> None:
@@ -219,10 +219,10 @@ def test_cases_are_the_best_the_median_and_the_worst() -> None:
 
 async def test_a_case_is_shown_as_it_was(tmp_path: Path) -> None:
     run = await synthetic(tmp_path, "one", climbing(1), width=2, depth=1)
-    (told,) = cases(only(read_groups(run)))
-    assert [case.which for case in told.cases] == list(WHICH)
+    (found,) = cases(only(read_groups(run)))
+    assert [case.which for case in found.cases] == list(WHICH)
     by_id = {answer.id: answer for answer in answers(run)}
-    for case in told.cases:
+    for case in found.cases:
         answer = by_id[case.id]
         assert answer.first is not None
         assert (case.answer, case.reward, case.first) == (answer.answer, answer.reward, answer.first.answer)

@@ -1,4 +1,4 @@
-"""Judges and rewards held against people: what each number means, with judges whose faults are known."""
+"""Judges and rewards compared with people: what each number means, with judges whose faults are known."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def stands_alone(page: Page) -> bool:
     return not (runs or handlers or linked)
 
 
-async def test_text_is_shown_and_never_obeyed(tmp_path: Path) -> None:
+async def test_markup_in_texts_is_shown_and_never_runs(tmp_path: Path) -> None:
     def answer(request: Request, index: int) -> str:
         return f"{EVIL} {index}.{len(said(request))}"
 
@@ -170,11 +170,11 @@ async def test_runs_over_the_same_queries_stand_in_one_group_whatever_the_files_
     assert [run.path.name for run in second.runs] == ["other"]
     assert len(first.shared(first.runs)) == len(QUERIES)
     # The rows have other ids in the other file: they are paired by their text.
-    told = {answer.id: answer.reward for answer in read_answers(two / "answers.jsonl")}
+    theirs = {answer.id: answer.reward for answer in read_answers(two / "answers.jsonl")}
     (pair,) = compare(first).pairs
     ours = {answer.id: answer.reward or 0 for answer in read_answers(one / "answers.jsonl")}
     ids = sorted(ours, key=lambda id: int(id.removeprefix("q")))
-    by_text = dict(zip(ids[::-1], (told[id] or 0 for id in ids), strict=True))
+    by_text = dict(zip(ids[::-1], (theirs[id] or 0 for id in ids), strict=True))
     assert pair.difference == difference_of([by_text[id] for id in sorted(ids)], [ours[id] for id in sorted(ids)])
     assert (pair.label, pair.against, pair.queries) == ("Best-of-3", "TPO D1-N3", len(QUERIES))
 

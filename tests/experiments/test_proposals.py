@@ -46,7 +46,7 @@ def test_a_search_that_ends_at_a_success_gains_nothing_by_that() -> None:
     outcomes = []
     for number in range(3000):
         outcomes.append(outcome("bank", str(number), *((0, float(draw.random() < 0.5)) for _ in range(6))))
-        later = []
+        later: list[tuple[int, float]] = []
         while not later or (later[-1][1] == 0.0 and len(later) < 6):
             later.append((1 + len(later), float(draw.random() < 0.5)))
         outcomes.append(outcome("other", str(number), (0, 0.0), *later))

@@ -2,7 +2,7 @@
 # From the project's root, with serve.sh running and TPO_JUDGE_API_KEY set: recipes/paper/llama3.1-instruct-fsfairx/run.sh DATA [OUT]
 set -eu
 PATH="$PWD/.venv/bin:$PATH"
-echo "This takes about 14 hours on 5 H100 (\$180), and \$400 for the judge (estimated, see recipes/README.md). Ctrl-C ends it; the same command goes on."
+echo "This takes about 14 hours on 5 H100 (\$180), and \$400 for the judge (estimated, see recipes/README.md). Ctrl-C ends it; the same command continues."
 data=$1
 out=${2:-evals/llama3.1-instruct-fsfairx}
 config=recipes/paper/llama3.1-instruct-fsfairx/tpo.toml

@@ -2,7 +2,7 @@
 # From the project's root, with serve.sh running and TPO_JUDGE_API_KEY set: recipes/paper/mistral-small-fsfairx/run.sh DATA [OUT]
 set -eu
 PATH="$PWD/.venv/bin:$PATH"
-echo "This takes about 13 hours on 3 H100 (\$100), and \$400 for the judge (estimated, see recipes/README.md). Ctrl-C ends it; the same command goes on."
+echo "This takes about 13 hours on 3 H100 (\$100), and \$400 for the judge (estimated, see recipes/README.md). Ctrl-C ends it; the same command continues."
 data=$1
 out=${2:-evals/mistral-small-fsfairx}
 config=recipes/paper/mistral-small-fsfairx/tpo.toml

@@ -2,7 +2,7 @@
 # From the project's root, with serve.sh running and TPO_JUDGE_API_KEY set: recipes/paper/tulu3-sft-tulu3-rm/run.sh DATA [OUT]
 set -eu
 PATH="$PWD/.venv/bin:$PATH"
-echo "This takes about 3 hours on 5 H100 (\$40), and \$140 for the judge (estimated, see recipes/README.md). Ctrl-C ends it; the same command goes on."
+echo "This takes about 3 hours on 5 H100 (\$40), and \$140 for the judge (estimated, see recipes/README.md). Ctrl-C ends it; the same command continues."
 data=$1
 out=${2:-evals/tulu3-sft-tulu3-rm}
 config=recipes/paper/tulu3-sft-tulu3-rm/tpo.toml

@@ -221,6 +221,6 @@ async def refuse_broken(reward: object) -> None:
             remedy = f" {finding.remedy}" if finding.remedy else ""
             raise CheckError(
                 f"The reward {report.subject} failed its check: {finding.found}.{remedy} `tpo check` has more; "
-                f"--no-check goes on all the same."
+                f"--no-check skips the check."
             )
         _passed.add(one)

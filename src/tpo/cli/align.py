@@ -35,7 +35,7 @@ def align(
     trace: Annotated[
         Path | None,
         typer.Option(
-            help="Write everything that happens to this JSON Lines file; goes on where a broken-off run stopped.",
+            help="Write everything that happens to this JSON Lines file; continues where a broken-off run stopped.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

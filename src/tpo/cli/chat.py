@@ -60,7 +60,7 @@ async def _chat(options: Options, system: str | None, quiet: bool) -> None:
             try:
                 with interruptible(stop), view_of(stderr, quiet) as view:
                     result = await session.align(turn, stopper=stopper, on_event=view.listen, alone=True)
-            except TPOError as error:  # the conversation goes on without this turn
+            except TPOError as error:  # the conversation continues without this turn
                 noting(quiet=False)(f"error: {error}")
                 continue
             print_answer(result.answer)

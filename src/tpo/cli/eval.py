@@ -100,7 +100,7 @@ def tasks(
 ) -> None:
     """Run methods on benchmarks, grade the answers, and print one table with 95 % intervals and costs.
 
-    The same command again goes on where the last one stopped, and pays for nothing twice. The exit code is 0 if all
+    The same command again continues where the last one stopped, and pays for nothing twice. The exit code is 0 if all
     queries were answered, 3 if some failed, 2 if it could not go on, 130 if it was interrupted.
     """
     import msgspec
@@ -135,7 +135,7 @@ def tasks(
         evaluation = asyncio.run(_evaluate(wanted, options, running, quiet))
     except KeyboardInterrupt:
         if not quiet:
-            note("interrupted: the same command goes on.")
+            note("interrupted: the same command continues.")
         raise typer.Exit(INTERRUPTED) from None
     write_tables(evaluation, out, details=measured.details)
     if as_json:

@@ -34,7 +34,7 @@ def experiment(
 ) -> None:
     """Run methods × models × seeds on the same queries, one cell after another, and compare them.
 
-    Each cell is a run below OUT/runs, so that the same command goes on where the last one stopped and pays for nothing
+    Each cell is a run below OUT/runs, so the same command continues where the last one stopped and pays for nothing
     twice. OUT/REPORT.md has the tables and figures, OUT/outcomes.jsonl what they are made of. The exit code is 0 if all
     queries were answered, 3 if some failed, 2 if it could not go on, 130 if it was interrupted.
     """
@@ -45,7 +45,7 @@ def experiment(
     if not quiet:
         if report.stopped:
             left = sum(cell.left for cell in report.cells)
-            note(f"interrupted: {left} answers are left; the same command goes on.")
+            note(f"interrupted: {left} answers are left; the same command continues.")
         if files is not None and not files.drawn:
             note("figures are left out: they need Matplotlib, pip install 'tpo[plots]'")
     if as_json:

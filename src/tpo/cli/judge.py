@@ -166,7 +166,7 @@ def _show(name: str, found: Mapping[str, Quality], *, as_json: bool) -> None:
         print_json({"measured": name, "sets": msgspec.to_builtins(found)})
         return
     console = stdout()
-    console.print(Text(f"{name}, held against what people preferred: percent, with 95 % intervals\n"))
+    console.print(Text(f"{name}, compared with what people preferred: percent, with 95 % intervals\n"))
     console.print(_table("pairs", "pairs", AGREEMENT, found))
     console.print(_table("ties", "ties", BIASES, found))
     unread = sum(one.unread for set_name, one in found.items() if set_name != ALL or len(found) == 1)

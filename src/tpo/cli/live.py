@@ -1,4 +1,4 @@
-"""What a user sees while a search goes on: a live view on a terminal, plain lines elsewhere."""
+"""What a user sees during a search: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ def run(
     """Answer every query of a dataset, aligned, at the full speed of the server.
 
     Answers go to OUT/answers.jsonl as they come, the summary to OUT/summary.json and stdout. The same command again
-    goes on where the last one stopped. The exit code is 0 if all queries were answered, 3 if some failed, 2 if the run
-    could not go on, 130 if it was interrupted.
+    continues where the last one stopped. The exit code is 0 if all queries were answered, 3 if some failed, 2 if the
+    run could not continue, 130 if it was interrupted.
     """
     from tpo.session.spec import specified
 
@@ -93,7 +93,7 @@ def _show(report: Report, *, as_json: bool, quiet: bool) -> None:
     if report.idle and not quiet:
         note(f"{report.directory} is finished: all {summary.total} queries have their answers; nothing was done.")
     if report.stopped and not quiet:
-        note(f"interrupted: {summary.left} of {summary.total} queries are left; the same command goes on.")
+        note(f"interrupted: {summary.left} of {summary.total} queries are left; the same command continues.")
     if as_json:
         print_json(msgspec.to_builtins(summary))
     else:

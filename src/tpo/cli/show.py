@@ -71,7 +71,7 @@ def _run_state(found: RunStatus) -> str:
         "running": "running: a process is at work in it",
         "finished": "finished: all queries have their answers",
         "failed": f"finished, but {summary.failed} of {summary.total} queries failed; --retry-failed tries them again",
-        "unfinished": f"unfinished: {over}; the command that began it goes on",
+        "unfinished": f"unfinished: {over}; the command that began it can continue it",
     }[found.state]
 
 

@@ -78,7 +78,7 @@ class Ledger:
 
 
 class Clock:
-    """Seconds since the run began; a resumed run goes on from where it was, whatever the wall clock did."""
+    """Seconds since the run began; a resumed run continues from where it was, whatever the wall clock did."""
 
     def __init__(self, offset: float = 0.0) -> None:
         self._start = time.monotonic() - offset

@@ -151,7 +151,7 @@ class SearchState:
         if place[0] < self._turn:
             return self._answers.get(place)
         sampled = self._sampled.get(place)
-        # What was cut off by a budget or a deadline is no whole answer: a run that goes on draws it again.
+        # What was cut off by a budget or a deadline is no whole answer: a run that continues draws it again.
         if sampled is None or sampled.finish_reason in CUT_SHORT:
             return None
         return sampled, self._scored.get(place)

@@ -100,7 +100,7 @@ class EvaluationWatcher:
 async def evaluate(
     wanted: Wanted, options: Options, running: RunOptions | None = None, watcher: EvaluationWatcher | None = None
 ) -> Evaluation:
-    """Run methods on benchmarks, and grade the answers; the same call goes on where the last one stopped.
+    """Run methods on benchmarks, and grade the answers; the same call continues where the last one stopped.
 
     Args:
         wanted: what is to be evaluated.

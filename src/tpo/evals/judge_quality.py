@@ -1,4 +1,4 @@
-"""How far to trust a judge or a reward: held against what people preferred.
+"""How far to trust a judge or a reward: compared with what people preferred.
 
 A judge compares every pair in both orders; its verdict combines the two. A reward sees one answer at a
 time, so that order cannot matter. Preferring the longer answer is measured beside both: on most published sets it

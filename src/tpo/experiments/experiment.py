@@ -53,7 +53,7 @@ async def run_experiment(
 ) -> ExperimentReport:
     """Run every cell that is not finished, one after another, and write the report of all that are.
 
-    The same call again goes on where the last one stopped, however it ended.
+    The same call again continues where the last one stopped, however it ended.
 
     Args:
         experiment: what to run, as `read_experiment` gives it.
@@ -105,7 +105,7 @@ class _Adopting:
         outcomes: of adopted runs and files.
         runs: the adopted runs.
         ids: the ids of queries that adopted runs have answered, by cell.
-        unfinished: cells with an adopted run that goes on.
+        unfinished: cells with an adopted run that is in progress.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class _Adopting:
         self._differing: list[str] = []
 
     async def read(self, watcher: ExperimentWatcher) -> None:
-        """Read all of it; a run that goes on counts when it is finished, since quick queries end first."""
+        """Read all of it; a run in progress counts when it is finished, since quick queries end first."""
         for path in outcome_files(self._experiment):
             every = self._experiment.reports_only
             self._take([one for one in read_outcomes(path) if every or one.query in self._rows])

@@ -159,7 +159,7 @@ def _remarks(everything: Sequence[ModelResults]) -> list[str]:
             "Best of n on the bank is the unbiased estimate from all its answers; stop rules are averaged over random "
             "orders of the bank. At equal tokens, n is set so that best-of-n spends as many completion tokens as the "
             "method on average (between two n it takes the larger one for a share of the queries). A later answer is "
-            "held against the bank's answers to the same queries, which were drawn apart from it."
+            "compared with the bank's answers to the same queries, which were drawn apart from it."
         )
     leaked = sum(one.leaked for results in everything for one in _every(results))
     total = sum(len(_every(results)) for results in everything)

@@ -41,7 +41,7 @@ def evaluated(results: ModelResults) -> list[Evaluated]:
 
 
 def reference(results: ModelResults) -> Evaluated | None:
-    """Best-of-n over the whole bank, which stop rules are held against; None without a bank."""
+    """Best-of-n over the whole bank, which stop rules are compared with; None without a bank."""
     size = results.bank_size()
     return _on_bank(results, f"best of {size}", lambda bank: best_of(bank, size)) if size else None
 

@@ -1,4 +1,4 @@
-"""Which worse answer is held against the best one, and what a critique of the two is worth."""
+"""Which worse answer is compared with the best one, and what a critique of the two is worth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_WORDS = 3
 
 
 def rejected_by(contrast: Contrast, pool: Pool) -> Candidate | None:
-    """The worse answer that the best one is held against; None where there is none.
+    """The worse answer that the best one is compared with; None where there is none.
 
     Args:
         contrast: "worst" of all, worst of the "latest" step, "closest" in reward, or "minimal": the one whose parts of

@@ -1,6 +1,6 @@
 """Words: the reward's own words as the textual gradient, without a critic call (RefineBench, arXiv 2511.22173).
 
-The conversation goes on: the best answer stands as the assistant's turn, and what it failed is the next message.
+The conversation continues: the best answer stands as the assistant's turn, and what it failed is the next message.
 """
 
 from __future__ import annotations

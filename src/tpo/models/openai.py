@@ -17,6 +17,7 @@ from tpo.errors import ModelError
 from tpo.http.client import PATIENT, WHOLE, HttpClient, media_type
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import ContextOverflow, RequestRefused, server_message
+from tpo.models.constrain import only_one_of
 from tpo.models.dialect import Dialect, adapted, omitted
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Choice, Receiver, Request, Usage
@@ -169,7 +170,8 @@ class OpenAIModel:
         reply.whole(got.body)
 
     def _body(self, request: Request, dialect: Dialect) -> dict[str, Any]:
-        body: dict[str, Any] = {**request.extra, "model": self.model, "messages": request.messages}
+        restricted = only_one_of(request.one_of, self.profile.constraint)
+        body: dict[str, Any] = {**request.extra, **restricted, "model": self.model, "messages": request.messages}
         # Where usage is counted right for each choice of a stream alone, several come in a stream.
         streamed = request.stream or (self.profile.usage_per_choice and request.n > 1)
         if dialect.stream is not None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from tpo.models.constrain import Constraint
+
 
 class Profile(msgspec.Struct, frozen=True):
     """What a server supports, and how far its numbers can be trusted.
@@ -24,6 +26,7 @@ class Profile(msgspec.Struct, frozen=True):
             own prompts are reused: texts must not depend on the prompts of others.
         omit: fields that requests go without, because the server refuses them.
         prefill: a request needs a field to continue the assistant's message it ends with (`continue_final_message`).
+        constraint: how a request restricts the reply to a few texts.
         room: tokens that all sequences in flight may take together; None where each has its own.
     """
 
@@ -40,6 +43,7 @@ class Profile(msgspec.Struct, frozen=True):
     omit: tuple[str, ...] = ()
     prefill: bool = False
     room: int | None = None
+    constraint: Constraint = ""
 
 
 # Separate requests are the safe default: they return one by one and so are scored as they land, their tokens are
@@ -47,13 +51,13 @@ class Profile(msgspec.Struct, frozen=True):
 GENERIC = Profile("OpenAI-compatible server")
 
 PROFILES = (
-    Profile("vLLM", owned_by="vllm", prefill=True),
+    Profile("vLLM", owned_by="vllm", prefill=True, constraint="structured_outputs"),
     # A seeded request that is batched with others brings the CPU build's engine down for good (seen with 0.32).
-    Profile("vLLM on a CPU", owned_by="vllm+cpu", seeds=False, prefill=True),
-    Profile("SGLang", owned_by="sglang", prefill=True),
+    Profile("vLLM on a CPU", owned_by="vllm+cpu", seeds=False, prefill=True, constraint="structured_outputs"),
+    Profile("SGLang", owned_by="sglang", prefill=True, constraint="regex"),
     # One request with n choices starts as one batch, which makes seeded answers repeatable; requests that join a
     # running batch change its numerics. It refuses an n above its slots.
-    Profile("llama.cpp", owned_by="llamacpp", choices="n", usage_per_choice=True, max_choices=1),
+    Profile("llama.cpp", owned_by="llamacpp", choices="n", usage_per_choice=True, max_choices=1, constraint="grammar"),
     Profile("Ollama", owned_by="library"),
     # Bills the prompt for each request, so that one request with n choices is the cheaper one.
     Profile("OpenAI", owned_by="api.openai.com", choices="n", max_choices=8, token_limit="max_completion_tokens"),

@@ -28,6 +28,7 @@ class Request(msgspec.Struct, frozen=True):
         top_logprobs: how many of the likeliest tokens to report at each place; 0 for none. A server that takes fewer
             is asked for fewer.
         extra: further fields of the chat-completions request (tools, stop, response_format, …), sent as they are.
+        one_of: the reply is one of these texts, where the server can see to that; empty for any reply.
     """
 
     messages: Conversation
@@ -41,6 +42,7 @@ class Request(msgspec.Struct, frozen=True):
     continues: bool = False
     top_logprobs: int = 0
     extra: dict[str, Any] = {}
+    one_of: tuple[str, ...] = ()
 
 
 class Choice(msgspec.Struct, frozen=True):

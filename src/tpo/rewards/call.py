@@ -76,7 +76,7 @@ def _as_score(value: object, name: str) -> Score:
     return Score(as_float(value))
 
 
-# What None instead of a score means: this answer has none, and the search goes on.
+# What None instead of a score means: this answer has none, and the search continues.
 ABSTAINED = Score(math.nan, feedback="the reward abstained")
 
 

@@ -30,7 +30,7 @@ class PythonReward:
         options: keyword arguments for the class, or for every call of the function.
 
     A plain function runs in a thread of its own, one call at a time: a model inside it needs no lock, and
-    the event loop goes on meanwhile. An async function is awaited, several calls at once.
+    the event loop continues meanwhile. An async function is awaited, several calls at once.
 
     Raises:
         InputError: the target is nothing that scores.

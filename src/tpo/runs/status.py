@@ -20,7 +20,7 @@ from tpo.runs.summary import Count, RunSummary, summary_of
 
 
 class State(StrEnum):
-    """Whether a run goes on."""
+    """The state of a run."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -38,7 +38,7 @@ class RunStatus(msgspec.Struct, frozen=True):
         counted: whether the number of its queries is known; it is written when a process of the run begins or ends.
             Where it is unknown, `summary` counts the queries that are over.
         state: running: a process writes to it; finished; failed: nothing is left to do, but some queries failed;
-            unfinished: the same command goes on.
+            unfinished: the same command continues.
     """
 
     directory: Path

@@ -64,7 +64,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Durable(msgspec.Struct, frozen=True):
-    """A search that goes on after the server's end, in the next process.
+    """A search that continues after the server's end, in the next process.
 
     Attributes:
         trace: the file of its journal.

@@ -77,7 +77,7 @@ def records_json(name: str, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def state_of(records: Sequence[Record]) -> str:
-    """`open` while a search goes on, then `ended`, or `failed`."""
+    """`open` during a search, then `ended`, or `failed`."""
     ended = last_end(records)
     return "open" if ended is None else "ended" if ended.error is None else "failed"
 

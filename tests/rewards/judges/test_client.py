@@ -11,6 +11,8 @@ import pytest
 from models.server import Received, Respond, error, models, response, serving
 from rewards.judges.kit import completion
 from tpo.errors import InputError, RewardError, RewardUnavailable
+from tpo.messages import answered
+from tpo.rewards.judges import PairwiseJudge, PointwiseJudge
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient, JudgeResponse
 from tpo.rewards.usage import accounted
 from tpo.session.session import Session
@@ -285,3 +287,38 @@ async def test_a_reply_without_text_is_an_empty_one() -> None:
     body = {"choices": [{"message": {"content": None, "reasoning_content": "Hm."}, "finish_reason": "length"}]}
     reply, _ = await ask(answering(response(json.dumps(body))))
     assert reply == JudgeResponse("", [], True)
+
+
+@pytest.mark.parametrize(
+    ("owner", "field", "value"),
+    [
+        ("vllm", "structured_outputs", {"choice": ["A", "B", "tie"]}),
+        ("sglang", "regex", "(A|B|tie)"),
+        ("llamacpp", "grammar", 'root ::= "A" | "B" | "tie"'),
+        ("somebody", None, None),
+    ],
+)
+async def test_a_verdict_is_constrained_where_the_server_can(owner: str, field: str | None, value: Any) -> None:
+    async with serving(answering(FINE, listed=models("m", owned_by=owner))) as server:
+        judge = PairwiseJudge(server.url, constrain=True)
+        assert "constrain=true" in judge.name
+        await judge.score([answered(CHAT, "Paris"), answered(CHAT, "Rome")])
+        await judge.aclose()
+        for body in server.bodies():
+            assert {name: body[name] for name in ("structured_outputs", "regex", "grammar") if name in body} == (
+                {} if field is None else {field: value}
+            )
+
+
+async def test_grades_are_constrained_to_the_scale_and_only_where_wanted() -> None:
+    async with serving(answering(completion("4"), listed=models("m", owned_by="vllm"))) as server:
+        for constrain in (True, False):
+            judge = PointwiseJudge(server.url, scale="0-4", constrain=constrain)
+            assert ("constrain" in judge.name) is constrain
+            assert [score.value for score in await judge.score([answered(CHAT, "Paris")])] == [4.0]
+            await judge.aclose()
+        restricted, free = server.bodies()
+    assert restricted["structured_outputs"] == {"choice": ["0", "1", "2", "3", "4"]}
+    assert "structured_outputs" not in free
+    with pytest.raises(InputError, match="writes no critique"):
+        PointwiseJudge("http://127.0.0.1:1/v1", critique=True, constrain=True)

@@ -124,7 +124,7 @@ def win_rates(
 
     Args:
         judgements: verdicts, with position swap: two for each pair of answers.
-        baseline: the model that all are held against; 50 % by definition.
+        baseline: the model that all are compared with; 50 % by definition.
         strong: how much a strong verdict counts.
         rounds: of the bootstrap. Whole questions are drawn, so that the two verdicts on a pair stay together.
         seed: of the bootstrap.

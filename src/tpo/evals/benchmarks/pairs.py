@@ -9,12 +9,12 @@ from typing import Any
 from tpo.evals.benchmarks.protocol import JudgeModel
 from tpo.messages import Conversation
 
-# In a row's metadata: the answer that a response is held against.
+# In a row's metadata: the answer that a response is compared with.
 OPPONENT = "opponent"
 # The method whose answers these are, where they are not the published baseline's.
 AGAINST = "against"
 # Why a method has no number against itself.
-ITSELF = "is what the others are held against"
+ITSELF = "is what the others are compared with"
 
 
 async def both_orders(
@@ -31,7 +31,7 @@ async def both_orders(
         judge: the judge.
         ask: the question about an answer A and an answer B.
         response: the answer that is graded.
-        opponent: the one that it is held against.
+        opponent: the one that it is compared with.
         tokens: most tokens of a reply.
         logprobs: whether the probabilities of tokens are wanted.
 

@@ -103,13 +103,16 @@ class JudgeClient:
         """
         await self._seat()
 
-    async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = True) -> JudgeResponse:
+    async def ask(
+        self, messages: Conversation, max_tokens: int, *, logprobs: bool = True, one_of: tuple[str, ...] = ()
+    ) -> JudgeResponse:
         """One reply.
 
         Args:
             messages: the chat to reply to.
             max_tokens: most tokens of the reply, thinking included; what is left where the context leaves fewer.
             logprobs: whether the probabilities of this reply's tokens are wanted, where the judge has any.
+            one_of: the only replies that are allowed, where the server can see to that; empty for any.
 
         Raises:
             DoesNotFit: the messages exceed the judge's context.
@@ -125,6 +128,7 @@ class JudgeClient:
             stream=False,
             top_logprobs=self._top if logprobs else 0,
             urgency=URGENCY,
+            one_of=one_of,
         )
         tries = 0
 

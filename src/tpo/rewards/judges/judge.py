@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -55,17 +55,29 @@ class JudgeReward:
         client: which model, and where.
         wording: its prompt.
         max_tokens: most tokens of a reply, thinking included.
+        one_of: the only replies that are allowed, where the server can see to that; empty for any.
         options: what else decides the score, by name; None and False are left out of the name.
     """
 
-    def __init__(self, kind: str, client: JudgeClient, wording: Wording, max_tokens: int, **options: object) -> None:
+    def __init__(
+        self,
+        kind: str,
+        client: JudgeClient,
+        wording: Wording,
+        max_tokens: int,
+        *,
+        one_of: Iterable[str] = (),
+        **options: object,
+    ) -> None:
         if max_tokens < 1:
             raise InputError(f"max_tokens={max_tokens}: a judge needs at least one token for its reply.")
         self.kind = kind
         self.client = client
         self.wording = wording
         self.max_tokens = max_tokens
+        self._one_of = tuple(one_of)
         given = {"kind": kind, "max_tokens": max_tokens, "wording": wording.digest, **options}
+        given["constrain"] = bool(self._one_of)
         self._options = {name: value for name, value in given.items() if value is not None and value is not False}
 
     @property
@@ -102,11 +114,17 @@ class JudgeReward:
 
     async def _call(self, query: Conversation, **values: object) -> JudgeReply:
         """Call the judge; see `call_judge`."""
-        return await call_judge(self.client, self.wording.messages(query, **values), self.max_tokens)
+        messages = self.wording.messages(query, **values)
+        return await call_judge(self.client, messages, self.max_tokens, one_of=self._one_of)
 
 
 async def call_judge(
-    client: JudgeClient, messages: Conversation, max_tokens: int, *, logprobs: bool = True
+    client: JudgeClient,
+    messages: Conversation,
+    max_tokens: int,
+    *,
+    logprobs: bool = True,
+    one_of: tuple[str, ...] = (),
 ) -> JudgeReply:
     """Call a judge. A prompt that does not fit its context gives a reply with a problem, and no error.
 
@@ -115,9 +133,10 @@ async def call_judge(
         messages: the prompt.
         max_tokens: most tokens of its reply, thinking included.
         logprobs: whether the probabilities of tokens are wanted.
+        one_of: the only replies that are allowed, where the server can see to that; empty for any.
     """
     try:
-        reply = await client.ask(messages, max_tokens, logprobs=logprobs)
+        reply = await client.ask(messages, max_tokens, logprobs=logprobs, one_of=one_of)
     except DoesNotFit as error:
         return JudgeReply("", problem=str(error))
     text = without_reasoning(reply.text).strip()

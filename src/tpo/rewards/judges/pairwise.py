@@ -20,6 +20,7 @@ from tpo.rewards.protocol import Score
 from tpo.rewards.served import together
 
 VERDICT_TOKENS = 8
+VERDICT_LABELS = ("A", "B", "tie")
 
 
 class Game(NamedTuple):
@@ -48,6 +49,7 @@ class PairwiseJudge(JudgeReward):
         max_tokens: most tokens of a reply, thinking included.
         parallel: most calls in flight.
         logprobs: whether to make use of the probabilities of tokens.
+        constrain: let the server allow no reply but a verdict (vLLM, SGLang, llama.cpp); a model cannot think then.
 
     Raises:
         InputError: an argument cannot be used.
@@ -67,6 +69,7 @@ class PairwiseJudge(JudgeReward):
         max_tokens: int = VERDICT_TOKENS,
         parallel: int | None = None,
         logprobs: bool = True,
+        constrain: bool = False,
     ) -> None:
         if opponents < 2:
             raise InputError(f"opponents={opponents}: with fewer than 2 the answers fall apart into groups.")
@@ -76,6 +79,7 @@ class PairwiseJudge(JudgeReward):
             JudgeClient(url, model, parallel=parallel, logprobs=logprobs),
             Wording("pairwise", None, rubric, templates),
             max_tokens,
+            one_of=VERDICT_LABELS if constrain else (),
             opponents=opponents,
             logprobs=None if logprobs else "false",
         )

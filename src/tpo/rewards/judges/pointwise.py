@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tpo.errors import InputError
 from tpo.messages import Conversation, text_of
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.grades import ReadGrade, Scale, critique_in, read_grade
@@ -31,6 +32,7 @@ class PointwiseJudge(JudgeReward):
         max_tokens: most tokens of a reply, thinking included.
         parallel: most calls in flight.
         logprobs: whether to make use of the probabilities of tokens.
+        constrain: let the server allow no reply but a grade (vLLM, SGLang, llama.cpp); a model cannot think then.
 
     Raises:
         InputError: an argument cannot be used.
@@ -49,7 +51,10 @@ class PointwiseJudge(JudgeReward):
         max_tokens: int | None = None,
         parallel: int | None = None,
         logprobs: bool = True,
+        constrain: bool = False,
     ) -> None:
+        if constrain and critique:
+            raise InputError("constrain=true leaves a judge nothing but its grade, so that it writes no critique.")
         self.scale = Scale.parse(scale)
         self.critique = critique
         super().__init__(
@@ -57,6 +62,7 @@ class PointwiseJudge(JudgeReward):
             JudgeClient(url, model, parallel=parallel, logprobs=logprobs),
             Wording("critique" if critique else "pointwise", self.scale, rubric, templates),
             (CRITIQUE_TOKENS if critique else GRADE_TOKENS) if max_tokens is None else max_tokens,
+            one_of=self.scale.labels if constrain else (),
             scale=self.scale,
             critique=critique,
             logprobs=None if logprobs else "false",

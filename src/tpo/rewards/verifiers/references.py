@@ -1,4 +1,4 @@
-"""References: what answers are held against, one for all queries or found by the query."""
+"""References: what answers are compared with, one for all queries or found by the query."""
 
 from __future__ import annotations
 

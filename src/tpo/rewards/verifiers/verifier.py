@@ -20,7 +20,7 @@ class Verifier(ABC, Generic[T]):
 
     Args:
         kind: what is checked, such as "math".
-        references: what answers are held against.
+        references: what answers are compared with.
         settings: options that change a verdict, for the name.
         threads: how many answers are checked at once.
 

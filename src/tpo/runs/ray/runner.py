@@ -149,7 +149,7 @@ class RayRunner:
             return await asyncio.shield(waiting)
         except RayError as error:
             raise TPOError(
-                f"The Ray cluster was lost ({type(error).__name__}). What was done is kept: the same command goes on."
+                f"The Ray cluster was lost ({type(error).__name__}). What was done is kept: the same command continues."
             ) from error
 
 

@@ -133,7 +133,7 @@ class Job:
 
 
 class BackgroundResponses:
-    """Makes responses in the background, and goes on with those of an earlier process.
+    """Makes responses in the background, and continues with those of an earlier process.
 
     Args:
         answers: answers their conversations.
@@ -247,7 +247,7 @@ class BackgroundResponses:
         except JournalError as error:
             log.error("%s", error)
             if not job.renderer.over:
-                job.add(Failed(500, str(error)))  # in memory alone: the next process goes on with it
+                job.add(Failed(500, str(error)))  # in memory alone: the next process continues with it
         finally:
             job.stopped = True
             job.notify()

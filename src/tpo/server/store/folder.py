@@ -3,7 +3,7 @@
     FOLDER/resp_…/request.json   what was sent
                   entries.jsonl  what the response is made from: deltas, and its end
                   trace.jsonl    the journal of its search, where it is made in the background
-                  open           the response is not complete: the next server on this folder goes on with it
+                  open           the response is not complete: the next server on this folder continues with it
                   cancelled      its client ended it
 
 A response appears whole or not at all: its folder is written under another name first.

@@ -118,7 +118,7 @@ async def follow(job: Job, after: int, service: Service, receive: Receive, send:
             if leaving.done():
                 return
             if service.ending.is_set():
-                raise BrokenOff(f"The server ends, and the next one goes on with {job.request.id}.")
+                raise BrokenOff(f"The server ends, and the next one continues with {job.request.id}.")
             if job.stopped:
                 raise BrokenOff(f"The response {job.request.id} was deleted, or cannot be written.")
             if not done:

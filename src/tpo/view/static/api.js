@@ -48,9 +48,9 @@ export async function refusal(response) {
     const { error } = JSON.parse(text);
     message = error?.message ?? error ?? message;
   } catch {
-    // It is no JSON: what it says is the message.
+    // It is no JSON: its text is the message.
   }
-  return new Refused(message || `The server says ${response.status}.`, response.status);
+  return new Refused(message || `The server answered ${response.status}.`, response.status);
 }
 
 // Server-sent events of a POST, which the browser's own EventSource cannot make.

@@ -178,7 +178,7 @@ async function begin() {
     const about = await ask("about");
     document.getElementById("to-play").hidden = !about.play;
   } catch {
-    // The room says what is wrong.
+    // The room shows what is wrong.
   }
   await arrive();
 }

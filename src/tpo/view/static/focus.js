@@ -61,7 +61,7 @@ export function leavePlace() {
   entry = null;
 }
 
-// The entry is drawn. One that was here before is given back its scroll and focus; says whether it was.
+// The entry is drawn. One that was here before gets its scroll and focus back; returns whether it was.
 export function arrivePlace() {
   const known = history.state?.entry;
   const place = places.get(known);

@@ -1,4 +1,4 @@
-// Light or dark: as the system has it, until one says otherwise.
+// Light or dark: as the system has it, until one is chosen.
 
 const KEY = "tpo-theme";
 const ORDER = ["system", "light", "dark"];

@@ -1,4 +1,4 @@
-// Characters without a shape of their own, which can hide or reorder what a text says: they are shown as marks.
+// Characters without a shape of their own, which can hide or reorder the words of a text: they are shown as marks.
 
 const SCRIPTS = ["Arabic", "Syriac", "Devanagari", "Bengali", "Gurmukhi", "Gujarati", "Oriya", "Tamil", "Telugu", "Kannada", "Malayalam", "Sinhala", "Khmer", "Myanmar", "Mongolian"];
 const JOINED = `[${SCRIPTS.map((name) => `\\p{Script=${name}}`).join("")}\\p{M}]`;
