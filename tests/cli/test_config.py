@@ -162,3 +162,9 @@ async def test_an_effort_decides_what_no_flag_file_or_variable_gives(tmp_path: P
         assert json.loads(ran.out)["method"] == "tpo"
         ran = await tpo("align", "How?", "--effort", "huge", cwd=tmp_path)
         assert ran.code == 2 and "low" in ran.err
+
+
+async def test_a_panel_in_the_environment_is_printed_as_it_is_read_again(tmp_path: Path) -> None:
+    ran = await tpo("config", cwd=tmp_path, TPO_POLICY="x=http://a:1/v1 y=m@http://b:2/v1")
+    (tmp_path / "tpo.toml").write_text(ran.out)
+    assert load_config(tmp_path / "tpo.toml").options["policy"] == ["x=http://a:1/v1", "y=m@http://b:2/v1"]

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from tpo.cli.console import print_answer, print_json, reporting
+from tpo.cli.flags import one_or_several
 from tpo.config import Config, NamedReward
 from tpo.http.redaction import without_passwords
 from tpo.options import Entry, configurable
@@ -65,6 +66,9 @@ def _read(entry: Entry, text: str) -> Any:
             return entry.kind(text)
         if entry.kind is bool:
             return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+        if entry.option.repeatable:
+            several = one_or_several(text.split())
+            return list(several) if isinstance(several, tuple) else text
         return json.loads(text) if entry.kind is Mapping else text
     except (ValueError, KeyError):
         return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -215,8 +216,9 @@ class Calls:
             return self._draw_from(place._replace(arm=arm), indices, on_choice, on_failure, on_text, hurry=hurry)
 
         width = place.sample.width if place.sample is not None else len(wanted)
-        # Single merges are the lead's.
-        turn = 0 if place.prompt.role == "editor" else place.turn + place.action
+        # Single merges are the lead's. Elsewhere another arm comes first in each query and turn: shares may be uneven.
+        query = zlib.crc32(msgspec.json.encode(place.prompt.messages))
+        turn = 0 if place.prompt.role == "editor" else query + place.turn + place.action
         await draw_from_panel(model, from_arm, wanted, width, turn, on_choice, on_failure)
 
     async def _draw_from(

@@ -7,10 +7,10 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from tpo.evals.costs import FORWARD
-from tpo.experiments.results import ModelResults, growth, main_of, tokens_of
+from tpo.experiments.results import REWARD, ModelResults, growth, main_of, tokens_of
 from tpo.experiments.rules import evaluated, matched, reference
 from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
-from tpo.tables import DASH, MARK, Part, shown, significant
+from tpo.tables import DASH, MARK, Part, shown, significant, without_empty_columns
 
 TERA = 1e12
 
@@ -67,7 +67,7 @@ def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[st
             [
                 label,
                 shown(estimate, digits),
-                f"{fmean(rewards):.3f}" if rewards else DASH,
+                f"{fmean(rewards):.3f}" if rewards and main.name != REWARD else DASH,
                 f"{completion:.0f}",
                 f"{prompt:.0f}",
                 f"{stages:.1f}",
@@ -101,7 +101,7 @@ def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[st
     title = f"{main.title}, %" if main.unit == "%" else main.title
     headings = ["method", title, "reward", "completion", "prompt", "stages", "seconds", "TFLOPs", "length", "growth"]
     caption = f"{results.model}: means over {len(queries)} queries, {_seeds(results.seeds)}"
-    return Part(caption, headings, rows), records
+    return without_empty_columns(Part(caption, headings, rows)), records
 
 
 def _seeds(seeds: Sequence[int]) -> str:
