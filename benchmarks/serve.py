@@ -29,7 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 import numpy as np
@@ -69,6 +69,16 @@ def question(number: int) -> str:
     return f"This is query-{number:06d}: " + "what makes a good table? " * 8
 
 
+async def answer_to(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> str | None:
+    """The answer to one request; None where it failed."""
+    try:
+        async with session.post(f"{url}/chat/completions", json=body) as response:
+            content = await response.read()
+            return answer_in(content, bool(body.get("stream"))) if response.status == 200 else None
+    except aiohttp.ClientError:
+        return None
+
+
 async def ask_all(url: str, model: str, numbers: Sequence[int], clients: int, *, stream: bool, pause: float) -> Load:
     """Ask so many questions with so many clients.
 
@@ -92,12 +102,7 @@ async def ask_all(url: str, model: str, numbers: Sequence[int], clients: int, *,
                 await asyncio.sleep(dice.expovariate(1 / pause))
             body = {"model": model, "messages": [{"role": "user", "content": question(number)}], "stream": stream}
             began = time.perf_counter()
-            try:
-                async with session.post(f"{url}/chat/completions", json=body) as response:
-                    content = await response.read()
-                    answer = answer_in(content, stream) if response.status == 200 else None
-            except aiohttp.ClientError:
-                answer = None
+            answer = await answer_to(session, url, body)
             latencies.append(time.perf_counter() - began)
             failed += answer is None
             wrong += answer is not None and not answer.startswith(f"query-{number:06d}")
@@ -125,12 +130,7 @@ async def ask_at_rate(url: str, model: str, rate: float, seconds: float) -> Load
     async def one(session: aiohttp.ClientSession, number: int, due: float) -> None:
         nonlocal wrong, failed
         body = {"model": model, "messages": [{"role": "user", "content": question(number)}]}
-        try:
-            async with session.post(f"{url}/chat/completions", json=body) as response:
-                content = await response.read()
-                answer = answer_in(content, False) if response.status == 200 else None
-        except aiohttp.ClientError:
-            answer = None
+        answer = await answer_to(session, url, body)
         latencies.append(loop.time() - due)
         failed += answer is None
         wrong += answer is not None and not answer.startswith(f"query-{number:06d}")
