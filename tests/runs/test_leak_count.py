@@ -54,7 +54,8 @@ async def run(folder: Path, answers: dict[str, str], **options: Any) -> Path:
         return Score(0.2 if first else 0.9, {}, f"kept 0 of 1 requirements; missing: {OF_THE_CHECK}")
 
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240 -- nothing else runs meanwhile
-    how: dict[str, Any] = {"method": "tpo", "width": 1, "depth": 1}
+    critic = FakeModel(lambda request, index: "It lacks a reason, and the second part is too short.")
+    how: dict[str, Any] = {"method": "tpo", "width": 1, "depth": 1, "critic": critic}
     return await make_run(folder, list(answers), FakeModel(answer), FakeReward(reward), **{**how, **options})
 
 

@@ -58,6 +58,15 @@ def test_a_round_plans_half_of_what_is_left_and_begins_nothing_that_does_not_fit
     assert next_round({0: account(0.0, 9.0, 5.0, tokens=20), 1: account(0.1, 0.9, 0.5)}, 50) == [1]
 
 
+def test_a_query_with_much_to_gain_is_planned_more_than_once_before_one_with_little() -> None:
+    # Three answers each, so that further waves of three are worth 4/4, 4/7, 4/10, 4/13 … of the next answer.
+    much, little = account(0.0, 9.0, 5.0), account(0.0, 3.0, 5 / 3)  # a third of the gain
+    assert little.worth(None) == pytest.approx(much.worth(None) / 3)
+    # Planned are 4/4, 4/7, 4/10 of the first, then 1/3 of the second is more than 4/13.
+    assert next_round({0: much, 1: little}, 6 * 30) == [0]
+    assert next_round({0: much, 1: little}, 8 * 30) == [0, 1]
+
+
 async def test_a_perfect_check_takes_one_and_two_answers_to_even_chances() -> None:
     # Chances 1 and 1/2, one answer a wave: 1/1 + 1/(1/2) = 3 answers are expected (arXiv 2506.12721).
     chance, drawn, runs = random.Random(1), 0, 400
@@ -165,7 +174,7 @@ async def test_it_beats_equal_shares_where_queries_differ(tmp_path: Path) -> Non
     assert rewards[0] > rewards[1]
     calls = {one.id: one.usage["policy"].calls for one in read_answers(shared / "answers.jsonl")}
     assert all(calls[f"q{number}"] == 4 for number in range(8) if number % 2)
-    assert all(calls[f"q{number}"] > 8 for number in range(0, 8, 2))
+    assert sum(calls[f"q{number}"] for number in range(0, 8, 2)) == 64 - 4 * 4
     assert {one.stop for one in read_answers(shared / "answers.jsonl")} == {"budget"}
 
 
@@ -181,7 +190,7 @@ async def test_after_a_kill_at_any_moment_the_decisions_are_the_same(tmp_path: P
     lines = (whole / "journal.jsonl").read_bytes().splitlines(keepends=True)
     answers = (whole / "answers.jsonl").read_bytes().splitlines(keepends=True)
     ended = [number for number, line in enumerate(lines) if b'"record":"ended"' in line]
-    for kept in [*range(1, len(lines), len(lines) // 12), ended[0] + 1, ended[3] + 1]:
+    for kept in [*range(1, len(lines), len(lines) // 5), ended[0] + 1, ended[3] + 1]:
         folder = tmp_path / f"cut-{kept}"
         shutil.copytree(whole.parent, folder)
         (folder / "run" / "journal.jsonl").write_bytes(b"".join(lines[:kept]))
@@ -205,15 +214,15 @@ async def test_an_answer_that_failed_before_a_pause_is_not_tried_again(tmp_path:
         records = [line.record for line in read_lines(path / "journal.jsonl", lambda key: True)]
         return [(one.turn, one.index) for one in records if isinstance(one, Sampled) and one.error is not None]
 
-    path = await run(tmp_path / "run", Breaker(1), FakeModel(sometimes), total_budget_tokens=BUDGET)
+    path = await run(tmp_path / "run", Breaker(1), FakeModel(sometimes), width=60, total_budget_tokens=BUDGET)
     before = failures(path)
     assert before
     (path / "answers.jsonl").unlink()
-    await run(tmp_path / "run", total_budget_tokens=BUDGET)
+    await run(tmp_path / "run", width=60, total_budget_tokens=BUDGET)
     assert failures(path) == before
     answers = {one.id: one for one in read_answers(path / "answers.jsonl")}
     assert len(answers) == 8
-    assert answers["q0"].usage["policy"].calls - answers["q0"].usage["policy"].retries == 2 * len(before)
+    assert answers["q0"].usage["policy"].calls == 2 * len(before)
 
 
 async def test_a_query_that_fails_leaves_its_share_to_the_others(tmp_path: Path) -> None:

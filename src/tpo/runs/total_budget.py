@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from tpo.engine.records import Paused, Record
@@ -87,22 +88,31 @@ def _tokens(state: SearchState) -> int:
 def next_round(waiting: Mapping[int, Account], left: float, maximum: float | None = None) -> list[int]:
     """The queries that get another wave, the one with the most to gain per token first, the earlier of equals first.
 
+    The round plans wave by wave, always the one that is worth most. Later waves of a query are worth less than its next
+    one: of n + k answers the last is the best with a chance of 1 / (n + k). So a query with much to gain is planned
+    several times before one with little, and what is planned for later stays for the next rounds.
+
     Args:
         waiting: the accounts of the queries whose searches would go on, by row.
         left: the tokens that are left.
         maximum: the largest reward that there is, where it is known.
     """
-    worth = {row: account.worth(maximum) for row, account in waiting.items()}
-    chosen: list[int] = []
+    plan = [(-worth, row, 0) for row, one in waiting.items() if (worth := one.worth(maximum)) > 0]
+    heapify(plan)
+    chosen: dict[int, None] = {}
     planned = 0.0
-    for row in sorted(waiting, key=lambda row: (-worth[row], row)):
-        if planned >= SHARE * left:
-            break
-        price = waiting[row].price
-        if worth[row] > 0 and planned + price <= left:
-            chosen.append(row)
-            planned += price
-    return chosen
+    while plan and planned < SHARE * left and len(chosen) < len(waiting):
+        worth, row, waves = heappop(plan)
+        account = waiting[row]
+        if planned + account.price > left:
+            continue
+        planned += account.price
+        chosen[row] = None
+        if math.isfinite(worth):
+            more = account.answers / account.waves
+            before, after = (account.answers + 1 + count * more for count in (waves, waves + 1))
+            heappush(plan, (worth * before / after, row, waves + 1))
+    return list(chosen)
 
 
 class TotalBudget:
