@@ -72,8 +72,9 @@ async def test_planted_words_are_found_and_those_of_the_query_are_not(tmp_path: 
     path = await run(tmp_path, answers)
     found = leaks.checked(path, 8)
     assert found.answers == 5
-    assert [leak.query for leak in found.leaks] == ["q1", "q4"]
-    assert found.leaks[0].words == "answer 2 is better than answer 1 explain"
+    words = {leak.query: leak.words for leak in found.leaks}
+    assert words.keys() == {"q1", "q4"}
+    assert words["q1"] == "answer 2 is better than answer 1 explain"
 
 
 @pytest.mark.usefixtures("unclean")

@@ -19,16 +19,16 @@ from tpo.http.retry import LONGEST_WAIT
 from tpo.models.protocol import Request
 from tpo.runs.answers import Answer, read_answers
 from tpo.runs.store import read_lines
-from tpo.runs.total_budget import Account, TotalBudget, next_round
+from tpo.runs.total_budget import QueryAccount, TotalBudget, next_round
 
 EASY, HARD = "easy", "hard"
 QUESTIONS = [f"{EASY if number % 2 else HARD} question {number}" for number in range(8)]
 WORDS = 5
 
 
-def account(*rewards: float, tokens: int = 10, waves: int = 1) -> Account:
+def account(*rewards: float, tokens: int = 10, waves: int = 1) -> QueryAccount:
     """So many answers of so many tokens each."""
-    return Account(rewards, tokens * len(rewards), len(rewards), waves)
+    return QueryAccount(rewards, tokens * len(rewards), len(rewards), waves)
 
 
 def test_the_worth_of_an_answer_by_hand() -> None:
@@ -102,7 +102,7 @@ async def rounds(order: random.Random, tokens: int) -> dict[int, int]:
             for _ in range(order.randrange(5)):
                 await asyncio.sleep(0)
             rewards = scripted(row)[: 2 * waves]
-            if not await shared.may_go_on(row, Account(tuple(rewards), 20 * waves, 2 * waves, waves)):
+            if not await shared.may_go_on(row, QueryAccount(tuple(rewards), 20 * waves, 2 * waves, waves)):
                 break
         shared.over(row, 20 * waves)
         return waves

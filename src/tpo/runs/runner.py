@@ -27,7 +27,7 @@ from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.progress import RunProgress
 from tpo.runs.rows import BadRow, QueryRow
-from tpo.runs.total_budget import Account, TotalBudget, accounts_of, tokens_of
+from tpo.runs.total_budget import QueryAccount, TotalBudget, accounts_of, tokens_of
 from tpo.session.backends import Note
 from tpo.session.session import Session
 from tpo.session.spec import plan_of
@@ -208,7 +208,7 @@ class Runner:
 
         return may_go_on
 
-    async def _pause(self, shared: TotalBudget, row: QueryRow, account: Account) -> bool:
+    async def _pause(self, shared: TotalBudget, row: QueryRow, account: QueryAccount) -> bool:
         self._paused += 1
         self._moved.set()
         try:

@@ -25,7 +25,7 @@ from tpo.methods.stopping import LEAST_WITHOUT_MAXIMUM, usual_prior
 SHARE = 0.5
 
 
-class Account(NamedTuple):
+class QueryAccount(NamedTuple):
     """What a search has drawn so far.
 
     Attributes:
@@ -59,19 +59,19 @@ class Account(NamedTuple):
         return max(self.tokens, 1) / self.waves
 
 
-def accounts_of(records: Sequence[Record]) -> dict[int, Account]:
+def accounts_of(records: Sequence[Record]) -> dict[int, QueryAccount]:
     """A search's account at each of its pauses, by turn.
 
     Args:
         records: the query's journal. Only what came before a pause counts for it.
     """
-    state, accounts = SearchState(), {}
+    state, accounts = SearchState(), dict[int, QueryAccount]()
     for record in records:
         state.apply(record)
         if isinstance(record, Paused) and record.turn not in accounts:
             candidates = state.candidates
             rewards = tuple(one.reward for one in candidates if one.reward is not None and one.leaked is None)
-            accounts[record.turn] = Account(rewards, _tokens(state), len(candidates), len(accounts) + 1)
+            accounts[record.turn] = QueryAccount(rewards, _tokens(state), len(candidates), len(accounts) + 1)
     return accounts
 
 
@@ -85,7 +85,7 @@ def _tokens(state: SearchState) -> int:
     return sum(one.tokens for one in state.candidates) + sum(one.tokens for one in state.replied.values())
 
 
-def next_round(waiting: Mapping[int, Account], left: float, maximum: float | None = None) -> list[int]:
+def next_round(waiting: Mapping[int, QueryAccount], left: float, maximum: float | None = None) -> list[int]:
     """The queries that get another wave, the one with the most to gain per token first, the earlier of equals first.
 
     The round plans wave by wave, always the one that is worth most. Later waves of a query are worth less than its next
@@ -133,7 +133,7 @@ class TotalBudget:
         # Queries that neither wait nor are over; before they begin, too.
         self._drawing = queries
         self._spent: dict[int, int] = {}
-        self._waiting: dict[int, tuple[Account, asyncio.Future[bool]]] = {}
+        self._waiting: dict[int, tuple[QueryAccount, asyncio.Future[bool]]] = {}
         self._rounds = 0
         self.denied = 0
 
@@ -152,7 +152,7 @@ class TotalBudget:
             return f"{line}; every search came to its own end."
         return f"{line}; {self.denied} searches would have drawn more."
 
-    async def may_go_on(self, row: int, account: Account) -> bool:
+    async def may_go_on(self, row: int, account: QueryAccount) -> bool:
         """Wait until every other search waits or is over; then, whether this one gets another wave.
 
         Args:
