@@ -11,7 +11,8 @@ its answer has to begin with, so that an answer which went to the wrong client s
 - passed through: the same clients, each with a pause between its requests, using the plain model through the server
   and the upstream itself, in turns. What counts is what the server adds to the latency.
 - at a fixed rate: so many plain requests a second, sent when they are due whether or not others are answered, through
-  the server and directly, in turns; a latency counts from when its request was due. CPU and memory are the server's.
+  the server and directly, in turns; a latency counts from when its request was due. The upstream is `delay_server.py`,
+  which takes 50 ms for each answer. CPU and memory are the server's.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ from typing import Any, NamedTuple
 import aiohttp
 import numpy as np
 
+import delay_server
 import gpu_server
 
 ECHO = r"query-\d{6}"
+# Seconds that an answer takes at a fixed rate.
+DELAY = 0.05
 REWARD = """
 async def length(conversations):
     return [float(len(messages[-1]["content"])) for messages in conversations]
@@ -341,10 +345,9 @@ def at_rates(folder: Path, options: argparse.Namespace) -> None:
     print(f"{options.seconds:g} s at each rate\n")
     print("| requests/s | | p50 ms | p95 ms | p99 ms | CPU | MB | wrong | failed |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    gpu = {"slots": 4096, "queue": 4096, "base": 0.004, "per_sequence": 0.0, "prefill_rate": 1e9}
     for rate in options.rate:
         pids: list[int] = []
-        with gpu_server.running(**gpu, echo=ECHO) as upstream, serving(upstream, folder, options, pids.append) as url:
+        with delay_server.running(DELAY) as upstream, serving(upstream, folder, options, pids.append) as url:
             asyncio.run(
                 ask_at_rate(url, "fake-gpu", rate, min(options.seconds, 5.0))
             )  # connections are open afterwards
