@@ -7,12 +7,12 @@ sent into the generator as it is, and calls are made only for what is missing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeAlias
 
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place
@@ -21,19 +21,22 @@ from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.held_out import hold_out
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopped, Stopper
-from tpo.engine.records import Ended, Plan, Prompted, Record, Replied, Resumed, Sampled, Started
+from tpo.engine.records import Ended, Paused, Plan, Prompted, Record, Replied, Resumed, Sampled, Started
 from tpo.engine.result import Result, result_from
 from tpo.engine.sampling import Sampling, landed
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError, ModelError, RewardError, TPOError
-from tpo.methods import Action, Ask, Outcome, Reply, Sample, ScoreTexts, Search
+from tpo.methods import Action, Ask, BudgetSpent, Outcome, Reply, Sample, ScoreTexts, Search
 from tpo.models.protocol import Choice, Model
 from tpo.prompts.prompt import Role
 from tpo.rewards.protocol import Reward
 
 # Seconds for scoring what had landed when a run was stopped before any answer had a reward.
 GRACE = 10.0
+
+# Decides, by a turn and the journal's records, whether a search may draw more answers.
+Permission: TypeAlias = Callable[[int, Sequence[Record]], Coroutine[Any, Any, bool]]
 
 
 class Driver:
@@ -49,6 +52,7 @@ class Driver:
         listen: called with each event.
         conduct: how calls are made.
         judge: scores the first sample and the answer when the search is over, and decides nothing.
+        may_go_on: called after each turn that drew answers, where the search would go on; None always goes on.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Driver:
         listen: Listener = lambda event: None,
         conduct: Conduct | None = None,
         judge: Reward | None = None,
+        may_go_on: Permission | None = None,
     ) -> None:
         self._plan = plan
         self._budget = budget or Budget()
@@ -78,6 +83,7 @@ class Driver:
         )
         self._ranks = reward is not None
         self._judge = judge
+        self._may_go_on = may_go_on
         self._drawing: list[tuple[Place, int]] = []
         # The last failure of a call that is being retried.
         self._trouble: str | None = None
@@ -162,12 +168,30 @@ class Driver:
             while True:
                 actions = wish if isinstance(wish, list) else [wish]
                 results = await self._stopper.guard(partial(self._perform_all, actions, turn, step))
-                turn += 1
-                step += any(isinstance(action, Sample) for action in actions)
+                drew = any(isinstance(action, Sample) for action in actions)
                 wish = search.send(results if isinstance(wish, list) else results[0])
+                if drew and self._may_go_on is not None and not await self._permitted(self._may_go_on, turn):
+                    wish = search.throw(BudgetSpent())
+                turn += 1
+                step += drew
+        except BudgetSpent:
+            best = self._state.best
+            assert best is not None  # a turn drew answers, and without one that can be used it fails
+            return Outcome(best, "budget")
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome
+
+    async def _permitted(self, may_go_on: Permission, turn: int) -> bool:
+        if turn not in self._state.paused:
+            self._write(Paused(turn))
+            await self._journal.commit()
+        began = self._clock()
+        try:
+            return await self._stopper.guard(partial(may_go_on, turn, self._journal.records))
+        finally:
+            # The search waits for others here, and takes no time itself.
+            self._clock.skip(self._clock() - began)
 
     async def _perform_all(self, actions: list[Action], turn: int, step: int) -> list[Any]:
         results = await together([self._perform(action, turn, number, step) for number, action in enumerate(actions)])

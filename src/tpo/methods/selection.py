@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from tpo.candidate import Candidate
 from tpo.errors import InputError
 from tpo.messages import Conversation
-from tpo.methods.actions import Action, Ask, Outcome, Sample, Search
+from tpo.methods.actions import Action, Ask, BudgetSpent, Outcome, Sample, Search
 from tpo.methods.pool import Pool, preference
 from tpo.methods.similarity import similarities
 from tpo.prompts.prompt_set import PromptSet
@@ -133,6 +133,7 @@ def _choosing(
     required: Collection[str],
 ) -> Search:
     pool = Pool()
+    outcome: Outcome
     try:
         wish = next(search)
         while True:
@@ -142,8 +143,10 @@ def _choosing(
                 if isinstance(action, Sample):
                     pool.add(result)
             wish = search.send(results)
+    except BudgetSpent:
+        outcome = Outcome(pool.chosen, "budget")
     except StopIteration as end:
-        outcome: Outcome = end.value
+        outcome = end.value
     finally:
         search.close()
     scored = [one for one in pool.candidates if one.text and one.reward is not None and one.leaked is None]
