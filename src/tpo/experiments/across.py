@@ -54,7 +54,7 @@ def overtaking(everything: Sequence[ModelResults], sizes: Mapping[str, float]) -
                 continue
             plain = plain_values(large)
             for label in small.methods:
-                queries = [query for query in small.queries([label]) if query in plain]
+                queries = [query for query in small.queries([label], main_of(small)) if query in plain]
                 if not queries:
                     continue
                 ours = small.values(label, main_of(small), queries)
