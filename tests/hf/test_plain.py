@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.hf.batching import BatchThread, batches
 from tpo.rewards.hf.loading import HfSettings
 from tpo.rewards.hf.profiles import profile_for
+from tpo.rewards.hf.reward import BatchThread, batches
 from tpo.rewards.hf.scoring import padded, unused
 from tpo.rewards.protocol import Score
 

@@ -17,7 +17,7 @@ from tpo.messages import QUERY_COLUMNS, answered, question
 from tpo.rewards.verifiers import References, parse_verifier
 from tpo.rewards.verifiers.exact import Accepted, Exact
 from tpo.rewards.verifiers.parse import KINDS
-from tpo.runs.reading.query import query_of
+from tpo.runs.reading.data import query_of
 
 LIBRARIES = all(importlib.util.find_spec(name) for name in ("math_verify", "jsonschema"))
 needs_libraries = pytest.mark.skipif(not LIBRARIES, reason="pip install 'tpo[verifiers]'")
