@@ -16,8 +16,7 @@ from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.methods import Ask, Outcome, Reply, Sample, Search, find_method
 from tpo.methods.hedging import MOST, hedged
-from tpo.methods.selection import _RULES, TEMPLATES, mbr_scores, parse_selection, soft_odds
-from tpo.methods.similarity import similarities
+from tpo.methods.selection import _RULES, TEMPLATES, mbr_scores, parse_selection, similarities, soft_odds
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How do I clean a table?")

@@ -11,6 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods.actions import Action, Ask, BudgetSpent, Outcome, Sample, Search
 from tpo.methods.pool import Pool, preference
-from tpo.methods.similarity import similarities
 from tpo.prompts.prompt_set import PromptSet
 
 BEST = "best"
@@ -283,3 +283,27 @@ def _kinds(candidates: Sequence[Candidate]) -> list[int]:
         # The first candidate of a kind stands for it.
         kinds.append(next((kind for kind in dict.fromkeys(kinds) if alike[place][kind] >= ALIKE), place))
     return kinds
+
+
+_WORD = re.compile(r"\w+")
+
+
+def similarities(texts: Sequence[str]) -> list[list[float]]:
+    """The similarity of each two texts, from 0 to 1: the cosine of their counts of words and of pairs of words."""
+    counts = [_counts(text) for text in texts]
+    norms = [math.sqrt(sum(count * count for count in one.values())) for one in counts]
+    return [
+        [1.0 if i == j else _dot(counts[i], counts[j]) / (norms[i] * norms[j] or 1.0) for j in range(len(texts))]
+        for i in range(len(texts))
+    ]
+
+
+def _counts(text: str) -> Counter[str]:
+    words = _WORD.findall(text.casefold())
+    return Counter(words) + Counter(map(" ".join, pairwise(words)))
+
+
+def _dot(one: Counter[str], other: Counter[str]) -> int:
+    if len(other) < len(one):
+        one, other = other, one
+    return sum(count * other[word] for word, count in one.items())
