@@ -16,7 +16,7 @@ import msgspec
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Reply, Sample, Search
 from tpo.methods.bandit import PLAIN, Bandit
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule
 from tpo.methods.unmet import unmet
@@ -118,7 +118,7 @@ def adaptive(
     prior: dict[Arm, float] = LIFTS,
     first: Annotated[int, msgspec.Meta(ge=0)] = 0,
     wave: Annotated[int, msgspec.Meta(ge=1)] = 2,
-    price: Annotated[float, msgspec.Meta(ge=0)] = 0.05,
+    price: Price = 0.05,
 ) -> Search:
     """Draw each wave of answers from where the most reward per token is to be expected, until none is worth its price.
 

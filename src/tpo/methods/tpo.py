@@ -10,14 +10,13 @@ import msgspec
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Search
 from tpo.methods.contrast import Contrast, is_useful, one_demand, rejected_by
-from tpo.methods.definition import MAX_WIDTH, method
+from tpo.methods.definition import MAX_WIDTH, Price, Temperature, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.methods.unmet import unmet
 from tpo.prompts.prompt_set import PromptSet
 
 Width = Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
-Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]
 # The same in every step.
 WIDTHS: list[Width] = []
 TEMPERATURES: list[Temperature] = []
@@ -33,8 +32,8 @@ def tpo(
     depth: int,
     prompts: PromptSet,
     maximum: float | None = None,
-    price: float = 0.0,
-    wave: int = 0,
+    price: Price = 0.0,
+    wave: Wave = 0,
     contrast: Contrast = "worst",
     history: Annotated[int, msgspec.Meta(ge=0)] = 0,
     gate: bool = False,
