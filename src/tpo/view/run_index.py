@@ -1,8 +1,8 @@
 """A run as the page sees it: its answers as columns, and the way from a query to its line and its story.
 
 The answers are read once, and on from there when the run has grown. Some 140 bytes a query are kept in memory, so that
-a run of 100,000 queries takes 14 MB; texts are read from the files when they are shown. What is searched of them is kept
-without its case, in a temporary file where it is long.
+a run of 100,000 queries takes 14 MB; texts are read from the files when they are shown. What is searched of them is
+kept without its case, in a temporary file where it is long.
 """
 
 from __future__ import annotations
