@@ -10,8 +10,7 @@ from pathlib import Path
 
 import tpo
 from tpo.options import ExportFormat, ExportOptions
-from tpo.runs.export import Export
-from tpo.runs.export_files import write_file
+from tpo.runs.export import Export, write_file
 from tpo.runs.history import histories
 
 QUESTIONS = ["How do I clean a rug?", "Why is the sky blue?", "Plan a weekend in Rome."]

@@ -111,6 +111,7 @@ async def run_dataset(
     Args:
         data: a JSON Lines, CSV, Parquet or text file, a folder, or a dataset of the Hugging Face Hub (`docs/data.md`).
         out: the directory of the run; answers.jsonl and summary.json are in it.
+        total_budget_tokens: completion tokens of all queries together, spent where more answers are worth most.
         column: the column that holds the query, where it has no usual name.
         split: the split of a dataset that has several.
         skip_bad_rows: leave bad rows out, instead of refusing to begin.

@@ -13,13 +13,14 @@ import pytest
 
 from evals.kit import data
 from tpo.errors import InputError
-from tpo.evals.annotations import Annotation, read_annotations
 from tpo.evals.benchmarks.alpaca_eval import (
     NOT_FOR_DIFFICULTY,
+    Annotation,
     compare,
     difficulties,
     length_controlled,
     predicted,
+    read_annotations,
     win_rate,
 )
 from tpo.stats import Estimate

@@ -22,8 +22,7 @@ from tpo.errors import InputError
 from tpo.evals.costs import cost_of, parse_parameters
 from tpo.evals.evaluate import Wanted, evaluate
 from tpo.evals.evaluation import Evaluation, read_evaluation, read_graded
-from tpo.evals.formats import comma_separated
-from tpo.evals.table import table_of
+from tpo.evals.table import comma_separated, table_of
 from tpo.methods.presets import Preset, parse_preset
 from tpo.models.sizes import parameters_in
 from tpo.options import RunOptions

@@ -16,8 +16,7 @@ import tpo
 from fakes import FakeModel
 from hf import small
 from tpo.options import ExportFormat, ExportOptions
-from tpo.runs.export import Export
-from tpo.runs.export_files import write_file
+from tpo.runs.export import Export, write_file
 from tpo.runs.history import histories
 
 pytestmark = pytest.mark.hf

@@ -14,8 +14,7 @@ from tpo.methods.cost import cost_of
 from tpo.methods.registry import _registered, wording
 from tpo.methods.selection import TEMPLATES
 from tpo.prompts import PromptSet
-from tpo.prompts.sets import SETS, folder_of
-from tpo.session.prompt_choice import prompts_folder
+from tpo.prompts.sets import SETS, folder_of, prompts_folder
 
 SMALL = SETS["small"]
 GOOD = Candidate("0.0", 0, "GOOD", 0.9, feedback="CHECK")

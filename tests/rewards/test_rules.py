@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from tpo.errors import InputError
 from tpo.messages import answered, conversation
 from tpo.rewards.languages import NAMES
-from tpo.rewards.pattern import size_of
 from tpo.rewards.require import Requirements
-from tpo.rewards.rule_kinds import KINDS
+from tpo.rewards.rule_kinds import KINDS, size_of
 from tpo.rewards.rules import parse_rule
 
 GERMAN = "Die Hauptstadt von Frankreich ist Paris, und sie liegt an der Seine."

@@ -16,7 +16,16 @@ from tpo.runs.progress import RunProgress
 from tpo.runs.runner import Runner
 from tpo.session.spec import Options, specified
 
-RUN_OPTIONS = ("concurrency", "fresh", "retry_failed", "input_order", "parquet", "skip_bad_rows", "patience")
+RUN_OPTIONS = (
+    "total_budget_tokens",
+    "concurrency",
+    "fresh",
+    "retry_failed",
+    "input_order",
+    "parquet",
+    "skip_bad_rows",
+    "patience",
+)
 
 
 def by_number(text: str) -> float:

@@ -16,8 +16,7 @@ from runs.kit import make_run
 from runs.test_history import failing
 from tpo.errors import InputError, JournalError
 from tpo.options import ExportFormat, ExportOptions, PairRule
-from tpo.runs.export import Export
-from tpo.runs.export_files import columns, write_file, write_stream
+from tpo.runs.export import Export, columns, write_file, write_stream
 from tpo.runs.history import histories
 
 

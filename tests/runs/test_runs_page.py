@@ -12,7 +12,7 @@ from tpo.engine.result import RoleUsage
 from tpo.options import ExportFormat, ExportOptions
 from tpo.runs.answers import Answer, First, StepRewards
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
-from tpo.runs.export_files import columns
+from tpo.runs.export import columns
 from tpo.runs.status import State
 from tpo.runs.summary import RunSummary, StepSummary
 from tpo.stats import Estimate

@@ -107,8 +107,7 @@ def tasks(
 
     from tpo.evals.costs import parse_parameters
     from tpo.evals.evaluate import Wanted
-    from tpo.evals.formats import FORMATS, write_tables
-    from tpo.evals.table import table_of
+    from tpo.evals.table import FORMATS, table_of, write_tables
     from tpo.methods.presets import parse_preset
 
     methods = method or ["sample", "best-of-n", "tpo"]

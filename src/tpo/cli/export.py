@@ -32,8 +32,7 @@ def export(
 
     An unfinished run gives what is there.
     """
-    from tpo.runs.export import Export
-    from tpo.runs.export_files import write_file, write_stream
+    from tpo.runs.export import Export, write_file, write_stream
     from tpo.runs.history import histories
     from tpo.runs.status import run_status
 

@@ -83,6 +83,10 @@ class Clock:
     def __init__(self, offset: float = 0.0) -> None:
         self._start = time.monotonic() - offset
 
+    def skip(self, seconds: float) -> None:
+        """Leave some seconds out."""
+        self._start += seconds
+
     def __call__(self) -> float:
         """Seconds so far."""
         return time.monotonic() - self._start

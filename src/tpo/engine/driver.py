@@ -2,38 +2,47 @@
 
 Resume is replay. Before an action is carried out, its results are looked up in the journal; what is there is
 sent into the generator as it is, and calls are made only for what is missing.
+
+A held-out judge scores the first sample and the answer when the search is over: a reward that is optimised rises
+whatever the answers are worth, and one that nothing was chosen by shows whether they are better.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeAlias
 
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place
 from tpo.engine.concurrency import together
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
-from tpo.engine.held_out import hold_out
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopped, Stopper
-from tpo.engine.records import Ended, Plan, Prompted, Record, Replied, Resumed, Sampled, Started
+from tpo.engine.records import Called, Ended, Judged, Paused, Plan, Prompted, Record, Replied, Resumed, Sampled, Started
 from tpo.engine.result import Result, result_from
 from tpo.engine.sampling import Sampling, landed
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError, ModelError, RewardError, TPOError
-from tpo.methods import Action, Ask, Outcome, Reply, Sample, ScoreTexts, Search
-from tpo.models.protocol import Choice, Model
+from tpo.messages import Conversation, answered
+from tpo.methods import Action, Ask, BudgetSpent, Outcome, Reply, Sample, ScoreTexts, Search
+from tpo.models.protocol import Choice, Model, Usage
 from tpo.prompts.prompt import Role
+from tpo.rewards import call
 from tpo.rewards.protocol import Reward
+from tpo.rewards.usage import accounted
 
 # Seconds for scoring what had landed when a run was stopped before any answer had a reward.
 GRACE = 10.0
+
+# Decides, by a turn and the journal's records, whether a search may draw more answers.
+Permission: TypeAlias = Callable[[int, Sequence[Record]], Coroutine[Any, Any, bool]]
 
 
 class Driver:
@@ -49,6 +58,7 @@ class Driver:
         listen: called with each event.
         conduct: how calls are made.
         judge: scores the first sample and the answer when the search is over, and decides nothing.
+        may_go_on: called after each turn that drew answers, where the search would go on; None always goes on.
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class Driver:
         listen: Listener = lambda event: None,
         conduct: Conduct | None = None,
         judge: Reward | None = None,
+        may_go_on: Permission | None = None,
     ) -> None:
         self._plan = plan
         self._budget = budget or Budget()
@@ -78,6 +89,7 @@ class Driver:
         )
         self._ranks = reward is not None
         self._judge = judge
+        self._may_go_on = may_go_on
         self._drawing: list[tuple[Place, int]] = []
         # The last failure of a call that is being retried.
         self._trouble: str | None = None
@@ -162,12 +174,30 @@ class Driver:
             while True:
                 actions = wish if isinstance(wish, list) else [wish]
                 results = await self._stopper.guard(partial(self._perform_all, actions, turn, step))
-                turn += 1
-                step += any(isinstance(action, Sample) for action in actions)
+                drew = any(isinstance(action, Sample) for action in actions)
                 wish = search.send(results if isinstance(wish, list) else results[0])
+                if drew and self._may_go_on is not None and not await self._permitted(self._may_go_on, turn):
+                    wish = search.throw(BudgetSpent())
+                turn += 1
+                step += drew
+        except BudgetSpent:
+            best = self._state.best
+            assert best is not None  # a turn drew answers, and without one that can be used it fails
+            return Outcome(best, "budget")
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome
+
+    async def _permitted(self, may_go_on: Permission, turn: int) -> bool:
+        if turn not in self._state.paused:
+            self._write(Paused(turn))
+            await self._journal.commit()
+        began = self._clock()
+        try:
+            return await self._stopper.guard(partial(may_go_on, turn, self._journal.records))
+        finally:
+            # The search waits for others here, and takes no time itself.
+            self._clock.skip(self._clock() - began)
 
     async def _perform_all(self, actions: list[Action], turn: int, step: int) -> list[Any]:
         results = await together([self._perform(action, turn, number, step) for number, action in enumerate(actions)])
@@ -266,3 +296,44 @@ def _version() -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+async def hold_out(
+    judge: Reward,
+    query: Conversation,
+    first: Candidate,
+    chosen: Candidate,
+    clock: Clock,
+    write: Callable[[Record], None],
+    turn: int,
+) -> Judged:
+    """Score the first sample and the answer, and write the call and the scores down.
+
+    Args:
+        judge: what scores them; one that compares answers gets both at once.
+        query: the conversation that they end.
+        first: the first sample: the policy without alignment.
+        chosen: the answer.
+        clock: the search's time.
+        write: takes records.
+        turn: the turn that the call is recorded under.
+
+    Returns:
+        the scores, or why there are none.
+    """
+    texts = list(dict.fromkeys(text for text in (first.text, chosen.text) if text.strip()))
+    began, error, usage = clock(), None, Usage()
+    scores: dict[str, float | None] = {}
+    try:
+        with accounted() as usage:
+            found = await call.score(judge, [answered(query, text) for text in texts])
+        scores = {
+            text: score.value if math.isfinite(score.value) else None for text, score in zip(texts, found, strict=True)
+        }
+        error = next((score.feedback for score in found if not math.isfinite(score.value)), None)
+    except TPOError as failure:
+        error = str(failure)
+    write(Called(turn, 0, "judge", round(began, 4), round(clock() - began, 4), usage, error=error))
+    judged = Judged(judge.name, first.id, chosen.id, scores.get(first.text), scores.get(chosen.text), error)
+    write(judged)
+    return judged

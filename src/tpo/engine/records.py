@@ -238,6 +238,15 @@ class Rated(msgspec.Struct, frozen=True, tag="rated", tag_field="record"):
     error: str | None = None
 
 
+class Paused(msgspec.Struct, frozen=True, tag="paused", tag_field="record"):
+    """The answers of a turn are all there, and whether the search draws more is decided for the whole run.
+
+    From here on nothing of the turn is tried again, so that the decision is the same when the run is continued.
+    """
+
+    turn: int
+
+
 class Judged(msgspec.Struct, frozen=True, tag="judged", tag_field="record"):
     """A held-out judge, by which nothing was chosen, scored the first sample and the answer.
 
@@ -274,4 +283,4 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="record"):
     error: str | None = None
 
 
-Record: TypeAlias = Started | Resumed | Prompted | Called | Sampled | Scored | Replied | Rated | Judged | Ended
+Record: TypeAlias = Started | Resumed | Prompted | Called | Sampled | Scored | Replied | Rated | Paused | Judged | Ended

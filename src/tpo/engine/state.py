@@ -16,6 +16,7 @@ from tpo.engine.records import (
     Called,
     Ended,
     Judged,
+    Paused,
     Plan,
     Prompted,
     Rated,
@@ -47,6 +48,7 @@ class SearchState:
         prompted: the actions that began, by place.
         replied: the replies to the method's questions, by place.
         rated: the scores of texts that are no answers, by place.
+        paused: the turns after which the search waited for the run's decision.
         judged: the held-out judge's scores; None where there is no judge, or before the end.
         calls: every call, in the order in which they ended.
         ended: how the search ended; None while it goes on, or where the process was killed.
@@ -59,6 +61,7 @@ class SearchState:
         self.prompted: dict[ActionPlace, Prompted] = {}
         self.replied: dict[ActionPlace, Replied] = {}
         self.rated: dict[AnswerPlace, Rated] = {}
+        self.paused: set[int] = set()
         self.judged: Judged | None = None
         self.calls: list[Called] = []
         self.ended: Ended | None = None
@@ -91,6 +94,9 @@ class SearchState:
                 self.replied[record.turn, record.action] = record
             case Rated():
                 self.rated[record.turn, record.action, record.index] = record
+            case Paused():
+                self.paused.add(record.turn)
+                self._turn = max(self._turn, record.turn + 1)
             case Judged():
                 self.judged = record
             case Resumed():

@@ -1,17 +1,35 @@
 """The table of an evaluation: methods as rows, benchmarks as columns as in the paper, and what they cost beside it.
 
-What is shown is the same in all formats (`tpo.tables`): headings, texts and footnotes, made here once.
+What is shown is the same in Markdown, LaTeX and HTML (`tpo.tables`): headings, texts and footnotes, made here once. CSV
+has every number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tpo.evals.benchmarks.protocol import Column
 from tpo.evals.costs import PETA, TRAINING_LENGTH, TRAINING_SAMPLES, MeanCost
 from tpo.evals.evaluation import PLAIN, Evaluation, EvaluationCell, TaskInfo
+from tpo.runs.directory import replace
 from tpo.stats import Estimate
-from tpo.tables import DASH, MARK, Footnotes, Part, Table, broken, shown, significant, without_empty_columns
+from tpo.tables import (
+    DASH,
+    MARK,
+    Footnotes,
+    Part,
+    Table,
+    broken,
+    latex,
+    markdown,
+    shown,
+    significant,
+    web,
+    without_empty_columns,
+)
 
 COSTS = ("calls/query", "tokens/query", "seconds/query", "PFLOPs/query")
 _Columns = Sequence[tuple[TaskInfo, Column]]
@@ -169,3 +187,68 @@ def _remarks(evaluation: Evaluation) -> list[str]:
             f"parameters{even}."
         )
     return remarks
+
+
+CSV_FIELDS = (
+    *("benchmark", "column", "unit", "method", "width", "depth", "answered", "failed", "value", "low", "high"),
+    *("difference", "difference_low", "difference_high", "p", "missing", "unread"),
+    *("calls_per_query", "prompt_tokens_per_query", "completion_tokens_per_query", "seconds_per_query"),
+    "flops_per_query",
+)
+
+
+def comma_separated(evaluation: Evaluation) -> str:
+    """As CSV for programs: a line for each number of each method, details included."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_FIELDS)
+    for task in evaluation.tasks:
+        for method in evaluation.methods:
+            cell = evaluation.cell(task.name, method.label)
+            cost = cell.cost
+            spent = (
+                (cost.calls, cost.prompt_tokens, cost.completion_tokens, cost.seconds, cost.flops)
+                if cost is not None
+                else (None,) * 5
+            )
+            for column in task.columns:
+                name = column.name
+                writer.writerow(
+                    [
+                        *(task.name, name, column.unit, method.label, method.width, method.depth),
+                        *(cell.answered, cell.failed, *_three(cell.numbers.get(name))),
+                        *(*_three(cell.against_plain.get(name)), cell.p_values.get(name)),
+                        *(cell.missing.get(name), cell.unread.get(name, 0)),
+                        *spent,
+                    ]
+                )
+    return file.getvalue()
+
+
+# What a user calls a format, and the file that it has in the directory.
+FORMATS: dict[str, tuple[str, Callable[[Evaluation, Table], str]]] = {
+    "markdown": ("table.md", lambda evaluation, table: markdown(table)),
+    "csv": ("table.csv", lambda evaluation, table: comma_separated(evaluation)),
+    "latex": ("table.tex", lambda evaluation, table: latex(table)),
+    "html": ("table.html", lambda evaluation, table: web(table)),
+}
+
+
+def write_tables(evaluation: Evaluation, out: Path, *, details: bool = False) -> None:
+    """Write the table in all formats.
+
+    Args:
+        evaluation: what was found.
+        out: the evaluation's directory.
+        details: as in `table_of`.
+
+    Raises:
+        JournalError: the disk does not take it.
+    """
+    table = table_of(evaluation, details=details)
+    for file, render in FORMATS.values():
+        replace(out / file, render(evaluation, table).encode())
+
+
+def _three(number: Estimate | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if number is None else (number.value, number.low, number.high)

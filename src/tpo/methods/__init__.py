@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tpo.candidate import Candidate
-from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, ScoreTexts, Search
+from tpo.methods.actions import Action, Ask, BudgetSpent, Outcome, Reply, Sample, ScoreTexts, Search
 from tpo.methods.adaptive import adaptive
 from tpo.methods.best_of_n import best_of_n
 from tpo.methods.definition import Method, Setting, method, method_of
@@ -23,6 +23,7 @@ from tpo.methods.words import words
 __all__ = [
     "Action",
     "Ask",
+    "BudgetSpent",
     "Candidate",
     "Method",
     "MethodSource",

@@ -77,7 +77,14 @@ class Reply(str):
         return reply
 
 
-Finish: TypeAlias = Literal["depth", "converged", "enough"]
+class BudgetSpent(Exception):
+    """Raised in a method where it yielded, when the run has no tokens left for its next answers.
+
+    A method need not catch it: the best answer so far counts then.
+    """
+
+
+Finish: TypeAlias = Literal["depth", "converged", "enough", "budget"]
 
 
 class Outcome(NamedTuple):
@@ -86,7 +93,7 @@ class Outcome(NamedTuple):
     Attributes:
         chosen: the answer.
         stop: "depth" where it went its whole depth, "converged" where nothing new was found, "enough" where a stop
-            rule saw that more answers would not pay.
+            rule saw that more answers would not pay, "budget" where it caught `BudgetSpent`.
     """
 
     chosen: Candidate

@@ -9,13 +9,23 @@ from typing import Annotated
 import msgspec
 
 from tpo.errors import InputError
-from tpo.options.groups import CLUSTER, DATA, OUTPUT, PAIRS, RESUME, SPEED
+from tpo.options.groups import CLUSTER, DATA, OUTPUT, PAIRS, RESUME, SAMPLING, SPEED
 from tpo.options.option import Option, check
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a dataset is run; none of these decides an answer."""
+    """How a dataset is run; none of these decides an answer, but for the budget."""
 
+    total_budget_tokens: Annotated[
+        int | None,
+        Option(
+            help="Completion tokens of all queries together, spent where more answers are worth most; each query gets "
+            "its first wave.",
+            group=SAMPLING,
+            least=1,
+            metavar="COUNT",
+        ),
+    ] = None
     column: Annotated[str | None, Option(help="The column that holds the query.", group=DATA, metavar="NAME")] = None
     split: Annotated[str | None, Option(help="The split of a dataset.", group=DATA, metavar="NAME")] = None
     skip_bad_rows: Annotated[

@@ -61,6 +61,8 @@ _TALK: tuple[tuple[re.Pattern[str], str | None], ...] = (
         None,
     ),
 )
+# Each pattern above needs one of these words. Most sentences have none, and one search is cheaper than eight.
+_SUBJECT = re.compile(r"answer|response|instructions|feedback|criticism|suggestions", re.I)
 # A reply that is nothing but this answers no question.
 _READY = re.compile(
     r"\W*(?:(?:sure|okay|of course)\W+)?(?:I['’]?m|I am) (?:ready|here|happy|glad) to (?:help|assist)[^.!?\n]*[.!?\s]*"
@@ -93,29 +95,35 @@ class Scaffold:
         self._shown = list(shown)
 
     @cached_property
+    def _given_words(self) -> list[list[str]]:
+        return [_words(text) for text in self._given]
+
+    @cached_property
+    def _other_words(self) -> list[list[str]]:
+        return self._given_words + [_words(text) for text in self._shown]
+
+    @cached_property
     def _others(self) -> str:
-        # Words between blanks, so that whole words are found in it.
-        return "\n".join(f" {' '.join(_words(text))} " for text in (*self._given, *self._shown))
+        return _spaced(self._other_words)
 
     @cached_property
     def _attached(self) -> str:
-        return "\n".join(f" {' '.join(_words(text))} " for text in self._given)
+        return _spaced(self._given_words)
 
     @cached_property
     def _runs(self) -> frozenset[tuple[str, ...]]:
-        return frozenset(self._own(run for text in self._texts for run in _runs(_words(text))))
+        return _all_runs(map(_words, self._texts)) - _all_runs(self._other_words)
 
     @cached_property
     def _sentences(self) -> frozenset[tuple[str, ...]]:
-        sentences = (tuple(_words(piece)) for text in self._texts for piece, _ in _pieces(text))
-        return frozenset(self._own(words for words in sentences if len(words) >= SENTENCE))
+        sentences = {tuple(_words(piece)) for text in self._texts for piece, _ in _pieces(text)}
+        return frozenset(
+            words for words in sentences if len(words) >= SENTENCE and f" {' '.join(words)} " not in self._others
+        )
 
     @property
     def _texts(self) -> list[str]:
         return [text_of(message) for message in self._messages]
-
-    def _own(self, runs: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-        return (run for run in set(runs) if f" {' '.join(run)} " not in self._others)
 
     def ours(self, piece: str, before: str) -> int | None:
         """Where our words begin in a sentence; None where it holds none.
@@ -142,6 +150,8 @@ class Scaffold:
 
     def is_talk(self, piece: str) -> bool:
         """Whether a sentence talks about answers in a way in which the query does not."""
+        if not _SUBJECT.search(piece):
+            return False
         query = self._query.lower()
         return any(
             (innocent or found.group().lower()) not in query
@@ -229,8 +239,18 @@ def _pieces(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _words(text: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(text)]
+    found: list[str] = _WORD.findall(text.lower())
+    return found
 
 
-def _runs(words: list[str]) -> Iterator[tuple[str, ...]]:
-    return (tuple(words[at : at + RUN]) for at in range(len(words) - RUN + 1))
+def _spaced(texts: Iterable[list[str]]) -> str:
+    """The words of some texts between blanks, so that whole words are found in it."""
+    return "\n".join(f" {' '.join(words)} " for words in texts)
+
+
+def _all_runs(texts: Iterable[list[str]]) -> frozenset[tuple[str, ...]]:
+    """Each sequence of RUN words that stands in one of the texts."""
+    runs: set[tuple[str, ...]] = set()
+    for words in texts:
+        runs.update(zip(*(words[at:] for at in range(RUN)), strict=False))
+    return frozenset(runs)

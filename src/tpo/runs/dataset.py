@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from tpo.models.fleet import Fleet
 from tpo.options import RunOptions, check
 from tpo.prompts import Role
 from tpo.representations import frame, heading
+from tpo.rewards.protocol import Reward, maximum_of
 from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
 from tpo.runs.directory import RunDirectory, replace, unlocated
 from tpo.runs.parquet import write_parquet
@@ -28,6 +30,7 @@ from tpo.runs.rows import BadRow, QueryRow
 from tpo.runs.runner import Runner, keys_of
 from tpo.runs.store import RunJournal, cut_torn_end, read_lines
 from tpo.runs.summary import RunSummary, parse_prices, summarize
+from tpo.runs.total_budget import TotalBudget
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds
 from tpo.session.session import Session
@@ -43,6 +46,7 @@ SHOWN_BAD_ROWS = 5
 class DatasetOptions(Options, total=False):
     """The keyword arguments of `tpo.run_dataset`: those of a search and of `RunOptions`."""
 
+    total_budget_tokens: int | None
     column: str | None
     split: str | None
     skip_bad_rows: bool
@@ -142,6 +146,7 @@ class _Run:
         self._watcher = watcher
 
     async def run(self) -> Report:
+        self._check_budget()
         survey = await asyncio.to_thread(self._survey)
         progress = RunProgress(survey.total)
         backends = named_backends(self._spec)
@@ -150,7 +155,7 @@ class _Run:
         before = self._directory.identity()
         done: set[str] = set()
         if before is not None:
-            known = recipe_without_backends(self._spec)
+            known = recipe_without_backends(self._spec) | self._budget()
             decided = {name: value for name, value in before.recipe.items() if name not in BACKENDS}
             self._directory.expect(decided, known)
             done = await asyncio.to_thread(self._done, keys_of(before.recipe), progress)
@@ -177,7 +182,7 @@ class _Run:
             reward = await session.reward() if spec.method.needs_reward else None
             judge = await session.judge()
             fleets = await session.models()
-            recipe = unlocated(recipe_of(self._spec, fleets, reward, judge))
+            recipe = unlocated(recipe_of(self._spec, fleets, reward, judge) | self._budget())
             self._directory.claim(self._source.name, backends, recipe, endpoints_of(fleets))
             if before is not None:
                 recipe = before.recipe  # the keys in its files were made from this
@@ -186,12 +191,14 @@ class _Run:
             self._report(survey)  # so that `tpo show` knows the number of queries
             if self._spec.settings.seed is not None:
                 note_lost_seeds(fleets, self._watcher.note)
-            past = self._past(done) if before is not None else {}
+            shared = self._shared(survey, reward)
+            # With a shared budget, what a query got depends on all others: those that are done count as well.
+            past = self._past(done if shared is None else set()) if before is not None else {}
             journal = RunJournal(self._directory.journal)
             stack.callback(journal.close)
             answers = Log(self._directory.answers, "file")
             stack.callback(answers.close)
-            make: Callable[..., Any] = Runner if team is None else team.runner
+            make: Callable[..., Any] = partial(Runner, shared=shared) if team is None else team.runner
             note = self._watcher.note
             runner = make(
                 session, recipe, fleets, reward, journal, lambda a: answers.append(encoded(a)), progress, note
@@ -199,7 +206,34 @@ class _Run:
             self._watcher.began(runner, fleets, progress)
             with self._directory.timed():
                 await runner.run(self._source.rows(), done, past)
+            if shared is not None and not runner.stopped:
+                self._watcher.note(shared.report)
         return self._report(survey, stopped=runner.stopped)
+
+    def _budget(self) -> dict[str, int]:
+        """The part of the recipe that the budget of all queries is."""
+        tokens = self._options.total_budget_tokens
+        return {} if tokens is None else {"total_budget_tokens": tokens}
+
+    def _shared(self, survey: _Survey, reward: Reward | None) -> TotalBudget | None:
+        tokens = self._options.total_budget_tokens
+        return None if tokens is None else TotalBudget(tokens, survey.total, maximum_of(reward))
+
+    def _check_budget(self) -> None:
+        if self._options.total_budget_tokens is None:
+            return
+        if self._cluster is not None:
+            raise InputError("--total-budget-tokens is for runs on one machine: leave out --ray, or the budget.")
+        if self._spec.budget.seconds is not None:
+            raise InputError(
+                "--total-budget-tokens and --budget-seconds exclude each other: with one budget for all queries each "
+                "search waits for the others."
+            )
+        if not self._spec.method.needs_reward:
+            raise InputError(
+                f"The method {self._spec.method.name} has no reward, by which --total-budget-tokens finds out where "
+                f"more answers are worth most: choose another method, or leave the budget out."
+            )
 
     def _survey(self) -> _Survey:
         """Read all rows once, so that a bad one in the middle is found before anything is paid for."""

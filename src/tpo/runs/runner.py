@@ -1,19 +1,20 @@
 """Aligns every query of a dataset, keeps the servers full and loses nothing.
 
-Each open query has a task, and there is no barrier anywhere. The sequences in flight at the servers are bounded; a new
-query begins when a server has room and no open query waits for it.
+Each open query has a task, and there is no barrier anywhere, unless all queries share one budget. The sequences in
+flight at the servers are bounded; a new query begins when a server has room and no open query waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
 
+from tpo.engine.driver import Permission
 from tpo.engine.events import Event, Retrying
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget
@@ -26,6 +27,7 @@ from tpo.rewards.protocol import Reward
 from tpo.runs.answers import Answer, answer_of
 from tpo.runs.progress import RunProgress
 from tpo.runs.rows import BadRow, QueryRow
+from tpo.runs.total_budget import QueryAccount, TotalBudget, accounts_of, tokens_of
 from tpo.session.backends import Note
 from tpo.session.session import Session
 from tpo.session.spec import plan_of
@@ -60,6 +62,7 @@ class Runner:
         on_answer: called with each answer, once the records that it stands on are durable.
         progress: counts events and answers.
         on_note: called with each sentence that a user should read.
+        shared: the budget of all queries together; None for none.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Runner:
         on_answer: Callable[[Answer], None],
         progress: RunProgress,
         on_note: Note,
+        shared: TotalBudget | None = None,
     ) -> None:
         self._session = session
         self._models = models
@@ -81,10 +85,14 @@ class Runner:
         self._on_answer = on_answer
         self._progress = progress
         self._note = on_note
+        self._shared = shared
         # A budget has to see tokens while they come; nothing else reads them then.
         self._stream = session.spec.budget != Budget()
         self.key_of = keys_of(recipe)
         self._open: set[asyncio.Task[None]] = set()
+        # Open queries that wait for all others, and what happens when one more does, or is over.
+        self._paused = 0
+        self._moved = asyncio.Event()
         self._fatal: BaseException | None = None
         self._refusals = 0
         self._stopped = asyncio.Event()
@@ -133,14 +141,14 @@ class Runner:
                 continue
             key = self.key_of(row)
             if key in done:
+                if self._shared is not None:
+                    self._begin(self._follow(self._shared, row, past.pop(key, [])))
                 continue
             await self._room(policy)
             if self._fatal is not None:
                 return
             seated = asyncio.Event()
-            task = asyncio.create_task(self._one(row, key, past.pop(key, []), seated))
-            self._open.add(task)
-            task.add_done_callback(self._left)
+            task = self._begin(self._one(row, key, past.pop(key, []), seated))
             # Until its first call is queued, what it needs does not count as in flight.
             first = asyncio.ensure_future(seated.wait())
             await asyncio.wait({task, first}, return_when=asyncio.FIRST_COMPLETED)
@@ -148,31 +156,67 @@ class Runner:
         while self._open and self._fatal is None:
             await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
 
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._open.add(task)
+        task.add_done_callback(self._left)
+        return task
+
     async def _room(self, policy: Fleet) -> None:
         """Wait until a server has room, and fewer queries are open than sequences fit: else another part is slow."""
         while self._fatal is None:
             await policy.room()
-            if len(self._open) < policy.limit:
+            self._moved.clear()
+            if len(self._open) - self._paused < policy.limit:
                 return
-            await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
+            await self._moved.wait()
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._open.discard(task)
+        self._moved.set()
         if not task.cancelled() and task.exception() is not None and self._fatal is None:
             self._fatal = task.exception()
             self._stopped.set()
 
     async def _one(self, row: QueryRow, key: str, past: list[Record], seated: asyncio.Event) -> None:
+        journal = self._journal.of(key, row.id, past)
         self._progress.opened()
         try:
-            answer = await self._answer(row, key, past, seated)
+            answer = await self._answer(row, key, journal, seated)
         finally:
             self._progress.closed()
         await self._journal.commit()
         self._on_answer(answer)
         self._progress.answered(answer)
+        if self._shared is not None:
+            self._shared.over(row.number, tokens_of(journal.records))
 
-    async def _answer(self, row: QueryRow, key: str, past: list[Record], seated: asyncio.Event) -> Answer:
+    async def _follow(self, shared: TotalBudget, row: QueryRow, past: list[Record]) -> None:
+        """Take a query that has its answer through the rounds again: what the others get depends on it."""
+        for account in accounts_of(past).values():
+            if not await self._pause(shared, row, account):
+                break
+        shared.over(row.number, tokens_of(past))
+
+    def _permission(self, row: QueryRow, seated: asyncio.Event) -> Permission | None:
+        if (shared := self._shared) is None:
+            return None
+
+        async def may_go_on(turn: int, records: Sequence[Record]) -> bool:
+            seated.set()  # where a run is continued, the first wave needs no call
+            return await self._pause(shared, row, accounts_of(records)[turn])
+
+        return may_go_on
+
+    async def _pause(self, shared: TotalBudget, row: QueryRow, account: QueryAccount) -> bool:
+        self._paused += 1
+        self._moved.set()
+        try:
+            return await shared.may_go_on(row.number, account)
+        finally:
+            self._paused -= 1
+
+    async def _answer(self, row: QueryRow, key: str, journal: Journal, seated: asyncio.Event) -> Answer:
         spec = self._session.spec
         judge = await self._session.judge()
         try:
@@ -181,11 +225,12 @@ class Runner:
                 spec,
                 self._models,
                 self._reward,
-                self._journal.of(key, row.id, past),
+                journal,
                 on_event=self._listen,
                 on_call=seated.set,
                 stream=self._stream,
                 judge=judge,
+                may_go_on=self._permission(row, seated),
             )
         except JournalError:
             raise

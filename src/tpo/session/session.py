@@ -12,7 +12,7 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from tpo.engine.calls import Conduct
-from tpo.engine.driver import Driver
+from tpo.engine.driver import Driver, Permission
 from tpo.engine.events import Event, Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
@@ -320,6 +320,7 @@ class Session:
         stream: bool = True,
         alone: bool = False,
         judge: Reward | None = None,
+        may_go_on: Permission | None = None,
     ) -> Result:
         """Run one search on models and a reward that are open. Everything that aligns ends here.
 
@@ -336,6 +337,7 @@ class Session:
             stream: read replies while they grow; without it a call costs less of our own time.
             alone: no other search uses the same models meanwhile.
             judge: scores the first sample and the answer in the end, and decides nothing.
+            may_go_on: decides after each wave of answers whether the search may draw more; see `Driver`.
 
         Raises:
             InputError: the method needs a reward, and there is none.
@@ -357,7 +359,7 @@ class Session:
                     spans = stack.enter_context(self._telemetry.watching(name, addresses(models)))
                     on_event = both(spans, on_event)
                 budget = budget or spec.budget
-                driver = Driver(plan, {**places}, reward, journal, budget, stopper, on_event, conduct, judge)
+                driver = Driver(plan, {**places}, reward, journal, budget, stopper, on_event, conduct, judge, may_go_on)
                 return await driver.run(spec.search(plan.query, maximum_of(reward)))
         finally:
             for place in set(places.values()):

@@ -22,12 +22,12 @@ from tpo.models.panel import arms_of
 from tpo.models.protocol import Model
 from tpo.options import Effort, SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
+from tpo.prompts.sets import prompts_folder
 from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
 from tpo.session.effort import with_effort
 from tpo.session.preference import with_preference
-from tpo.session.prompt_choice import prompts_folder
 
 # Fields of a chat-completions request that tpo decides about.
 OURS = frozenset(

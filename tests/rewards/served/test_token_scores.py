@@ -9,7 +9,7 @@ import pytest
 
 from rewards.served.kit import chat
 from tpo.errors import RewardError
-from tpo.rewards.token_scores import Reduce, reduced, stepped
+from tpo.rewards.vllm import Reduce, reduced, stepped
 
 
 @pytest.mark.parametrize(

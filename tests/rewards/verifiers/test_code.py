@@ -15,8 +15,7 @@ from tpo.errors import InputError
 from tpo.messages import answered, conversation
 from tpo.rewards.protocol import Score
 from tpo.rewards.verifiers import sandbox
-from tpo.rewards.verifiers.code import CodeTests, suite_of
-from tpo.rewards.verifiers.code_tests import read_suite
+from tpo.rewards.verifiers.code import CodeTests, read_suite, suite_of
 
 if os.name != "posix":
     pytest.skip("code cannot be confined on this system", allow_module_level=True)

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from rewards.verifiers.kit import DATA, scored
 from tpo.errors import InputError
-from tpo.rewards.verifiers import ifeval_text
-from tpo.rewards.verifiers.ifeval import IFEval, instruction, instructions_of, loosened
-from tpo.rewards.verifiers.ifeval_kinds import KINDS
+from tpo.rewards.verifiers import ifeval_words
+from tpo.rewards.verifiers.ifeval import KINDS, IFEval, instruction, instructions_of, loosened
 from tpo.rewards.verifiers.references import References
 
 GERMAN = "Die Hauptstadt von Frankreich ist Paris, und sie liegt an der Seine."
@@ -204,7 +203,7 @@ def test_no_instruction_or_mode_is_an_error(asked: list[tuple[str, dict[str, Any
     ],
 )
 def test_sentences(text: str, count: int) -> None:
-    assert ifeval_text.sentences(text) == count
+    assert ifeval_words.sentences(text) == count
 
 
 def test_the_benchmark_itself() -> None:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from runs.reading.kit import everything, good, only_reason, queries, written
 from tpo.errors import InputError
 from tpo.runs.reading import open_data
-from tpo.runs.reading.data import Ids
-from tpo.runs.reading.query import canonical
+from tpo.runs.reading.data import Ids, canonical
 from tpo.runs.rows import BadRow, QueryRow
 
 ASKED = [{"role": "user", "content": "Why?"}]

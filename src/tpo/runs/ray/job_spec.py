@@ -24,10 +24,10 @@ from tpo.config import NamedReward
 from tpo.errors import InputError
 from tpo.methods import resolve_method
 from tpo.options import default
+from tpo.prompts.sets import prompts_folder
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.effort import with_effort
 from tpo.session.preference import with_preference
-from tpo.session.prompt_choice import prompts_folder
 from tpo.session.spec import Spec, specified
 
 # Kinds of in-process rewards; one actor of the cluster holds such a reward for all workers.

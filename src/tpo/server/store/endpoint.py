@@ -19,7 +19,8 @@ from tpo.server.models import NamedModel
 from tpo.server.protocols.protocol import ParsedRequest
 from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import HEADER as OPTION
-from tpo.server.protocols.responses import RESPONSES, ResponsesRenderer, read_responses
+from tpo.server.protocols.responses.reader import RESPONSES, read_responses
+from tpo.server.protocols.responses.renderer import ResponsesRenderer
 from tpo.server.request_options import check_counts
 from tpo.server.store.background import BackgroundResponses, Job
 from tpo.server.store.folder import StoredRequest, key_of
