@@ -163,7 +163,7 @@ def _choosing(
 def _soft(given: SelectionInput) -> Choice:
     """Soft best-of-n (arXiv 2505.03156): by chance, the better the likelier."""
     yield from ()
-    odds = soft_odds(_quantiles(given.candidates), given.value)
+    odds = soft_odds(quantiles([one.reward or 0.0 for one in given.candidates]), given.value)
     return given.rng.choices(given.candidates, odds)[0]
 
 
@@ -254,9 +254,8 @@ def mbr_scores(rewards: Sequence[float], alike: Sequence[Sequence[float]], weigh
     return [reward + weight * sum(row) / len(row) for reward, row in zip(rewards, alike, strict=True)]
 
 
-def _quantiles(candidates: Sequence[Candidate]) -> list[float]:
-    """The share of candidates with a lower reward, equals counting half."""
-    rewards = [one.reward or 0.0 for one in candidates]
+def quantiles(rewards: Sequence[float]) -> list[float]:
+    """For each reward the share of rewards that are lower, equals counting half."""
     return [
         (sum(other < reward for other in rewards) + sum(other == reward for other in rewards) / 2) / len(rewards)
         for reward in rewards
