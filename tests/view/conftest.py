@@ -10,7 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tpo.session.sync import run_sync
-from tpo.view import Sources, create_app
+from tpo.view.app import create_app
+from tpo.view.sources import Sources
 from view.runs import make, make_judged
 
 

@@ -18,9 +18,10 @@ import tpo
 from tpo.engine.events import Listener
 from tpo.engine.result import Result
 from tpo.errors import InputError, ModelError
-from tpo.view import Play, PlayOptions, Sources, create_app
+from tpo.view.app import create_app
 from tpo.view.export import exported
-from tpo.view.play import LONGEST
+from tpo.view.play import LONGEST, Play, PlayOptions
+from tpo.view.sources import Sources
 from view.conftest import got
 from view.runs import ARM, EVIL, QUESTIONS, enlarged
 

@@ -195,7 +195,7 @@ class Session:
         return {role: arm if fleet is panel else fleet for role, fleet in whole.items()}
 
     async def reward(self, name: str | None = None) -> Reward | None:
-        """A reward, opened and checked at the first call; None where the user asked for none.
+        """A reward, opened and checked at the first call; None where none was requested.
 
         Args:
             name: a reward by its name; None for the spec's own.
@@ -211,7 +211,7 @@ class Session:
         return self._rewards[name]
 
     async def judge(self) -> Reward | None:
-        """The held-out judge, opened and checked at the first call; None where the user asked for none.
+        """The held-out judge, opened and checked at the first call; None where none was requested.
 
         Raises:
             TPOError: as `reward`.

@@ -13,10 +13,9 @@ import msgspec
 
 from tpo.engine.journal import read_journal
 from tpo.engine.records import Called, Ended, Prompted, Record, Resumed, Sampled, Started
-from tpo.engine.result import Result, Step, result_of
-from tpo.errors import JournalError
+from tpo.engine.result import Result, Step
 from tpo.messages import Conversation, question, text_of
-from tpo.runs.history import QueryHistory
+from tpo.runs.history import QueryHistory, result_in
 from tpo.view.labels import reward_label
 
 # Calls that the page shows; a query of depth 20 and width 100 has thousands.
@@ -73,7 +72,7 @@ def preview(long: str | None) -> str | None:
 def records_json(name: str, records: Sequence[Record]) -> dict[str, Any]:
     """What there is of a search so far."""
     ended = last_end(records)
-    return search_json(name, records, _result(records), ended.error if ended is not None else None)
+    return search_json(name, records, result_in(records), ended.error if ended is not None else None)
 
 
 def state_of(records: Sequence[Record]) -> str:
@@ -143,13 +142,6 @@ def _text(message: Mapping[str, Any]) -> str:
     calls = message.get("tool_calls")
     called = msgspec.json.format(msgspec.json.encode(calls)).decode() if calls else ""
     return "\n".join(filter(None, [text_of(message), called]))
-
-
-def _result(records: Sequence[Record]) -> Result | None:
-    try:
-        return result_of(records) if records else None
-    except JournalError:  # no answer in it yet
-        return None
 
 
 def last_end(records: Sequence[Record]) -> Ended | None:

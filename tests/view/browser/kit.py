@@ -14,8 +14,8 @@ from tpo.server.lifecycle import serve
 from tpo.server.page import page as page_app
 from tpo.server.registry import SearchRegistry
 from tpo.server.service import Service, Setup
-from tpo.view import Sources
 from tpo.view.guard import LOOPBACK
+from tpo.view.sources import Sources
 
 
 @asynccontextmanager
