@@ -20,7 +20,6 @@ from typing import Any, TypeAlias
 
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place
-from tpo.engine.concurrency import together
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopped, Stopper
@@ -37,6 +36,7 @@ from tpo.prompts.prompt import Role
 from tpo.rewards import call
 from tpo.rewards.protocol import Reward
 from tpo.rewards.usage import accounted
+from tpo.scheduling.concurrency import together
 
 # Seconds for scoring what had landed when a run was stopped before any answer had a reward.
 GRACE = 10.0
