@@ -15,7 +15,7 @@ from starlette.routing import Route
 from tpo.errors import InputError, TPOError
 from tpo.runs.answers import Answer
 from tpo.runs.status import outline
-from tpo.view.charts import gain_and_length, gain_by_step, histogram, tokens_and_reward
+from tpo.view.charts import gain_and_length, gain_by_step, held_out_gain, histogram, tokens_and_reward
 from tpo.view.columns import Columns, Integers
 from tpo.view.endpoint import NotFound, json_response, number, one_of, text, whole
 from tpo.view.export import exported
@@ -80,6 +80,7 @@ def _run(request: Request) -> Response:
             "recipe": identity.recipe,
             "asked": identity.named,
             "reward_label": reward_label(str(identity.recipe.get("reward"))) if identity.recipe.get("reward") else None,
+            "judge_label": reward_label(str(identity.recipe["judge"])) if identity.recipe.get("judge") else None,
             "endpoints": identity.endpoints,
             "version": identity.version,
             "began": identity.began,
@@ -89,6 +90,7 @@ def _run(request: Request) -> Response:
             "gain_by_step": gain_by_step(columns, over),
             "length": gain_and_length(columns, gain),
             "tokens": tokens_and_reward(columns),
+            "held_out": held_out_gain(columns),
             "best": brief(index, columns, order[:EXTREMES], over),
             "worst": brief(index, columns, order[::-1][:EXTREMES], over),
         }
@@ -249,6 +251,7 @@ def line_of(answer: Answer) -> dict[str, Any]:
         "length": len(answer.answer or ""),
         "first_length": len(first.answer) if first is not None else 0,
         "best": [step.best for step in answer.steps],
+        "judged": [answer.held_out.first, answer.held_out.answer] if answer.held_out is not None else None,
         "seconds": answer.seconds,
         "stop": answer.stop,
         "error": answer.error,

@@ -106,6 +106,7 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
         "seconds": ended.seconds if ended is not None else None,
         "answer": None,
         "held_out": None,
+        "judge_label": None,
         "arms": {},
         "steps": [],
         "usage": {},
@@ -117,12 +118,16 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
         value["plan"]["reward_label"] = reward_label(plan.reward) if plan.reward is not None else None
     if result is not None:
         sampled = {record.id: record for record in records if isinstance(record, Sampled)}
+        judged = {}
+        if (held_out := result.held_out) is not None:
+            judged = {result.candidates[0].id: held_out.first, result.chosen: held_out.answer}
+            value["judge_label"] = reward_label(held_out.judge)
         value |= {
             "answer": result.chosen,
             "held_out": msgspec.to_builtins(result.held_out),
             "arms": msgspec.to_builtins(result.arms),
             "seconds": result.seconds,
-            "steps": [_step(step, sampled) for step in result.steps],
+            "steps": [_step(step, sampled, judged) for step in result.steps],
             "usage": {role: msgspec.to_builtins(used) for role, used in result.usage.items() if used.calls},
         }
     return value
@@ -145,13 +150,14 @@ def last_end(records: Sequence[Record]) -> Ended | None:
     return last if isinstance(last, Ended) else None
 
 
-def _step(step: Step, sampled: Mapping[str, Sampled]) -> dict[str, Any]:
+def _step(step: Step, sampled: Mapping[str, Sampled], judged: Mapping[str, float | None]) -> dict[str, Any]:
     value: dict[str, Any] = msgspec.to_builtins(step)
     for candidate in value["candidates"]:
         candidate.pop("logprobs", None)
         candidate.pop("message", None)
         written = sampled[candidate["id"]]
         candidate |= {"reply": written.reply, "reasoning": written.reasoning}
+        candidate["judged"] = judged.get(candidate["id"])
     return value
 
 
