@@ -135,7 +135,7 @@ def resolve(
 
     Raises:
         InputError: the name is unknown, its text is malformed, or a rule is.
-        RewardError: the reward is there but cannot be loaded.
+        RewardError: the reward exists but cannot be loaded.
     """
     finder = _Finder(named or {}, cache)
     base = finder.find(DEFAULT if spec is None else spec, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -197,16 +197,6 @@ class RewardServer:
 
     def _shown(self, path: str) -> str:
         return self.where if self._exact else f"{self.where}/{path}"
-
-
-async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What the calls return, in their order; the first to fail takes the others along."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def batches(things: Sequence[T], size: int) -> list[Sequence[T]]:

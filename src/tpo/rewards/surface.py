@@ -311,7 +311,7 @@ def directness(answer: AnswerText) -> float:
     """1 where the answer neither refuses nor excuses itself; halved by each place where it does, up to three.
 
     This is about wording only. Whether a refusal is right does not show on the surface, so the part weighs
-    little and no feedback comes of it.
+    little and gives no feedback.
     """
     return 0.5 ** min(3, len(_REFUSAL.findall(answer.text.lower().replace("’", "'"))))
 

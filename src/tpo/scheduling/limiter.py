@@ -210,7 +210,7 @@ class OutageGate:
         Args:
             sent_at: when the call was sent.
             now: when the refusal came.
-            retry_after: seconds that the server asks to wait, if it does.
+            retry_after: the server's Retry-After in seconds, if there is one.
         """
         forgotten = sent_at > max(self._refused_at, self.trial_until) + _FORGOTTEN
         self._refused_at = now

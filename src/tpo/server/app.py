@@ -34,9 +34,8 @@ from tpo.server.protocols.responses.reader import RESPONSES
 from tpo.server.registry import SearchRegistry, Watch, unwatched
 from tpo.server.service import Service
 from tpo.server.store.background import BackgroundResponses
-from tpo.server.store.endpoint import ResponsesEndpoint
+from tpo.server.store.endpoint import ResponsesEndpoint, stored_routes
 from tpo.server.store.folder import ResponseStore
-from tpo.server.store.routes import stored_routes
 
 JSON = "application/json"
 

@@ -16,7 +16,7 @@ from server.policy import Said, critic
 from tpo.session.sync import run_sync
 from view.browser.kit import serving
 from view.browser.texts import make as make_texts
-from view.runs import EVIL, enlarged, length
+from view.runs import EVIL, enlarged, length, make_judged
 
 CHROMIUM = os.environ.get("TPO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMIUM_THERE = pytest.mark.skipif(
@@ -53,6 +53,7 @@ def url(runs: Path) -> Iterator[str]:
     for name in ("single", "another"):  # one query has no interval
         enlarged(runs / "two", runs / name, 1)
     run_sync(make_texts(runs))
+    run_sync(make_judged(runs))
     with on_thread(serving(runs, slowly, length)) as address:
         yield address
 
