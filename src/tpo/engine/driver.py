@@ -35,7 +35,6 @@ from tpo.models.protocol import Choice, Model, Usage
 from tpo.prompts.prompt import Role
 from tpo.rewards import call
 from tpo.rewards.protocol import Reward
-from tpo.rewards.usage import accounted
 from tpo.scheduling.concurrency import together
 
 # Seconds for scoring what had landed when a run was stopped before any answer had a reward.
@@ -325,7 +324,7 @@ async def hold_out(
     began, error, usage = clock(), None, Usage()
     scores: dict[str, float | None] = {}
     try:
-        with accounted() as usage:
+        with call.accounted() as usage:
             found = await call.score(judge, [answered(query, text) for text in texts])
         scores = {
             text: score.value if math.isfinite(score.value) else None for text, score in zip(texts, found, strict=True)
