@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 
 HF := .venv-hf/bin
 RAY := .venv-ray/bin
+CLIENTS := .venv-clients/bin
+RECORD := tests/server/clients/record.json
 
 # Tests that need nothing but `make setup`.
 ANYWHERE := not vllm and not hf and not ray and not browser
 
-.PHONY: demo test check fix setup test-hf test-ray test-vllm test-browser docs reference clean
+.PHONY: demo test check fix setup test-clients test-hf test-ray test-vllm test-browser docs reference clean
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
@@ -28,6 +30,14 @@ check: $(VENV)/dev  ## lint and check types
 fix: $(VENV)/dev  ## let the linter mend and format, and make the reference pages anew
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/python packaging/reference.py
+
+# Some clients do not fit beside the others, and have an environment of their own.
+test-clients: $(VENV)/dev $(VENV)/js .venv-clients/ready  ## other people's clients against the server; records the table of docs/clients.md
+	TPO_TEST_RECORD=$(RECORD) $(BIN)/python -m pytest -m "not embedded" $(addprefix tests/server/clients/test_,$(addsuffix .py,\
+	  openai_python anthropic_python langchain llm inspect javascript))
+	TPO_TEST_RECORD=$(RECORD) $(CLIENTS)/python -m pytest $(addprefix tests/server/clients/test_,$(addsuffix .py,\
+	  pydantic_ai instructor litellm llamaindex))
 	$(BIN)/python packaging/reference.py
 
 test-hf: .venv-hf/ready  ## the tests of hf:, in an environment of their own: torch stays out of the others
@@ -76,6 +86,12 @@ $(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
 	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev --group training
 	@touch $@
 
+.venv-clients/ready: pyproject.toml tests/server/clients/requirements.txt
+	$(PYTHON) -m venv .venv-clients
+	$(CLIENTS)/python -m pip install --quiet --upgrade pip
+	$(CLIENTS)/python -m pip install --quiet --editable . --requirement tests/server/clients/requirements.txt
+	@touch $@
+
 .venv-docs/ready:
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install --quiet --upgrade pip
@@ -89,4 +105,4 @@ $(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
 	@touch $@
 
 clean:  ## remove what this file made
-	rm -rf $(VENV) .venv-hf .venv-ray .venv-docs dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-hf .venv-ray .venv-docs .venv-clients dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.hf import HfReward
 from tpo.rewards.hf.loading import load
+from tpo.rewards.hf.reward import HfReward
 
 TEMPLATE = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"
 WORDS = ["the", "a", "table", "wood", "oil", "once", "year", "wipe", "damp", "cloth", "dry", "never", "sun", "water"]

@@ -1,13 +1,14 @@
 """The reference pages, made from the code: `make reference` writes them, and a test sees that they are current.
 
 docs/reference/ has the commands, tpo.toml, the Python API and the HTTP API; each page in docs/methods/ has a block with
-what the method's registration says.
+what the method's registration says, and docs/clients.md one with what the tests of clients showed.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+CLIENTS = DOCS.parent / "tests" / "server" / "clients" / "record.json"
 MADE = "<!-- Made from the code by `make reference`. -->"
 BLOCK = re.compile(r"<!-- made: [^\n]+ -->\n.*?<!-- end -->\n", re.DOTALL)
 # Modules of the Python API, each with the sentence that introduces it.
@@ -35,7 +37,7 @@ def pages() -> dict[Path, str]:
     """Every page that is made from the code, whole or in part, with the text that it has to have."""
     whole = {"cli": commands(), "configuration": configuration(), "python": python_api(), "http": http_api()}
     made = {DOCS / "reference" / f"{name}.md": f"{MADE}\n\n{text.strip()}\n" for name, text in whole.items()}
-    return made | method_pages()
+    return made | method_pages() | clients_page()
 
 
 def method_pages() -> dict[Path, str]:
@@ -83,6 +85,20 @@ def _meta(hint: Any) -> str:
         f"{text} {getattr(one, key):g}" for one in metas for key, text in words.items() if getattr(one, key) is not None
     ]
     return ", ".join(found)
+
+
+def clients_page() -> dict[Path, str]:
+    """docs/clients.md: written by hand, but for the table of clients and features that `make test-clients` recorded."""
+    record = json.loads(CLIENTS.read_text(encoding="utf-8"))
+    features = list(dict.fromkeys(feature for entry in record.values() for feature in entry["features"]))
+    rows = []
+    for client, entry in record.items():
+        versions = ", ".join(f"{package} {version}" for package, version in entry["versions"].items())
+        rows.append((client, versions, *("yes" if feature in entry["features"] else "" for feature in features)))
+    path = DOCS / "clients.md"
+    table = "\n".join(_table(("client", "tested versions", *features), rows))
+    block = f"<!-- made: from the record of `make test-clients` -->\n{table}\n<!-- end -->\n"
+    return {path: BLOCK.sub(lambda _: block, path.read_text(encoding="utf-8"))}
 
 
 def commands() -> str:

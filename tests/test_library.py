@@ -21,6 +21,17 @@ def test_importing_tpo_loads_nothing_heavy() -> None:
     assert out.strip() == "['tpo']"
 
 
+def test_the_help_loads_the_command_line_alone() -> None:
+    code = "import sys; sys.argv[1:] = ['--help']\ntry:\n    import tpo.cli; tpo.cli.main()\nexcept SystemExit: pass\n"
+    code += "print('LOADED', *sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = out.partition("LOADED ")[2].split()
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("tpo.")}
+    assert rooms == {"cli"}
+    heavy = {"aiohttp", "asyncio", "jinja2", "msgspec", "numpy", "openai", "starlette", "tenacity", "uvicorn"}
+    assert not heavy & set(loaded)
+
+
 def test_every_public_name_is_there() -> None:
     for name in tpo.__all__:
         assert getattr(tpo, name) is not None

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,12 @@ import pytest
 import tpo
 from server.policy import Said, critic, policy
 from tpo.runs.answers import Answer, First
+from tpo.runs.history import query_history
 from tpo.runs.notebook import progress_text
 from tpo.runs.progress import RunProgress
+from tpo.runs.status import run_status
 from tpo.tables import Part, Table
+from view.runs import make_judged
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "notebook.ipynb"
 EVIL = "<script>alert(1)</script>"
@@ -50,6 +54,15 @@ async def test_results_have_a_short_text_and_html_without_markup_of_others(tmp_p
     assert "1 of 1" in report._repr_html_() and "1 of 1 queries answered" in repr(report)
 
 
+async def test_a_judge_a_panel_and_warnings_are_in_a_notebook(tmp_path: Path) -> None:
+    run = await make_judged(tmp_path / "runs")
+    result = query_history(run, "j1").result
+    assert result is not None
+    for html in (result._repr_html_(), run_status(run).summary._repr_html_()):
+        assert "held-out judge" in html and "Models of the panel" in html and "Warning: " in html
+        assert "<script" not in html and "arm &lt;script&gt;" in html
+
+
 def test_an_address_loses_its_key() -> None:
     session = tpo.Session(policy="http://me:secret@host:1/v1?key=hidden", reward="surface")
     for text in (repr(session), session._repr_html_()):
@@ -61,6 +74,34 @@ def test_a_session_for_threads_shows_what_it_holds() -> None:
     assert repr(with_loop).startswith("SyncSession(policy=")
     assert "host:1" in with_loop._repr_html_() and "secret" not in with_loop._repr_html_()
     with_loop.close()
+
+
+class Kernel:
+    """A notebook's shell; what is displayed in it is kept."""
+
+    kernel = object()
+
+    def __init__(self) -> None:
+        self.lines: list[list[str]] = []
+
+    def display(self, data: dict[str, str], **_: Any) -> Any:
+        line = [data["text/plain"]]
+        self.lines.append(line)
+        return SimpleNamespace(update=lambda data, **_: line.append(data["text/plain"]))
+
+
+async def test_a_session_shows_a_line_for_each_query_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel()
+    monkeypatch.setattr("tpo.notebook.shell", lambda: kernel)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=kernel.display))
+    events: list[object] = []
+    async with policy(answer) as behind:
+        options: Any = {"policy": behind.url, "reward": length, "check": False, "width": 2, "depth": 1}
+        async with tpo.Session(**options) as session:
+            await asyncio.gather(session.align("Why?"), session.align("Name a fruit."))
+            await session.align("Quietly?", on_event=events.append)
+    assert sorted(line[0] for line in kernel.lines) == ["tpo, 'Name a fruit.': …", "tpo, 'Why?': …"]
+    assert all("4 answers scored, best reward" in line[-1] for line in kernel.lines) and events
 
 
 def test_a_table_is_shown_as_html_and_markdown() -> None:

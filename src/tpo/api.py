@@ -12,7 +12,7 @@ from tpo.engine.limits import Stopper
 from tpo.engine.result import Result, result_of
 from tpo.messages import conversation
 from tpo.models.fleet import pace_for_one
-from tpo.notebook import in_notebook, progress
+from tpo.notebook import in_notebook
 from tpo.options import RunOptions, options_from, table
 from tpo.runs.dataset import DatasetOptions, Report, Watcher, run_spec
 from tpo.session.session import Session
@@ -92,8 +92,7 @@ async def align(
     """
     conversation(query)  # a query that cannot be used is refused before anything is opened
     async with Session(pace=pace_for_one, on_note=on_note, **options) as session:
-        listener = on_event or progress() or _quiet
-        return await session.align(query, trace=trace, stopper=stopper, on_event=listener, alone=True)
+        return await session.align(query, trace=trace, stopper=stopper, on_event=on_event, alone=True)
 
 
 async def run_dataset(

@@ -62,16 +62,18 @@ class Line:
             self._handle.update({"text/plain": text()}, raw=True)
 
 
-def progress(title: str = "tpo") -> Callable[[object], None] | None:
+def progress(question: str) -> Callable[[object], None] | None:
     """A listener for events that shows one line of progress below the cell; None outside of a notebook.
 
     Args:
-        title: the beginning of the line.
+        question: what is answered; its beginning tells the lines of several searches apart.
     """
     if not in_notebook():
         return None
     from tpo.engine.records import Ended, Prompted, Scored
+    from tpo.representations import shortened
 
+    title = f"tpo, {shortened(question, 40)!r}"
     line = Line(f"{title}: …")
     step, name, answers = 0, "", 0
     best: float | None = None

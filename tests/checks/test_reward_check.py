@@ -141,6 +141,13 @@ async def test_a_refusal_of_long_answers_is_honest_and_only_a_warning() -> None:
     assert report.findings[-1].state == "warn"
 
 
+@pytest.mark.parametrize("option", ["weights=1:1", "reduce=product"])
+async def test_a_process_reward_model_may_answer_with_probabilities(option: str) -> None:
+    name = f"vllm:prm@http://somewhere?{option}&task=token_classify"
+    probabilities = each(lambda text: sigmoid(logit(text) / 10))
+    assert (await check_reward(Fake(probabilities, name))).failures == []
+
+
 async def test_a_rule_need_not_care_for_the_built_in_pairs() -> None:
     report = await check_reward(Fake(each(lambda t: 0.0), name="verifier:exact"))
     assert report.failures == []

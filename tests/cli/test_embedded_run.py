@@ -16,7 +16,7 @@ pytestmark = pytest.mark.embedded
 
 RUN = (
     *("align", "How do I take care of a wooden table?", "--width", "5", "--depth", "2"),
-    *("--max-tokens", "64", "--seed", "7"),
+    *("--max-tokens", "16", "--critic-max-tokens", "16", "--seed", "7"),
 )
 
 
@@ -33,9 +33,9 @@ def whole(result: dict[str, Any]) -> None:
     drawn = [[c["tokens"] for c in step["candidates"]] for step in result["steps"]]
     assert usage["policy"]["completion_tokens"] == sum(drawn[0])
     assert usage["editor"]["completion_tokens"] == sum(drawn[1]) + sum(drawn[2])
-    assert all(1 <= tokens <= 64 for tokens in drawn[0])
+    assert all(1 <= tokens <= 16 for tokens in drawn[0])
     # An update has room for its tags.
-    assert all(1 <= tokens <= 64 + TAG_TOKENS for step in drawn[1:] for tokens in step)
+    assert all(1 <= tokens <= 16 + TAG_TOKENS for step in drawn[1:] for tokens in step)
     assert (usage["policy"]["calls"], usage["critic"]["calls"], usage["editor"]["calls"]) == (1, 4, 2)
 
 

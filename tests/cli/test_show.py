@@ -16,6 +16,7 @@ from runs.kit import by_number, make_run
 from runs.test_history import failing
 from tpo.cli.show import show
 from tpo.rewards.protocol import Score
+from view.runs import ARM, make_judged
 
 
 class Shown(NamedTuple):
@@ -140,3 +141,14 @@ def test_a_users_mistake_is_one_clear_line(tmp_path: Path) -> None:
         shown = call(show, *arguments)
         assert (shown.code, shown.out) == (2, "")
         assert complaint in " ".join(shown.err.split())
+
+
+def test_a_judge_a_panel_and_a_warning_are_shown(tmp_path: Path) -> None:
+    run = asyncio.run(make_judged(tmp_path / "runs"))
+    whole = call(show, run)
+    assert "held-out judge: first sample" in whole.out and "answers chosen" in whole.out
+    assert "warning: the reward rises by" in whole.out and ARM in whole.out
+    shown = call(show, run, "j1")
+    assert "the held-out judge scores the first sample -" in shown.out
+    assert "warning: the reward rose while the held-out judge fell" in shown.out
+    assert "models of the panel" in shown.out and ", by " in shown.out

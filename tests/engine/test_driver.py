@@ -21,8 +21,8 @@ from tpo.errors import ModelError, RewardError
 from tpo.messages import Conversation, text_of
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Receiver, Request
+from tpo.rewards.call import spend
 from tpo.rewards.protocol import Score
-from tpo.rewards.usage import spend
 
 ALL_IN_ONE = Profile("test", choices="n", max_choices=4)
 

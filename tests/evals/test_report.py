@@ -22,6 +22,7 @@ from tpo.models.protocol import Request
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import Identity
 from tpo.stats import difference_of
+from view.runs import ARM, make_judged
 
 EVIL = "</div><script>alert('x')</script><img src=https://example.com/x onerror=alert(1)> $\\frac{1}$ & \x07"
 
@@ -138,6 +139,25 @@ async def test_an_evaluation_is_reported_with_its_table(tmp_path: Path) -> None:
     assert "Difference from sample" in page.text
     # Made again, the report's own folder is no obstacle.
     assert make_report([tmp_path / "out"], tmp_path / "out" / "report").page == report.page
+
+
+async def test_a_judge_a_panel_and_warnings_are_in_all_forms(tmp_path: Path) -> None:
+    run = await make_judged(tmp_path / "runs")
+    report = make_report([run], tmp_path / "report")
+    html = report.page.read_text(encoding="utf-8")
+    page = Page(html)
+    assert stands_alone(page) and "<script" not in html
+    text = " ".join(page.text.split())
+    assert "judge <script>" in text and "gain by the judge" in text and "reward up, judge down (%)" in text
+    assert "models of the panel, over all queries" in text and ARM in text
+    assert "Warning, judged.jsonl, TPO D1-N2: the reward rises by" in text
+    assert "judge" in {plot.name for plot in report.sections[0].plots}
+    table = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
+    assert "answers chosen" in table and "exploits the reward" in table
+    numbers = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert len(numbers[0]["warnings"]["TPO D1-N2"]) == 2
+    gains = numbers[0]["figures"]["judge"]["lines"]["TPO D1-N2"]
+    assert gains["x"] == sorted(gains["x"]) and gains["y"] == sorted(gains["y"], reverse=True)
 
 
 def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

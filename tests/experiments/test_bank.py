@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
+import random
 from statistics import fmean
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tpo.experiments.bank import Draw, at_tokens, best_of, first_at, overall, stopped
+from tpo.candidate import Candidate
+from tpo.experiments.bank import Draw, at_tokens, best_of, first_at, hedged, overall, soft, stopped
+from tpo.messages import conversation
+from tpo.methods import Pool, find_method
+from tpo.methods.selection import parse_selection
 from tpo.methods.stopping import StopRule
+from tpo.methods.stopping import draw as draw_waves
+from tpo.prompts import PromptSet
+from tpo.prompts.prompt import Prompt
+
+PROMPTS = PromptSet()
 
 
 def bank(*rewards: float, tokens: int = 10) -> list[Draw]:
@@ -98,3 +110,67 @@ def test_equal_tokens_lie_between_two_n() -> None:
     assert overall(each).tokens == pytest.approx(15)
     assert at_tokens(curve, 2, 500)[0] == 2
     assert at_tokens(curve, 2, 1)[0] == 1
+
+
+def test_soft_by_hand() -> None:
+    # Quantiles 1/6, 3/6, 5/6, so with sharpness 3 the odds are e^-1 : 1 : e.
+    odds = [math.exp(-1), 1, math.exp(1)]
+    found = soft([Draw(1, 10, 4), Draw(2, 20, 5), Draw(3, 0, 6)], 3.0)
+    assert found == pytest.approx(((10 * odds[0] + 20 * odds[1]) / sum(odds), 15, 3))
+    assert soft(bank(1, 2, 3), 0.0).value == pytest.approx(2)
+
+
+def test_hedged_by_hand() -> None:
+    # One of (1, 2, 3) with chance e^-1, the best of two with e^-1, all three with the rest: 2, 8/3 and 3.
+    one = math.exp(-1)
+    found = hedged(bank(1, 2, 3), 1.0)
+    assert found == pytest.approx((2 * one + 8 / 3 * one + 3 * (1 - 2 * one), 30, 3))
+    assert hedged(bank(1, 2, 3), 0.0).value == pytest.approx(2)
+    assert hedged(bank(1, 2, 3), 500.0).value == pytest.approx(3)
+    assert hedged(bank(7), 8.0).value == 7
+
+
+def test_the_selection_rules_choose_by_these_chances() -> None:
+    some, number = [Draw(0.1, 1.0, 1), Draw(0.5, 0.0, 1), Draw(0.5, 0.4, 1), Draw(0.9, 0.2, 1)], 1.5
+    candidates = [Candidate(f"0.{i}", 0, f"text {i}", one.reward) for i, one in enumerate(some)]
+    values = {f"0.{i}": one.value for i, one in enumerate(some)}
+    for label, formula in (("soft", soft), ("hedged", hedged)):
+        rule, query = parse_selection(f"{label}:{number}"), conversation("How?")
+        picked = []
+        for seed in range(300):
+            search = find_method("best-of-n").start(query, width=len(some), depth=0, prompts=PROMPTS)
+            chosen = rule.applied(search, query, PROMPTS, random.Random(seed))
+            next(chosen)
+            # Which of equals is first is chance.
+            shuffled = random.Random(seed).sample(candidates, len(candidates))
+            with pytest.raises(StopIteration) as end:
+                chosen.send(shuffled)
+            picked.append(values[end.value.value.chosen.id])
+        assert formula(some, number).value == pytest.approx(fmean(picked), abs=0.05)
+
+
+@settings(max_examples=25, deadline=None)
+@given(draws, st.integers(1, 5), st.integers(1, 3), st.sampled_from([0.01, 0.2, 1.0]), st.sampled_from([None, 1.0]))
+def test_a_stop_rule_is_the_mean_over_all_orders(
+    some: list[Draw], n: int, wave: int, price: float, maximum: float | None
+) -> None:
+    n = min(n, len(some))
+    rule = StopRule(price, maximum)
+    results = []
+    for order in itertools.permutations(some):
+        # As a method does it: a pool that grows by waves.
+        pool = Pool()
+        search = draw_waves(Prompt("answer", "policy", [], str), n, pool, rule, wave)
+        taken = 0
+        wish = next(search)
+        with contextlib.suppress(StopIteration):
+            while True:
+                part = order[taken : taken + wish.width]
+                names = [f"0.{taken + i}" for i in range(len(part))]
+                taken += len(part)
+                wish = search.send(
+                    [Candidate(name, 0, name, one.reward) for name, one in zip(names, part, strict=True)]
+                )
+        chosen = order[int(pool.chosen.id.split(".")[1])]
+        results.append((chosen.value, sum(one.tokens for one in order[:taken]), taken))
+    assert stopped(some, rule, n, wave) == pytest.approx(tuple(fmean(column) for column in zip(*results, strict=True)))

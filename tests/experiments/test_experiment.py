@@ -130,7 +130,7 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     assert 0 < float(later["fresh"]) < 0.8
     assert float(later["difference"]) == pytest.approx(1 - float(later["fresh"]))
     assert int(later["queries"]) == len({one.query for one in outcomes if one.candidates[-1].step > 0})
-    for plot in ("pareto", "by-step", "length", "over-optimisation", "wins"):
+    for plot in ("pareto", "by-seconds", "by-step", "length", "over-optimisation", "wins"):
         assert (tmp_path / "out" / "figures" / f"{plot}-small.svg").read_text().startswith("<?xml")
         assert (tmp_path / "out" / "figures" / f"{plot}-small.csv").read_text().count("\n") > 1
 
@@ -327,3 +327,52 @@ def test_json_has_cells_and_means(file: Path, tmp_path: Path) -> None:
     found = json.loads(ran.stdout)
     assert found["report"] is None
     assert [one["left"] for one in found["cells"]] == [5] * 4
+
+
+REWARDED = """
+compare = ["sample", "two"]
+[queries]
+data = "questions.jsonl"
+[options]
+policy = "embedded"
+reward = "surface"
+check = false
+[models.small]
+policy = "embedded"
+[methods.sample]
+method = "sample"
+[methods.two]
+method = "best-of-n"
+width = 2
+[methods.four]
+method = "best-of-n"
+width = 4
+"""
+
+
+@pytest.mark.usefixtures("no_figures")
+async def test_methods_without_a_reward_and_queries_without_one_are_left_out_of_pairs(tmp_path: Path) -> None:
+    (tmp_path / "questions.jsonl").write_text("".join(f'{{"prompt": "Prompt {n}"}}\n' for n in range(4)))
+    rewrite(tmp_path / "experiment.toml", REWARDED)
+    experiment = with_model(tmp_path / "experiment.toml", sometimes_right())
+    first = await run_experiment(experiment, tmp_path / "out")
+    assert first.files is not None
+    assert "small: sample has no reward, and is left out of tables and figures." in first.files.text
+    assert {one["method"] for one in first.files.means} == {"two", "four"}
+    # One query lost its reward with one method: it is left out of both, and the others stay paired.
+    path = tmp_path / "out" / "outcomes.jsonl"
+    outcomes = read_outcomes(path)
+    lost = next(one for one in outcomes if one.method == "four")
+    changed = [msgspec.structs.replace(one, reward=None) if one is lost else one for one in outcomes]
+    path.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in changed))
+    rewrite(tmp_path / "experiment.toml", 'adopt = ["out/outcomes.jsonl"]\ncompare = ["two"]\n')
+    again = await run_experiment(read_experiment(tmp_path / "experiment.toml"), tmp_path / "again")
+    assert again.files is not None
+    (gap,) = again.files.differences
+    kept = {one.query for one in outcomes} - {lost.query}
+    rewards = {
+        label: [next(one.reward or 0.0 for one in outcomes if (one.method, one.query) == (label, q)) for q in kept]
+        for label in ("four", "two")
+    }
+    assert gap["queries"] == 3
+    assert gap["difference"] == pytest.approx(sum(rewards["four"]) / 3 - sum(rewards["two"]) / 3)

@@ -14,8 +14,8 @@ import pytest
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import answered, conversation
-from tpo.rewards.hf import HfReward
 from tpo.rewards.hf.loading import load
+from tpo.rewards.hf.reward import HfReward
 
 pytestmark = pytest.mark.hf
 

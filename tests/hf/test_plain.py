@@ -123,7 +123,7 @@ def test_a_token_makes_any_language_model_a_reward() -> None:
 
 
 def test_naming_it_loads_nothing_heavy() -> None:
-    code = "import sys, tpo.rewards.hf; print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
+    code = "import sys, tpo.rewards.hf.reward; print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

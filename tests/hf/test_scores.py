@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.hf import HfReward
 from tpo.rewards.hf.loading import load
+from tpo.rewards.hf.reward import HfReward
 from tpo.rewards.hf.scoring import padded
 
 pytestmark = pytest.mark.hf

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tpo.messages import answered, conversation
-from tpo.rewards.hf import HfReward
 from tpo.rewards.hf.loading import load
 from tpo.rewards.hf.profiles import PROFILES
+from tpo.rewards.hf.reward import HfReward
 from tpo.rewards.protocol import Score
 
 pytestmark = pytest.mark.hf

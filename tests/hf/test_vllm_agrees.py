@@ -13,7 +13,7 @@ import pytest
 
 from servers.vllm import installation, vllm_reward
 from tpo.messages import Conversation, answered, conversation
-from tpo.rewards.hf import HfReward
+from tpo.rewards.hf.reward import HfReward
 
 pytestmark = [pytest.mark.hf, pytest.mark.vllm]
 

@@ -12,6 +12,7 @@ from tpo.candidate import Candidate
 from tpo.messages import conversation
 from tpo.methods import Ask, Outcome, Reply, find_method
 from tpo.methods.bandit import PLAIN, Bandit
+from tpo.methods.stopping import RewardPrior
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How do I clean a table?")
@@ -107,6 +108,11 @@ def test_the_arm_that_gains_more_per_token_gets_more() -> None:
     assert share_of_a((0.6, 0.2), (10, 10)) > 0.8
     assert share_of_a((0.4, 0.4), (10, 100)) > 0.8
     assert share_of_a((0.4, 0.4), (100, 10)) < 0.2
+
+
+def test_the_belief_after_one_reward_by_hand() -> None:
+    # TreeQuest's prior m=0, k=1, nu=1, t=.1 after a reward of .8: m=.4, k=2, nu=2, t=(.1 + .8^2/2)/2.
+    assert RewardPrior(0.0).after([0.8]) == pytest.approx((0.4, 2, 2, 0.21))
 
 
 def test_failures_count_as_the_worst_answer() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tpo.candidate import Candidate
 from tpo.messages import conversation
-from tpo.methods import Ask, Outcome, Reply, Sample, ScoreTexts, find_method
+from tpo.methods import Ask, Outcome, Pool, Reply, Sample, ScoreTexts, find_method
 from tpo.methods.registry import _registered
 from tpo.methods.unmet import unmet
 from tpo.prompts import PromptSet
@@ -140,18 +141,32 @@ def test_feedback_descent_forgets_failed_tries_with_every_win() -> None:
 
 TEXTS = st.text(max_size=30) | st.sampled_from(["", " ", "<improved_answer>", "Answer 1:", "{{ query }}", "wipe"])
 ANSWERS = st.builds(
-    lambda text, reward, feedback, error: Candidate("", 0, text, None if error else reward, {}, feedback, error=error),
+    lambda text, reward, feedback, error, parts, leaked, tokens: Candidate(
+        "",
+        0,
+        text,
+        None if error else reward,
+        parts,
+        feedback,
+        error=error,
+        tokens=tokens,
+        leaked="ours" if leaked and text else None,
+    ),
     TEXTS,
     st.none() | st.floats(-1e6, 1e6),
     st.none() | TEXTS | st.just(FOX),
     st.none() | st.just("failed"),
+    st.dictionaries(st.sampled_from(["fox", "short", ""]), st.floats(0, 1), max_size=2),
+    st.booleans(),
+    st.integers(0, 50),
 )
 
 
 def replayed(
     name: str, width: int, depth: int, maximum: float | None, draw: Callable[[int], list[Candidate]], reply: str
-) -> list[Any]:
-    """All that a method yields, and its outcome."""
+) -> tuple[list[Any], Pool]:
+    """All that a method yields, its outcome at the end, and all answers that were drawn."""
+    pool = Pool()
     search = find_method(name).start(QUERY, width=width, depth=depth, prompts=PROMPTS, seed=3, maximum=maximum)
     yielded: list[Any] = []
     step = 0
@@ -171,18 +186,18 @@ def replayed(
                     rated = zip(action.texts, draw(len(action.texts)), strict=True)
                     results.append([Candidate("", step, text, one.reward, error=one.error) for text, one in rated])
                     continue
-                found = draw(action.width)
-                results.append(
-                    [
-                        Candidate(f"{step}.{number}.{i}", step, one.text, one.reward, {}, one.feedback, error=one.error)
-                        for i, one in enumerate(found)
-                    ]
-                )
+                assert isinstance(action, Sample) and action.width > 0
+                found = [
+                    msgspec.structs.replace(one, id=f"{step}.{number}.{i}", step=step)
+                    for i, one in enumerate(draw(action.width))
+                ]
+                pool.add(found)
+                results.append(found)
             step += 1
             wish = search.send(results if isinstance(wish, list) else results[0])
     except StopIteration as end:
         assert isinstance(end.value, Outcome)
-        return [*yielded, end.value]
+        return [*yielded, end.value], pool
 
 
 @pytest.mark.parametrize("name", list(_registered))
@@ -197,7 +212,7 @@ def replayed(
 def test_no_junk_or_failure_breaks_a_method_and_replay_is_the_same(
     name: str, width: int, depth: int, maximum: float | None, answers: list[Candidate], reply: str
 ) -> None:
-    def run() -> list[Any]:
+    def run() -> tuple[list[Any], Pool]:
         place = 0
 
         def draw(count: int) -> list[Candidate]:
@@ -207,8 +222,8 @@ def test_no_junk_or_failure_breaks_a_method_and_replay_is_the_same(
 
         return replayed(name, width, depth, maximum, draw, reply)
 
-    first = run()
-    assert first == run()
+    first, pool = run()
+    assert first == run()[0]
+    # Whatever was drawn, the answer is the best of it: none is lost, and none is made up.
     outcome: Outcome = first[-1]
-    rewards = [one.reward for one in answers if one.reward is not None]
-    assert outcome.chosen.reward is None or outcome.chosen.reward in rewards
+    assert outcome.chosen == pool.chosen

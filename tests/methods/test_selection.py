@@ -16,8 +16,7 @@ from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.methods import Ask, Outcome, Reply, Sample, Search, find_method
 from tpo.methods.hedging import MOST, hedged
-from tpo.methods.selection import TEMPLATES, mbr_scores, parse_selection, soft_odds
-from tpo.methods.similarity import similarities
+from tpo.methods.selection import _RULES, TEMPLATES, mbr_scores, parse_selection, similarities, soft_odds
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How do I clean a table?")
@@ -162,7 +161,7 @@ def test_what_is_required_comes_before_the_rule() -> None:
     assert picks == {"0.0", "0.2"}
 
 
-@pytest.mark.parametrize("rule", ["soft", "hedged", "mbr", "majority", "knockout"])
+@pytest.mark.parametrize("rule", list(_RULES))
 def test_failures_and_leaks_are_never_chosen(rule: str) -> None:
     candidates = [
         Candidate("0.0", 0, "good", 0.1),
@@ -201,7 +200,7 @@ TEXTS = st.text(max_size=8) | st.sampled_from(["wipe it", "wipe it", "scrub it"]
 POOLS = st.lists(st.tuples(TEXTS, st.none() | st.floats(-1e300, 1e300), st.booleans()), min_size=1, max_size=8)
 
 
-@pytest.mark.parametrize("rule", ["soft", "hedged", "mbr", "majority", "knockout"])
+@pytest.mark.parametrize("rule", list(_RULES))
 @settings(max_examples=200, deadline=None)
 @given(POOLS, st.lists(TEXTS | st.sampled_from(["A", "B", "Verdict: tie"]), min_size=1, max_size=5))
 def test_any_pool_has_an_answer_and_replay_is_the_same(

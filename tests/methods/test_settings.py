@@ -63,6 +63,29 @@ def test_a_wrong_setting_is_an_error_that_names_the_known_ones(values: dict[str,
         method_of(plain, "plain").chosen_settings(values)
 
 
+@pytest.mark.parametrize("name", list(registry._registered))
+@pytest.mark.parametrize("value", ["", "nan", "-inf", "1e999", "-1", "many", "{}", "0.5.1", "a=b"])
+def test_nonsense_is_refused_or_read_as_the_settings_type(name: str, value: str) -> None:
+    found = find_method(name)
+    for setting in found.settings.values():
+        try:
+            chosen = found.chosen_settings({setting.name: value})
+        except InputError as error:
+            assert f"The setting {setting.name} of the method {name} is {value!r}" in str(error)
+        else:
+            # Nothing but an empty list or table, or the plain number where it has no bound.
+            assert chosen.get(setting.name, setting.default) in (setting.default, [], {}, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"), [("tpo", "price"), ("tpo", "wave"), ("fusion", "temperature"), ("adaptive", "prior")]
+)
+def test_what_is_no_number_or_below_its_bound_is_refused(name: str, setting: str) -> None:
+    for value in ("nan", "-1") if setting != "prior" else ("restate=nan", "resample"):
+        with pytest.raises(InputError, match=f"The setting {setting} of the method {name} is '{value}'"):
+            find_method(name).chosen_settings({setting: value})
+
+
 def test_bounds_of_a_setting_are_kept() -> None:
     with pytest.raises(InputError, match="merges of the method fusion is 0"):
         find_method("fusion").chosen_settings({"merges": 0})

@@ -141,7 +141,7 @@ async def test_tokens_are_counted_once() -> None:
     ):
         points = collected.metrics[f"gen_ai.client.inference.usage.{kind}"].data.data_points
         assert sum(point.value for point in points) == sum(getattr(call.usage, field) for call in calls)
-    durations = collected.metrics["gen_ai.client.operation.duration"].data.data_points
+    durations = collected.metrics["gen_ai.client.inference.duration"].data.data_points
     assert sum(point.count for point in durations) == len(calls)
 
 

@@ -12,7 +12,7 @@ from server.conftest import HI, Serve
 from server.policy import saying
 from tpo.server.app import AppOptions
 from tpo.server.keys import Keys, hashed
-from tpo.server.usage import StreamUsage, with_usage
+from tpo.server.passthrough import StreamUsage, with_usage
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +12,16 @@ import pytest
 import tpo
 from fakes import FakeModel, FakeReward, numbered
 from tpo.config import NamedReward
-from tpo.methods import find_method
+from tpo.methods import efforts, find_method
 from tpo.methods.cost import cost_of
-from tpo.methods.efforts import TABLE, RewardKind, Size, level_of
+from tpo.methods.efforts import REASONS, TABLE, Level, RewardKind, Size, level_of
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import Effort
 from tpo.rewards.require import Requirements
 from tpo.session.effort import reward_kind, size_of, with_effort
 from tpo.session.spec import plan_of, specified
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_each_level_is_a_method_with_settings_that_it_has_and_costs_no_less_than_the_one_below() -> None:
@@ -30,6 +34,28 @@ def test_each_level_is_a_method_with_settings_that_it_has_and_costs_no_less_than
             assert method.dials(level.width, level.depth) == (level.width, level.depth)
             costs.append(cost_of(method, level.width, level.depth, settings).answers)
         assert costs == sorted(costs)
+
+
+def test_each_row_has_a_reason_and_what_that_points_to_is_there() -> None:
+    assert REASONS.keys() == TABLE.keys()
+    for (kind, _), reason in REASONS.items():
+        pages = re.findall(r"docs/\S+\.md", reason)
+        assert all((ROOT / page).is_file() for page in pages)
+        assert pages or "arXiv" in reason or kind == "none"
+        # A reason from our measurements names a model and methods that the report has.
+        for model in re.findall(r"SmolLM2-\w+", reason):
+            assert any(model in (ROOT / page).read_text() for page in pages)
+
+
+def test_adaptive_can_be_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = tuple(Level("adaptive", width, depth) for width, depth in ((3, 1), (5, 2), (5, 5), (10, 8)))
+    table = {**TABLE, ("words", "tiny"): levels}
+    monkeypatch.setattr(efforts, "TABLE", table)
+    for effort, level in zip(Effort, levels, strict=True):
+        spec = specified({"effort": effort, "reward": "verifier:ifeval", "policy": "embedded"})
+        assert (spec.method.name, spec.width, spec.depth) == ("adaptive", level.width, level.depth)
+    own = specified({"effort": "medium", "reward": "verifier:ifeval", "policy": "embedded", "method": "best-of-n"})
+    assert own.width == 15
 
 
 @pytest.mark.parametrize(
@@ -91,10 +117,12 @@ def test_a_level_decides_what_is_not_given(effort: Effort, key: tuple[RewardKind
 
 
 def test_what_is_explicit_counts() -> None:
+    level = level_of("medium", "words", "small")
     spec = specified({"effort": "medium", "reward": "verifier:ifeval", "width": 2, "critic_max_tokens": 7})
-    assert (spec.method.name, spec.width, spec.depth, spec.settings.critic_max_tokens) == ("restate", 2, 2, 7)
+    assert (spec.method.name, spec.width, spec.settings.critic_max_tokens) == (level.method, 2, 7)
+    assert spec.depth == level.depth
     own = specified({"effort": "medium", "reward": "verifier:ifeval", "method": "best-of-n"})
-    assert (own.method.name, own.width) == ("best-of-n", 15)  # as many answers as restate D2-N5 draws
+    assert (own.method.name, own.width) == ("best-of-n", level.width * (level.depth + 1))  # as many answers
     own = specified({"effort": "medium", "reward": "surface", "method": "tpo"})
     assert (own.method.name, own.width, own.depth) == ("tpo", 4, 2)
     assert with_effort({"width": 3}) == {"width": 3}

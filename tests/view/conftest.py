@@ -10,14 +10,21 @@ import pytest
 from starlette.testclient import TestClient
 
 from tpo.session.sync import run_sync
-from tpo.view import Sources, create_app
-from view.runs import make
+from tpo.view.app import create_app
+from tpo.view.sources import Sources
+from view.runs import make, make_judged
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs and a trace."""
     return run_sync(make(tmp_path_factory.mktemp("view")))
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a panel with a held-out judge."""
+    return run_sync(make_judged(tmp_path_factory.mktemp("judged")))
 
 
 @pytest.fixture

@@ -12,11 +12,16 @@ import msgspec
 
 import tpo
 from server.policy import Said, critic, policy
+from tpo.rewards.protocol import Score
 from tpo.runs.store import KEY
 
 _SEAL = re.compile(rb',"crc":"[0-9a-f]{8}"\}(?=\n)')
 # What somebody would like to have run.
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
+# Queries of the judged run: enough for two groups in its charts.
+JUDGED = 24
+# What somebody could write into a run's files as the name of a model.
+ARM = f"arm {EVIL}"
 QUESTIONS = ["Name a fruit.", f"Why is the sky blue? {EVIL}", "How do I clean a table?", "Plan a day in Rome."]
 
 
@@ -50,6 +55,45 @@ async def make(folder: Path) -> Path:
         await tpo.run_dataset(data, folder / "runs" / "two", **options, method="best-of-n")
         await tpo.align(QUESTIONS[1], trace=folder / "runs" / "trace.jsonl", **options, depth=1)
     return folder / "runs"
+
+
+class Shortness:
+    """A held-out judge with a name that nobody should run: the shortest answer is the best."""
+
+    name = f"judge {EVIL}"
+
+    async def score(self, conversations: list[Any]) -> list[Score]:
+        return [Score(-float(len(conversation[-1]["content"]))) for conversation in conversations]
+
+
+async def make_judged(folder: Path) -> Path:
+    """A run of a panel whose reward pays for length, with a held-out judge; one arm has a name like markup.
+
+    Args:
+        folder: where to; the run is its `judged`.
+    """
+    data = folder.parent / "judged.jsonl"
+    data.write_text(
+        "".join(json.dumps({"id": f"j{row}", "prompt": f"Question {row}?"}) + "\n" for row in range(JUDGED))
+    )
+    async with policy(longer) as one, policy(longer) as two:
+        options: Any = {"reward": length, "judge": Shortness(), "check": False, "width": 2, "depth": 1, "seed": 1}
+        await tpo.run_dataset(data, folder / "judged", policy={"plain": one.url, "evil": two.url}, **options)
+    for name in ("answers.jsonl", "journal.jsonl"):
+        file = folder / "judged" / name
+        content = _SEAL.sub(b"}", file.read_bytes())
+        arm = msgspec.json.encode(ARM)
+        file.write_bytes(content.replace(b'"arm":"evil"', b'"arm":' + arm).replace(b'"evil":{', arm + b":{"))
+    return folder / "judged"
+
+
+async def longer(body: dict[str, Any], number: int) -> Said:
+    """Answers that grow with advice."""
+    if critic(body):
+        return "Say more."
+    text = f"Answer {number} {'and more ' * (2 + number % 3)}"
+    advised = "improved_answer" in str(body["messages"])
+    return f"<improved_answer>{3 * text}</improved_answer>" if advised else text
 
 
 def enlarged(run: Path, out: Path, queries: int) -> Path:

@@ -18,11 +18,12 @@ import tpo
 from tpo.engine.events import Listener
 from tpo.engine.result import Result
 from tpo.errors import InputError, ModelError
-from tpo.view import Play, PlayOptions, Sources, create_app
+from tpo.view.app import create_app
 from tpo.view.export import exported
-from tpo.view.play import LONGEST
+from tpo.view.play import LONGEST, Play, PlayOptions
+from tpo.view.sources import Sources
 from view.conftest import got
-from view.runs import EVIL, QUESTIONS, enlarged
+from view.runs import ARM, EVIL, JUDGED, QUESTIONS, enlarged
 
 STATIC = Path(tpo.__file__).parent / "view" / "static"
 
@@ -48,6 +49,31 @@ def test_a_run_has_its_figures(client: TestClient) -> None:
     assert medians == sorted(medians)  # the best so far never falls
     gains = [case["gain"] for case in run["best"]]
     assert gains == sorted(gains, reverse=True)
+
+
+def test_a_run_shows_its_judge_its_panel_and_its_warnings(judged: Path) -> None:
+    with TestClient(create_app(Sources([judged])), base_url="http://localhost") as client:
+        run = got(client, "run", run="judged")
+        story = got(client, "story", run="judged", id="j3")
+    summary, chart = run["summary"], run["held_out"]
+    assert len(summary["warnings"]) == 2 and "exploits the reward" in summary["warnings"][1]
+    assert set(summary["arms"]) == {"plain", ARM} and sum(arm["wins"] for arm in summary["arms"].values()) == JUDGED
+    assert chart["of"] == len(chart["x"]) == JUDGED and chart["correlation"] == -1.0
+    assert chart["apart"] > 0.5 and chart["both"] == 0.0
+    first, last = chart["groups"]
+    assert first["x"] < last["x"] and first["value"] > last["value"]  # the more reward, the less the judge likes it
+    assert all(step["reward"]["value"] > 0 > step["judge"]["value"] for step in chart["steps"] if step["step"])
+    assert "judge" in run["judge_label"]
+    candidates = [one for step in story["steps"] for one in step["candidates"]]
+    scores = {one["id"]: one["judged"] for one in candidates if one["judged"] is not None}
+    found = story["held_out"]
+    assert scores == {candidates[0]["id"]: found["first"], story["answer"]: found["answer"]}
+    assert {one["arm"] for one in candidates} == set(story["arms"]) == {"plain", ARM}
+
+
+def test_a_run_without_a_judge_has_no_chart_of_it(client: TestClient) -> None:
+    run = got(client, "run", run="one")
+    assert run["held_out"] is None and run["judge_label"] is None and run["summary"]["arms"] == {}
 
 
 def test_queries_are_sorted_filtered_and_searched(client: TestClient) -> None:

@@ -9,7 +9,7 @@ from tpo.checks.finding import Finding
 from tpo.checks.good_and_bad import EXAMPLES
 from tpo.messages import Conversation
 from tpo.rewards.prefer.reward import KEPT, PreferReward
-from tpo.rewards.served import together
+from tpo.scheduling.concurrency import together
 
 # Items that differ by less over all answers are flat.
 FLAT = 0.05

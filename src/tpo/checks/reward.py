@@ -88,12 +88,19 @@ def _kind(reward: Reward) -> str:
     return reward.name.partition(":")[0].partition("@")[0]
 
 
+def _is_probability(reward: Reward) -> bool:
+    """Whether a process reward model's scores are read as probabilities: one label of several, or a product."""
+    options = reward.name.rpartition("?")[2].split("&")
+    one_label = any(option.startswith("weights=") for option in options)
+    return "task=token_classify" in options and (one_label or "reduce=product" in options)
+
+
 def _milder(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, state="warn", remedy="") if finding.state == "fail" else finding
 
 
 def _scale(reward: Reward, values: Sequence[float], shown: str) -> Finding:
-    raw = _kind(reward) in RAW
+    raw = _kind(reward) in RAW and not _is_probability(reward)
     distinct = {round(value, 9) for value in values}
     if raw and distinct <= {1.0, -1.0}:
         return Finding(

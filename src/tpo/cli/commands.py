@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
@@ -159,8 +161,17 @@ class TpoGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """See `click.Group.resolve_command`."""
-        if args[0] not in COMMANDS and is_question(args[0]):
-            return "align", self.commands["align"], args
+        word = args[0]
+        if word not in COMMANDS and not word.startswith("-"):
+            if is_question(word) or (_is_there(word, Path.is_file) and sys.stdin.isatty() and sys.stderr.isatty()):
+                return "align", self.commands["align"], args  # where a user decides what a file's name means
+            if _is_there(word, Path.is_file):
+                ctx.fail(
+                    f"{word} is a file, and no command: tpo align --file {word} answers the question in it, "
+                    f"tpo align {word} takes its name as the question."
+                )
+            if _is_there(word, Path.is_dir):
+                ctx.fail(f"{word} is a folder, and no command: tpo view {word} shows the runs in it.")
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -192,3 +203,10 @@ class TpoGroup(TyperGroup):
 def is_question(text: str) -> bool:
     """Whether an argument in a command's place is a question: it has several words, or a question mark."""
     return not text.startswith("-") and (len(text.split()) > 1 or text.rstrip().endswith("?"))
+
+
+def _is_there(name: str, kind: Callable[[Path], bool]) -> bool:
+    try:
+        return kind(Path(name))
+    except (OSError, ValueError):  # longer than a file's name may be, or with a character that none has
+        return False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tpo.session.spec import Options
 
 # Options of a run that have no meaning for benchmarks.
-OF_DATASETS = ("column", "split", "skip_bad_rows", "fresh", "input_order", "parquet", "prices")
+OF_DATASETS = ("total_budget_tokens", "column", "split", "skip_bad_rows", "fresh", "input_order", "parquet", "prices")
 # What a benchmark is run by when no command is named.
 TASKS = "tasks"
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from tpo.cli.console import print_json, reporting, stdout
 from tpo.cli.summary import summary_table, table_or_lines
 from tpo.cli.terminal import safe
+from tpo.engine.result import ARM_HEADINGS, arm_row, held_out_line, held_out_warning
 from tpo.messages import Conversation, text_of
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def history_parts(history: QueryHistory, *, prompts: bool) -> Iterator[Block]:
     if result is not None:
         yield Block(Text(f"\nanswer {result.chosen}, reward {_number(result.reward)}", style="bold"))
         yield Block(_text(result.answer), 1)
+        yield from _measured(result)
     if plan is not None:
         size = f"{plan.method}, width {plan.width}, depth {plan.depth}, reward {plan.reward or 'none'}"
         yield Block(Text(f"\nquestion ({size})", style="bold"))
@@ -143,6 +145,19 @@ def history_parts(history: QueryHistory, *, prompts: bool) -> Iterator[Block]:
     if result is not None and any(used.calls for used in result.usage.values()):
         yield Block(Text("\ncosts (calls, tokens, seconds)", style="bold"))
         yield Block(_costs(result))
+    if result is not None and result.arms:
+        yield Block(Text("\nmodels of the panel", style="bold"))
+        rows = [(safe(name), *row) for name, *row in map(arm_row, result.arms.items())]
+        yield Block(table_or_lines(ARM_HEADINGS, rows))
+
+
+def _measured(result: Result) -> Iterator[Block]:
+    """What the held-out judge found, which the trace has and the search did not use."""
+    if result.held_out is not None:
+        yield Block(_text(f"\nheld-out judge: {result.held_out.judge}", style="bold"))
+        yield Block(_text(held_out_line(result) or ""), 1)
+    if (warning := held_out_warning(result)) is not None:
+        yield Block(_text(f"warning: {warning}", style="yellow"), 1)
 
 
 def _query_state(history: QueryHistory) -> str:
@@ -203,7 +218,14 @@ def _uses(steps: list[Step]) -> dict[str, list[str]]:
 
 
 def _candidate(candidate: Candidate, uses: list[str]) -> Iterator[Block]:
-    facts = [f"reward {_number(candidate.reward)}", candidate.finish_reason, f"{candidate.tokens} tokens", *uses]
+    writer = [f"by {safe(candidate.arm)}"] if candidate.arm is not None else []
+    facts = [
+        f"reward {_number(candidate.reward)}",
+        *writer,
+        candidate.finish_reason,
+        f"{candidate.tokens} tokens",
+        *uses,
+    ]
     yield Block(Text(f"{candidate.id}: {', '.join(facts)}", style="green"), 1)
     if candidate.parts:
         parts = ", ".join(f"{name} {_number(value)}" for name, value in candidate.parts.items())

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tpo.cli.progress import duration
+from tpo.engine.result import ARM_HEADINGS, arm_row
 from tpo.runs.summary import RunSummary
 from tpo.stats import Estimate
 
@@ -127,12 +128,7 @@ def _roles(summary: RunSummary) -> RenderableType:
 
 
 def _arms(summary: RunSummary) -> RenderableType:
-    headings = ("arm", "won", "answers", "calls", "prompt tokens", "completion tokens", "seconds")
-    rows = []
-    for arm, used in summary.arms.items():
-        counts = (used.wins, used.answers, used.calls, used.prompt_tokens, used.completion_tokens)
-        rows.append((arm, *map(str, counts), f"{used.seconds:.1f}"))
-    return table_or_lines(headings, rows)
+    return table_or_lines(ARM_HEADINGS, [arm_row(named) for named in summary.arms.items()])
 
 
 def _shown(estimate: Estimate, between: str = " ") -> str:

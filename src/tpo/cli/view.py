@@ -17,7 +17,7 @@ from tpo.options.groups import OUTPUT
 
 if TYPE_CHECKING:
     from tpo.session.spec import Options
-    from tpo.view import Sources
+    from tpo.view.sources import Sources
 
 # Questions that are answered at once, and those that may wait.
 PLAYING, WAITING = 4, 16
@@ -45,7 +45,7 @@ def view(
     first question. Nothing is fetched from anywhere, and only this machine can look unless --host says
     otherwise. Ctrl-C ends it.
     """
-    from tpo.view import Sources
+    from tpo.view.sources import Sources
 
     viewing = chosen(ViewOptions, flags)
     check(viewing)
@@ -60,7 +60,7 @@ async def _serve(sources: Sources, options: Options | None, viewing: ViewOptions
     from tpo.server.page import page
     from tpo.server.registry import SearchRegistry
     from tpo.server.service import Service, Setup
-    from tpo.view import create_app
+    from tpo.view.app import create_app
     from tpo.view.guard import LOOPBACK
 
     host = viewing.host

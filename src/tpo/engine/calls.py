@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tpo.engine.concurrency import together
 from tpo.engine.events import Listener, Retrying
 from tpo.engine.panel_draw import draw_from_panel
 from tpo.engine.records import Called, Record, SamplingSettings
@@ -21,6 +20,7 @@ from tpo.methods.actions import Sample
 from tpo.models.panel import PanelSeat
 from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
 from tpo.prompts.prompt import Prompt, Role
+from tpo.scheduling.concurrency import together
 
 # Room for the tags around an updated answer, two of up to ten tokens each, and the line breaks beside them.
 TAG_TOKENS = 32

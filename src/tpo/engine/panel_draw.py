@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
-from tpo.engine.concurrency import together
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.models.panel import Panel, PanelSeat, shared_out
 from tpo.models.protocol import Choice
+from tpo.scheduling.concurrency import together
 
 
 class DrawArm(Protocol):

@@ -139,7 +139,8 @@ class Result(msgspec.Struct, frozen=True):
         facts = [f"reward {rounded(self.reward)}", self.method, f"N {self.width}", f"D {self.depth}"]
         facts += [f"{len(self.candidates)} answers", f"{self.seconds:.1f} s", f"ended: {self.stop}"]
         if self.held_out is not None:
-            facts.append(f"judge {rounded(self.held_out.first)} → {rounded(self.held_out.answer)}")
+            facts.append(f"held-out judge {rounded(self.held_out.first)} → {rounded(self.held_out.answer)}")
+        warning = held_out_warning(self)
         bests: list[float | None] = []
         for step in self.steps:
             rewards = [*(one.reward for one in step.candidates), *bests[-1:]]
@@ -152,9 +153,11 @@ class Result(msgspec.Struct, frozen=True):
         return frame(
             heading("Answer", facts),
             text_block(self.answer),
+            text_block(f"Warning: {warning}") if warning else "",
             curve(bests, "Best reward by step"),
             *(self._step_html(step) for step in self.steps),
             unfolding("Tokens and time", table(("role", "calls", "prompt", "completion", "seconds"), usage)),
+            unfolding("Models of the panel", table(ARM_HEADINGS, map(arm_row, self.arms.items()))) if self.arms else "",
         )
 
     def _step_html(self, step: Step) -> str:
@@ -176,6 +179,26 @@ class Result(msgspec.Struct, frozen=True):
         value: dict[str, Any] = msgspec.to_builtins(self)
         del value["trace"]
         return value
+
+
+ARM_HEADINGS = ("model", "answers chosen", "answers", "calls", "prompt tokens", "completion tokens", "seconds")
+
+
+def arm_row(named: tuple[str, ArmUsage]) -> tuple[str, ...]:
+    """What a model of a panel brought and cost, under `ARM_HEADINGS`."""
+    name, used = named
+    counts = (used.wins, used.answers, used.calls, used.prompt_tokens, used.completion_tokens)
+    return (name, *map(str, counts), f"{used.seconds:.1f}")
+
+
+def held_out_warning(result: Result) -> str | None:
+    """That the reward rose while the held-out judge fell, in a sentence; None where that is not so."""
+    found, first = result.held_out, result.candidates[0].reward
+    if found is None or found.first is None or found.answer is None or first is None or result.reward is None:
+        return None
+    if not (result.reward > first and found.answer < found.first):
+        return None
+    return "the reward rose while the held-out judge fell: read the answer before you trust the reward"
 
 
 def held_out_line(result: Result) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Place, stops
-from tpo.engine.concurrency import task_group
 from tpo.engine.records import Record, Sampled, Scored
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState, candidate_of
@@ -17,6 +16,7 @@ from tpo.errors import ModelError
 from tpo.messages import shown_calls
 from tpo.models.protocol import Choice
 from tpo.prompts.leaks import clean
+from tpo.scheduling.concurrency import task_group
 
 # The finish reason of an answer that the search did not wait for.
 LEFT_BEHIND = "left-behind"

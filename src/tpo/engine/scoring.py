@@ -15,7 +15,6 @@ from tpo.messages import Conversation, answered
 from tpo.models.protocol import Usage
 from tpo.rewards import call
 from tpo.rewards.protocol import Reward, Score, is_relative
-from tpo.rewards.usage import accounted
 
 
 class Scorer:
@@ -160,7 +159,7 @@ class Scorer:
         error: str | None = None
         usage = Usage()
         try:
-            with accounted() as usage:
+            with call.accounted() as usage:
                 yield
         except asyncio.CancelledError:
             error = "cut short"

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from tpo.engine.concurrency import together
 from tpo.errors import InputError
 from tpo.evals.benchmarks import Benchmark, Graders, Response, Row, find_benchmark
 from tpo.evals.benchmarks.pairs import AGAINST, OPPONENT
@@ -49,6 +48,7 @@ from tpo.options import RunOptions
 from tpo.rewards.protocol import Reward, is_relative
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory, replace
+from tpo.scheduling.concurrency import together
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import open_reward
 from tpo.session.spec import Options, Spec, named_settings, specified

@@ -14,11 +14,11 @@ import msgspec
 
 from tpo.checks.pairs import agrees, length_gap, score_gaps, verdict
 from tpo.checks.preferences import Pair
-from tpo.engine.concurrency import together
 from tpo.evals.benchmarks.protocol import JudgeModel
 from tpo.rewards.judges.pairwise import VERDICT_TOKENS, game_of
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Reward
+from tpo.scheduling.concurrency import together
 from tpo.stats import Estimate, difference_of, share_of
 
 

@@ -18,10 +18,10 @@ from tpo.errors import InputError, JournalError
 from tpo.messages import Conversation
 from tpo.models.protocol import Usage
 from tpo.models.resolve import EMBEDDED, is_local, local_file
+from tpo.rewards.call import accounted
 from tpo.rewards.judges.client import JudgeClient
 from tpo.rewards.judges.judge import JudgeReply, call_judge
 from tpo.rewards.judges.tokens import Token
-from tpo.rewards.usage import accounted
 from tpo.runs.store import cut_torn_end
 from tpo.session.backends import Note
 

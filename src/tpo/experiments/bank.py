@@ -1,17 +1,19 @@
 """A bank: many answers to each query, drawn once, on which selection and stop rules are evaluated without any call.
 
 The order in which answers were drawn is chance, so every rule gets the mean over all orders: by formula where there is
-one, else over seeded permutations.
+one, else over every order of a small bank, and seeded ones of a large bank.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from tpo.methods.selection import quantiles, soft_odds
 from tpo.methods.stopping import StopRule
 
 PERMUTATIONS = 200
@@ -98,21 +100,20 @@ def first_at(bank: Sequence[Draw], maximum: float, n: int) -> Expected:
 
 
 def stopped(bank: Sequence[Draw], rule: StopRule, n: int, wave: int = 1, seed: int = 0) -> Expected:
-    """Draw in waves until a stop rule has enough, n at most; the mean over seeded permutations of the bank.
+    """Draw in waves until a stop rule has enough, n at most; the mean over orders of the bank.
 
     Args:
         bank: M answers to one query.
         rule: decides after each wave.
         n: from 1 to M.
         wave: answers drawn at once.
-        seed: of the permutations.
+        seed: of the orders, where there are too many for all.
     """
-    order, draw = list(bank), random.Random(seed)
+    orders = list(_orders(bank, seed))
     # Rewards are often few and alike, and the rule does not depend on their order.
     settled = functools.cache(rule.settled)
     value = tokens = draws = 0.0
-    for _ in range(PERMUTATIONS):
-        draw.shuffle(order)
+    for order in orders:
         count = 0
         while count < n:
             count = min(count + wave, n)
@@ -122,7 +123,43 @@ def stopped(bank: Sequence[Draw], rule: StopRule, n: int, wave: int = 1, seed: i
         value += max(taken, key=lambda one: one.reward).value
         tokens += sum(one.tokens for one in taken)
         draws += count
-    return Expected(value / PERMUTATIONS, tokens / PERMUTATIONS, draws / PERMUTATIONS)
+    return Expected(value / len(orders), tokens / len(orders), draws / len(orders))
+
+
+def _orders(bank: Sequence[Draw], seed: int) -> Iterable[Sequence[Draw]]:
+    if math.factorial(len(bank)) <= PERMUTATIONS:
+        return itertools.permutations(bank)
+    draw = random.Random(seed)
+    return (draw.sample(bank, len(bank)) for _ in range(PERMUTATIONS))
+
+
+def soft(bank: Sequence[Draw], sharpness: float) -> Expected:
+    """Soft best-of-n over the whole bank (`--select soft`): each answer by its chance.
+
+    Args:
+        bank: M answers to one query.
+        sharpness: the rule's number.
+    """
+    odds = soft_odds(quantiles([one.reward for one in bank]), sharpness)
+    value = math.fsum(chance * one.value for chance, one in zip(odds, bank, strict=True))
+    return Expected(value, sum(one.tokens for one in bank), len(bank))
+
+
+def hedged(bank: Sequence[Draw], mean: float) -> Expected:
+    """The best of 1 + Poisson(mean) random answers of the whole bank (`--select hedged`).
+
+    Random answers of the bank are draws without replacement, so this is best-of-n over the chances of each n.
+
+    Args:
+        bank: M answers to one query.
+        mean: the rule's number.
+    """
+    size = len(bank)
+    chances = [math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) if mean else float(k == 0) for k in range(size)]
+    # More than there are is all of them.
+    chances[-1] = max(1 - math.fsum(chances[:-1]), 0.0)
+    value = math.fsum(chance * best_of(bank, n).value for n, chance in enumerate(chances, 1))
+    return Expected(value, sum(one.tokens for one in bank), size)
 
 
 def overall(queries: Sequence[Expected]) -> Expected:

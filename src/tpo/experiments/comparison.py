@@ -113,9 +113,9 @@ def gaps(results: ModelResults, baselines: Sequence[str]) -> list[Gap]:
     found = []
     for other in [label for label in baselines if label in results.methods]:
         for label in results.methods:
-            queries = results.queries([label, other])
+            measure = main_of(results)
+            queries = results.queries([label, other], measure)
             if label != other and label not in baselines[: baselines.index(other)] and queries:
-                measure = main_of(results)
                 ours, theirs = (results.values(one, measure, queries) for one in (label, other))
                 tokens = [fmean(results.values(one, tokens_of, queries)) for one in (label, other)]
                 share = tokens[0] / tokens[1] if tokens[1] else 0.0
@@ -128,7 +128,7 @@ def gaps_at_equal_tokens(results: ModelResults) -> list[Gap]:
     """How far each method is above best-of-n that spends as many completion tokens, from the bank."""
     found = []
     for label in results.methods:
-        queries = [query for query in results.queries([label]) if query in results.bank]
+        queries = [query for query in results.queries([label], main_of(results)) if query in results.bank]
         tokens = results.values(label, tokens_of, queries)
         for stops in (False, True) if results.maximum is not None else (False,):
             best = matched(results, queries, fmean(tokens), stops=stops) if tokens else None

@@ -21,15 +21,15 @@ from tpo.evals.figures.plot import (
 from tpo.experiments.bank import Expected, overall
 from tpo.experiments.comparison import win_share
 from tpo.experiments.outcomes import QueryOutcome
-from tpo.experiments.results import ModelResults, main_of, main_value, tokens_of
+from tpo.experiments.results import Measure, ModelResults, main_of, main_value, tokens_of
 from tpo.experiments.rules import curve_of
 from tpo.stats import Estimate, mean_of, share_of
 
 
 def figures(results: ModelResults) -> list[Plot]:
     """All figures of a model that there is data for; to be called inside `tpo.evals.figures.plot.look`."""
-    drawn = [pareto(results), by_step(results), width_depth(results), length(results), over_optimisation(results)]
-    return [plot for plot in [*drawn, win_matrix(results)] if plot is not None]
+    drawn = [pareto(results), by_seconds(results), by_step(results), width_depth(results), length(results)]
+    return [plot for plot in [*drawn, over_optimisation(results), win_matrix(results)] if plot is not None]
 
 
 def pareto(results: ModelResults) -> Plot | None:
@@ -51,17 +51,8 @@ def pareto(results: ModelResults) -> Plot | None:
             marks += [
                 {"series": label, "n": n, "tokens": a, "value": b} for n, (a, b) in enumerate(zip(x, y, strict=True), 1)
             ]
-    front = _front(results, queries)
-    for number, label in enumerate(results.methods):
-        estimate, tokens = _point(results, label, queries)
-        low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        bars = [[max(estimate.value - low, 0.0)], [max(high - estimate.value, 0.0)]]
-        axes.errorbar(tokens, estimate.value, yerr=bars, color=colour, marker=marker, capsize=2, ls="none", label=label)
-        marks.append(
-            {"series": label, "tokens": tokens, "value": estimate.value, "low": low, "high": high}
-            | {"on_front": label in front}
-        )
+    front = _front(results, queries, tokens_of)
+    marks += _points(axes, results, queries, tokens_of, "tokens", front)
     axes.set_xlabel("completion tokens of all roles, a query")
     axes.set_ylabel(_axis(results))
     legend(axes)
@@ -72,15 +63,59 @@ def pareto(results: ModelResults) -> Plot | None:
     return Plot(f"pareto-{results.model}", f"{results.model}: by tokens", caption, figure, {"marks": marks}, marks)
 
 
-def _point(results: ModelResults, label: str, queries: Sequence[str]) -> tuple[Estimate, float]:
+def by_seconds(results: ModelResults) -> Plot | None:
+    """The main column against wall-clock time: each method a point."""
+    queries = results.shared
+    if not queries:
+        return None
+    figure, axes = new_figure()
+    front = _front(results, queries, seconds_of)
+    marks = _points(axes, results, queries, seconds_of, "seconds", front)
+    axes.set_xlabel("seconds, a query among others")
+    axes.set_ylabel(_axis(results))
+    legend(axes)
+    caption = (
+        f"{results.model}: {results.main.about}, against wall-clock time from a query's first call to its end, under "
+        f"the load of the run, over {len(queries)} queries, with 95 % intervals. No other method is better in less "
+        f"time than: {', '.join(front)}."
+    )
+    return Plot(f"by-seconds-{results.model}", f"{results.model}: by time", caption, figure, {"marks": marks}, marks)
+
+
+def seconds_of(one: QueryOutcome) -> float:
+    """Wall-clock seconds."""
+    return one.seconds
+
+
+def _points(
+    axes: Any, results: ModelResults, queries: Sequence[str], cost: Measure, name: str, front: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Draw each method as a point with its interval; the points as marks."""
+    marks = []
+    for number, label in enumerate(results.methods):
+        estimate, spent = _point(results, label, queries, cost)
+        low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        bars = [[max(estimate.value - low, 0.0)], [max(high - estimate.value, 0.0)]]
+        axes.errorbar(spent, estimate.value, yerr=bars, color=colour, marker=marker, capsize=2, ls="none", label=label)
+        marks.append(
+            {"series": label, name: spent, "value": estimate.value, "low": low, "high": high}
+            | {"on_front": label in front}
+        )
+    return marks
+
+
+def _point(
+    results: ModelResults, label: str, queries: Sequence[str], cost: Measure = tokens_of
+) -> tuple[Estimate, float]:
     values = results.values(label, main_of(results), queries)
     estimate = share_of(values, 100) if results.main.unit == "%" else mean_of(values, results.main.scale)
-    return estimate, fmean(results.values(label, tokens_of, queries))
+    return estimate, fmean(results.values(label, cost, queries))
 
 
-def _front(results: ModelResults, queries: Sequence[str]) -> list[str]:
-    """The methods that no other beats for as few tokens or fewer."""
-    points = {label: _point(results, label, queries) for label in results.methods}
+def _front(results: ModelResults, queries: Sequence[str], cost: Measure) -> list[str]:
+    """The methods that no other beats for as little or less."""
+    points = {label: _point(results, label, queries, cost) for label in results.methods}
     ordered = sorted(points, key=lambda label: (points[label][1], -points[label][0].value))
     front: list[str] = []
     for label in ordered:

@@ -164,6 +164,10 @@ def _remarks(everything: Sequence[ModelResults]) -> list[str]:
             "method on average (between two n it takes the larger one for a share of the queries). A later answer is "
             "compared with the bank's answers to the same queries, which were drawn apart from it."
         )
+    for results in everything:
+        if results.unmeasured:
+            labels = ", ".join(results.unmeasured)
+            remarks.append(f"{results.model}: {labels} has no reward, and is left out of tables and figures.")
     leaked = sum(one.leaked for results in everything for one in _every(results))
     total = sum(len(_every(results)) for results in everything)
     remarks.append(f"Final answers that repeat words of our own prompts: {leaked} of {total}.")
@@ -216,7 +220,7 @@ def overtaking(everything: Sequence[ModelResults], sizes: Mapping[str, float]) -
                 continue
             plain = plain_values(large)
             for label in small.methods:
-                queries = [query for query in small.queries([label]) if query in plain]
+                queries = [query for query in small.queries([label], main_of(small)) if query in plain]
                 if not queries:
                     continue
                 ours = small.values(label, main_of(small), queries)

@@ -25,6 +25,10 @@ class ModelResults:
         columns: the benchmark's; the first is the main one. Empty without a benchmark.
         bank: the label of the bank; None without one.
         maximum: the largest reward that there is, where it is known.
+
+    Attributes:
+        methods: the labels of those that have a number in the main column for some query.
+        unmeasured: the labels of the others, such as `sample` where there is no benchmark and so a reward alone.
     """
 
     def __init__(
@@ -44,7 +48,9 @@ class ModelResults:
         for one in outcomes:
             if one.model == model:
                 self._by_method[one.method][one.query].append(one)
-        self.methods = [label for label in methods if label in self._by_method]
+        drawn = [label for label in methods if label in self._by_method]
+        self.methods = [label for label in drawn if self.queries([label], main_of(self))]
+        self.unmeasured = [label for label in drawn if label not in self.methods]
         self.seeds = sorted({one.seed for one in outcomes if one.model == model})
 
     @property
@@ -56,15 +62,27 @@ class ModelResults:
         """The outcomes of a query, one for each seed."""
         return self._by_method[method][query]
 
-    def queries(self, methods: Iterable[str]) -> list[str]:
-        """The queries that all of some methods have, in a fixed order."""
-        sets = [set(self._by_method[label]) for label in methods]
+    def queries(self, methods: Iterable[str], measure: Measure | None = None) -> list[str]:
+        """The queries that all of some methods have, in a fixed order.
+
+        Args:
+            methods: their labels.
+            measure: leave out the queries that lack it in one of the methods, so that values can be paired.
+        """
+        sets = [
+            {
+                query
+                for query in self._by_method[label]
+                if measure is None or self.value(label, measure, query) is not None
+            }
+            for label in methods
+        ]
         return sorted(set.intersection(*sets)) if sets else []
 
     @cached_property
     def shared(self) -> list[str]:
-        """The queries that all methods have."""
-        return self.queries(self.methods)
+        """The queries that have a number in the main column with each method."""
+        return self.queries(self.methods, main_of(self))
 
     def values(self, method: str, measure: Measure, queries: Sequence[str]) -> list[float]:
         """A number for each query that has one: the mean over seeds."""

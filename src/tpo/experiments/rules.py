@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from tpo.experiments.bank import Draw, Expected, at_tokens, best_of, first_at, overall, stopped
+from tpo.experiments.bank import Draw, Expected, at_tokens, best_of, first_at, hedged, overall, soft, stopped
 from tpo.experiments.results import ModelResults
 from tpo.methods.stopping import StopRule
 
 PRICES = (0.01, 0.02, 0.05)
 WAVES = (1, 5)
+SHARPNESS = (3.0, 10.0)
+MEANS = (2.0, 8.0)
 WIDTHS = (1, 2, 3, 4, 5, 8, 10, 15, 16, 20, 32, 50, 64, 100, 128)
 
 Rule = Callable[[Sequence[Draw]], Expected]
@@ -36,7 +38,7 @@ class Evaluated(NamedTuple):
 
 
 def evaluated(results: ModelResults) -> list[Evaluated]:
-    """Best-of-n for some n, the first answer at the maximum, and Bayes stops at some prices."""
+    """Best-of-n by n, soft and hedged choices, the first answer at the maximum, and Bayes stops at some prices."""
     return [_on_bank(results, label, rule) for label, rule in _rules(results)] if results.bank else []
 
 
@@ -50,6 +52,10 @@ def _rules(results: ModelResults) -> Iterator[tuple[str, Rule]]:
     size, maximum = results.bank_size(), results.maximum
     for n in sorted({n for n in WIDTHS if n < size} | {size}):
         yield f"best of {n}", lambda bank, n=n: best_of(bank, n)  # type: ignore[misc]
+    for sharpness in SHARPNESS:
+        yield f"soft:{sharpness:g}, of {size}", lambda bank, s=sharpness: soft(bank, s)  # type: ignore[misc]
+    for mean in MEANS:
+        yield f"hedged:{mean:g}, of {size}", lambda bank, mean=mean: hedged(bank, mean)  # type: ignore[misc]
     if maximum is not None:
         yield f"first at {maximum:g}, of {size}", lambda bank: first_at(bank, maximum, size)
     for wave in WAVES:

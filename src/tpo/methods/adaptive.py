@@ -1,27 +1,106 @@
 """Adaptive: a bandit over the other methods' ways to get answers, which ends when no way pays.
 
-One wave after another is split over the ways that have something to work with (`proposals`), by the gain per token that
-each is expected to bring (`bandit`).
+Each way (a `Proposal`) makes a prompt of what is there. One wave after another is split over the ways that have
+something to work with, by the gain per token that each is expected to bring (`bandit`).
 """
 
 from __future__ import annotations
 
 import random
-from typing import Annotated, Literal
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, Search
 from tpo.methods.bandit import PLAIN, Bandit
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, method
 from tpo.methods.pool import Pool
-from tpo.methods.proposals import PROPOSALS, TEMPLATES, Material
 from tpo.methods.stopping import StopRule
+from tpo.methods.unmet import unmet
+from tpo.prompts.prompt import Prompt
 from tpo.prompts.prompt_set import PromptSet
+
+# Drafts that a merge is made of; more of them swamp a small model's context.
+MERGED = 3
+
+TEMPLATES = tuple(Path(__file__).parent / "templates" / name for name in ("restate", "words", "fusion"))
+
+
+class Material(NamedTuple):
+    """What a prompt is made of.
+
+    Attributes:
+        query: the conversation to answer.
+        prompts: the wording.
+        pool: the answers so far.
+        rng: shuffles what is shown.
+    """
+
+    query: Conversation
+    prompts: PromptSet
+    pool: Pool
+    rng: random.Random
+
+
+class Proposal(NamedTuple):
+    """One way to get the next answers.
+
+    Attributes:
+        possible: whether the pool holds what it needs.
+        prompt: what to sample from, given the critic's reply; that is empty where no critic is called.
+        ask: what to send to a critic before, if anything.
+    """
+
+    possible: Callable[[Pool], bool]
+    prompt: Callable[[Material, Reply], Prompt]
+    ask: Callable[[Material], Prompt] | None = None
+
+
+def _resample(given: Material, _: Reply) -> Prompt:
+    return given.prompts.render("answer", given.query)
+
+
+def _restate(given: Material, _: Reply) -> Prompt:
+    chosen = given.pool.chosen
+    return given.prompts.render("restate", given.query, role="policy", chosen=chosen, failed=unmet(chosen))
+
+
+def _words(given: Material, _: Reply) -> Prompt:
+    chosen = given.pool.chosen
+    answered = [*given.query, {"role": "assistant", "content": chosen.text}]
+    return given.prompts.render("words", answered, role="policy", chosen=chosen, failed=unmet(chosen))
+
+
+def _fusion(given: Material, _: Reply) -> Prompt:
+    drafts = given.pool.ranked(MERGED)
+    given.rng.shuffle(drafts)
+    return given.prompts.render("fuse", given.query, drafts=drafts, analysis="")
+
+
+def _critique(given: Material) -> Prompt:
+    pool = given.pool
+    return given.prompts.render("fused_loss", given.query, chosen=pool.chosen, rejected=pool.rejected)
+
+
+def _advice(given: Material, critique: Reply) -> Prompt:
+    chosen, rejected = given.pool.chosen, given.pool.rejected
+    return given.prompts.render(
+        "fused_update", given.query, chosen=chosen, rejected=rejected, loss=critique, gradient=critique
+    )
+
 
 Arm = Literal["restate", "words", "resample", "fusion", "advice"]
 ARMS: list[Arm] = ["restate", "words", "resample", "fusion", "advice"]
+PROPOSALS: dict[str, Proposal] = {
+    "restate": Proposal(lambda pool: bool(unmet(pool.chosen)), _restate),
+    "words": Proposal(lambda pool: bool(pool.chosen.text and unmet(pool.chosen)), _words),
+    "resample": Proposal(lambda pool: True, _resample),
+    "fusion": Proposal(lambda pool: len(pool.ranked(2)) == 2, _fusion),
+    "advice": Proposal(lambda pool: bool(pool.chosen.text), _advice, _critique),
+}
 # A first probe: the reward's own words brought more than resampling did, and a critic's advice less for its tokens.
 LIFTS: dict[Arm, float] = {"restate": 0.5, "words": 0.25, "fusion": -0.5, "advice": -1.0}
 # A critique is about as long as an answer.
@@ -41,7 +120,7 @@ def adaptive(
     prior: dict[Arm, float] = LIFTS,
     first: Annotated[int, msgspec.Meta(ge=0)] = 0,
     wave: Annotated[int, msgspec.Meta(ge=1)] = 2,
-    price: Annotated[float, msgspec.Meta(ge=0)] = 0.05,
+    price: Price = 0.05,
 ) -> Search:
     """Draw each wave of answers from where the most reward per token is to be expected, until none is worth its price.
 
@@ -50,7 +129,7 @@ def adaptive(
         width: N; at most N(D+1) answers are drawn.
         depth: D; likewise.
         prompts: the wording.
-        rng: decides between arms that look alike.
+        rng: makes the bandit's draws, and shuffles drafts.
         maximum: the largest reward that there is, where it is known.
         arms: the ways to get answers; one that finds nothing to work with, such as a requirement that failed, is left
             out of a wave.
@@ -61,6 +140,7 @@ def adaptive(
     """
     pool, rule = Pool(), StopRule(maximum=maximum)
     bandit = Bandit({arm: prior.get(arm, 0.0) for arm in arms}, COSTS, maximum, rng)
+    material = Material(query, prompts, pool, rng)
     left = width * (depth + 1)
     size = min(first or (width if maximum is None else 1), left)
     drawn = yield Sample(prompts.render("answer", query), size)
@@ -75,18 +155,22 @@ def adaptive(
             return Outcome(pool.chosen, "enough")
         size = min(size, left)
         shares = bandit.split(open_arms, size, best)
-        material = Material(query, prompts, pool, rng)
-        samples: list[Action] = []
-        critique_tokens = {}
-        for arm, share in shares.items():
-            proposal, critique = PROPOSALS[arm], Reply("")
-            if proposal.ask is not None:
-                critique = yield Ask(proposal.ask(material))
-            critique_tokens[arm] = critique.tokens
-            samples.append(Sample(proposal.prompt(material._replace(critique=critique)), share))
+        replies = yield from _critiques(shares, material)
+        samples: list[Action] = [
+            Sample(PROPOSALS[arm].prompt(material, replies[arm]), share) for arm, share in shares.items()
+        ]
         for arm, answers in zip(shares, (yield samples), strict=True):
             pool.add(answers)
-            bandit.record(arm, answers, critique_tokens[arm])
+            bandit.record(arm, answers, replies[arm].tokens)
         left -= size
         size *= 2
     return Outcome(pool.chosen, "depth")
+
+
+def _critiques(arms: Iterable[str], material: Material) -> Generator[Ask, Reply, dict[str, Reply]]:
+    """The critic's replies by arm, for the arms that call one; empty for the others."""
+    replies = dict.fromkeys(arms, Reply(""))
+    for arm in replies:
+        if (ask := PROPOSALS[arm].ask) is not None:
+            replies[arm] = yield Ask(ask(material))
+    return replies

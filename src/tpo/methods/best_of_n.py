@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Outcome, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.prompts.prompt_set import PromptSet
@@ -17,8 +17,8 @@ def best_of_n(
     width: int,
     prompts: PromptSet,
     maximum: float | None = None,
-    price: float = 0.0,
-    wave: int = 0,
+    price: Price = 0.0,
+    wave: Wave = 0,
 ) -> Search:
     """Return the best of `width` answers.
 

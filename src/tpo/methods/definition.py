@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -22,6 +24,10 @@ MAX_WIDTH = 1024
 MAX_DEPTH = 100
 # Parameters that the engine gives; every other one is a setting of the method's own.
 GIVEN = ("width", "depth", "prompts", "rng", "maximum")
+# Settings that several methods have.
+Price = Annotated[float, msgspec.Meta(ge=0)]
+Wave = Annotated[int, msgspec.Meta(ge=0)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]
 _MARK = "__tpo_method__"
 
 F = TypeVar("F", bound=Callable[..., Search])
@@ -53,12 +59,17 @@ class Setting:
 
         Raises:
             msgspec.ValidationError: it is none.
+            ValueError: it is no finite number.
         """
         kind = get_origin(self.type) or self.type
         if isinstance(value, str) and kind in (list, dict):
             parts = [part.strip() for part in value.split(",") if part.strip()]
             value = dict(part.partition("=")[::2] for part in parts) if kind is dict else parts
-        return msgspec.convert(value, self.type, strict=False)
+        read = msgspec.convert(value, self.type, strict=False)
+        numbers = read.values() if isinstance(read, dict) else read if isinstance(read, list) else [read]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise ValueError("it is no finite number")
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +290,8 @@ def _kind(hint: Any) -> str:
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Literal:
         return " | ".join(map(str, parts))
+    if origin in (Union, UnionType):
+        return " | ".join("None" if part is NoneType else _kind(part) for part in parts)
     if origin in (list, dict):
         return f"{origin.__name__}[{', '.join(map(_kind, parts))}]"
     return str(getattr(hint, "__name__", hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")

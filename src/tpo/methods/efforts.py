@@ -1,23 +1,8 @@
 """The levels of effort: which method, how many answers and how much advice, as data.
 
 A level is chosen by what the reward can do and by the size of the policy, since a method that gains with one loses with
-another. What each row rests on:
-
-- Rewards with words (verifiers, rules, checklists), tiny policies: docs/results/ifeval, SmolLM2-135M, 12 queries, one
-  seed. At equal tokens no method beats Best-of-N that stops at the first answer which keeps everything: it returns what
-  Best-of-15 returns for half of the tokens, and answers after a restated rule or a critique are no better than fresh
-  samples. So the levels are Best-of-N in waves.
-- Rewards with words, larger policies: a probe with 20 IFEval prompts, one seed. With Qwen2.5-Coder-1.5B `restate` D2-N5
-  kept all rules in 16 of 20 prompts, Best-of-15 in 14, the paper's `tpo` D2-N5 in 13, with half of Best-of-15's tokens.
-  So all levels are `restate`; it ends at the first answer that keeps everything, which makes the larger levels cheap on
-  easy queries.
-- Reward models, tiny and small policies: in the same probe the critic's advice lost to plain
-  resampling. So the levels are Best-of-N until something else is measured.
-- Reward models, large policies: the paper (arXiv 2501.12895) reports gains for D2-N5 and D5-N20 with policies of 22B
-  to 70B. Fusion of drafts beats Best-of-N on open questions from about 8B on (arXiv 2510.00931), in two stages.
-- Judges: as reward models, with fewer answers, since each costs a judge's call.
-
-Nothing here is measured for reward models and judges on our own models yet.
+another. `TABLE` has the levels and `REASONS` what each row rests on: a table of docs/results, or what others published
+where nothing of ours is measured. A new measurement changes a row and its reason, and nothing else.
 """
 
 from __future__ import annotations
@@ -88,6 +73,42 @@ TABLE: Mapping[tuple[RewardKind, Size], tuple[Level, Level, Level, Level]] = {
     ("none", "tiny"): _SAMPLE,
     ("none", "small"): _SAMPLE,
     ("none", "large"): _SAMPLE,
+}
+
+
+_IFEVAL = (
+    "docs/results/ifeval/REPORT.md, SmolLM2-135M, 12 queries, one seed: at equal tokens no method beats Best-of-N that "
+    "stops at the first answer which keeps everything; it returns what Best-of-15 returns for half of the tokens, and "
+    "answers after a restated rule or a critique are no better than fresh samples."
+)
+_PROBE = (
+    "A probe with 20 IFEval prompts and one seed (those that finished first: docs/results/index.md). With "
+    "Qwen2.5-Coder-1.5B restate D2-N5 kept all rules in 16 of 20 prompts, Best-of-15 in 14, tpo D2-N5 in 13, with half "
+    "of Best-of-15's tokens. restate ends at the first answer that keeps everything, which makes the larger levels "
+    "cheap on easy queries."
+)
+_PLAIN = (
+    "Nothing is measured with a reward model. docs/results/ifeval/REPORT.md: the critic's advice loses to plain "
+    "resampling for a tiny policy with a reward that even says what is wrong."
+)
+_PUBLISHED = (
+    "Nothing of ours is measured. The paper (arXiv 2501.12895) reports gains for D2-N5 and D5-N20 with policies of 22B "
+    "to 70B; fusion of drafts beats Best-of-N on open questions from about 8B on (arXiv 2510.00931), in two stages."
+)
+_FEWER = " Fewer answers than with a reward model, since each costs a judge's call."
+
+# What each row rests on.
+REASONS: Mapping[tuple[RewardKind, Size], str] = {
+    ("words", "tiny"): _IFEVAL,
+    ("words", "small"): _PROBE,
+    ("words", "large"): _PROBE,
+    ("model", "tiny"): _PLAIN,
+    ("model", "small"): _PLAIN,
+    ("model", "large"): _PUBLISHED,
+    ("judge", "tiny"): _PLAIN + _FEWER,
+    ("judge", "small"): _PLAIN + _FEWER,
+    ("judge", "large"): _PUBLISHED + _FEWER,
+    **{("none", size): "Without a reward there is nothing to choose by." for size in SIZES},
 }
 
 

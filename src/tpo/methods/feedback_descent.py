@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Sample, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule
 from tpo.prompts.prompt_set import PromptSet
@@ -24,7 +24,7 @@ def feedback_descent(
     depth: int,
     prompts: PromptSet,
     maximum: float | None = None,
-    price: float = 0.0,
+    price: Price = 0.0,
 ) -> Search:
     """Rewrite the best answer once a step, with the advice that every failed try since the last win was given.
 

@@ -13,7 +13,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Sample, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, Temperature, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.prompts.prompt_set import PromptSet
@@ -30,9 +30,9 @@ def fusion(
     drafts: Annotated[int, msgspec.Meta(ge=0)] = 0,
     merges: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1,
     analysis: bool = False,
-    temperature: float | None = None,
-    price: float = 0.0,
-    wave: int = 0,
+    temperature: Temperature | None = None,
+    price: Price = 0.0,
+    wave: Wave = 0,
 ) -> Search:
     """Draw answers at once and merge them into one, which competes with them by its reward.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Outcome, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.methods.unmet import unmet
@@ -25,8 +25,8 @@ def restate(
     depth: int,
     prompts: PromptSet,
     maximum: float | None = None,
-    price: float = 0.0,
-    wave: int = 0,
+    price: Price = 0.0,
+    wave: Wave = 0,
 ) -> Search:
     """Put what the best answer failed beside the question, and sample again; no answer is shown, no critic is called.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.prompts.prompt_set import PromptSet
@@ -18,8 +18,8 @@ def revision(
     depth: int,
     prompts: PromptSet,
     maximum: float | None = None,
-    price: float = 0.0,
-    wave: int = 0,
+    price: Price = 0.0,
+    wave: Wave = 0,
 ) -> Search:
     """Criticise the best answer on its own, turn the critique into advice, sample again with the advice.
 

@@ -10,7 +10,7 @@ import msgspec
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Outcome, Sample, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule
 from tpo.prompts.prompt_set import PromptSet
@@ -26,7 +26,7 @@ def rsa(
     rng: random.Random,
     maximum: float | None = None,
     subset: Annotated[int, msgspec.Meta(ge=1)] = 4,
-    price: float = 0.0,
+    price: Price = 0.0,
 ) -> Search:
     """Make each answer of a round from a few random answers of the round before; the best of all rounds is kept.
 

@@ -16,7 +16,7 @@ import msgspec
 from tpo.candidate import Candidate
 from tpo.messages import Conversation
 from tpo.methods.actions import Outcome, ScoreTexts, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.prompts.prompt_set import PromptSet
@@ -38,7 +38,7 @@ def segments(
     most: Annotated[int, msgspec.Meta(ge=1, le=64)] = 6,
     unit: Unit = "paragraph",
     threshold: float | None = None,
-    price: float = 0.0,
+    price: Price = 0.0,
 ) -> Search:
     """Keep the best parts of the answers so far, and build the next answers on them; the best answer of all is kept.
 

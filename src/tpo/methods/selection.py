@@ -11,6 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods.actions import Action, Ask, BudgetSpent, Outcome, Sample, Search
 from tpo.methods.pool import Pool, preference
-from tpo.methods.similarity import similarities
 from tpo.prompts.prompt_set import PromptSet
 
 BEST = "best"
@@ -163,7 +163,7 @@ def _choosing(
 def _soft(given: SelectionInput) -> Choice:
     """Soft best-of-n (arXiv 2505.03156): by chance, the better the likelier."""
     yield from ()
-    odds = soft_odds(_quantiles(given.candidates), given.value)
+    odds = soft_odds(quantiles([one.reward or 0.0 for one in given.candidates]), given.value)
     return given.rng.choices(given.candidates, odds)[0]
 
 
@@ -254,9 +254,8 @@ def mbr_scores(rewards: Sequence[float], alike: Sequence[Sequence[float]], weigh
     return [reward + weight * sum(row) / len(row) for reward, row in zip(rewards, alike, strict=True)]
 
 
-def _quantiles(candidates: Sequence[Candidate]) -> list[float]:
-    """The share of candidates with a lower reward, equals counting half."""
-    rewards = [one.reward or 0.0 for one in candidates]
+def quantiles(rewards: Sequence[float]) -> list[float]:
+    """For each reward the share of rewards that are lower, equals counting half."""
     return [
         (sum(other < reward for other in rewards) + sum(other == reward for other in rewards) / 2) / len(rewards)
         for reward in rewards
@@ -284,3 +283,27 @@ def _kinds(candidates: Sequence[Candidate]) -> list[int]:
         # The first candidate of a kind stands for it.
         kinds.append(next((kind for kind in dict.fromkeys(kinds) if alike[place][kind] >= ALIKE), place))
     return kinds
+
+
+_WORD = re.compile(r"\w+")
+
+
+def similarities(texts: Sequence[str]) -> list[list[float]]:
+    """The similarity of each two texts, from 0 to 1: the cosine of their counts of words and of pairs of words."""
+    counts = [_counts(text) for text in texts]
+    norms = [math.sqrt(sum(count * count for count in one.values())) for one in counts]
+    return [
+        [1.0 if i == j else _dot(counts[i], counts[j]) / (norms[i] * norms[j] or 1.0) for j in range(len(texts))]
+        for i in range(len(texts))
+    ]
+
+
+def _counts(text: str) -> Counter[str]:
+    words = _WORD.findall(text.casefold())
+    return Counter(words) + Counter(map(" ".join, pairwise(words)))
+
+
+def _dot(one: Counter[str], other: Counter[str]) -> int:
+    if len(other) < len(one):
+        one, other = other, one
+    return sum(count * other[word] for word, count in one.items())

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
 
+from tpo.candidate import Candidate
 from tpo.messages import Conversation
-from tpo.methods.actions import Ask, Outcome, Search
+from tpo.methods.actions import Ask, Outcome, Reply, Search
 from tpo.methods.contrast import Contrast, is_useful, one_demand, rejected_by
-from tpo.methods.definition import MAX_WIDTH, method
+from tpo.methods.definition import MAX_WIDTH, Price, Temperature, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.methods.unmet import unmet
 from tpo.prompts.prompt_set import PromptSet
 
 Width = Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
-Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]
 # The same in every step.
 WIDTHS: list[Width] = []
 TEMPERATURES: list[Temperature] = []
@@ -33,8 +33,8 @@ def tpo(
     depth: int,
     prompts: PromptSet,
     maximum: float | None = None,
-    price: float = 0.0,
-    wave: int = 0,
+    price: Price = 0.0,
+    wave: Wave = 0,
     contrast: Contrast = "worst",
     history: Annotated[int, msgspec.Meta(ge=0)] = 0,
     gate: bool = False,
@@ -71,8 +71,7 @@ def tpo(
                 # One demand alone: the words about all others would stand beside it.
                 chosen = msgspec.structs.replace(chosen, feedback=None)
             else:
-                loss = yield Ask(prompts.render("loss", query, chosen=chosen, rejected=rejected))
-                gradient = yield Ask(prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss))
+                loss, gradient = yield from _critique(query, prompts, chosen, rejected)
                 if gate and not is_useful(gradient, chosen):
                     loss = gradient = unmet(chosen)
             gradients.append(gradient)
@@ -89,6 +88,15 @@ def tpo(
             # Only known answers came back: the next step would ask the same again.
             return Outcome(pool.chosen, "converged")
     return Outcome(pool.chosen, "depth")
+
+
+def _critique(
+    query: Conversation, prompts: PromptSet, chosen: Candidate, rejected: Candidate | None
+) -> Generator[Ask, Reply, tuple[Reply, Reply]]:
+    """The textual loss and the textual gradient."""
+    loss = yield Ask(prompts.render("loss", query, chosen=chosen, rejected=rejected))
+    gradient = yield Ask(prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss))
+    return loss, gradient
 
 
 def _of_step(values: Sequence[T], step: int, usual: T) -> T:

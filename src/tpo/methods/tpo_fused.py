@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.prompts.prompt_set import PromptSet
@@ -21,8 +21,8 @@ def tpo_fused(
     depth: int,
     prompts: PromptSet,
     maximum: float | None = None,
-    price: float = 0.0,
-    wave: int = 0,
+    price: Price = 0.0,
+    wave: Wave = 0,
 ) -> Search:
     """Contrast the best answer with the worst and turn that into advice at once, sample again with the advice.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Outcome, Search
-from tpo.methods.definition import method
+from tpo.methods.definition import Price, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.methods.unmet import unmet
@@ -24,8 +24,8 @@ def words(
     depth: int,
     prompts: PromptSet,
     maximum: float | None = None,
-    price: float = 0.0,
-    wave: int = 0,
+    price: Price = 0.0,
+    wave: Wave = 0,
 ) -> Search:
     """Show the best answer with the reward's words on what it fails, and sample again; no critic is called.
 

@@ -62,7 +62,7 @@ class HubSource(msgspec.Struct, frozen=True):
 
 
 def download(source: HubSource, file: HubFile, target: Path, progress: Progress, stop: Event) -> None:
-    """Bring a file to its place, unless it is there.
+    """Download a file to its place, unless it exists.
 
     Args:
         source: the repository.
@@ -219,7 +219,7 @@ def _see_room(needed: int, place: Path) -> None:
 
 def library() -> Any:
     """huggingface_hub, or an error that says how to get it."""
-    # It reads this when it is imported. Otherwise it asks the Hub which program calls it, and sends that along.
+    # It reads this when it is imported. Otherwise it asks which program calls it, and sends the name to the Hub.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         import huggingface_hub

@@ -17,9 +17,8 @@ from tpo.errors import ModelError
 from tpo.http.client import PATIENT, WHOLE, HttpClient, media_type
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import ContextOverflow, RequestRefused, server_message
-from tpo.models.constrain import only_one_of
 from tpo.models.dialect import Dialect, adapted, omitted
-from tpo.models.profiles import Profile
+from tpo.models.profiles import Profile, only_one_of
 from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.models.reply import ReplyBuilder
 

@@ -17,7 +17,7 @@ class Request(msgspec.Struct, frozen=True):
 
     Attributes:
         messages: the chat to continue.
-        n: how many choices to ask for; a server may return fewer.
+        n: how many choices to request; a server may return fewer.
         temperature: sampling temperature; None for the server's default.
         top_p: nucleus mass; None for the server's default.
         max_tokens: completion tokens per choice; None for whatever the model's context leaves.

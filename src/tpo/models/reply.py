@@ -107,7 +107,7 @@ class ReplyBuilder:
     """Puts a call's pieces together and hands on each choice once its text and tokens are known.
 
     Args:
-        n: how many choices the request asked for.
+        n: how many choices were requested.
         usage_per_choice: the server reports usage after each choice of a stream.
         receiver: takes the choices.
         url: where the reply comes from, safe to show.
@@ -179,7 +179,7 @@ class ReplyBuilder:
     def _grow(self, piece: Piece) -> None:
         index = piece.index or 0
         if self._alone:
-            # One choice was asked for, whatever its number; a second one would mix with it.
+            # One choice was requested, whatever its index; a second one would mix with it.
             first = next(iter(self._growing), None)
             if first is not None and piece.index is not None and piece.index != self._only:
                 return

@@ -105,7 +105,7 @@ def cache() -> Path:
 
 
 def _packaged() -> Path | None:
-    """The file of the installed package, which is not imported: that would ask for its dependencies."""
+    """The file of the installed package, which is not imported: that would need its dependencies."""
     try:
         spec = importlib.util.find_spec(MODULE)
     except (ImportError, ValueError):

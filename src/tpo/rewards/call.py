@@ -1,4 +1,9 @@
-"""One call of a reward: retried while its server is down, its result checked, its failures as a `RewardError`."""
+"""One call of a reward: retried while its server is down, its result checked, its failures as a `RewardError`.
+
+The tokens that it uses are counted for the caller. Most rewards use none. A judge does, and its calls may be made by
+tasks of their own: the account travels with the context, so that nothing in between has to pass it on. A batch that
+serves several queries is on the account of the query that began it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,13 @@ import asyncio
 import math
 import reprlib
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 
 from tpo.errors import RewardError, RewardUnavailable
 from tpo.messages import Conversation
+from tpo.models.protocol import Usage
 from tpo.rewards.protocol import Reward, Score
 
 # Between two attempts at a reward that is down; its client has made several of its own by then.
@@ -107,3 +114,26 @@ async def _optional(reward: object, method: str) -> None:
     found = getattr(reward, method, None)
     if found is not None:
         await found()
+
+
+_account: ContextVar[Usage | None] = ContextVar("tpo_reward_usage", default=None)
+
+
+@contextmanager
+def accounted() -> Iterator[Usage]:
+    """Collect the tokens that are used inside."""
+    usage = Usage()
+    before = _account.set(usage)
+    try:
+        yield usage
+    finally:
+        _account.reset(before)
+
+
+def spend(prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> None:
+    """Add tokens to the account of the caller, if there is one."""
+    usage = _account.get()
+    if usage is not None:
+        usage.prompt_tokens += prompt_tokens
+        usage.cached_tokens += cached_tokens
+        usage.completion_tokens += completion_tokens

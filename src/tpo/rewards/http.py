@@ -18,9 +18,10 @@ from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation
 from tpo.rewards.call import ABSTAINED
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import PARALLEL, RewardServer, batches, together
+from tpo.rewards.served import PARALLEL, RewardServer, batches
 from tpo.rewards.served_reward import ServedReward, number
 from tpo.rewards.templating import ChatTemplate
+from tpo.scheduling.concurrency import together
 
 START = "What it must answer is in docs/reward-servers.md"
 

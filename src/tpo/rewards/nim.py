@@ -12,8 +12,9 @@ from typing import Any
 
 from tpo.messages import Conversation
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import PARALLEL, RewardServer, together
+from tpo.rewards.served import PARALLEL, RewardServer
 from tpo.rewards.served_reward import ServedReward, chosen, combined
+from tpo.scheduling.concurrency import together
 
 START = "A NIM scores when it runs a reward model, with NIM_REWARD_MODEL set where its image needs that"
 # What stands for the whole where nothing was given. HelpSteer's other attributes (complexity, verbosity) are no merits.

@@ -54,7 +54,7 @@ class PythonReward:
 
         Raises:
             InputError: the path is malformed, the module or the function is not there, or an option does not fit.
-            RewardError: the module is there but fails to import.
+            RewardError: the module exists but cannot be imported.
         """
         where, _, given = path.partition("?")
         target = load(where)

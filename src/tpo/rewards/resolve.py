@@ -37,8 +37,8 @@ BUILT_IN = {
     "llamacpp:URL": "tpo.rewards.llamacpp:LlamaCppReward",
     "nim:URL": "tpo.rewards.nim:NIMReward",
     "http:URL": "tpo.rewards.http:HTTPReward.load",
-    "hf:NAME_OR_DIR": "tpo.rewards.hf:HfReward.load",
-    "judge:URL": "tpo.rewards.judges.spec:parse_judge",
+    "hf:NAME_OR_DIR": "tpo.rewards.hf.reward:HfReward.load",
+    "judge:URL": "tpo.rewards.judges:parse_judge",
     "prefer:FILE": "tpo.rewards.prefer.reward:PreferReward",
     "verifier:NAME": "tpo.rewards.verifiers.parse:parse_verifier",
 }
@@ -135,7 +135,7 @@ def resolve(
 
     Raises:
         InputError: the name is unknown, its text is malformed, or a rule is.
-        RewardError: the reward is there but cannot be loaded.
+        RewardError: the reward exists but cannot be loaded.
     """
     finder = _Finder(named or {}, cache)
     base = finder.find(DEFAULT if spec is None else spec, ())

@@ -99,7 +99,8 @@ def _number(value: str) -> int:
     return int(value)
 
 
-def _amount(number: int, thing: str) -> str:
+def amount(number: int, thing: str) -> str:
+    """A number with its noun, as in "1 word" and "2 words"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
@@ -109,9 +110,9 @@ def _at_most(thing: str, count: Callable[[str], list[str]]) -> Callable[[str], t
 
         def check(answer: str) -> str | None:
             found = len(count(answer))
-            return f"has {_amount(found, thing)}" if found > limit else None
+            return f"has {amount(found, thing)}" if found > limit else None
 
-        return f"at most {_amount(limit, thing)}", check
+        return f"at most {amount(limit, thing)}", check
 
     return build
 
@@ -122,9 +123,9 @@ def _at_least(thing: str, count: Callable[[str], list[str]]) -> Callable[[str], 
 
         def check(answer: str) -> str | None:
             found = len(count(answer))
-            return f"has {_amount(found, thing)}" if found < limit else None
+            return f"has {amount(found, thing)}" if found < limit else None
 
-        return f"at least {_amount(limit, thing)}", check
+        return f"at least {amount(limit, thing)}", check
 
     return build
 
@@ -134,9 +135,9 @@ def _bullets(value: str) -> tuple[str, Check]:
 
     def check(answer: str) -> str | None:
         found = len(text.list_items(answer))
-        return f"has {_amount(found, 'bullet item')}" if found != wanted else None
+        return f"has {amount(found, 'bullet item')}" if found != wanted else None
 
-    return f"exactly {_amount(wanted, 'bullet item')}, each on a line of its own", check
+    return f"exactly {amount(wanted, 'bullet item')}, each on a line of its own", check
 
 
 def _contains(value: str) -> tuple[str, Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,6 +22,8 @@ from tpo.http.client import PATIENT, HttpClient, HttpResponse
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import ContextOverflow, retry_after, server_message
 from tpo.http.retry import patiently
+from tpo.scheduling.limiter import Limiter
+from tpo.scheduling.pace import FixedPace
 
 T = TypeVar("T")
 
@@ -73,10 +75,10 @@ class RewardServer:
         shown = self._endpoint.shown
         # An endpoint takes an address without a path for one with /v1.
         self.where = shown if exact and urlsplit(url).path.strip("/") else shown.removesuffix("/v1")
-        # A semaphore belongs to an event loop, and a reward may see several: one for each `align_sync`.
+        # What waits belongs to an event loop, and a reward may see several: one for each `align_sync`.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = HttpClient(self._endpoint)
-        self._room = asyncio.Semaphore(parallel)
+        self._limiter = Limiter(FixedPace(parallel))
 
     async def aclose(self) -> None:
         """Close the connections; another request opens new ones."""
@@ -142,22 +144,25 @@ class RewardServer:
         """The response, 200 or 404, of the first try that brings one."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            self._loop, self._room = loop, asyncio.Semaphore(self._parallel)
+            # Not an adaptive pace: it measures tokens per second, and a score has no tokens.
+            self._loop, self._limiter = loop, Limiter(FixedPace(self._parallel))
+        limiter = self._limiter
         address = self._exact or self._endpoint.beside(path)
         tries = status = 0
 
         async def once() -> HttpResponse:
             nonlocal tries, status
             tries, status = tries + 1, 0
-            response = await call(address)
-            status = response.status
-            if status not in (200, 404):
-                raise self._refused(response, path, size)
-            return response
+            async with limiter.slot(1, 0, 0) as slot:
+                response = await call(address)
+                status = response.status
+                if status not in (200, 404):
+                    raise self._refused(response, path, size)
+                slot.finished(0)
+                return response
 
         try:
-            async with self._room:
-                return await patiently(once, lambda error, wait: None, tries=TRIES)
+            return await patiently(once, lambda error, wait: None, tries=TRIES)
         except ContextOverflow as error:
             raise self._too_long(str(error)) from error
         except ModelUnavailable as error:
@@ -192,16 +197,6 @@ class RewardServer:
 
     def _shown(self, path: str) -> str:
         return self.where if self._exact else f"{self.where}/{path}"
-
-
-async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What the calls return, in their order; the first to fail takes the others along."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def batches(things: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -11,7 +11,8 @@ from tpo.errors import RewardError
 from tpo.messages import Conversation, readable, text_of
 from tpo.rewards.call import as_float, shown
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import RewardServer, batches, together
+from tpo.rewards.served import RewardServer, batches
+from tpo.scheduling.concurrency import together
 
 
 class ServedReward(ABC):

@@ -14,9 +14,10 @@ from pathlib import Path
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import PARALLEL, RewardServer, batches, together
+from tpo.rewards.served import PARALLEL, RewardServer, batches
 from tpo.rewards.served_reward import ServedReward, chosen, combined, number
 from tpo.rewards.templating import ChatTemplate
+from tpo.scheduling.concurrency import together
 
 START = "Start it with: python -m sglang.launch_server --model-path MODEL --is-embedding"
 # More numbers than any reward model has labels: the hidden state of a model without a reward head.

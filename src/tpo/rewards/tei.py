@@ -11,9 +11,10 @@ from typing import Any, Literal
 from tpo.errors import InputError
 from tpo.messages import Conversation, readable, text_of
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import PARALLEL, RewardServer, batches, together
+from tpo.rewards.served import PARALLEL, RewardServer, batches
 from tpo.rewards.served_reward import ServedReward, by_context, chosen, combined, in_order, number
 from tpo.rewards.templating import ChatTemplate
+from tpo.scheduling.concurrency import together
 
 START = "Start it with: text-embeddings-router --model-id MODEL"
 FORMS = ("pair", "text", "rerank")

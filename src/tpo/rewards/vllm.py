@@ -15,9 +15,10 @@ from typing import Any, Literal
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, text_of
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import PARALLEL, RewardServer, batches, together
+from tpo.rewards.served import PARALLEL, RewardServer, batches
 from tpo.rewards.served_reward import ServedReward, chosen, combined, in_order, number
 from tpo.rewards.templating import ChatTemplate
+from tpo.scheduling.concurrency import together
 
 START = "Start it with: vllm serve MODEL --runner pooling"
 

@@ -132,7 +132,7 @@ def encoded(answer: Answer) -> bytes:
 
 
 def read_answers(path: Path) -> Iterator[Answer]:
-    """The answers in a file, as they stand there; a torn last line is left out.
+    """The answers in a file, in its order; a torn last line is left out.
 
     Raises:
         JournalError: the file cannot be read, or a line is no answer.

@@ -138,7 +138,7 @@ class RunDirectory:
             raise InputError(f"{self._identity} cannot be read: {error}. Use --fresh to start anew.") from error
 
     def claim(self, data: str, named: dict[str, Any], recipe: dict[str, Any], endpoints: dict[str, list[str]]) -> bool:
-        """Write down what this run is, or compare it with what is there.
+        """Write down what this run is, or compare it with what an earlier start wrote.
 
         Args:
             data: the data's name.

@@ -191,7 +191,7 @@ def _explained() -> Iterator[None]:
 
 
 def write_file(rows: Iterator[dict[str, Any]], path: Path, options: ExportOptions, run: Path) -> None:
-    """Write rows to a file, which is there only when it is whole.
+    """Write rows to a file, which gets its name only when it is complete.
 
     Args:
         rows: the rows.

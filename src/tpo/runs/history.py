@@ -148,13 +148,14 @@ def histories(path: Path) -> Iterator[QueryHistory]:
 
 
 def _history(id: str, key: str, records: list[Record], answer: Answer | None) -> QueryHistory:
-    return QueryHistory(id, key, records, _result(records), answer)
+    return QueryHistory(id, key, records, result_in(records), answer)
 
 
-def _result(records: Sequence[Record]) -> Result | None:
+def result_in(records: Sequence[Record]) -> Result | None:
+    """The result that records lead to; None where they hold no answer yet."""
     try:
         return result_of(records) if records else None
-    except JournalError:  # no answer in it yet
+    except JournalError:
         return None
 
 

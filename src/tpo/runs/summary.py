@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from tpo.engine.result import ArmUsage, RoleUsage
+from tpo.engine.result import ARM_HEADINGS, ArmUsage, RoleUsage, arm_row
 from tpo.errors import InputError
 from tpo.representations import curve, frame, table, text_block, unfolding
 from tpo.runs.answers import Answer
@@ -124,6 +124,7 @@ class RunSummary(msgspec.Struct, frozen=True):
             ("improved", self.improved),
             ("held-out judge on first samples", None if held_out is None else held_out.first),
             ("held-out judge on answers", None if held_out is None else held_out.answer),
+            ("gain by the held-out judge", None if held_out is None else held_out.gain),
         ):
             if value is not None:
                 # One query has no interval.
@@ -135,9 +136,10 @@ class RunSummary(msgspec.Struct, frozen=True):
         usage = [(role, used.calls, used.prompt_tokens, used.completion_tokens) for role, used in self.usage.items()]
         return frame(
             table(("figure", "value"), figures),
-            *(text_block(warning) for warning in self.warnings),
+            *(text_block(f"Warning: {warning}") for warning in self.warnings),
             curve([step.best.value for step in self.steps], "Mean best reward by step"),
             unfolding("Tokens by role", table(("role", "calls", "prompt", "completion"), usage)),
+            unfolding("Models of the panel", table(ARM_HEADINGS, map(arm_row, self.arms.items()))) if self.arms else "",
             unfolding("Errors", table(("error", "times"), self.errors.items())) if self.errors else "",
         )
 
@@ -282,9 +284,9 @@ class Count:
         """Count an answer."""
         self.seconds += answer.seconds
         for role, used in answer.usage.items():
-            _add(self.usage.setdefault(role, RoleUsage()), used)
+            add_usage(self.usage.setdefault(role, RoleUsage()), used)
         for arm, spent in answer.arms.items():
-            _add(self.arms.setdefault(arm, ArmUsage()), spent)
+            add_usage(self.arms.setdefault(arm, ArmUsage()), spent)
         if answer.stop is not None:
             self.stops[answer.stop] = self.stops.get(answer.stop, 0) + 1
         if answer.error is not None:
@@ -313,6 +315,7 @@ class Count:
                 into.mean.add(step.mean)
 
 
-def _add(total: RoleUsage, used: RoleUsage) -> None:
+def add_usage(total: RoleUsage, used: RoleUsage) -> None:
+    """Add what was used to a total."""
     for field in type(total).__struct_fields__:
         setattr(total, field, round(getattr(total, field) + getattr(used, field), 4))

@@ -43,7 +43,7 @@ class Pace(Protocol):
             sent_at: as for `finished`.
             now: as for `finished`.
             live: sequences that were in flight.
-            retry_after: seconds that the server asks to wait; 0 if it does not ask.
+            retry_after: the server's Retry-After in seconds; 0 without one.
         """
         ...
 

@@ -28,12 +28,14 @@ from tpo.server.logs import Logged
 from tpo.server.openapi import document
 from tpo.server.protocols.chat import CHAT
 from tpo.server.protocols.completions import COMPLETIONS
-from tpo.server.protocols.messages import COUNTED, MESSAGES
+from tpo.server.protocols.messages.reader import COUNTED, MESSAGES
 from tpo.server.protocols.refusal import BadRequest
-from tpo.server.protocols.responses import RESPONSES
+from tpo.server.protocols.responses.reader import RESPONSES
 from tpo.server.registry import SearchRegistry, Watch, unwatched
 from tpo.server.service import Service
-from tpo.server.store import BackgroundResponses, ResponsesEndpoint, ResponseStore, stored_routes
+from tpo.server.store.background import BackgroundResponses
+from tpo.server.store.endpoint import ResponsesEndpoint, stored_routes
+from tpo.server.store.folder import ResponseStore
 
 JSON = "application/json"
 

@@ -20,10 +20,10 @@ from tpo.server.recording import Recorder
 from tpo.server.registry import SearchRegistry, Watch
 from tpo.server.request_options import RequestOptions
 from tpo.server.service import Service, Setup
-from tpo.server.store import ResponseStore
+from tpo.server.store.folder import ResponseStore
 from tpo.server.telemetry import RequestTelemetry, Traced
 from tpo.telemetry.provider import configured
-from tpo.view import Sources
+from tpo.view.sources import Sources
 
 
 def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:

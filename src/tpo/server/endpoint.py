@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tpo.engine.concurrency import together
 from tpo.errors import TPOError
+from tpo.scheduling.concurrency import together
 from tpo.server.admission import Busy
 from tpo.server.answers import Answers
 from tpo.server.asgi import BrokenOff, Receive, RequestInfo, Scope, Send, client_leaves, header, request_info

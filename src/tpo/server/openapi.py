@@ -11,9 +11,9 @@ import msgspec
 
 from tpo.server.protocols.chat import ChatRequest
 from tpo.server.protocols.completions import CompletionsRequest
-from tpo.server.protocols.messages import MessagesRequest
-from tpo.server.protocols.responses import ResponsesRequest
+from tpo.server.protocols.messages.reader import MessagesRequest
 from tpo.server.protocols.responses.items import FunctionCall, FunctionCallOutput, InputMessage
+from tpo.server.protocols.responses.request import ResponsesRequest
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -14,7 +14,9 @@ from tpo.engine.result import Result
 from tpo.server.asgi import request_info
 from tpo.server.protocols.chat import chat_request
 from tpo.server.registry import SearchRegistry
-from tpo.view import Play, PlayOptions, Sources, create_app
+from tpo.view.app import create_app
+from tpo.view.play import Play, PlayOptions
+from tpo.view.sources import Sources
 
 
 def page(

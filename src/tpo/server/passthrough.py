@@ -1,4 +1,7 @@
-"""A plain model: the request goes to its server as it is, and the server's bytes to the client as they come."""
+"""A plain model: the request goes to its server as it is, and the server's bytes to the client as they come.
+
+The tokens of a relayed stream are counted whether or not the client asked for them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from tpo.models.fleet import Fleet
 from tpo.models.openai import OpenAIModel
 from tpo.server.asgi import BrokenOff, Header, Message, Receive, Send, client_leaves
 from tpo.server.errors import UPSTREAM, ApiError
-from tpo.server.usage import StreamUsage, with_usage
 
 # A model may think for long before the first byte.
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
@@ -142,7 +144,7 @@ async def _pass_whole(
         raise ApiError(502, f"{url} broke off in the middle of its answer.", UPSTREAM) from None
     if counted := _TOTAL.findall(body[-_TAIL:]):
         spend(int(counted[-1]))
-    await send(start | {"headers": [*head, (b"content-length", b"%d" % len(body))]})
+    await send({**start, "headers": [*head, (b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -208,3 +210,97 @@ def plain_body(body: bytes, given: Mapping[str, Any]) -> bytes:
     if "tpo" not in given:
         return body
     return msgspec.json.encode({key: value for key, value in given.items() if key != "tpo"})
+
+
+# The end of an event, and where its data begins.
+_END = re.compile(rb"\r?\n\r?\n")
+_DATA = re.compile(rb"^data: ?(\{.*)", re.MULTILINE)
+# Bytes of an event that has no end; a longer one is passed on as it is.
+_LONGEST = 1 << 20
+
+
+class StreamUsage:
+    """Reads the tokens off a stream of chat completions, and passes the stream on.
+
+    Args:
+        hide: leave out the chunk that only has the usage, since the client did not ask for it.
+
+    Attributes:
+        tokens: as the server counted them; before it did, the chunks so far, each of which is about a token.
+    """
+
+    def __init__(self, *, hide: bool) -> None:
+        self._hide = hide
+        self._rest = b""
+        self.tokens = 0
+        self._counted = False
+
+    def take(self, piece: bytes) -> bytes:
+        """Take a piece of the stream.
+
+        Args:
+            piece: bytes as they come.
+
+        Returns:
+            What the client gets of the events that are complete.
+        """
+        data = self._rest + piece if self._rest else piece
+        end = max((match.end() for match in _END.finditer(data, max(len(self._rest) - 3, 0))), default=0)
+        if not end and len(data) > _LONGEST:
+            end = len(data)
+        complete, self._rest = data[:end], data[end:]
+        if b'"usage"' not in complete:
+            self._count(len(_DATA.findall(complete)))
+            return complete
+        return b"".join(self._event(event) for event in _events(complete))
+
+    def end(self) -> bytes:
+        """What is left when the stream is over."""
+        rest, self._rest = self._rest, b""
+        return self._event(rest) if rest else b""
+
+    def _event(self, event: bytes) -> bytes:
+        found = _DATA.search(event)
+        if found is None:
+            return event
+        try:
+            chunk = msgspec.json.decode(found[1])
+        except msgspec.DecodeError:
+            return event
+        usage = chunk.get("usage") if isinstance(chunk, dict) else None
+        if not isinstance(usage, dict):
+            self._count(1)
+            return event
+        self._counted = True
+        self.tokens = _total(usage)
+        return b"" if self._hide and not chunk.get("choices") else event
+
+    def _count(self, chunks: int) -> None:
+        if not self._counted:
+            self.tokens += chunks
+
+
+def with_usage(body: bytes, given: Mapping[str, Any]) -> bytes:
+    """A request for a stream, changed so that the stream ends with its usage.
+
+    Args:
+        body: the request as it came.
+        given: the same, read.
+    """
+    options = given.get("stream_options")
+    if "stream_options" not in given:  # the rest of the request stays as it is, byte by byte
+        return body.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
+    kept = options if isinstance(options, dict) else {}
+    return msgspec.json.encode({**given, "stream_options": {**kept, "include_usage": True}})
+
+
+def _events(data: bytes) -> list[bytes]:
+    ends = [0, *(match.end() for match in _END.finditer(data))]
+    return [data[start:end] for start, end in zip(ends, [*ends[1:], len(data)], strict=True) if start < end]
+
+
+def _total(usage: Mapping[str, Any]) -> int:
+    total = usage.get("total_tokens")
+    if isinstance(total, int):
+        return total
+    return sum(value for key in ("prompt_tokens", "completion_tokens") if isinstance(value := usage.get(key), int))

@@ -104,13 +104,13 @@ async def open_reward(
     """Find the reward, connect to it, and see that it works.
 
     Args:
-        spec: what the user asked for.
+        spec: the checked options.
         stack: closes what was opened here; an object that the user gave is the user's to close.
         name: the reward to open instead of the spec's own.
         limits: what a judge's server may have in flight; the judge's own limit unless given.
 
     Returns:
-        The reward; None where the user asked for none.
+        The reward; None where none was requested.
 
     Raises:
         InputError: the reward is unknown.
@@ -125,10 +125,10 @@ async def open_reward(
 
 
 async def open_judge(spec: Spec, stack: AsyncExitStack, limits: ServerLimits | None = None) -> Reward | None:
-    """Find the held-out judge, connect to it, and see that it works; None where the user asked for none.
+    """Find the held-out judge, connect to it, and see that it works; None where none was requested.
 
     Args:
-        spec: what the user asked for.
+        spec: the checked options.
         stack: closes what was opened here; an object that the user gave is the user's to close.
         limits: as for `open_reward`.
 

@@ -19,7 +19,7 @@ def with_preference(options: Mapping[str, Any]) -> dict[str, Any]:
         options: those of a search. A reward `judge:URL` beside it names who judges; any other is a contradiction.
 
     Raises:
-        InputError: another reward is given too, or no model is there that can judge.
+        InputError: another reward is given too, or there is no model that can judge.
     """
     prefer = options.get("prefer")
     if prefer is None:

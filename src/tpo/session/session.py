@@ -19,9 +19,10 @@ from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Plan
 from tpo.engine.result import Result, held_out_line
 from tpo.errors import InputError
-from tpo.messages import conversation
+from tpo.messages import conversation, question
 from tpo.models.fleet import Fleet, PaceRule, ServerLimits, pace_for_many, seats
 from tpo.models.panel import Panel
+from tpo.notebook import progress
 from tpo.prompts import Role
 from tpo.representations import frame, heading, table
 from tpo.rewards.protocol import Reward, maximum_of
@@ -194,7 +195,7 @@ class Session:
         return {role: arm if fleet is panel else fleet for role, fleet in whole.items()}
 
     async def reward(self, name: str | None = None) -> Reward | None:
-        """A reward, opened and checked at the first call; None where the user asked for none.
+        """A reward, opened and checked at the first call; None where none was requested.
 
         Args:
             name: a reward by its name; None for the spec's own.
@@ -210,7 +211,7 @@ class Session:
         return self._rewards[name]
 
     async def judge(self) -> Reward | None:
-        """The held-out judge, opened and checked at the first call; None where the user asked for none.
+        """The held-out judge, opened and checked at the first call; None where none was requested.
 
         Raises:
             TPOError: as `reward`.
@@ -226,7 +227,7 @@ class Session:
         *,
         trace: str | Path | None = None,
         stopper: Stopper | None = None,
-        on_event: Listener = _ignore,
+        on_event: Listener | None = None,
         alone: bool = False,
         output: OutputFormat | None = None,
         **changes: Unpack[Options],
@@ -237,7 +238,7 @@ class Session:
             query: a question, or chat messages with system message and history.
             trace: a JSON Lines file to write everything to; see `tpo.align`.
             stopper: ends the search from outside, with the best answer so far.
-            on_event: called with each event.
+            on_event: called with each event. Unless given, a notebook shows a line of progress, and nothing else does.
             alone: no other search uses the same models meanwhile, so that the embedded model may reuse prompts.
             output: the form that an answer must have; it ranks before the reward.
             changes: options of `tpo.align` for this query alone: method, width, depth, sampling, budgets,
@@ -270,7 +271,7 @@ class Session:
                 steering.reward,
                 journal,
                 stopper=stopper,
-                on_event=both(steering.listen, on_event),
+                on_event=both(steering.listen, on_event or progress(question(messages)) or _ignore),
                 alone=alone,
                 judge=judge,
             )

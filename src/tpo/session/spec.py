@@ -1,4 +1,4 @@
-"""What a user asks for, checked as far as possible before anything is opened: `Options` in, a `Spec` out."""
+"""The options of a search, checked as far as possible before anything is opened: `Options` in, a `Spec` out."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Options(TypedDict, total=False):
 
 
 def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
-    """Check what a user asks for.
+    """Check the options of a search.
 
     Args:
         options: as `tpo.align` takes them.
@@ -244,7 +244,7 @@ def plan_of(
     """Everything that decides the result of a query.
 
     Args:
-        spec: what was asked for.
+        spec: the checked options.
         query: the query.
         models: the name of each role's model.
         reward: the reward that was opened.

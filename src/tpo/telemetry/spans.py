@@ -62,7 +62,7 @@ class Instruments(msgspec.Struct, frozen=True):
             f"gen_ai.usage.{kind}": meter.create_counter(f"gen_ai.client.inference.usage.{kind}", "{token}")
             for kind in kinds
         }
-        return cls(tokens, meter.create_histogram("gen_ai.client.operation.duration", "s"))
+        return cls(tokens, meter.create_histogram("gen_ai.client.inference.duration", "s"))
 
 
 class Spans:

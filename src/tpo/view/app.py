@@ -13,11 +13,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from tpo.errors import TPOError
-from tpo.view import compare_routes, run_routes, story_routes
+from tpo.view.compare_routes import comparison_routes
 from tpo.view.endpoint import error_response, json_response
 from tpo.view.guard import LOOPBACK, PageGuard
 from tpo.view.live_routes import Live, live_routes
 from tpo.view.play import Play, PlayResults, play_routes
+from tpo.view.run_routes import run_routes
 from tpo.view.sources import Sources
 
 STATIC = Path(__file__).parent / "static"
@@ -47,9 +48,8 @@ def create_app(
     app_routes = [
         Route("/", _index),
         Route("/api/about", _about),
-        *run_routes.run_routes(),
-        *compare_routes.comparison_routes(),
-        *story_routes.story_routes(),
+        *run_routes(),
+        *comparison_routes(),
         *live_routes(),
         *play_routes(),
         Mount("/static", StaticFiles(directory=STATIC)),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from tpo.stats import mean_of
 from tpo.view.columns import Columns, Floats, Integers
 
 BINS = 32
@@ -87,6 +89,55 @@ def tokens_and_reward(columns: Columns) -> dict[str, Any] | None:
     tokens, rewards = columns.spent[known].astype(np.float64), columns.reward[known]
     correlation = {"correlation": _rank_correlation(tokens, rewards), "correlated": len(known)}
     return _dots(columns.row[known], tokens, rewards) | correlation
+
+
+# Groups of queries, from the least to the largest gain, and how many queries a group has at least.
+GROUPS = 8
+GROUP_SIZE = 10
+
+
+def held_out_gain(columns: Columns) -> dict[str, Any] | None:
+    """Whether what the reward gained is also a gain for the held-out judge.
+
+    Args:
+        columns: the run.
+
+    Returns:
+        dots as row of the query, gain over the first sample in reward (`x`) and by the judge (`y`), their rank
+        correlation and over how many queries it is. `groups`: the same in groups of queries by their gain in reward, as
+        the mean of `x` and an estimate of `y`. `steps`: by the step that found the answer, estimates of both gains in
+        standard deviations of the first samples' scores, since the two have different scales; empty where one of the
+        two has no spread. None without a query that has both gains.
+    """
+    gain, judged = columns.gain("first"), columns.judged_gain()
+    known = np.flatnonzero(np.isfinite(gain) & np.isfinite(judged))
+    if not len(known):
+        return None
+    x, y = gain[known], judged[known]
+    parts = min(GROUPS, len(known) // GROUP_SIZE)
+    groups = np.array_split(np.argsort(x, kind="stable"), parts) if parts > 1 else []
+    spreads = [float(scores[known].std()) for scores in (columns.first, columns.judged_first)]
+    found = columns.found[known]
+    steps = [
+        {"step": int(step), "queries": int((found == step).sum())}
+        | {
+            name: msgspec.to_builtins(mean_of((gains[found == step] / spread).tolist()).rounded(4))
+            for name, gains, spread in zip(("reward", "judge"), (x, y), spreads, strict=True)
+        }
+        for step in np.unique(found[found >= 0])
+        if all(spreads)
+    ]
+    return _dots(columns.row[known], x, y) | {
+        "correlation": _rank_correlation(x, y),
+        "correlated": len(known),
+        "both": round(float(((x > 0) & (y > 0)).mean()), 4),
+        "apart": round(float(((x > 0) & (y < 0)).mean()), 4),
+        "groups": [
+            {"x": round(float(x[group].mean()), 6)} | msgspec.to_builtins(mean_of(y[group].tolist()).rounded(6))
+            for group in groups
+        ],
+        "steps": steps,
+    }
 
 
 # Quantiles of the gain at a step.

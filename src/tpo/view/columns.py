@@ -22,6 +22,7 @@ class Columns(NamedTuple):
         at: where the line begins, in bytes.
         row: the row's position in the data.
         name: a hash of the row's id.
+        key: a hash of the query's key in the journal.
         reward: the answer's reward; NaN where there is none.
         first: the reward of the first sample.
         best_first: the best reward of step 0, which is what Best-of-N comes to.
@@ -31,6 +32,8 @@ class Columns(NamedTuple):
         spent: prompt and completion tokens of all roles.
         seconds: from the query's first call to its end.
         failed: 1 where there was an error.
+        judged_first: the held-out judge's score of the first sample; NaN where there is none.
+        judged: its score of the answer; likewise.
         found: the first step at which the best reward was reached; -1 where there are no rewards.
         begin: where the query's best rewards begin in `bests`.
         steps: how many of them there are.
@@ -40,6 +43,7 @@ class Columns(NamedTuple):
     at: Integers
     row: Integers
     name: Integers
+    key: Integers
     reward: Floats
     first: Floats
     best_first: Floats
@@ -49,6 +53,8 @@ class Columns(NamedTuple):
     spent: Integers
     seconds: Floats
     failed: Integers
+    judged_first: Floats
+    judged: Floats
     found: Integers
     begin: Integers
     steps: Integers
@@ -70,8 +76,12 @@ class Columns(NamedTuple):
         gain: Floats = self.reward - (self.first if over == "first" else self.best_first)
         return np.where(self.failed == 1, np.nan, gain)
 
+    def judged_gain(self) -> Floats:
+        """The gain over the first sample by the held-out judge; NaN where a score is missing."""
+        return np.where(self.failed == 1, np.nan, self.judged - self.judged_first)
 
-FLOATS = frozenset({"reward", "first", "best_first", "seconds", "bests"})
+
+FLOATS = frozenset({"reward", "first", "best_first", "seconds", "judged_first", "judged", "bests"})
 
 
 class ColumnBuilder:
@@ -87,12 +97,13 @@ class ColumnBuilder:
             at: where its line begins.
             answer: the answer.
         """
-        first = answer.first
+        first, held_out = answer.first, answer.held_out
         bests = [_number(step.best) for step in answer.steps]
         values = (
             at,
             answer.row,
             hash(answer.id),
+            hash(answer.key),
             _number(answer.reward),
             _number(first.reward if first is not None else None),
             _number(answer.steps[0].best if answer.steps else None),
@@ -102,6 +113,8 @@ class ColumnBuilder:
             sum(used.prompt_tokens + used.completion_tokens for used in answer.usage.values()),
             answer.seconds,
             answer.error is not None,
+            _number(held_out.first if held_out is not None else None),
+            _number(held_out.answer if held_out is not None else None),
             bests.index(max(bests)) if bests and not any(map(math.isnan, bests)) else -1,
             len(self._arrays["bests"]),
             len(bests),

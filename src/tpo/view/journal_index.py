@@ -6,19 +6,19 @@ and last place are enough to read them without the rest of the file.
 
 from __future__ import annotations
 
-import mmap
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import numpy as np
 
 from tpo.errors import JournalError
 from tpo.messages import Conversation, question
 from tpo.runs.store import KEY
-from tpo.view.search import Words
+from tpo.view.columns import Integers
+from tpo.view.search import SearchTexts
 
 
 class _QueryPlan(msgspec.Struct):
@@ -53,8 +53,9 @@ class JournalIndex:
         self._size = 0
         self._number: dict[bytes, int] = {}
         self._first = array("q")
-        self._first_end = array("q")
         self._last = array("q")
+        self._hash = array("q")
+        self._questions = SearchTexts()
 
     def of(self, key: str) -> tuple[int, int]:
         """The place of a query's first line, and the end of its last one, in bytes; equal where it has none.
@@ -80,38 +81,16 @@ class JournalIndex:
         except OSError as error:
             raise JournalError(f"The journal {self._journal} cannot be read: {error.strerror}.") from error
 
-    @property
-    def inode(self) -> int:
-        """Which file was read last; another file numbers the queries anew."""
-        return self._inode
-
-    def numbers(self, keys: Iterator[str]) -> tuple[int, array[int]]:
-        """The numbers of queries in the journal, which `questions_with` takes; -1 for one that it lacks.
-
-        Returns:
-            The journal's inode, with which the numbers change, and the numbers.
+    def search(self, text: str) -> Integers:
+        """The hashes of the keys of the queries that have a text in their question, whatever its case.
 
         Raises:
+            InputError: the questions have no room in a temporary file.
             JournalError: the journal cannot be read.
         """
-        numbers = self._numbers()
-        return self._inode, array("q", (numbers.get(key.encode("utf-8", "replace"), -1) for key in keys))
-
-    def questions_with(self, words: Words, numbers: Sequence[int]) -> list[int]:
-        """Which of these queries have the words in their question, by their place in `numbers`.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
-        first, end = self._first, self._first_end
-        try:
-            with self._journal.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                lines = (content[first[number] : end[number]] if number >= 0 else b"" for number in numbers)
-                return [at for at, line in words.among(lines) if words.are_in(self._decoded(line) or "")]
-        except (FileNotFoundError, ValueError):  # there is none, or it is empty
-            return []
-        except OSError as error:
-            raise JournalError(f"The journal {self._journal} cannot be read: {error.strerror}.") from error
+        self._numbers()
+        with self._reading:
+            return np.array(self._hash, dtype=np.int64)[np.array(self._questions.find(text), dtype=np.int64)]
 
     def _question(self, file: BinaryIO, number: int | None) -> str | None:
         if number is None:
@@ -152,8 +131,9 @@ class JournalIndex:
                 if known is None:
                     known = number[key] = len(first)
                     first.append(at)
-                    self._first_end.append(at + len(line))
                     last.append(at)
+                    self._hash.append(hash(key.decode("utf-8", "replace")))
+                    self._questions.add(self._decoded(line) or "")
                 at += len(line)
                 last[known] = at
         self._size = at

@@ -1,42 +1,32 @@
 """A run as the page sees it: its answers as columns, and the way from a query to its line and its story.
 
-The answers are read once, and on from there when the run has grown. What is kept is some 120 bytes a query, so that a
-run of 100,000 queries takes 12 MB; texts are read from the files when they are shown.
+The answers are read once, and on from there when the run has grown. Some 140 bytes a query are kept in memory, so that
+a run of 100,000 queries takes 14 MB; texts are read from the files when they are shown. What is searched of them is
+kept without its case, in a temporary file where it is long.
 """
 
 from __future__ import annotations
 
 import threading
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from tpo.errors import JournalError
-from tpo.runs.answers import Answer, AnswerKey
+from tpo.runs.answers import Answer
 from tpo.runs.history import QueryHistory, history_of, open_run, query_history
 from tpo.runs.status import RunStatus, run_status
 from tpo.runs.summary import Count
 from tpo.view.answer_stats import AnswerStats
 from tpo.view.columns import ColumnBuilder, Columns, Integers
 from tpo.view.journal_index import JournalIndex
-from tpo.view.search import Words
+from tpo.view.search import SearchTexts
 
 # Searches whose hits are kept, so that turning a page does not search again.
 REMEMBERED = 16
-# Lines that a search looks at as one piece of bytes at first.
-BLOCK = 128
-
-
-class _Texts(msgspec.Struct):
-    """What is searched of an answer."""
-
-    id: str
-    answer: str | None = None
 
 
 class RunIndex:
@@ -56,8 +46,6 @@ class RunIndex:
         self.answer_stats = AnswerStats(self.directory.journal)
         self._reading = threading.Lock()
         self._decoder = msgspec.json.Decoder(Answer)
-        self._keys = msgspec.json.Decoder(AnswerKey)
-        self._texts = msgspec.json.Decoder(_Texts)
         self._found: OrderedDict[tuple[str, int, int], Integers] = OrderedDict()
         self._forget(0)
 
@@ -65,8 +53,7 @@ class RunIndex:
         self._inode = inode
         self._size = 0
         self._count = Count()
-        # Where in the journal the question of each answer is, as far as a search has been.
-        self._in_journal: tuple[int, array[int]] = (0, array("q"))
+        self._texts = SearchTexts()
         self._builder = ColumnBuilder()
         self._columns = self._builder.snapshot()
 
@@ -108,6 +95,7 @@ class RunIndex:
         for line in lines_of(self.directory.answers, at):
             answer = self._decoded(line, at)
             self._builder.add(at, answer)
+            self._texts.add(answer.id, answer.answer or "")
             self._count.take(answer)
             at += len(line)
         if at > self._size:
@@ -185,44 +173,19 @@ class RunIndex:
             their numbers among the columns, ascending.
 
         Raises:
+            InputError: the texts have no room in a temporary file.
             JournalError: a file cannot be read.
         """
-        words = Words(text)
         columns = self.columns()
-        key = (words.folded, self._inode, len(columns.at))
+        key = (text.casefold(), self._inode, len(columns.at))
         if key not in self._found:
-            self._found[key] = np.array(self._hits(words, len(columns.at)), dtype=np.int64)
+            asked = np.isin(columns.key, self._journal.search(text))
+            answered = np.array(self._texts.find(text), dtype=np.int64)
+            asked[answered[answered < len(asked)]] = True  # an answer may have arrived meanwhile
+            self._found[key] = np.flatnonzero(asked)
             while len(self._found) > REMEMBERED:
                 self._found.popitem(last=False)
         return self._found[key]
-
-    def _hits(self, words: Words, count: int) -> list[int]:
-        decoded = ((number, self._texts.decode(line)) for number, line in self._lines_with(words, count))
-        hits = [number for number, texts in decoded if words.are_in(texts.id, texts.answer or "")]
-        known = set(hits)
-        others = [number for number in range(count) if number not in known]
-        places = self._places_in_journal(count)
-        found = self._journal.questions_with(words, [places[number] for number in others])
-        return sorted([*hits, *(others[place] for place in found)])
-
-    def _lines_with(self, words: Words, count: int) -> Iterator[tuple[int, bytes]]:
-        """The lines of answers that may have the words, with their numbers; whole blocks are ruled out at once."""
-        with self.directory.answers.open("rb") as file:
-            for start in range(0, count, BLOCK):
-                lines = list(islice(file, min(BLOCK, count - start)))
-                if words.may_be_in(b"".join(lines)):
-                    yield from ((start + number, line) for number, line in words.among(lines))
-
-    def _places_in_journal(self, count: int) -> array[int]:
-        """Where in the journal the queries are, by their numbers there."""
-        inode, places = self._in_journal
-        if inode != self._journal.inode:
-            places = array("q")
-        if len(places) < count:
-            lines = islice(lines_of(self.directory.answers, 0), len(places), count)
-            inode, more = self._journal.numbers(self._keys.decode(line).key for line in lines)
-            self._in_journal = inode, places + more
-        return self._in_journal[1]
 
 
 def lines_of(path: Path, at: int) -> Iterator[bytes]:

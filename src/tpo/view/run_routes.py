@@ -1,7 +1,8 @@
-"""The endpoints for runs: which there are, what one came to, and its queries page by page."""
+"""The endpoints for runs: the list, one run's figures, its queries page by page, one query's story and its export."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,13 +15,14 @@ from starlette.routing import Route
 from tpo.errors import InputError, TPOError
 from tpo.runs.answers import Answer
 from tpo.runs.status import outline
-from tpo.view.charts import gain_and_length, gain_by_step, histogram, tokens_and_reward
+from tpo.view.charts import gain_and_length, gain_by_step, held_out_gain, histogram, tokens_and_reward
 from tpo.view.columns import Columns, Integers
-from tpo.view.endpoint import json_response, number, one_of, text, whole
+from tpo.view.endpoint import NotFound, json_response, number, one_of, text, whole
+from tpo.view.export import exported
 from tpo.view.labels import reward_label
 from tpo.view.run_index import RunIndex, ordered
 from tpo.view.sources import Sources
-from tpo.view.story import preview, trace_line
+from tpo.view.story import preview, story_json, trace_json, trace_line
 
 SIZES = 200
 EXTREMES = 5
@@ -37,6 +39,8 @@ def run_routes() -> list[Route]:
         Route("/api/neighbours", _neighbours),
         Route("/api/questions", _questions),
         Route("/api/answers", _answers),
+        Route("/api/story", _story),
+        Route("/api/export", _export),
     ]
 
 
@@ -76,6 +80,7 @@ def _run(request: Request) -> Response:
             "recipe": identity.recipe,
             "asked": identity.named,
             "reward_label": reward_label(str(identity.recipe.get("reward"))) if identity.recipe.get("reward") else None,
+            "judge_label": reward_label(str(identity.recipe["judge"])) if identity.recipe.get("judge") else None,
             "endpoints": identity.endpoints,
             "version": identity.version,
             "began": identity.began,
@@ -85,6 +90,7 @@ def _run(request: Request) -> Response:
             "gain_by_step": gain_by_step(columns, over),
             "length": gain_and_length(columns, gain),
             "tokens": tokens_and_reward(columns),
+            "held_out": held_out_gain(columns),
             "best": brief(index, columns, order[:EXTREMES], over),
             "worst": brief(index, columns, order[::-1][:EXTREMES], over),
         }
@@ -118,7 +124,7 @@ class QueryFilter(NamedTuple):
 
 
 def _selection(request: Request, index: RunIndex) -> QueryFilter:
-    """Search, filter and sort a run's queries as a request wants them."""
+    """Search, filter and sort a run's queries by the parameters of a request."""
     over = one_of(request, "over", "first", "best")
     sort = one_of(request, "sort", *SORTS)
     down = one_of(request, "order", "up", "down") == "down"
@@ -245,6 +251,7 @@ def line_of(answer: Answer) -> dict[str, Any]:
         "length": len(answer.answer or ""),
         "first_length": len(first.answer) if first is not None else 0,
         "best": [step.best for step in answer.steps],
+        "judged": [answer.held_out.first, answer.held_out.answer] if answer.held_out is not None else None,
         "seconds": answer.seconds,
         "stop": answer.stop,
         "error": answer.error,
@@ -254,3 +261,34 @@ def line_of(answer: Answer) -> dict[str, Any]:
 def finite(value: float) -> float | None:
     """A number as JSON has it."""
     return round(float(value), 6) if np.isfinite(value) else None
+
+
+# Characters that the suggested name of a file does without, whatever the id holds.
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def _story(request: Request) -> Response:
+    return json_response(_requested_story(request))
+
+
+def _export(request: Request) -> Response:
+    story = _requested_story(request)
+    name = _ODD.sub("-", str(story["name"])).strip("-.")[:80] or "story"
+    headers = {"Content-Disposition": f'attachment; filename="{name}.html"', "Cache-Control": "no-store"}
+    return Response(exported(story), headers=headers, media_type="text/html")
+
+
+def _requested_story(request: Request) -> dict[str, Any]:
+    if "trace" in request.query_params:
+        sources: Sources = request.app.state.sources
+        name = text(request, "trace")
+        return trace_json(name, sources.trace(name))
+    index = run_of(request)
+    if "row" in request.query_params:
+        row = whole(request, "row", 0, 0, 10**12)
+        id = index.id_of_row(row)
+        if id is None:
+            raise NotFound(f"There is no query in row {row} here (yet).")
+    else:
+        id = text(request, "id")
+    return story_json(index.story(id))

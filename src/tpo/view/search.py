@@ -1,60 +1,110 @@
-"""Searching a run's texts: most lines are ruled out as bytes, before they are decoded."""
+"""Searching a run's texts: they are kept once, without their case, and a search goes through them block by block."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from functools import cache
+import tempfile
+import threading
+from array import array
+from bisect import bisect_right
+from typing import NamedTuple
 
-# ASCII without what JSON escapes, and characters of the East, which have no case.
-_PLAIN = re.compile(r"[ !#-\[\]-~\u2e80-\ua4cf\uac00-\ud7a3]+")
+from tpo.errors import InputError
+
+# Bytes that are searched at once.
+BLOCK = 1 << 20
+# Bytes that stay in memory; a longer text goes to a temporary file without a name.
+IN_MEMORY = 32 << 20
+# What stands between two texts of an entry, and between two entries: no text in UTF-8 has it.
+_END = b"\xff"
 
 
-class Words:
-    """What a search is for, whatever its case.
+def folded(*texts: str) -> bytes:
+    """Texts without their case, as they are searched."""
+    return _END.join(text.casefold().encode("utf-8", "surrogatepass") for text in texts)
 
-    Args:
-        text: the words, as they stand in a text.
+
+class _Block(NamedTuple):
+    """Some entries, one after another.
+
+    Attributes:
+        at: where they begin in the file.
+        first: the number of the first of them.
+        ends: where each of them ends, within the block.
     """
 
-    def __init__(self, text: str) -> None:
-        self.folded = text.casefold()
-        # The longest stretch that JSON writes as it is, and that has one lower case.
-        self._bytes = max(_PLAIN.findall(self.folded), key=len, default="").encode() or None
-        self._odd = _folding_to_ascii()
+    at: int
+    first: int
+    ends: array[int]
 
-    def may_be_in(self, line: bytes) -> bool:
-        """Whether JSON has to be decoded: False only where it cannot have the words.
 
-        Args:
-            line: one line, or several at once.
+class SearchTexts:
+    """Texts by the number of their entry, which only grows.
+
+    A full disk fails the search and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+        self._lock = threading.Lock()
+        self._blocks: list[_Block] = []
+        self._size = 0
+        self._entries = 0
+        self._error: OSError | None = None
+        self._open()
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def _open(self) -> None:
+        self._tail, self._ends = bytearray(), array("l")
+
+    def add(self, *texts: str) -> None:
+        """Add an entry."""
+        entry = folded(*texts) + _END
+        with self._lock:
+            self._tail += entry
+            self._ends.append(len(self._tail))
+            self._entries += 1
+            if len(self._tail) >= BLOCK:
+                self._write()
+
+    def _write(self) -> None:
+        try:
+            self._file.seek(self._size)
+            self._file.write(self._tail)
+        except OSError as error:
+            self._error = self._error or error
+        self._blocks.append(_Block(self._size, self._entries - len(self._ends), self._ends))
+        self._size += len(self._tail)
+        self._open()
+
+    def find(self, words: str) -> array[int]:
+        """The numbers of the entries that have the words, whatever their case; ascending.
+
+        Raises:
+            InputError: there was no room for the temporary file.
         """
-        wanted = self._bytes
-        if wanted is None or wanted in line.lower():
-            return True
-        return not line.isascii() and self._odd.search(line) is not None
-
-    def among(self, lines: Iterable[bytes]) -> list[tuple[int, bytes]]:
-        """The lines that may have the words, with their numbers: `may_be_in` for very many lines."""
-        wanted, odd = self._bytes, self._odd.search
-        if wanted is None:
-            return list(enumerate(lines))
-        return [
-            (number, line)
-            for number, line in enumerate(lines)
-            if wanted in line.lower() or (not line.isascii() and odd(line))
-        ]
-
-    def are_in(self, *texts: str) -> bool:
-        """Whether one of the texts has the words."""
-        return any(self.folded in text.casefold() for text in texts)
+        wanted = folded(words)
+        found = array("q")
+        with self._lock:
+            if self._error is not None:
+                raise InputError(
+                    f"The search has no room for its texts in {tempfile.gettempdir()}: {self._error.strerror}. "
+                    f"Make room there, or set TMPDIR to another folder, and start again."
+                )
+            for block in self._blocks:
+                self._file.seek(block.at)
+                _find(self._file.read(block.ends[-1]), wanted, block.ends, block.first, found)
+            if self._ends:
+                _find(bytes(self._tail), wanted, self._ends, self._entries - len(self._ends), found)
+        return found
 
 
-@cache
-def _folding_to_ascii() -> re.Pattern[bytes]:
-    """The characters beyond ASCII that become ASCII ones without their case, such as ß and the Kelvin sign.
-
-    Only these can make a text that is not ASCII contain words that its bytes do not.
-    """
-    odd = [one for one in map(chr, range(128, 0x10000)) if any(map(str.isascii, one.casefold()))]
-    return re.compile(b"|".join(re.escape(one.encode()) for one in odd))
+def _find(content: bytes, wanted: bytes, ends: array[int], first: int, found: array[int]) -> None:
+    at = content.find(wanted)
+    while at >= 0:
+        entry = bisect_right(ends, at)
+        if entry == len(ends):
+            return  # an empty search is found behind the last entry too
+        found.append(first + entry)
+        at = content.find(wanted, ends[entry])

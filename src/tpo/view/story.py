@@ -13,10 +13,9 @@ import msgspec
 
 from tpo.engine.journal import read_journal
 from tpo.engine.records import Called, Ended, Prompted, Record, Resumed, Sampled, Started
-from tpo.engine.result import Result, Step, result_of
-from tpo.errors import JournalError
+from tpo.engine.result import Result, Step
 from tpo.messages import Conversation, question, text_of
-from tpo.runs.history import QueryHistory
+from tpo.runs.history import QueryHistory, result_in
 from tpo.view.labels import reward_label
 
 # Calls that the page shows; a query of depth 20 and width 100 has thousands.
@@ -73,7 +72,7 @@ def preview(long: str | None) -> str | None:
 def records_json(name: str, records: Sequence[Record]) -> dict[str, Any]:
     """What there is of a search so far."""
     ended = last_end(records)
-    return search_json(name, records, _result(records), ended.error if ended is not None else None)
+    return search_json(name, records, result_in(records), ended.error if ended is not None else None)
 
 
 def state_of(records: Sequence[Record]) -> str:
@@ -107,6 +106,7 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
         "seconds": ended.seconds if ended is not None else None,
         "answer": None,
         "held_out": None,
+        "judge_label": None,
         "arms": {},
         "steps": [],
         "usage": {},
@@ -118,12 +118,16 @@ def search_json(name: str, records: Sequence[Record], result: Result | None, err
         value["plan"]["reward_label"] = reward_label(plan.reward) if plan.reward is not None else None
     if result is not None:
         sampled = {record.id: record for record in records if isinstance(record, Sampled)}
+        judged = {}
+        if (held_out := result.held_out) is not None:
+            judged = {result.candidates[0].id: held_out.first, result.chosen: held_out.answer}
+            value["judge_label"] = reward_label(held_out.judge)
         value |= {
             "answer": result.chosen,
             "held_out": msgspec.to_builtins(result.held_out),
             "arms": msgspec.to_builtins(result.arms),
             "seconds": result.seconds,
-            "steps": [_step(step, sampled) for step in result.steps],
+            "steps": [_step(step, sampled, judged) for step in result.steps],
             "usage": {role: msgspec.to_builtins(used) for role, used in result.usage.items() if used.calls},
         }
     return value
@@ -140,26 +144,20 @@ def _text(message: Mapping[str, Any]) -> str:
     return "\n".join(filter(None, [text_of(message), called]))
 
 
-def _result(records: Sequence[Record]) -> Result | None:
-    try:
-        return result_of(records) if records else None
-    except JournalError:  # no answer in it yet
-        return None
-
-
 def last_end(records: Sequence[Record]) -> Ended | None:
     """How a search ended; None while it is open, or was taken up again."""
     last = next((r for r in reversed(records) if isinstance(r, Ended | Resumed)), None)
     return last if isinstance(last, Ended) else None
 
 
-def _step(step: Step, sampled: Mapping[str, Sampled]) -> dict[str, Any]:
+def _step(step: Step, sampled: Mapping[str, Sampled], judged: Mapping[str, float | None]) -> dict[str, Any]:
     value: dict[str, Any] = msgspec.to_builtins(step)
     for candidate in value["candidates"]:
         candidate.pop("logprobs", None)
         candidate.pop("message", None)
         written = sampled[candidate["id"]]
         candidate |= {"reply": written.reply, "reasoning": written.reasoning}
+        candidate["judged"] = judged.get(candidate["id"])
     return value
 
 

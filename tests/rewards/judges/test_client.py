@@ -12,9 +12,9 @@ from models.server import Received, Respond, error, models, response, serving
 from rewards.judges.kit import completion
 from tpo.errors import InputError, RewardError, RewardUnavailable
 from tpo.messages import answered
+from tpo.rewards.call import accounted
 from tpo.rewards.judges import PairwiseJudge, PointwiseJudge
 from tpo.rewards.judges.client import DoesNotFit, JudgeClient, JudgeResponse
-from tpo.rewards.usage import accounted
 from tpo.session.session import Session
 
 CHAT = [{"role": "user", "content": "Which?"}]

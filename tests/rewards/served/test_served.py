@@ -54,6 +54,21 @@ async def test_what_may_pass_is_tried_again(bad: bytes | None) -> None:
     assert len(server.received) == 3
 
 
+async def test_a_call_that_waits_to_be_tried_again_leaves_its_place_to_others() -> None:
+    seen: list[str] = []
+
+    def busy_at_first(request: Received) -> bytes:
+        answer = request.json["conversations"][0][-1]["content"]
+        seen.append(answer)
+        return response("{}", 503, Retry_After="0.1") if seen == ["first"] else scores(request)
+
+    async with serving(busy_at_first) as server:
+        reward = HTTPReward(server.url, batch=1, parallel=1)
+        # The one after waits for the place of the first, which is refused once.
+        await asyncio.gather(reward.score([chat("first")]), reward.score([chat("second")]))
+    assert seen == ["first", "second", "first"]
+
+
 async def test_in_the_end_the_error_can_pass() -> None:
     async with serving(lambda request: error("out of order", 500)) as server:
         with pytest.raises(RewardUnavailable, match=r"answered 500: out of order Tried 4 times") as failure:

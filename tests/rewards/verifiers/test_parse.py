@@ -14,9 +14,9 @@ import pytest
 from rewards.verifiers.kit import scored
 from tpo.errors import InputError, RewardError
 from tpo.messages import QUERY_COLUMNS, answered, question
-from tpo.rewards.verifiers import References, parse_verifier
 from tpo.rewards.verifiers.exact import Accepted, Exact
-from tpo.rewards.verifiers.parse import KINDS
+from tpo.rewards.verifiers.parse import KINDS, parse_verifier
+from tpo.rewards.verifiers.references import References
 from tpo.runs.reading.data import query_of
 
 LIBRARIES = all(importlib.util.find_spec(name) for name in ("math_verify", "jsonschema"))
@@ -151,7 +151,7 @@ def test_names_distinguish_references_and_options_and_do_not_reveal_the_answer()
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     heavy = "{'math_verify', 'sympy', 'jsonschema', 'tpo.rewards.verifiers.sandbox'}"
-    code = f"import sys, tpo.rewards.verifiers; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, tpo.rewards.verifiers.parse; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

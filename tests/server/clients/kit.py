@@ -53,7 +53,7 @@ def on_thread(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
 
 def embedded() -> AbstractAsyncContextManager[str]:
     """The server with nothing set but the length of its answers."""
-    return running(Setup(options={"max_tokens": 48, "critic_max_tokens": 48, "seed": 1}))
+    return running(Setup(options={"max_tokens": 16, "critic_max_tokens": 16, "seed": 1}))
 
 
 def served(*, deserted: bool = False) -> AbstractContextManager[Served]:

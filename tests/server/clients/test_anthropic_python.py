@@ -9,11 +9,19 @@ import pytest
 from server.clients.kit import MODEL, Served
 
 anthropic = pytest.importorskip("anthropic", reason="the anthropic package is not installed")
+from pydantic import BaseModel  # noqa: E402
 
 HI: Any = [{"role": "user", "content": "Hi"}]
 SMALL = {"tpo": {"width": 2, "depth": 1}}
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS: Any = [{"name": "weather", "description": "The weather.", "input_schema": SCHEMA}]
+
+
+class Place(BaseModel):
+    """What a structured answer holds."""
+
+    city: str
+    days: int
 
 
 @pytest.fixture
@@ -22,6 +30,7 @@ def client(served: Served) -> Any:
     return anthropic.Anthropic(base_url=served.url.removesuffix("/v1"), api_key="none", max_retries=0)
 
 
+@pytest.mark.feature("Anthropic, Python", "chat")
 @pytest.mark.parametrize("model", [MODEL, "small"])
 def test_a_message(client: Any, model: str) -> None:
     more = SMALL if model == MODEL else {}
@@ -31,6 +40,7 @@ def test_a_message(client: Any, model: str) -> None:
     assert message.usage.input_tokens + message.usage.output_tokens >= 12
 
 
+@pytest.mark.feature("Anthropic, Python", "stream")
 @pytest.mark.parametrize("model", [MODEL, "small"])
 def test_a_streamed_message(client: Any, model: str) -> None:
     more = SMALL if model == MODEL else {}
@@ -52,6 +62,7 @@ def test_thinking_shows_the_search(client: Any) -> None:
     assert client.messages.create(**{**options, "messages": again}).content[-1].text == "You said: More"
 
 
+@pytest.mark.feature("Anthropic, Python", "tools")
 @pytest.mark.parametrize("model", [MODEL, "small"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_tools_over_several_steps(client: Any, model: str, stream: bool) -> None:
@@ -69,6 +80,14 @@ def test_tools_over_several_steps(client: Any, model: str, stream: bool) -> None
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "Sun."}
     turns = [*HI, {"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
     assert ask(turns).content[-1].text == "You said: Sun."
+
+
+@pytest.mark.feature("Anthropic, Python", "structured output")
+@pytest.mark.parametrize("model", [MODEL, "small"])
+def test_a_parsed_message(client: Any, model: str) -> None:
+    more = SMALL if model == MODEL else {}
+    message = client.messages.parse(model=model, messages=HI, max_tokens=64, output_format=Place, extra_body=more)
+    assert message.parsed_output == Place(city="Rome", days=3)
 
 
 def test_tokens_are_counted_by_the_models_server(client: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from server.clients.kit import MODEL, Served
+from server.clients.record import js_feature
 
+# A line of the Test Anything Protocol.
+RESULT = re.compile(r"^ *(not )?ok \d+ - (.+?)$", re.MULTILINE)
 HERE = Path(__file__).parents[1] / "js"
 
 
@@ -31,10 +35,10 @@ def packages() -> Path:
 
 
 @pytest.mark.parametrize("client", ["openai", "anthropic", "vercel"])
-def test_a_javascript_client(packages: Path, served: Served, client: str) -> None:
+def test_a_javascript_client(packages: Path, served: Served, client: str, request: pytest.FixtureRequest) -> None:
     environment = {**os.environ, "TPO_TEST_URL": served.url, "TPO_TEST_MODEL": MODEL}
     ran = subprocess.run(
-        ["node", "--test", f"{client}.mjs"],
+        ["node", "--test", "--test-reporter=tap", f"{client}.mjs"],
         cwd=packages,
         env=environment,
         capture_output=True,
@@ -42,5 +46,8 @@ def test_a_javascript_client(packages: Path, served: Served, client: str) -> Non
         timeout=60,
         check=False,
     )
+    for failed, name in RESULT.findall(ran.stdout):
+        if (shown := js_feature(client, name)) is not None:
+            request.node.user_properties.append(("feature", (*shown, f"{client}.mjs::{name}", not failed)))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "# fail 0" in ran.stdout and "# pass 0" not in ran.stdout, ran.stdout

@@ -41,6 +41,7 @@ def chat(request: pytest.FixtureRequest, served: Served) -> ChatOpenAI:
     )
 
 
+@pytest.mark.feature("LangChain", "chat")
 async def test_invoke(chat: ChatOpenAI) -> None:
     answer = chat.invoke("Hi")
     assert answer.text == "You said: Hi"
@@ -48,11 +49,13 @@ async def test_invoke(chat: ChatOpenAI) -> None:
     assert (await chat.ainvoke("Hi")).text == "You said: Hi"
 
 
+@pytest.mark.feature("LangChain", "stream")
 async def test_stream(chat: ChatOpenAI) -> None:
     assert "".join(chunk.text for chunk in chat.stream("Hi")) == "You said: Hi"
     assert "".join([chunk.text async for chunk in chat.astream("Hi")]) == "You said: Hi"
 
 
+@pytest.mark.feature("LangChain", "tools")
 async def test_tools(chat: ChatOpenAI) -> None:
     bound = chat.bind_tools([weather])
     asked = HumanMessage("Hi")
@@ -63,6 +66,7 @@ async def test_tools(chat: ChatOpenAI) -> None:
     assert after.text == "You said: Sun in Rome."
 
 
+@pytest.mark.feature("LangChain", "tools")
 async def test_streamed_tools(chat: ChatOpenAI) -> None:
     whole: Any = None
     for chunk in chat.bind_tools([weather]).stream("Hi"):
@@ -70,6 +74,7 @@ async def test_streamed_tools(chat: ChatOpenAI) -> None:
     assert [(call["name"], call["args"]) for call in whole.tool_calls] == [("weather", {"city": "Rome"})]
 
 
+@pytest.mark.feature("LangChain", "structured output")
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 async def test_structured_output(chat: ChatOpenAI, method: Any) -> None:
     assert chat.with_structured_output(Place, method=method).invoke("Hi") == Place(city="Rome", days=3)

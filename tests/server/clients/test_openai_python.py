@@ -49,6 +49,7 @@ async def all_of(stream: Any) -> list[Any]:
     return [part async for part in stream] if hasattr(stream, "__aiter__") else list(stream)
 
 
+@pytest.mark.feature("OpenAI, Python", "chat")
 async def test_chat(client: Any) -> None:
     answer = await done(client.chat.completions.create(model=MODEL, messages=HI, extra_body=SMALL, max_tokens=32))
     assert answer.choices[0].message.content == "You said: Hi"
@@ -62,6 +63,7 @@ async def test_several_answers(client: Any) -> None:
     assert [choice.message.content for choice in answer.choices] == ["You said: Hi"] * 2
 
 
+@pytest.mark.feature("OpenAI, Python", "stream")
 async def test_a_streamed_chat_shows_progress_and_then_the_answer(client: Any) -> None:
     chunks = await all_of(
         client.chat.completions.create(
@@ -74,6 +76,22 @@ async def test_a_streamed_chat_shows_progress_and_then_the_answer(client: Any) -
     assert chunks[-1].usage.total_tokens > 0
 
 
+@pytest.mark.feature("OpenAI, Python", "stream")
+async def test_a_streamed_chat_is_put_together_by_the_client(client: Any) -> None:
+    making = client.chat.completions.stream(model=MODEL, messages=HI, extra_body=SMALL)
+    if hasattr(making, "__aenter__"):
+        async with making as stream:
+            answer = await stream.get_final_completion()
+    else:
+        with making as stream:
+            answer = stream.get_final_completion()
+    message = answer.choices[0].message
+    assert message.content == "You said: Hi"
+    (narration,) = message.reasoning_details
+    assert narration["summary"] == message.reasoning_content and "Step 1" in narration["summary"]
+
+
+@pytest.mark.feature("OpenAI, Python", "tools")
 async def test_tools_are_called_and_what_they_return_is_sent_back(client: Any) -> None:
     answer = await done(
         client.chat.completions.create(model=MODEL, messages=HI, tools=TOOLS, extra_body=SMALL, tool_choice="auto")
@@ -86,6 +104,7 @@ async def test_tools_are_called_and_what_they_return_is_sent_back(client: Any) -
     assert after.choices[0].message.content == "You said: Sun."
 
 
+@pytest.mark.feature("OpenAI, Python", "tools")
 async def test_streamed_tool_calls_come_back_whole(client: Any) -> None:
     chunks = await all_of(
         client.chat.completions.create(model=MODEL, messages=HI, tools=TOOLS, stream=True, extra_body=SMALL)
@@ -96,6 +115,7 @@ async def test_streamed_tool_calls_come_back_whole(client: Any) -> None:
     assert chunks[-1].choices == [] or chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
+@pytest.mark.feature("OpenAI, Python", "structured output")
 async def test_structured_output_is_parsed(client: Any) -> None:
     answer = await done(
         client.chat.completions.parse(model=MODEL, messages=HI, response_format=Place, extra_body=SMALL)
@@ -103,6 +123,7 @@ async def test_structured_output_is_parsed(client: Any) -> None:
     assert answer.choices[0].message.parsed == Place(city="Rome", days=3)
 
 
+@pytest.mark.feature("OpenAI, Python", "chat")
 async def test_a_response(client: Any) -> None:
     response = await done(
         client.responses.create(model=MODEL, instructions="Be brief.", input="Hi", extra_body=SMALL, store=False)
@@ -111,6 +132,7 @@ async def test_a_response(client: Any) -> None:
     assert response.usage.total_tokens > 2 * 12
 
 
+@pytest.mark.feature("OpenAI, Python", "stream")
 async def test_a_streamed_response(client: Any) -> None:
     events = await all_of(client.responses.create(model=MODEL, input="Hi", stream=True, extra_body=SMALL))
     types = [event.type for event in events]
@@ -120,6 +142,7 @@ async def test_a_streamed_response(client: Any) -> None:
     assert events[-1].type == "response.completed" and events[-1].response.output_text == "You said: Hi"
 
 
+@pytest.mark.feature("OpenAI, Python", "tools")
 async def test_a_response_that_calls_and_goes_on(client: Any) -> None:
     tools: Any = [{"type": "function", **FUNCTION}]
     first = await done(client.responses.create(model=MODEL, input="Hi", tools=tools, extra_body=SMALL))
@@ -132,6 +155,7 @@ async def test_a_response_that_calls_and_goes_on(client: Any) -> None:
     assert after.output_text == "You said: Sun."
 
 
+@pytest.mark.feature("OpenAI, Python", "structured output")
 async def test_a_parsed_response(client: Any) -> None:
     response = await done(client.responses.parse(model=MODEL, input="Hi", text_format=Place, extra_body=SMALL))
     assert response.output_parsed == Place(city="Rome", days=3)

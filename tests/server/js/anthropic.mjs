@@ -11,13 +11,13 @@ const messages = [{ role: 'user', content: 'Hi' }];
 const tpo = { width: 2, depth: 1 };
 const input_schema = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
 
-test('a message', async () => {
+test('chat', async () => {
   const message = await client.messages.create({ model, messages, max_tokens: 32, tpo });
   assert.equal(message.content[0].text, 'You said: Hi');
   assert.equal(message.stop_reason, 'end_turn');
 });
 
-test('a streamed message with thinking', async () => {
+test('stream, with thinking', async () => {
   const thinking = { type: 'enabled', budget_tokens: 1024 };
   const message = await client.messages
     .stream({ model, messages, max_tokens: 2048, tpo, thinking })
@@ -26,7 +26,7 @@ test('a streamed message with thinking', async () => {
   assert.equal(message.content[1].text, 'You said: Hi');
 });
 
-test('a tool, streamed', async () => {
+test('tools over several steps, streamed', async () => {
   const tools = [{ name: 'weather', description: 'The weather.', input_schema }];
   const first = await client.messages.stream({ model, messages, max_tokens: 64, tpo, tools }).finalMessage();
   const call = first.content.at(-1);
@@ -35,6 +35,12 @@ test('a tool, streamed', async () => {
   const turns = [...messages, { role: 'assistant', content: first.content }, { role: 'user', content: [result] }];
   const after = await client.messages.create({ model, messages: turns, max_tokens: 64, tpo, tools });
   assert.equal(after.content.at(-1).text, 'You said: Sun.');
+});
+
+test('structured output', async () => {
+  const format = { type: 'json_schema', schema: { ...input_schema, additionalProperties: false } };
+  const message = await client.messages.parse({ model, messages, max_tokens: 64, tpo, output_config: { format } });
+  assert.deepEqual(JSON.parse(message.content.at(-1).text), { city: 'Rome' });
 });
 
 test('errors', async () => {

@@ -27,7 +27,7 @@ test('chat', async () => {
   assert.equal(answer.choices[0].message.content, 'You said: Hi');
 });
 
-test('a streamed chat', async () => {
+test('stream', async () => {
   const chunks = await all(await client.chat.completions.create({ model, messages, tpo, stream: true }));
   const deltas = chunks.flatMap((chunk) => chunk.choices.map((choice) => choice.delta));
   assert.equal(deltas.map((delta) => delta.content ?? '').join(''), 'You said: Hi');
@@ -42,6 +42,13 @@ test('tools, streamed and put together by the client', async () => {
   assert.deepEqual(JSON.parse(call.function.arguments), { city: 'Rome' });
 });
 
+test('tools over several steps', async () => {
+  const run = async ({ city }) => `Sun in ${city}.`;
+  const tools = [{ type: 'function', function: { ...weather, function: run, parse: JSON.parse } }];
+  const runner = client.chat.completions.runTools({ model, messages, tpo, tools });
+  assert.equal(await runner.finalContent(), 'You said: Sun in Rome.');
+});
+
 test('structured output', async () => {
   const schema = { name: 'place', schema: parameters, strict: true };
   const answer = await client.chat.completions.parse({
@@ -53,13 +60,13 @@ test('structured output', async () => {
   assert.deepEqual(JSON.parse(answer.choices[0].message.content), { city: 'Rome' });
 });
 
-test('a response', async () => {
+test('chat, as a response', async () => {
   const response = await client.responses.create({ model, input: 'Hi', tpo });
   assert.equal(response.output_text, 'You said: Hi');
   assert.equal(response.status, 'completed');
 });
 
-test('a streamed response, put together by the client', async () => {
+test('stream of a response, put together by the client', async () => {
   const stream = client.responses.stream({ model, input: 'Hi', tpo });
   const events = await all(stream);
   assert.equal(events[0].type, 'response.created');
@@ -67,7 +74,7 @@ test('a streamed response, put together by the client', async () => {
   assert.equal((await stream.finalResponse()).output_text, 'You said: Hi');
 });
 
-test('a response that calls a function', async () => {
+test('tools, called by a response', async () => {
   const tools = [{ type: 'function', ...weather }];
   const stream = client.responses.stream({ model, input: 'Hi', tpo, tools });
   const response = await stream.finalResponse();

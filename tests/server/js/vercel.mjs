@@ -5,7 +5,7 @@ import test from 'node:test';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai';
+import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from 'ai';
 
 const model = process.env.TPO_TEST_MODEL;
 const baseURL = process.env.TPO_TEST_URL;
@@ -13,24 +13,25 @@ const apiKey = 'none';
 const headers = { 'x-tpo-width': '2', 'x-tpo-depth': '1' };
 const openai = createOpenAI({ baseURL, apiKey, headers });
 const providers = {
-  responses: openai(model),
-  chat: openai.chat(model),
-  compatible: createOpenAICompatible({ name: 'tpo', baseURL, apiKey, headers }).chatModel(model),
-  anthropic: createAnthropic({ baseURL, apiKey, headers })(model),
+  '@ai-sdk/openai, responses': openai(model),
+  '@ai-sdk/openai, chat': openai.chat(model),
+  '@ai-sdk/openai-compatible': createOpenAICompatible({ name: 'tpo', baseURL, apiKey, headers }).chatModel(model),
+  '@ai-sdk/anthropic': createAnthropic({ baseURL, apiKey, headers })(model),
 };
+const schema = jsonSchema({ type: 'object', properties: { city: { type: 'string' } }, required: ['city'] });
 const weather = tool({
   description: 'The weather.',
-  inputSchema: jsonSchema({ type: 'object', properties: { city: { type: 'string' } }, required: ['city'] }),
+  inputSchema: schema,
   execute: async ({ city }) => `Sun in ${city}.`,
 });
 
 for (const [name, provider] of Object.entries(providers)) {
-  test(`${name}: text`, async () => {
+  test(`${name}: chat`, async () => {
     const { text } = await generateText({ model: provider, prompt: 'Hi', maxRetries: 0 });
     assert.equal(text, 'You said: Hi');
   });
 
-  test(`${name}: streamed text`, async () => {
+  test(`${name}: stream`, async () => {
     const errors = [];
     const { textStream } = streamText({
       model: provider,
@@ -42,6 +43,16 @@ for (const [name, provider] of Object.entries(providers)) {
     for await (const part of textStream) text += part;
     assert.deepEqual(errors, []);
     assert.equal(text, 'You said: Hi');
+  });
+
+  test(`${name}: structured output`, async () => {
+    const { output } = await generateText({
+      model: provider,
+      prompt: 'Hi',
+      output: Output.object({ schema }),
+      maxRetries: 0,
+    });
+    assert.deepEqual(output, { city: 'Rome' });
   });
 
   for (const streamed of [false, true]) {

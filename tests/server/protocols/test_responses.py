@@ -13,7 +13,9 @@ from tpo.server.deltas import Delta, Narration, Refusal, Text, Thought, ToolCall
 from tpo.server.errors import ApiError
 from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.protocols.responses import RESPONSES, ResponsesRenderer, ResponsesRequest, read_responses
+from tpo.server.protocols.responses.reader import RESPONSES, read_responses
+from tpo.server.protocols.responses.renderer import ResponsesRenderer
+from tpo.server.protocols.responses.request import ResponsesRequest
 from tpo.session.response import Completion
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")

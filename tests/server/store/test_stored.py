@@ -23,8 +23,7 @@ from tpo.server.keys import Keys
 from tpo.server.limits import Limits
 from tpo.server.protocols.responses.renderer import Begun, Completed
 from tpo.server.service import Setup
-from tpo.server.store import ResponseStore
-from tpo.server.store.folder import DAY, StoredRequest
+from tpo.server.store.folder import DAY, ResponseStore, StoredRequest
 from tpo.session.response import TokenUsage
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")

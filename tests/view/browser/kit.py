@@ -14,8 +14,8 @@ from tpo.server.lifecycle import serve
 from tpo.server.page import page as page_app
 from tpo.server.registry import SearchRegistry
 from tpo.server.service import Service, Setup
-from tpo.view import Sources
 from tpo.view.guard import LOOPBACK
+from tpo.view.sources import Sources
 
 
 @asynccontextmanager
@@ -52,9 +52,9 @@ def until(page: Any, expression: str, argument: Any = None) -> None:
     """Wait until an expression is true in the page. The page's policy forbids what Playwright's own waiting does.
 
     Raises:
-        AssertionError: it is not within eight seconds.
+        AssertionError: it is not within thirty seconds.
     """
-    for _ in range(800):
+    for _ in range(3000):
         if page.evaluate(expression, argument):
             return
         page.wait_for_timeout(10)

@@ -11,7 +11,6 @@ import pytest
 from view.browser.conftest import CHROMIUM_THERE
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytest.importorskip("axe_playwright_python", reason="axe is not installed")
 
 pytestmark = [pytest.mark.browser, CHROMIUM_THERE]
 
@@ -29,6 +28,8 @@ ROOMS = {
     "comparison": "compare?run=one&with=two",
     "playground": "play",
     "one query": "run?run=single",
+    "judge, panel and warnings": "run?run=judged",
+    "query with a judge": "query?run=judged&id=j1",
     "list with a filter": "?search=one",
 }
 

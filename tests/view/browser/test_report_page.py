@@ -13,7 +13,6 @@ from tpo.evals.figures.report import make_report
 from view.browser.conftest import CHROMIUM_THERE
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytest.importorskip("axe_playwright_python", reason="axe is not installed")
 pytest.importorskip("matplotlib")
 
 pytestmark = [pytest.mark.browser, CHROMIUM_THERE]

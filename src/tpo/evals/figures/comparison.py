@@ -6,12 +6,25 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from tpo.engine.result import ArmUsage
 from tpo.evals.figures.data import FinishedQuery, Group, Run
+from tpo.evals.figures.judge import judged_queries
+from tpo.runs.summary import add_usage
 from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
 from tpo.tables import DASH, LEVEL, MARK, Part, digits_for, shown
 
 ALL_PAIRS = 5  # runs of which every pair is compared; of more, each is compared with the first
 MEANS = ("method", "reward", "over its first sample", "characters", "calls", "tokens", "seconds", "answered")
+JUDGED = (
+    "method",
+    "judge, first sample",
+    "judge, answer",
+    "gain by the judge",
+    "gain in reward",
+    "reward up, judge down (%)",
+    "queries",
+)
+ARMS = ("method", "model of the panel", "answers chosen", "answers", "calls", "tokens", "seconds")
 PAIRS = ("method", "against", "difference in reward", "queries won (%)", "p", "tokens", "seconds", "queries")
 
 
@@ -164,7 +177,45 @@ def parts_of(group: Group, comparison: RunComparison) -> list[Part]:
             for pair in comparison.pairs
         ]
         parts.append(Part(f"{group.title}: differences, paired by query, with 95 % intervals", list(PAIRS), pairs))
-    return parts
+    return parts + [part for part in (_judged(group), _arms(group)) if part.rows]
+
+
+def _judged(group: Group) -> Part:
+    """What the held-out judges found, over the queries of each run that they scored."""
+    names, rows, judges = group.names(), [], set()
+    for run in group.runs:
+        if not (found := judged_queries(run)):
+            continue
+        judges |= {one.query.held_out.judge for one in found if one.query.held_out is not None}
+        first, answer = (mean_of([getattr(one, name) for one in found]) for name in ("first", "answer"))
+        gain, reward = (mean_of([getattr(one, name) for one in found]) for name in ("judged_gain", "gain"))
+        apart = share_of([float(one.gain > 0 > one.judged_gain) for one in found], 100)
+        digits, of_reward = digits_for([first.value, answer.value]), digits_for([reward.value])
+        cells = [shown(first, digits), shown(answer, digits), shown(gain, digits, signed=True)]
+        cells += [shown(reward, of_reward, signed=True), shown(apart, 0), str(len(found))]
+        rows.append([names[run.path], *cells])
+    caption = f"{group.title}, held-out judge {', '.join(sorted(judges))}: means of a query, with 95 % intervals"
+    return Part(caption, list(JUDGED), rows)
+
+
+def _arms(group: Group) -> Part:
+    """What each model of a panel brought and cost, over all queries of a run."""
+    names, rows = group.names(), []
+    for run in group.runs:
+        total: dict[str, ArmUsage] = {}
+        for query in run.queries.values():
+            for arm, used in query.arms:
+                add_usage(total.setdefault(arm, ArmUsage()), used)
+        for arm, used in total.items():
+            counts = (used.wins, used.answers, used.calls, used.prompt_tokens + used.completion_tokens)
+            rows.append([names[run.path], arm, *(f"{count:,}" for count in counts), f"{used.seconds:.1f}"])
+    return Part(f"{group.title}: models of the panel, over all queries", list(ARMS), rows)
+
+
+def warnings(group: Group) -> list[str]:
+    """What a user should know of each run before trusting its reward."""
+    names = group.names()
+    return [f"Warning, {group.title}, {names[run.path]}: {one}." for run in group.runs for one in run.warnings]
 
 
 def remarks(comparisons: Sequence[RunComparison]) -> list[str]:

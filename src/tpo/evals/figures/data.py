@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tpo.engine.result import Result, RoleUsage
+from tpo.engine.result import ArmUsage, HeldOut, Result, RoleUsage
 from tpo.errors import InputError
 from tpo.evals.evaluation import EVALUATION, SECOND_TURNS
+from tpo.runs.answers import read_answers
 from tpo.runs.directory import IDENTITY, Identity
+from tpo.runs.guards import Guards
 from tpo.runs.history import histories, open_run
 
 ROLES = ("policy", "critic", "editor")
@@ -50,6 +52,8 @@ class FinishedQuery(NamedTuple):
         tokens: prompt and completion tokens of policy, critic and editor.
         seconds: from the first call to the end.
         usage: what each role cost.
+        held_out: the first sample and the answer by the held-out judge; None where there is none.
+        arms: what each model of a panel cost and brought; empty where the policy is one model.
     """
 
     id: str
@@ -60,6 +64,8 @@ class FinishedQuery(NamedTuple):
     tokens: int
     seconds: float
     usage: dict[str, RoleUsage]
+    held_out: HeldOut | None = None
+    arms: Sequence[tuple[str, ArmUsage]] = ()
 
     def best_by(self, step: int) -> float:
         """The best reward until a step, which later steps of a search that ended early keep."""
@@ -78,11 +84,13 @@ class Run(NamedTuple):
         path: its directory.
         identity: what it is.
         queries: by an id that is the same in all runs of a group; the row's id, as far as it is free.
+        warnings: what a user should know before trusting the reward.
     """
 
     path: Path
     identity: Identity
     queries: dict[str, FinishedQuery]
+    warnings: Sequence[str] = ()
 
     @property
     def method(self) -> str:
@@ -165,7 +173,7 @@ def read_groups(*directories: Path) -> list[Group]:
         reward = identity.recipe.get("reward") if identity is not None else None
         if identity is None or reward is None:  # plain sampling has no rewards to draw
             continue
-        run = Run(path, identity, {query.id: query for query in _queries(path)})
+        run = Run(path, identity, {query.id: query for query in _queries(path)}, _warnings(path))
         if run.queries:
             groups = _with_run(groups, Group(title or PurePath(identity.data).name, str(reward), [run]))
     if not groups:
@@ -244,6 +252,14 @@ def run_paths(directory: Path) -> Iterator[Path]:
             yield file.parent
 
 
+def _warnings(path: Path) -> list[str]:
+    guards = Guards()
+    for answer in read_answers(open_run(path).answers):
+        if answer.error is None:
+            guards.take(answer)
+    return guards.warnings
+
+
 def _queries(path: Path) -> Iterator[FinishedQuery]:
     for history in histories(path):
         if history.result is not None and history.error is None and history.result.reward is not None:
@@ -269,4 +285,6 @@ def _query(id: str, result: Result, query: Any) -> FinishedQuery:
         tokens=sum(one.prompt_tokens + one.completion_tokens for one in used),
         seconds=result.seconds,
         usage=result.usage,
+        held_out=result.held_out,
+        arms=list(result.arms.items()),
     )

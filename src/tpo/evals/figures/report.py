@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from tpo.errors import InputError
 from tpo.evals.evaluation import EVALUATION, read_evaluation
-from tpo.evals.figures import curves, flops, length, matched, scaling, stability
+from tpo.evals.figures import curves, flops, judge, length, matched, scaling, stability
 from tpo.evals.figures.cases import Cases, cases
-from tpo.evals.figures.comparison import RunComparison, compare, parts_of, records, remarks
+from tpo.evals.figures.comparison import RunComparison, compare, parts_of, records, remarks, warnings
 from tpo.evals.figures.data import Group, read_groups
 from tpo.evals.figures.plot import Plot, as_svg, look, save
 from tpo.evals.table import table_of
@@ -96,7 +96,7 @@ def make_report(directories: Sequence[Path], out: Path, parameters: Mapping[str,
         title,
         [part for section in sections for part in parts_of(section.group, section.comparison)],
         [],
-        remarks([section.comparison for section in sections]),
+        [one for group in groups for one in warnings(group)] + remarks([section.comparison for section in sections]),
     )
     figures = []
     for section in sections:
@@ -135,6 +135,8 @@ def _section(group: Group, number: int, of: int, parameters: Mapping[str, float]
         "Gain against length": (length.length, length.NEEDS),
         "FLOPs against training": (partial(flops.flops, given=parameters), flops.NEEDS),
     }
+    if any(query.held_out is not None for run in group.runs for query in run.queries.values()):
+        drawers[judge.TITLE] = (judge.judge, judge.NEEDS)
     plots: list[Plot] = []
     missing: list[Missing] = []
     if drawn:
@@ -160,6 +162,9 @@ def _numbers(sections: list[Section]) -> list[dict[str, Any]]:
             "reward": section.group.reward,
             **dict(zip(("means", "differences"), records(section.group, section.comparison), strict=True)),
             "figures": {plot.name: plot.numbers for plot in section.plots},
+            "warnings": {
+                section.group.names()[run.path]: list(run.warnings) for run in section.group.runs if run.warnings
+            },
             "missing": {one.title: one.needs for one in section.missing},
         }
         for section in sections

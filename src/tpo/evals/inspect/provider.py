@@ -112,7 +112,8 @@ class TpoAPI(ModelAPI):
         )
         error = None
         try:
-            result = await session.align(body["messages"], output=output, **changes)
+            # Inspect shows progress by itself.
+            result = await session.align(body["messages"], output=output, on_event=lambda _: None, **changes)
         except ContextOverflow as overflow:
             return ModelOutput.from_content(self.model_name, str(overflow), "model_length")
         except TPOError as failure:

@@ -142,7 +142,7 @@ def load(settings: HfSettings) -> Loaded:
 
     Raises:
         InputError: there is no such model, it is no reward model, or it needs an option that was not given.
-        RewardError: the extra is not installed, or the model is there but cannot be loaded.
+        RewardError: the extra is not installed, or the model exists but cannot be loaded.
     """
     label = f"hf:{settings.model}"
     try:

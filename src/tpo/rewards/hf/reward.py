@@ -38,7 +38,7 @@ class HfReward:
 
     Raises:
         InputError: there is no such model, it is no reward model, or an option is missing or wrong.
-        RewardError: the extra is not installed, or the model is there but cannot be loaded.
+        RewardError: the extra is not installed, or the model exists but cannot be loaded.
     """
 
     def __init__(self, model: str | HfSettings, **options: Any) -> None:
@@ -219,7 +219,7 @@ def batches(lengths: Sequence[int], max_batch: int, max_tokens: int) -> Iterator
 
 
 class BatchThread:
-    """Collects conversations from many calls, and gives each call its scores as soon as they are there.
+    """Collects conversations from many calls, and gives each call its scores as soon as they exist.
 
     Args:
         work: scores conversations, and yields positions with scores in any order.

@@ -15,8 +15,8 @@ from tpo.models.fleet import Fleet, Seat, Server, ServerLimits, pace_for_many
 from tpo.models.openai import OpenAIModel
 from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.models.resolve import connect
+from tpo.rewards.call import spend
 from tpo.rewards.judges.tokens import Token, tokens_of
-from tpo.rewards.usage import spend
 
 # The engine repeats a score that failed, so that fewer tries than for an answer are enough here.
 TRIES = 4

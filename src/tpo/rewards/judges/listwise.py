@@ -17,7 +17,7 @@ from tpo.rewards.judges.schedule import lists
 from tpo.rewards.judges.verdicts import read_ranking
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import together
+from tpo.scheduling.concurrency import together
 
 # Without "I", the pronoun.
 LETTERS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"

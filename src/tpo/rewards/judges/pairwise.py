@@ -17,7 +17,7 @@ from tpo.rewards.judges.schedule import pairs
 from tpo.rewards.judges.verdicts import VERDICTS, read_verdict
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import together
+from tpo.scheduling.concurrency import together
 
 VERDICT_TOKENS = 8
 VERDICT_LABELS = ("A", "B", "tie")

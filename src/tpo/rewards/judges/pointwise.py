@@ -13,7 +13,7 @@ from tpo.rewards.judges.judge import JudgeReply, JudgeReward
 from tpo.rewards.judges.labels import LabelExpectation, expected, place_of
 from tpo.rewards.judges.wording import Wording
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import together
+from tpo.scheduling.concurrency import together
 
 # A grade and some markup; a critique of a few sentences and a grade.
 GRADE_TOKENS, CRITIQUE_TOKENS = 8, 512

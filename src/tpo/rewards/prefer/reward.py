@@ -26,7 +26,7 @@ from tpo.rewards.prefer.checklist import (
 )
 from tpo.rewards.prefer.preference import read_preference
 from tpo.rewards.protocol import Score
-from tpo.rewards.served import together
+from tpo.scheduling.concurrency import together
 
 # Tokens of a yes or no with some markup, and of a checklist.
 ITEM_TOKENS, LIST_TOKENS = 8, 600
@@ -44,7 +44,7 @@ class PreferReward:
         judge: who writes the checklist and goes through it: a URL, `embedded`, `gguf:PATH` or `hub:ORG/REPO`.
         model: the model's name there; found by itself where one is served.
         max_tokens: most tokens of the reply to an item; more for a judge that thinks.
-        universal: add an item that asks whether the answer does what was requested, without padding.
+        universal: add the item whether the answer does what was requested, without padding.
         logprobs: whether to make use of the probabilities of tokens.
 
     Attributes:

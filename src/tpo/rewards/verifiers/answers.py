@@ -57,7 +57,7 @@ def final_answer(text: str, take: str = "auto") -> str | None:
         text: the whole answer.
         take: "boxed" is the content of the last \boxed{}; "marker" what follows the last "Answer:", on its line
             or the next one with text; "last-line" the last line with text; "whole" everything; "auto" the first
-            of boxed, marker and last-line that is there. An answer that ends inside its last box has neither "boxed"
+            of boxed, marker and last-line that exists. An answer that ends inside its last box has neither "boxed"
             nor "auto".
 
     Returns:

@@ -100,7 +100,7 @@ class CodeTests(Verifier[Suite]):
     on this system. Tests and code share the process: code that is written to deceive its tests can.
 
     Args:
-        tests: Python code with tests (see `code_tests.read_suite`), or tests for each query.
+        tests: Python code with tests (see `read_suite`), or tests for each query.
         allow_code: must be True: the caller agrees that code written by a model runs on this machine.
         reveal: whether the feedback shows the tests that fail, and so what they expect.
         limits: what one answer may use.

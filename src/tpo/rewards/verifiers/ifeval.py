@@ -124,7 +124,7 @@ Instructions = tuple[Instruction, ...]
 
 
 class IFEval(Verifier[Instructions]):
-    """The share of checkable instructions that an answer follows; see `ifeval_kinds` for where they come from.
+    """The share of checkable instructions that an answer follows; the module says where they come from.
 
     Args:
         instructions: pairs of an instruction's id and its arguments, or instructions for each query.

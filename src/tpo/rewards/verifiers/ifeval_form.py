@@ -8,14 +8,10 @@ from __future__ import annotations
 import json
 import re
 
-from tpo.rewards.rule_kinds import Check
+from tpo.rewards.rule_kinds import Check, amount
 from tpo.rewards.verifiers.answers import clipped
 
 BuiltCheck = tuple[str, Check]
-
-
-def _amount(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def number_paragraphs(num_paragraphs: int) -> BuiltCheck:
@@ -26,9 +22,9 @@ def number_paragraphs(num_paragraphs: int) -> BuiltCheck:
         if not all(parts[1:-1]):
             return "has nothing between two of its *** dividers"
         found = sum(map(bool, parts))
-        return None if found == num_paragraphs else f"has {_amount(found, 'paragraph')}"
+        return None if found == num_paragraphs else f"has {amount(found, 'paragraph')}"
 
-    return f"exactly {_amount(num_paragraphs, 'paragraph')} separated by the divider ***", check
+    return f"exactly {amount(num_paragraphs, 'paragraph')} separated by the divider ***", check
 
 
 # Where the first word of a paragraph ends.
@@ -44,7 +40,7 @@ def nth_paragraph_first_word(num_paragraphs: int, nth_paragraph: int, first_word
         parts = answer.split("\n\n")
         found = sum(bool(part.strip()) for part in parts)
         if found != num_paragraphs:
-            return f"has {_amount(found, 'paragraph')}"
+            return f"has {amount(found, 'paragraph')}"
         # Empty ones count here, as published: three line breaks in a row shift the numbers.
         words = parts[nth_paragraph - 1].split()
         if not words:
@@ -53,7 +49,7 @@ def nth_paragraph_first_word(num_paragraphs: int, nth_paragraph: int, first_word
         return None if word == first_word.lower() else f'begins paragraph {nth_paragraph} with "{clipped(words[0])}"'
 
     return (
-        f"exactly {_amount(num_paragraphs, 'paragraph')} separated by one empty line, of which number "
+        f"exactly {amount(num_paragraphs, 'paragraph')} separated by one empty line, of which number "
         f'{nth_paragraph} begins with the word "{first_word}"'
     ), check
 
@@ -72,9 +68,9 @@ def number_placeholders(num_placeholders: int) -> BuiltCheck:
 
     def check(answer: str) -> str | None:
         found = sum(map(_placeholders, answer.split("\n")))
-        return f"has {_amount(found, 'placeholder')}" if found < num_placeholders else None
+        return f"has {amount(found, 'placeholder')}" if found < num_placeholders else None
 
-    return f"at least {_amount(num_placeholders, 'placeholder')} in square brackets, such as [address]", check
+    return f"at least {amount(num_placeholders, 'placeholder')} in square brackets, such as [address]", check
 
 
 _POSTSCRIPTS = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
@@ -126,9 +122,9 @@ def multiple_sections(section_spliter: str, num_sections: int) -> BuiltCheck:
 
     def check(answer: str) -> str | None:
         found = len(heading.findall(answer))
-        return f"has {_amount(found, 'section')}" if found < num_sections else None
+        return f"has {amount(found, 'section')}" if found < num_sections else None
 
-    return f"at least {_amount(num_sections, 'section')}, each begun with {mark} and its number", check
+    return f"at least {amount(num_sections, 'section')}, each begun with {mark} and its number", check
 
 
 def number_bullet_lists(num_bullets: int) -> BuiltCheck:
@@ -136,9 +132,9 @@ def number_bullet_lists(num_bullets: int) -> BuiltCheck:
 
     def check(answer: str) -> str | None:
         found = sum(bool(re.match(r"\s*(?:\*[^*]|-)", line)) for line in answer.split("\n"))
-        return f"has {_amount(found, 'bullet point')}" if found != num_bullets else None
+        return f"has {amount(found, 'bullet point')}" if found != num_bullets else None
 
-    return f'exactly {_amount(num_bullets, "bullet point")}, each a line that begins with "* "', check
+    return f'exactly {amount(num_bullets, "bullet point")}, each a line that begins with "* "', check
 
 
 def number_highlighted_sections(num_highlights: int) -> BuiltCheck:
@@ -148,9 +144,9 @@ def number_highlighted_sections(num_highlights: int) -> BuiltCheck:
         single = re.findall(r"\*([^\n*]*)\*", answer)
         double = re.findall(r"\*\*([^\n*]*)\*\*", answer)
         found = sum(bool(part.strip()) for part in [*single, *double])
-        return f"has {_amount(found, 'highlighted part')}" if found < num_highlights else None
+        return f"has {amount(found, 'highlighted part')}" if found < num_highlights else None
 
-    return f"at least {_amount(num_highlights, 'part')} highlighted as in *highlighted*", check
+    return f"at least {amount(num_highlights, 'part')} highlighted as in *highlighted*", check
 
 
 def _has_title(line: str) -> bool:
@@ -174,7 +170,7 @@ def two_responses() -> BuiltCheck:
         parts = [part.strip() for part in answer.split("******")]
         found = [part for part in parts if part]
         if not all(parts[1:-1]) or len(found) != 2:
-            return f"has {_amount(len(found), 'response')} between such lines"
+            return f"has {amount(len(found), 'response')} between such lines"
         return "gives the same response twice" if found[0] == found[1] else None
 
     return "two different responses separated by ******", check
@@ -218,6 +214,6 @@ def no_comma() -> BuiltCheck:
 
     def check(answer: str) -> str | None:
         found = answer.count(",")
-        return f"has {_amount(found, 'comma')}" if found else None
+        return f"has {amount(found, 'comma')}" if found else None
 
     return "no comma anywhere", check

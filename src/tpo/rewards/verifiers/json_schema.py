@@ -67,7 +67,7 @@ class JsonSchema(Verifier[Schema]):
 
 
 def needed() -> None:
-    """Make sure that jsonschema is there.
+    """Make sure that jsonschema is installed.
 
     Raises:
         InputError: it is not installed.
@@ -77,7 +77,7 @@ def needed() -> None:
 
 
 def schema_of(value: Any) -> Schema:
-    """A schema as it stands in a file.
+    """A schema from a file.
 
     Raises:
         ValueError: it is no valid JSON Schema.

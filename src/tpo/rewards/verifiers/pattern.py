@@ -42,7 +42,7 @@ def _rule(pattern: str) -> Rule:
 
 
 def pattern_of(value: Any) -> str:
-    """A pattern as it stands in a file.
+    """A pattern from a file.
 
     Raises:
         ValueError: it is no text.

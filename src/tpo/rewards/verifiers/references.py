@@ -47,7 +47,7 @@ class References(Generic[T]):
         Args:
             path: the file.
             read: makes a reference of a line; raises ValueError with what is wrong with it.
-            query: the field that holds the query: the first of `tpo.messages.QUERY_COLUMNS` that is there if not given.
+            query: the field that holds the query: unless given, the first of `tpo.messages.QUERY_COLUMNS` that exists.
 
         Raises:
             InputError: the file is not there or a line cannot be used; the message names the line.

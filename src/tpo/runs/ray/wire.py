@@ -11,7 +11,7 @@ from tpo.runs.answers import Answer
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """An error on its way to another process.
+    """An error that is sent to another process.
 
     Attributes:
         kind: the name of its class in `tpo.errors`; empty for a bug.

@@ -79,7 +79,7 @@ def _folder(folder: Path, config: str | None, split: str | None, name: str) -> D
 
 
 def _elsewhere(spec: str, split: str | None) -> DataTable:
-    """A name that is no file and no folder as it stands."""
+    """A name that is neither a file nor a folder."""
     name, _, config = spec.partition(":")
     if config and Path(name).is_dir():
         return hub_dataset(name, config, split, spec)
@@ -100,7 +100,7 @@ def standard_input(spool: Path | None) -> DataTable:
     """The data in standard input: JSON lines or a JSON list by how it begins, else a prompt a line.
 
     Args:
-        spool: where it is kept. If it is there from an earlier start, nothing new need come in.
+        spool: where it is kept. If it exists from an earlier start, standard input may be empty.
 
     Raises:
         InputError: there is no place to keep it, it cannot be kept, or it is not what was kept earlier.

@@ -43,7 +43,7 @@ def parsed(line: str) -> dict[str, Any]:
     Raises:
         InputError: it holds none.
     """
-    # The standard parser, since Python's own writer leaves NaN in columns that nobody asks for.
+    # The standard parser, since Python's own writer leaves NaN in columns that nobody needs.
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:

@@ -52,7 +52,7 @@ class Parquet:
             raise _damaged(path, error) from error
 
     def _file(self, path: Path, wanted: Collection[str]) -> Iterator[DataRecord]:
-        # Only what is asked for is unpacked: other columns may hold pictures, or dates that Python cannot hold.
+        # Only the wanted columns are unpacked: other columns may hold pictures, or dates that Python cannot hold.
         columns = [name for name in self._columns(path) if name in wanted]
         number = 0
         try:

@@ -243,9 +243,10 @@ def usage_body(usage: TokenUsage) -> dict[str, Any]:
     }
 
 
-def _summary(text: str) -> dict[str, str]:
-    return {"type": "reasoning.summary", "summary": text}
+# Clients put the pieces of a stream together by their index, and OpenAI's own fails without one.
+def _summary(text: str) -> dict[str, Any]:
+    return {"type": "reasoning.summary", "index": 0, "summary": text}
 
 
-def _thought(text: str) -> dict[str, str]:
-    return {"type": "reasoning.text", "text": text}
+def _thought(text: str) -> dict[str, Any]:
+    return {"type": "reasoning.text", "index": 1, "text": text}

@@ -28,8 +28,8 @@ from tpo.server.models import NamedModel
 from tpo.server.protocols import sse
 from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.protocols.responses import ResponsesRenderer, read_responses
-from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Failed
+from tpo.server.protocols.responses.reader import read_responses
+from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Failed, ResponsesRenderer
 from tpo.server.service import Durable
 from tpo.server.store.folder import ResponseStore, StoredRequest
 from tpo.session.response import TokenUsage

@@ -31,8 +31,8 @@ from tpo.errors import InputError, JournalError
 from tpo.server.deltas import Narration
 from tpo.server.errors import ApiError
 from tpo.server.protocols import sse
-from tpo.server.protocols.responses import ResponsesRenderer, read_responses
-from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Failed
+from tpo.server.protocols.responses.reader import read_responses
+from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Failed, ResponsesRenderer
 
 log = logging.getLogger("tpo.server")
 

@@ -20,13 +20,19 @@ export function sizes(one) {
   return h("span", { class: "muted" }, `${plural(one.tokens, "token")} · ${plural(one.text.length, "character")}`);
 }
 
+// The score of the held-out judge, which only the first sample and the answer have.
+export function verdict(one) {
+  return one.judged === null || one.judged === undefined ? null : h("span", { class: "muted", title: "The held-out judge chose nothing: it only measures." }, `judge ${number(one.judged)}`);
+}
+
 export function candidateView(one, fate) {
   const parts = Object.entries(one.parts ?? {});
   return h(
     "div",
     {},
-    h("header", {}, h("strong", { class: "mono" }, one.id), h("span", { class: "reward" }, number(one.reward)), badge(fate.get(one.id)), ending(one), sizes(one)),
+    h("header", {}, h("strong", { class: "mono" }, one.id), h("span", { class: "reward" }, number(one.reward)), badge(fate.get(one.id)), verdict(one), ending(one), one.arm ? h("span", { class: "muted", dir: "auto" }, `by ${one.arm}`) : null, sizes(one)),
     one.error ? h("p", { class: "trouble" }, one.error) : null,
+    one.leaked ? h("p", { class: "trouble" }, `It repeats words of the prompt, so it ranks below the others: ${one.leaked}`) : null,
     one.text ? reading(one.text, { className: "answer" }) : h("p", { class: "muted" }, "no text"),
     one.feedback ? h("p", { class: "muted", dir: "auto" }, one.feedback) : null,
     parts.length ? folded(plural(parts.length, "part of the reward", "parts of the reward"), () => partsTable(parts), { open: parts.length <= 6 }) : null,

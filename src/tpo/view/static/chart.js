@@ -1,6 +1,7 @@
 // What all charts share: a frame that follows the width of its column, scales, ticks and axes.
 
 import { fresh, h, svg } from "./dom.js";
+import { numbersTable } from "./numbers.js";
 
 // A figure with a caption, a chart, what goes with it (`foot`: a legend, a choice, a sentence) and the same numbers as a
 // table for those who cannot see it.
@@ -21,21 +22,7 @@ export function figure(title, draw, { height = 260, note = null, table = null, f
     h("figcaption", {}, h("strong", {}, title), note ? h("span", { class: "muted" }, note) : null),
     box,
     foot,
-    table ? h("details", { class: "numbers" }, h("summary", {}, "As a table"), grid(title, table)) : null,
-  );
-}
-
-function grid(caption, { head, rows }) {
-  return h(
-    "div",
-    { class: "scroll", tabindex: 0, role: "group", "aria-label": `${caption} as a table` },
-    h(
-      "table",
-      {},
-      h("caption", { class: "hidden" }, caption),
-      h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, cell)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell))))),
-    ),
+    table ? h("details", { class: "numbers" }, h("summary", {}, "As a table"), numbersTable(`${title} as a table`, table.head, table.rows)) : null,
   );
 }
 

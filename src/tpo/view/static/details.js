@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { usageTable } from "./costs.js";
 import { folded, h } from "./dom.js";
 import { count, duration, moment, number, percent, plural } from "./format.js";
+import { numbersTable } from "./numbers.js";
 
 export function detailsView(run, room) {
   return h(
@@ -21,7 +22,7 @@ function facts(pairs) {
 }
 
 function settingsView(run) {
-  const { asked, recipe, endpoints, version, began, data, reward_label: label } = run;
+  const { asked, recipe, endpoints, version, began, data, reward_label: label, judge_label: judge } = run;
   const { settings = {}, budget = {} } = recipe;
   const model = ([role, name]) => [role, `${name}${endpoints[role]?.length ? ` at ${endpoints[role].join(", ")}` : ""}`];
   return h(
@@ -31,6 +32,7 @@ function settingsView(run) {
       ["data", data], ["method", recipe.method], ["width N", recipe.width], ["depth D", recipe.depth],
       ...Object.entries(recipe.models ?? {}).map(model),
       ["reward", label], ["reward in full", recipe.reward], ["reward at", endpoints.reward?.join(", ")], ["rules", asked.require?.join(", ")],
+      ["held-out judge", judge], ["judge in full", recipe.judge], ["judge at", endpoints.judge?.join(", ")],
       ["prompts", recipe.prompts],
       ...Object.entries(settings).filter(([, value]) => value === null || typeof value !== "object").map(([name, value]) => [name.replaceAll("_", " "), value]),
       ...Object.entries(settings.extra ?? {}).map(([name, value]) => [name, JSON.stringify(value)]),
@@ -50,12 +52,17 @@ function commandOf({ recipe, endpoints, data, asked }) {
   for (const role of ["policy", "critic", "editor"]) {
     const [address, name] = [endpoints[role]?.[0], recipe.models?.[role]];
     if (role !== "policy" && address === endpoints.policy?.[0] && name === recipe.models?.policy) continue;
+    const panel = typeof asked[role]?.[0] === "object" ? Object.keys(asked[role][0] ?? {}) : [];
+    if (panel.length && panel.length === endpoints[role]?.length) {
+      panel.forEach((arm, at) => flag(role, `${arm}=${endpoints[role][at]}`));
+      continue;
+    }
     flag(role, address);
     flag(`${role}-model`, address && name);
   }
   for (const rule of asked.require ?? []) flag("require", rule);
   // A run's directory has rewards without hosts and keys.
-  flag("reward", asked.reward?.replace(/\b(api_)?key=[^,;&]*[,;&]?/g, "").replace(/https?:\/\/(?=\/|$)/, endpoints.reward?.[0] ?? "$&"));
+  for (const measure of ["reward", "judge"]) flag(measure, asked[measure]?.replace(/\b(api_)?key=[^,;&]*[,;&]?/g, "").replace(/https?:\/\/(?=\/|$)/, endpoints[measure]?.[0] ?? "$&"));
   flag("method", recipe.method);
   if (recipe.method !== "sample") flag("width", recipe.width);
   if (!["sample", "best-of-n"].includes(recipe.method)) flag("depth", recipe.depth);
@@ -69,7 +76,7 @@ function costsView(summary) {
   return h(
     "div",
     {},
-    usageTable(summary.usage, "What each role cost"),
+    usageTable(summary.usage),
     facts([
       ["cost", summary.cost === null ? null : number(summary.cost, 4)], ["searches ended", stops], ["time by role", shares],
       ["time", duration(summary.seconds)], ["queries a second", summary.queries_per_second && number(summary.queries_per_second, 2)],
@@ -95,27 +102,19 @@ function answersTables({ steps, rules }) {
   if (!steps.length) return [h("p", { class: "muted" }, "No answers yet.")];
   const sum = (key) => steps.reduce((total, step) => total + step[key], 0);
   const share = (n, all) => `${count(n)} (${percent(all ? n / all : 0)})`;
-  const row = (name, one) => h("tr", {}, h("th", { scope: "row" }, name), [count(one.answers), share(one.scored, one.answers), share(one.cut, one.answers), count(one.failed), count(one.empty), count(one.characters), count(one.tokens)].map((cell) => h("td", {}, cell)));
+  const row = (one) => [one.step, count(one.answers), share(one.scored, one.answers), share(one.cut, one.answers), count(one.failed), count(one.empty), count(one.characters), count(one.tokens)];
   const head = ["step", "answers", "scored", "cut off at the token limit", "failed", "empty", "mean characters", "mean tokens"];
   const shown = [
     h("p", {}, `${share(sum("scored"), sum("answers"))} of ${plural(sum("answers"), "answer")} have a reward, ${share(sum("cut"), sum("answers"))} were cut off at the token limit.`),
-    numbers("All answers by step", head, steps.map((step) => row(step.step, step))),
+    numbersTable("All answers by step", head, steps.map(row)),
   ];
   if (rules.length) {
     const kept = (one) => steps.map((step) => {
       const [, good, all] = one.steps.find(([number_]) => number_ === step.step) ?? [0, 0, 0];
-      return h("td", {}, all ? `${percent(good / all)} of ${count(all)}` : "–");
+      return all ? `${percent(good / all)} of ${count(all)}` : "–";
     });
-    const rows = rules.map((one) => h("tr", {}, h("th", { scope: "row", title: one.rule }, one.words), kept(one)));
-    shown.push(h("h3", {}, "Answers that keep each rule"), numbers("Rules kept by step", ["rule", ...steps.map((step) => `step ${step.step}`)], rows));
+    const rows = rules.map((one) => [h("span", { title: one.rule }, one.words), ...kept(one)]);
+    shown.push(h("h3", {}, "Answers that keep each rule"), numbersTable("Rules kept by step", ["rule", ...steps.map((step) => `step ${step.step}`)], rows));
   }
   return shown;
-}
-
-function numbers(caption, head, rows) {
-  return h(
-    "div",
-    { class: "scroll", tabindex: 0, role: "group", "aria-label": caption },
-    h("table", { class: "numbers" }, h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, cell)))), h("tbody", {}, rows)),
-  );
 }

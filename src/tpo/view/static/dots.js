@@ -19,9 +19,11 @@ export function fates(story) {
 export function dots(story, { selected = null, onSelect = null, height = 310, answerName = "the answer" } = {}) {
   const all = story.steps.flatMap((step) => step.candidates);
   const fate = fates(story);
+  const more = [["judge", (one) => number(one.judged), (one) => one.judged ?? null], ["model", (one) => one.arm ?? MISSING, (one) => one.arm ?? null]];
+  const there = more.filter(([, , value]) => all.some((one) => value(one) !== null));
   const table = {
-    head: ["candidate", "step", "reward", "tokens", "what became of it"],
-    rows: all.map((one) => [one.id, one.step, number(one.reward), one.tokens, fate.get(one.id) ?? ""]),
+    head: ["candidate", "step", "reward", ...there.map(([name]) => name), "tokens", "what became of it"],
+    rows: all.map((one) => [one.id, one.step, number(one.reward), ...there.map(([, shown]) => shown(one)), one.tokens, fate.get(one.id) ?? ""]),
   };
   const draw = (width, tall) => paint(story, all, fate, width, tall, selected?.() ?? null, onSelect);
   return figure("Reward by step", draw, { height, table, note: "each dot is an answer, the line is the best so far", foot: legend(fate, answerName) });

@@ -6,7 +6,7 @@ import { estimate } from "./format.js";
 
 // `series`: [{ name, look, points: [{ x, value, low, high }] }]; `level`: { name, value } is drawn as a dashed line.
 // `leadOf` gives a step's address and label: the first series' dots lead there.
-export function lines(title, series, { level = null, leadOf = null, height = 270, note = null, foot = null } = {}) {
+export function lines(title, series, { level = null, leadOf = null, yName = "reward", height = 270, note = null, foot = null } = {}) {
   const steps = [...new Set(series.flatMap((one) => one.points.map((point) => point.x)))].sort((a, b) => a - b);
   const at = (one, step) => estimate(one.points.find((point) => point.x === step));
   const table = {
@@ -26,7 +26,7 @@ export function lines(title, series, { level = null, leadOf = null, height = 270
     const leads = [];
     const every = Math.ceil(steps.length / Math.floor(width / 44));
     const xTicks = steps.filter((_, place) => place % every === 0);
-    axes(node, { width, height: tall, y, yDomain, x, xTicks, xName: "step", yName: "reward" });
+    axes(node, { width, height: tall, y, yDomain, x, xTicks, xName: "step", yName });
     if (level) {
       const height_ = y(level.value);
       node.append(

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { fillQuestions } from "./compare.js";
+import { armsTable } from "./costs.js";
 import { detailsView } from "./details.js";
 import { folded, h } from "./dom.js";
 import { keepingFocus } from "./focus.js";
@@ -10,7 +11,7 @@ import { histogram } from "./histogram.js";
 import { lines } from "./lines.js";
 import { crumbs } from "./query.js";
 import { LIST, only, to } from "./route.js";
-import { costChart, lengthChart } from "./scatter.js";
+import { costChart, judgeChart, lengthChart } from "./scatter.js";
 import { spread } from "./spread.js";
 import { tile } from "./story.js";
 import { choice, pages, search, table } from "./table.js";
@@ -83,16 +84,28 @@ function overview(run, settings, change) {
       answer && tile("Mean reward", number(answer.value), first ? `${number(first.value)} at first` : ""),
       first && answer && tile("Gain", signed(answer.value - first.value), "over the first sample", answer.value > first.value ? "good" : ""),
       summary.improved && tile("Improved", percent(summary.improved.value), `95 %: ${percent(summary.improved.low)} to ${percent(summary.improved.high)}`),
+      judgement(run),
       tile("Tokens a second", count(summary.tokens_per_second), summary.cached_share === null ? "" : `${percent(summary.cached_share)} of prompts cached`),
       tile("Time", duration(summary.seconds), plural(summary.calls, "call")),
     ),
   ];
+  if (summary.warnings.length) parts.push(h("section", { class: "warnings", "aria-label": "Warnings" }, h("ul", {}, summary.warnings.map((warning) => h("li", {}, h("strong", {}, "Warning: "), warning)))));
   parts.push(charts(run, settings, change));
+  const arms = armsTable(summary.arms);
+  if (arms) parts.push(h("section", { "aria-labelledby": "panel" }, h("h2", { id: "panel" }, "Models of the panel"), arms));
   const errors = Object.entries(summary.errors);
   if (errors.length) {
     parts.push(folded(plural(summary.failed, "query failed", "queries failed"), () => h("ul", {}, errors.map(([error, times]) => h("li", {}, `${count(times)} × ${error}`)))));
   }
   return parts;
+}
+
+function judgement({ summary: { held_out: found }, judge_label: label }) {
+  if (!found) return null;
+  const { first, answer, gain, missing } = found;
+  const look = gain.low > 0 ? "good" : gain.high !== null && gain.high < 0 ? "bad" : "";
+  const note = `${number(first.value)} to ${number(answer.value)}${label ? `, ${label}` : ""}${missing ? `; no score for ${count(missing)}` : ""}`;
+  return tile(h("span", { title: found.judge }, "Gain by the judge"), signed(gain.value), note, look);
 }
 
 // "failed" beside a run would mean all of it.
@@ -124,10 +137,21 @@ function charts(run, settings, change) {
     shown.push(histogram(run.gain, { title: "Gain", xName: "gain in reward", addressOf, note: `${percent(run.gained)} gained`, foot }));
   }
   if (run.gain_by_step.length > 1) shown.push(spread(run.gain_by_step, { title: "Gain by step", leadOf }));
+  if (run.held_out) {
+    shown.push(judgeChart(run.held_out, queryOf));
+    if (run.held_out.steps.length > 1) shown.push(exploited(run.held_out.steps, leadOf));
+  }
   if (run.length) shown.push(lengthChart(run.length, queryOf));
   if (run.tokens) shown.push(costChart(run.tokens, queryOf));
   if (run.best.length) shown.push(h("div", { class: "figure" }, cases("Best", run.best, run.name), cases("Worst", run.worst, run.name)));
   return h("section", { class: "charts", "aria-label": "Charts" }, shown);
+}
+
+// Both gains on one scale, which shows where the reward goes on rising and the judge does not.
+function exploited(steps, leadOf) {
+  const series = [["reward", "first"], ["judge", "second"]].map(([name, look]) => ({ name: name === "judge" ? "held-out judge" : name, look, points: steps.map((step) => ({ x: step.step, ...step[name] })) }));
+  const legend = h("p", { class: "legend" }, h("span", { class: "swatch first" }, "reward"), h("span", { class: "swatch second" }, "held-out judge"), h("span", {}, "Queries are grouped by the step that found their answer. The unit is a standard deviation of the first samples' scores."));
+  return lines("Gain of reward and judge", series, { level: { name: "first sample", value: 0 }, leadOf, yName: "gain in standard deviations", note: "means with 95 % intervals", foot: legend });
 }
 
 function cases(title, rows, run) {

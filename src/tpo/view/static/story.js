@@ -1,7 +1,7 @@
 // One query's whole story: question and answer, rewards, what changed, step by step, what it cost, what was sent.
 
-import { FATES, candidateLines, candidateView, ending, find, messagesView, sizes } from "./candidate.js";
-import { callsView, usageTable } from "./costs.js";
+import { FATES, candidateLines, candidateView, ending, find, messagesView, sizes, verdict } from "./candidate.js";
+import { armsTable, callsView, usageTable } from "./costs.js";
 import { likeness, sideBySide } from "./diffview.js";
 import { dots, fates } from "./dots.js";
 import { folded, fresh, h } from "./dom.js";
@@ -17,7 +17,7 @@ export function storyView(story, { actions = [], headed = true, settings = {}, c
   if (headed) parts.push(question(story));
   if (all.length) {
     parts.push(answer(story, all), figures(story, all), rewards(story, all, settings, change), changed(story, all, settings, change));
-    parts.push(steps(story, all), section("Tokens and time", usageTable(story.usage, "What each role cost"), callsView(story.calls)));
+    parts.push(steps(story, all), section("Tokens and time", usageTable(story.usage), armsTable(story.arms), callsView(story.calls)));
   } else parts.push(h("p", { class: "muted" }, "No answer yet."));
   if (story.prompts.length) parts.push(prompts(story));
   return h("article", { class: "story" }, parts);
@@ -62,7 +62,7 @@ function answer(story, all) {
     h(
       "div",
       { class: "panel best" },
-      h("header", {}, h("strong", { class: "mono" }, one.id), h("span", { class: "reward" }, number(one.reward)), ending(one), sizes(one)),
+      h("header", {}, h("strong", { class: "mono" }, one.id), h("span", { class: "reward" }, number(one.reward)), verdict(one), ending(one), one.arm ? h("span", { class: "muted", dir: "auto" }, `by ${one.arm}`) : null, sizes(one)),
       one.text ? reading(one.text) : h("p", { class: "muted" }, "no text"),
     ),
   );
@@ -79,11 +79,21 @@ function figures(story, all) {
     { class: "figures" },
     tile("Reward", number(one.reward), scored ? `${number(first.reward)} at first` : "not scored"),
     tile("Gain", scored ? signed(one.reward - first.reward) : "–", `${likeness(first.text, one.text)} to the first`, scored && one.reward > first.reward ? "good" : ""),
+    judgement(story),
     tile("Length", count(one.text.length), `characters, ${count(first.text.length)} at first`),
     tile("Answers", count(all.length), `in ${plural(story.steps.length, "step")}`),
     tile("Tokens", count(sum("prompt_tokens") + sum("completion_tokens")), `${count(sum("completion_tokens"))} generated`),
     tile("Time", duration(story.seconds), plural(sum("calls"), "call")),
   );
+}
+
+// What a judge that chose nothing makes of the answer; a fall, while the reward rose, is what to look at.
+function judgement({ held_out: found, judge_label: label }) {
+  if (!found) return null;
+  const name = h("span", { title: found.judge }, "Held-out judge");
+  const scored = found.first !== null && found.answer !== null;
+  if (!scored) return tile(name, number(found.answer), found.error ?? "no score");
+  return tile(name, signed(found.answer - found.first), `${number(found.first)} to ${number(found.answer)}, ${label}`, found.answer < found.first ? "bad" : found.answer > found.first ? "good" : "");
 }
 
 export function tile(name, value, note = "", look = "") {

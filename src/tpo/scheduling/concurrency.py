@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -19,8 +21,8 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
         raise first from first.__cause__
 
 
-async def together(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Run all at once and return their results; the first failure cancels the rest."""
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run all at once and return their results, in their order; the first failure cancels the rest."""
     async with task_group() as group:
         tasks = [group.create_task(one) for one in work]
     return [task.result() for task in tasks]

@@ -1,0 +1,123 @@
+"""`tpo` and `python` for many short commands: one process has everything imported and forks for each command.
+
+    python forked.py serve SOCKET              the process that forks
+    python forked.py SOCKET tpo ARGUMENT …     one command, with the caller's folder, environment and standard files
+
+A forked command runs from its first line to its normal end, as in a process of its own, without the second or two
+that imports take. The caller passes signals on to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+# What commands import as late as they need it.
+MODULES = (
+    *("tpo.cli.app", "tpo.cli.commands", "tpo.session.session", "tpo.runs.runner", "tpo.runs.history"),
+    *("tpo.server.lifecycle", "tpo.server.service", "tpo.view.app", "tpo.evals.evaluate", "tpo.models.openai"),
+    *("tpo.rewards.vllm", "aiohttp", "uvicorn", "jinja2", "rich.console", "numpy", "math_verify"),
+    # Its list of fonts takes seconds in a new home.
+    *("matplotlib.pyplot", "matplotlib.backends.backend_svg", "matplotlib.backends.backend_agg"),
+)
+
+
+def serve(path: str) -> None:
+    """Fork for each connection, until this process is ended."""
+    import contextlib
+    import importlib
+
+    for name in MODULES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(16)
+        print("ready", flush=True)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+        while True:
+            connection, _ = listening.accept()
+            if os.fork() == 0:
+                listening.close()
+                return answer(connection)
+            connection.close()
+
+
+def answer(connection: socket.socket) -> None:
+    """In a child: fork the command, and send its exit code back."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, files, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection, connection.makefile("rw") as stream:
+        asked = json.loads(stream.readline())
+        command = os.fork()
+        if command == 0:
+            for number, file in enumerate(files):
+                os.dup2(file, number)
+            return run(**asked)
+        for number, file in enumerate(files):
+            os.close(file)
+            os.close(number)
+        threading.Thread(target=pass_on, args=(stream, command), daemon=True).start()
+        _, status = os.waitpid(command, 0)
+        stream.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        stream.flush()
+    os._exit(0)
+
+
+def pass_on(stream: TextIO, command: int) -> None:
+    """Pass the caller's signals on; a caller that is gone takes the command along."""
+    for line in stream:
+        os.kill(command, int(line))
+    os.kill(command, signal.SIGKILL)
+
+
+def run(folder: str, environment: dict[str, str], arguments: list[str]) -> None:
+    """In the child's child: become the command; what it raises ends the process as always."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = [*filter(None, environment.get("PYTHONPATH", "").split(":")), *sys.path[1:]]
+    if arguments[0] == "tpo":
+        from tpo.cli import main
+
+        sys.argv = arguments
+        main()
+    else:
+        import runpy
+
+        sys.argv = arguments[1:]
+        sys.path.insert(0, str(Path(sys.argv[0]).resolve().parent))
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def call(path: str, arguments: list[str]) -> int:
+    """Run a command in a fork, and return its exit code."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        socket.send_fds(connection, [b"."], [0, 1, 2])
+        with connection.makefile("rw") as stream:
+            asked: dict[str, Any] = {"folder": str(Path.cwd()), "environment": dict(os.environ), "arguments": arguments}
+            stream.write(json.dumps(asked) + "\n")
+            stream.flush()
+
+            def report(number: int, frame: FrameType | None) -> None:
+                connection.sendall(f"{number}\n".encode())
+
+            signal.signal(signal.SIGTERM, report)
+            signal.signal(signal.SIGINT, report)
+            code = int(stream.readline())
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2])
+    else:
+        sys.exit(call(sys.argv[1], sys.argv[2:]))
