@@ -18,6 +18,8 @@ from tpo.runs.store import KEY
 _SEAL = re.compile(rb',"crc":"[0-9a-f]{8}"\}(?=\n)')
 # What somebody would like to have run.
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
+# Queries of the judged run: enough for two groups in its charts.
+JUDGED = 24
 # What somebody could write into a run's files as the name of a model.
 ARM = f"arm {EVIL}"
 QUESTIONS = ["Name a fruit.", f"Why is the sky blue? {EVIL}", "How do I clean a table?", "Plan a day in Rome."]
@@ -71,7 +73,9 @@ async def make_judged(folder: Path) -> Path:
         folder: where to; the run is its `judged`.
     """
     data = folder.parent / "judged.jsonl"
-    data.write_text("".join(json.dumps({"id": f"j{row}", "prompt": f"Question {row}?"}) + "\n" for row in range(12)))
+    data.write_text(
+        "".join(json.dumps({"id": f"j{row}", "prompt": f"Question {row}?"}) + "\n" for row in range(JUDGED))
+    )
     async with policy(longer) as one, policy(longer) as two:
         options: Any = {"reward": length, "judge": Shortness(), "check": False, "width": 2, "depth": 1, "seed": 1}
         await tpo.run_dataset(data, folder / "judged", policy={"plain": one.url, "evil": two.url}, **options)

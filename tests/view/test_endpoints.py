@@ -23,7 +23,7 @@ from tpo.view.export import exported
 from tpo.view.play import LONGEST, Play, PlayOptions
 from tpo.view.sources import Sources
 from view.conftest import got
-from view.runs import ARM, EVIL, QUESTIONS, enlarged
+from view.runs import ARM, EVIL, JUDGED, QUESTIONS, enlarged
 
 STATIC = Path(tpo.__file__).parent / "view" / "static"
 
@@ -57,8 +57,8 @@ def test_a_run_shows_its_judge_its_panel_and_its_warnings(judged: Path) -> None:
         story = got(client, "story", run="judged", id="j3")
     summary, chart = run["summary"], run["held_out"]
     assert len(summary["warnings"]) == 2 and "exploits the reward" in summary["warnings"][1]
-    assert set(summary["arms"]) == {"plain", ARM} and sum(arm["wins"] for arm in summary["arms"].values()) == 12
-    assert chart["of"] == len(chart["x"]) == 12 and chart["correlation"] == -1.0
+    assert set(summary["arms"]) == {"plain", ARM} and sum(arm["wins"] for arm in summary["arms"].values()) == JUDGED
+    assert chart["of"] == len(chart["x"]) == JUDGED and chart["correlation"] == -1.0
     assert chart["apart"] > 0.5 and chart["both"] == 0.0
     first, last = chart["groups"]
     assert first["x"] < last["x"] and first["value"] > last["value"]  # the more reward, the less the judge likes it

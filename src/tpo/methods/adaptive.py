@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from tpo.messages import Conversation
-from tpo.methods.actions import Ask, Outcome, Reply, Sample, Search
+from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, Search
 from tpo.methods.bandit import PLAIN, Bandit
 from tpo.methods.definition import Price, method
 from tpo.methods.pool import Pool
@@ -86,8 +86,10 @@ def _critique(given: Material) -> Prompt:
 
 
 def _advice(given: Material, critique: Reply) -> Prompt:
-    pair = {"chosen": given.pool.chosen, "rejected": given.pool.rejected}
-    return given.prompts.render("fused_update", given.query, **pair, loss=critique, gradient=critique)
+    chosen, rejected = given.pool.chosen, given.pool.rejected
+    return given.prompts.render(
+        "fused_update", given.query, chosen=chosen, rejected=rejected, loss=critique, gradient=critique
+    )
 
 
 Arm = Literal["restate", "words", "resample", "fusion", "advice"]
@@ -154,7 +156,9 @@ def adaptive(
         size = min(size, left)
         shares = bandit.split(open_arms, size, best)
         replies = yield from _critiques(shares, material)
-        samples = [Sample(PROPOSALS[arm].prompt(material, replies[arm]), share) for arm, share in shares.items()]
+        samples: list[Action] = [
+            Sample(PROPOSALS[arm].prompt(material, replies[arm]), share) for arm, share in shares.items()
+        ]
         for arm, answers in zip(shares, (yield samples), strict=True):
             pool.add(answers)
             bandit.record(arm, answers, replies[arm].tokens)

@@ -146,7 +146,7 @@ class AnswerStats:
 
 @lru_cache(1000)
 def _rule_words(part: str) -> str | None:
-    """What a rule wants; None for a part of a score that is no rule."""
+    """What a rule requires; None for a part of a score that is no rule."""
     try:
         return parse_rule(part).describe()
     except InputError:

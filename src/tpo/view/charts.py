@@ -93,7 +93,7 @@ def tokens_and_reward(columns: Columns) -> dict[str, Any] | None:
 
 # Groups of queries, from the least to the largest gain, and how many queries a group has at least.
 GROUPS = 8
-GROUP_SIZE = 5
+GROUP_SIZE = 10
 
 
 def held_out_gain(columns: Columns) -> dict[str, Any] | None:

@@ -124,7 +124,7 @@ class QueryFilter(NamedTuple):
 
 
 def _selection(request: Request, index: RunIndex) -> QueryFilter:
-    """Search, filter and sort a run's queries as a request wants them."""
+    """Search, filter and sort a run's queries by the parameters of a request."""
     over = one_of(request, "over", "first", "best")
     sort = one_of(request, "sort", *SORTS)
     down = one_of(request, "order", "up", "down") == "down"

@@ -38,7 +38,7 @@ async def slowly(body: dict[str, Any], number: int) -> Said:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    playwright.expect.set_options(timeout=10_000)  # a busy machine is slow, and nothing here measures time
+    playwright.expect.set_options(timeout=30_000)  # a busy machine is slow, and nothing here measures time
     with playwright.sync_playwright() as running:
         launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
@@ -70,7 +70,7 @@ def page(browser: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Any
     made.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
     made.on("dialog", lambda dialog: troubles.append("a dialog"))
     made.on("request", lambda asked: None if asked.url.startswith((url, "blob:")) else troubles.append(asked.url))
-    made.set_default_timeout(8_000)
+    made.set_default_timeout(30_000)
     yield made
     assert not troubles
     assert made.title() != "owned"

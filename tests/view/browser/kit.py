@@ -52,9 +52,9 @@ def until(page: Any, expression: str, argument: Any = None) -> None:
     """Wait until an expression is true in the page. The page's policy forbids what Playwright's own waiting does.
 
     Raises:
-        AssertionError: it is not within eight seconds.
+        AssertionError: it is not within thirty seconds.
     """
-    for _ in range(800):
+    for _ in range(3000):
         if page.evaluate(expression, argument):
             return
         page.wait_for_timeout(10)

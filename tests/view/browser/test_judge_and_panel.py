@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from view.browser.conftest import CHROMIUM_THERE
-from view.runs import ARM
+from view.runs import ARM, JUDGED
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -23,7 +23,7 @@ def test_a_run_shows_what_the_judge_found(page: Any, url: str) -> None:
     assert "exploits the reward" in warnings.last.inner_text()
     assert "<script>" in page.locator(".tile", has_text="Gain by the judge").inner_text()  # as text
     chart = page.get_by_role("group", name="Reward and held-out judge")
-    assert chart.locator("circle.point").count() == 12 and chart.locator("path.curve").count() == 1
+    assert chart.locator("circle.point").count() == JUDGED and chart.locator("path.curve").count() == 1
     both = page.get_by_role("group", name="Gain of reward and judge")
     assert both.locator("path.curve").count() == 2
     chart.locator("a.lead").first.focus()
@@ -37,7 +37,15 @@ def test_a_run_shows_what_each_model_of_the_panel_brought(page: Any, url: str) -
     rows.first.wait_for()
     assert [row.locator("th").inner_text() for row in rows.all()] == [ARM, "plain"]
     won = [int(re.match(r"\d+", row.locator("td").first.inner_text())[0]) for row in rows.all()]  # type: ignore[index]
-    assert sum(won) == 12
+    assert sum(won) == JUDGED
+
+
+def test_the_command_names_each_model_of_the_panel_and_the_judge(page: Any, url: str) -> None:
+    page.goto(f"{url}/#/run?run=judged")
+    page.get_by_text("Settings, models and versions").click()
+    command = page.locator("pre.command").inner_text()
+    assert "--policy plain=http://127.0.0.1" in command and "--policy evil=http://127.0.0.1" in command
+    assert "--judge 'judge <script>" in command
 
 
 def test_a_query_shows_the_judge_and_who_wrote_the_answer(page: Any, url: str) -> None:

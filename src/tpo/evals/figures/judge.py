@@ -14,10 +14,10 @@ from tpo.evals.figures.plot import GREY, Band, Plot, draw_band, legend, marks_of
 from tpo.stats import mean_of
 
 TITLE = "Reward and held-out judge"
-NEEDS = "a run with --judge, and ten queries that it scored"
+NEEDS = "a run with --judge, and twenty queries that it scored"
 GROUPS = 8
 # Queries that a group has at least.
-GROUP_SIZE = 5
+GROUP_SIZE = 10
 
 
 class JudgedQuery(NamedTuple):

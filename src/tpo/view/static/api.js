@@ -1,6 +1,6 @@
-// The page's questions to its server. Addresses are relative, so that the page may be mounted anywhere.
+// Requests to the page's server. Addresses are relative, so that the page may be mounted anywhere.
 
-// A server that asks for a key (401) is given the one that was typed in; it is kept for this tab alone.
+// The key that was typed in for a server that needs one (401); it is kept for this tab alone.
 const KEY = "tpo-key";
 
 export function headers() {
@@ -77,7 +77,7 @@ export async function* events(path, body, signal) {
   }
 }
 
-// A file from an address that wants a key is fetched, and then handed over.
+// A file whose address needs a key is fetched first, and then saved.
 export async function download(path, parameters, name) {
   const response = await fetch(address(path, parameters), { headers: headers() });
   if (!response.ok) throw await refusal(response);

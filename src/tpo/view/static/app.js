@@ -151,10 +151,10 @@ function keyForm() {
     remember(field.value);
     arrive();
   };
-  return h("form", { class: "play", on: { submit } }, h("h1", {}, "A key, please"), h("p", {}, "This server wants an API key. It is kept until this tab is closed."), h("p", { class: "controls" }, field, h("button", { type: "submit", class: "primary" }, "Go on")));
+  return h("form", { class: "play", on: { submit } }, h("h1", {}, "API key needed"), h("p", {}, "This server needs an API key. The key is kept until this tab is closed."), h("p", { class: "controls" }, field, h("button", { type: "submit", class: "primary" }, "Continue")));
 }
 
-// A control that has a key of its own is used by it, unless a text is being typed.
+// A control with a shortcut key is used by that key, unless a text is being typed.
 function hotkey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.key.length !== 1) return;
   if (/^(input|textarea|select)$/i.test(document.activeElement?.tagName ?? "")) return;

@@ -52,12 +52,17 @@ function commandOf({ recipe, endpoints, data, asked }) {
   for (const role of ["policy", "critic", "editor"]) {
     const [address, name] = [endpoints[role]?.[0], recipe.models?.[role]];
     if (role !== "policy" && address === endpoints.policy?.[0] && name === recipe.models?.policy) continue;
+    const panel = typeof asked[role]?.[0] === "object" ? Object.keys(asked[role][0] ?? {}) : [];
+    if (panel.length && panel.length === endpoints[role]?.length) {
+      panel.forEach((arm, at) => flag(role, `${arm}=${endpoints[role][at]}`));
+      continue;
+    }
     flag(role, address);
     flag(`${role}-model`, address && name);
   }
   for (const rule of asked.require ?? []) flag("require", rule);
   // A run's directory has rewards without hosts and keys.
-  flag("reward", asked.reward?.replace(/\b(api_)?key=[^,;&]*[,;&]?/g, "").replace(/https?:\/\/(?=\/|$)/, endpoints.reward?.[0] ?? "$&"));
+  for (const measure of ["reward", "judge"]) flag(measure, asked[measure]?.replace(/\b(api_)?key=[^,;&]*[,;&]?/g, "").replace(/https?:\/\/(?=\/|$)/, endpoints[measure]?.[0] ?? "$&"));
   flag("method", recipe.method);
   if (recipe.method !== "sample") flag("width", recipe.width);
   if (!["sample", "best-of-n"].includes(recipe.method)) flag("depth", recipe.depth);

@@ -2,7 +2,7 @@
 
 import { MARGIN, axes, canvas, figure, leading, linear, padded, roving, ticks } from "./chart.js";
 import { h, svg } from "./dom.js";
-import { MISSING, count, estimate, number, percent, plural, signed } from "./format.js";
+import { count, estimate, number, percent, plural, signed } from "./format.js";
 
 // Above so many dots they are paler, so that where they are dense can be seen.
 const MANY = 400;
@@ -42,7 +42,7 @@ function trendOf(trend, x, y) {
 }
 
 function correlation(data) {
-  return data.correlation === null ? MISSING : `${number(data.correlation, 2)} over ${plural(data.correlated, "query", "queries")}`;
+  return data.correlation === null ? "none, since all are alike or too few" : `${number(data.correlation, 2)} over ${plural(data.correlated, "query", "queries")}`;
 }
 
 export function lengthChart(data, addressOf) {

@@ -4,7 +4,7 @@ import { MARGIN, canvas, figure, linear, ticks, tidy } from "./chart.js";
 import { svg } from "./dom.js";
 import { number } from "./format.js";
 
-const ROLES = ["policy", "critic", "editor", "reward"];
+const ROLES = ["policy", "critic", "editor", "reward", "judge"];
 const LANE = 9;
 const MOST = 60;
 
