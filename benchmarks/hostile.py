@@ -33,19 +33,21 @@ def bodies() -> dict[str, bytes]:
     part = {"type": "text", "text": "x"}
     return {
         "one long text": chat("x" * MOST),
-        "escapes": chat()[:-1] + b',"user":"' + b"\\u00e9" * (MOST // 6) + b'"}',
-        "numbers": chat(logit_bias=[1] * 99_000),
-        "numbers with fractions": chat(logit_bias=[0.1234567890123456] * 99_000),
+        "escapes": chat()[:-1] + b',"user":"' + b"\\u00e9" * 999_000 + b'"}',
+        "numbers": chat(stop=[1] * 49_000),
+        "numbers with fractions": chat(stop=[0.1234567890123456] * 49_000),
         "small objects": chat([part] * 24_000),
         "messages": json.dumps(
             {"model": "fake-gpu:tpo", "messages": [{"role": "user", "content": "x" * 2500}] * 4096}
         ).encode(),
-        "keys": chat(metadata={f"key{number}": number for number in range(99_000)}),
+        "keys": chat(response_format={f"key{number}": number for number in range(49_000)}),
         "tools": chat(
             tools=[{"type": "function", "function": {"name": f"f{n}", "parameters": {}}} for n in range(1024)]
         ),
         "deep": chat([json.loads("[" * 60 + "]" * 60)] * 400),
-        "quotes": b'{"model":"' + b'\\"' * (MOST // 2) + b'"}',
+        "deep parts": chat([{"type": "x", "x": json.loads("[" * 58 + "]" * 58)}] * 400),
+        "quotes": b'{"model":"' + b'\\"' * 999_000 + b'"}',
+        "one image": chat([{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "x" * 8_000_000}}]),
     }
 
 

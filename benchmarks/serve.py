@@ -185,13 +185,18 @@ def answer_in(content: bytes, stream: bool) -> str | None:
 
 @contextlib.contextmanager
 def serving(
-    upstream: str, folder: Path, options: argparse.Namespace, on_start: Callable[[int], None] = lambda pid: None
+    upstream: str,
+    folder: Path,
+    options: argparse.Namespace,
+    on_start: Callable[[int], None] = lambda pid: None,
+    flags: Sequence[str] = (),
 ) -> Iterator[str]:
-    """`tpo serve` in a process of its own, whose id `on_start` is called with; yields its URL."""
+    """`tpo serve` in a process of its own, whose id `on_start` is called with; yields its URL. Later flags count."""
     (folder / "reward.py").write_text(REWARD)
     command = [sys.executable, "-m", "tpo", "serve", "--policy", upstream, "--port", "0"]
     command += ["--reward", "python:reward:length", "--no-check", "--no-ui", "--queue", str(options.clients)]
     command += ["--requests", str(options.clients), "--width", str(options.width), "--depth", str(options.depth)]
+    command += flags
     paths = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": paths, "NO_COLOR": "1"}
     log = folder / "log"

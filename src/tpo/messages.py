@@ -86,6 +86,9 @@ def _checked(message: Any, position: int) -> Message:
         raise InputError(f"{where} ({role}) has no content.")
     if not isinstance(content, str | list | None):
         raise InputError(f"{where} ({role}) has content of type {type(content).__name__}; text is expected.")
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, Mapping | str):
+            raise InputError(f"{where} ({role}) has a part of type {type(part).__name__}; objects are expected.")
     calls = message.get("tool_calls")
     if calls is not None and not (isinstance(calls, list) and all(_is_call(call) for call in calls)):
         raise InputError(f"{where} ({role}) has tool_calls that are not a list of objects with a function.")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from server.raw import HOST, Address, Echo, listening, request, statuses, until
 from tpo.server import bodies
 from tpo.server.asgi import Message, Receive, Scope, Send
-from tpo.server.bodies import BYTES, CONTAINERS, DEPTH, PART, Bodies, shape_of
+from tpo.server.bodies import BYTES, CONTAINERS, DEPTH, ESCAPES, PART, Bodies, shape_of
 
 CLOSE = b"Connection: close"
 CHUNKED = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"\r\n\r\n"
@@ -52,6 +52,7 @@ def test_the_shape_is_that_of_the_json(value: object, ascii: bool, part: int) ->
         patch.setattr(bodies, "PART", part)
         shape = shape_of(json.dumps(value, ensure_ascii=ascii).encode())
     assert (shape.depth, shape.containers) == (nested(value), containers(value))
+    assert shape.escapes == json.dumps(value, ensure_ascii=ascii).count("\\")
 
 
 @given(st.binary() | st.text('[]{}"\\a', max_size=60).map(str.encode))
@@ -70,6 +71,17 @@ async def test_a_body_of_too_many_values_is_refused() -> None:
         status, why = await ask(at, b"[" + b"1," * 600_000 + b"1]")
         assert status == 400 and "entries" in why
         assert await ask(at, b"[" + b'{"role":"user"},' * 1000 + b"{}]") == (200, "")
+
+
+async def test_a_body_of_too_many_escapes_is_refused_and_a_large_one_of_few_is_not() -> None:
+    echo = Echo()
+    async with listening(Bodies(echo)) as at:
+        for escape in (b'\\"', b"\\u00e9", b"\\\\"):
+            many = ESCAPES // escape.count(b"\\") + 1
+            status, why = await ask(at, b'["' + escape * many + b'"]')
+            assert status == 400 and "send text as UTF-8" in why
+        assert await ask(at, b'["' + b"\\n" * (ESCAPES - 1) + b'"]') == (200, "")
+        assert await ask(at, b'["' + b"x" * 8_000_000 + b'"]') == (200, "")
 
 
 @pytest.mark.parametrize(

@@ -321,3 +321,23 @@ async def test_null_is_nothing(serve: Serve) -> None:
         nothing = dict.fromkeys(["n", "stream", "stop", "tools", "temperature", "seed", "tpo", "response_format"])
         assert (await up.chat("small:best-of-2", **nothing)).status_code == 200
         assert "stop" not in json.dumps(up.policy.bodies)
+
+
+async def test_a_held_out_judge_scores_answers_and_chooses_none(serve: Serve) -> None:
+    async def shortness(conversations: list[Any]) -> list[float]:
+        return [-float(len(conversation[-1]["content"])) for conversation in conversations]
+
+    async with serve(drawing(["a", "bbb", "cc"]), judge=shortness) as up:
+        answer = (await up.chat("small:best-of-3")).json()
+        assert answer["choices"][0]["message"]["content"] == "bbb"
+        assert answer["tpo"]["reward"] == 3.0
+        held_out = answer["tpo"]["held_out"]
+        assert (held_out["first"], held_out["answer"], held_out["error"]) == (-1.0, -3.0, None)
+        assert answer["usage"]["tpo"]["judge"]["calls"] == 1
+        metrics = (await up.client.get(up.url.removesuffix("/v1") + "/metrics")).text
+        assert 'tpo_judged_total{outcome="worse"} 1.0' in metrics
+
+
+async def test_without_a_judge_nothing_is_held_out(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb", "cc"])) as up:
+        assert "held_out" not in (await up.chat("small:best-of-3")).json()["tpo"]

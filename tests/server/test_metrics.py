@@ -21,7 +21,7 @@ from server.clients.kit import longest
 from server.clients.upstream import respond
 from server.kit import running
 from tpo.engine.events import Event, Retrying, TextGrew
-from tpo.engine.records import Called, Scored
+from tpo.engine.records import Called, Judged, Scored
 from tpo.errors import ModelError
 from tpo.models.protocol import Request, Usage
 from tpo.server.admission import Admission
@@ -46,6 +46,16 @@ class Read:
 
     def labels(self, name: str, label: str) -> set[str]:
         return {dict(labels)[label] for found, labels in self.samples if found == name}
+
+
+async def test_what_the_held_out_judge_found_is_counted(metrics: Metrics) -> None:
+    pairs = [(1.0, 2.0), (1.0, 2.0), (2.0, 1.0), (1.0, 1.0), (None, 1.0)]
+    for first, chosen in pairs:
+        with metrics.watching("helpful") as watching:
+            watching(Judged("j", "0.0", "1.0", first, chosen))
+    read = Read(metrics)
+    outcomes = {outcome: read("tpo_judged_total", outcome=outcome) for outcome in ("better", "worse", "same", "failed")}
+    assert outcomes == {"better": 2, "worse": 1, "same": 1, "failed": 1}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
@@ -185,3 +186,17 @@ async def test_waves_end_at_the_largest_reward_that_there_is(options: Any, drawn
     assert result.answer == "right"
     assert len(result.candidates) == drawn
     assert result.stop == ("enough" if drawn < 6 else "depth")
+
+
+async def test_a_search_that_chooses_the_best_hashes_no_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+
+    def random_source(query: Any, seed: Any, *use: str) -> random.Random:
+        hashed.extend(use)
+        return random.Random(1)
+
+    monkeypatch.setattr("tpo.session.spec.random_source", random_source)
+    for select, expected in (("best", []), ("soft:1", ["select"])):
+        model = FakeModel(numbered())
+        await tpo.Session(policy=model, reward=length(), method="best-of-n", width=2, select=select).align("How?")
+        assert hashed == expected

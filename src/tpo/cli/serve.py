@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @reporting
-@takes(SearchOptions, ServeOptions, without=("judge",))
+@takes(SearchOptions, ServeOptions)
 def serve(
     context: typer.Context,
     quiet: Annotated[

@@ -19,9 +19,11 @@ from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, header, 
 BYTES = 10 * 2**20
 SECONDS = 60.0
 DEPTH = 64
-# Lists and objects of a body, and entries of them together. A tiny object takes fifty times its text in memory.
+# Lists and objects of a body, entries of them together, and escapes in strings. A tiny object takes fifty times its
+# text in memory, and parsing blocks the loop for as long as it takes.
 CONTAINERS = 25_000
-ENTRIES = 100_000
+ENTRIES = 50_000
+ESCAPES = 1_000_000
 # A body of at least so many bytes is scanned in a thread, in parts of so many: no part blocks the loop for long.
 LARGE = 65_536
 # Bytes of a body after which freed memory is given back to the operating system, and seconds until that is done.
@@ -138,6 +140,8 @@ class Bodies:
             return f"The body has {shape.containers} lists and objects, and the limit is {CONTAINERS}."
         if shape.entries > ENTRIES:
             return f"The body has {shape.entries} entries of lists and objects, and the limit is {ENTRIES}."
+        if shape.escapes > ESCAPES:
+            return f"The body has {shape.escapes} backslashes, and the limit is {ESCAPES}: send text as UTF-8."
         return None
 
 
@@ -164,11 +168,13 @@ class Shape(NamedTuple):
         depth: lists and objects within one another.
         containers: lists and objects.
         entries: about as many entries as all of them have: commas.
+        escapes: backslashes.
     """
 
     depth: int
     containers: int
     entries: int
+    escapes: int
 
 
 def shape_of(body: bytes) -> Shape:
@@ -179,7 +185,7 @@ def shape_of(body: bytes) -> Shape:
     Args:
         body: the text.
     """
-    level = depth = containers = entries = start = 0
+    level = depth = containers = entries = escapes = start = 0
     inside = 0  # 1 within a string
     while start < len(body):
         end = min(start + PART, len(body))
@@ -187,7 +193,8 @@ def shape_of(body: bytes) -> Shape:
             end += 1
         part = body[start:end]
         start = end
-        if b"\\" in part:
+        if (backslashes := part.count(b"\\")) > 0:
+            escapes += backslashes
             part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
         text = np.frombuffer(part, np.uint8)
         quotes = text == _QUOTE
@@ -201,4 +208,4 @@ def shape_of(body: bytes) -> Shape:
             inside = int(within[-1])
         containers += int((steps == 1).sum())
         entries += int(((text == _COMMA) & outside).sum())
-    return Shape(depth, containers, entries)
+    return Shape(depth, containers, entries, escapes)

@@ -28,7 +28,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tpo.engine.events import Event, Listener, TextGrew
-from tpo.engine.records import Called, Ended, Prompted, Sampled, Scored, Started
+from tpo.engine.records import Called, Ended, Judged, Prompted, Sampled, Scored, Started
 from tpo.server.admission import Admission
 from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
 from tpo.server.request_options import RequestOptions
@@ -43,7 +43,7 @@ _COUNTS = (b"tpo_reward_before_count", b"tpo_reward_after_count")
 MOST_NAMES = 100
 OTHER = "other"
 # Stages that are no prompt's.
-QUEUE, REWARD = "queue", "reward"
+QUEUE, REWARD, JUDGE = "queue", "reward", "judge"
 
 
 class Metrics:
@@ -89,6 +89,7 @@ class Metrics:
         self._before = histogram("tpo_reward_before", "The best reward among the first answers.", ("reward",), REWARDS)
         self._after = histogram("tpo_reward_after", "The reward of the answer that was given.", ("reward",), REWARDS)
         self._gain = histogram("tpo_reward_gain", "After less before.", ("reward",), GAINS)
+        self._judged = counter("tpo_judged", "The held-out judge's view of the answer beside the first one.", "outcome")
         registry.register(_Gates({"aligned": aligned, "passed": passed}))
         ProcessCollector(registry=registry)
 
@@ -211,6 +212,8 @@ class Watching:
             case Scored(reward=reward):
                 if reward is not None:  # one that looks at the whole pool may change its mind
                     self._rewards[event.id] = reward
+            case Judged():
+                self._metrics._judged.labels(_outcome(event)).inc()
             case Ended():
                 self._end(event.stop, event.chosen)
             case _:
@@ -229,13 +232,22 @@ class Watching:
         self._metrics._ended(method, stop, self._reward, before, after)
 
     def _stage(self, record: Called) -> str:
-        return REWARD if record.role == "reward" else self._stages.get((record.turn, record.action), OTHER)
+        return record.role if record.role in (REWARD, JUDGE) else self._stages.get((record.turn, record.action), OTHER)
 
     def _model(self, role: str) -> str:
         if role == "reward":
             return self._reward
+        if role == JUDGE:
+            return JUDGE
         models = self._started.plan.models if self._started is not None else {}
         return next((model for player, model in models.items() if player == role), OTHER)
+
+
+def _outcome(judged: Judged) -> str:
+    first, answer = judged.first_score, judged.chosen_score
+    if first is None or answer is None:
+        return "failed"
+    return "same" if answer == first else "better" if answer > first else "worse"
 
 
 class Counted:

@@ -173,13 +173,18 @@ TOOLS = 1024
 CALLS = 1024
 PARTS = 512
 FIELDS = 128
+BIASES = 4096
+METADATA = 64
+# Characters of a string that is no part of the conversation, such as `user`, and the fields with those that are.
+LONGEST = 1024
+_TEXTS = ("messages", "input", "prompt", "instructions", "system", "suffix")
 
 
 def check_counts(body: Mapping[str, Any]) -> None:
-    """Check how many messages, tools, tool calls and fields a request has.
+    """Check how many messages, tools, tool calls and fields a request has, and how long its other strings are.
 
     Raises:
-        BadRequest: there are too many of one.
+        BadRequest: there are too many of one, or a string is too long.
     """
     if len(body) > FIELDS:
         raise refused("", f"has {len(body)} fields, and the limit is {FIELDS}")
@@ -187,6 +192,18 @@ def check_counts(body: Mapping[str, Any]) -> None:
         given = body.get(name)
         if isinstance(given, list) and len(given) > most:
             raise refused(name, f"has {len(given)} entries, and the limit is {most}")
+    for name, most in (("logit_bias", BIASES), ("metadata", METADATA)):
+        given = body.get(name)
+        if isinstance(given, list | Mapping) and len(given) > most:
+            raise refused(name, f"has {len(given)} entries, and the limit is {most}")
+    metadata = body.get("metadata")
+    within = metadata.items() if isinstance(metadata, Mapping) else ()
+    strings = [*((name, body[name]) for name in body if name not in _TEXTS), *((f"metadata.{k}", v) for k, v in within)]
+    for name, value in strings:
+        if len(name) > LONGEST:
+            raise refused("", f"has a field whose name has {len(name)} characters, and the limit is {LONGEST}")
+        if isinstance(value, str) and len(value) > LONGEST:
+            raise refused(name, f"has {len(value)} characters, and the limit is {LONGEST}")
     messages = body.get("messages")
     for position, message in enumerate(messages if isinstance(messages, list) else ()):
         for name, most in (("tool_calls", CALLS), ("content", PARTS)):

@@ -115,6 +115,7 @@ class Service:
         if not names and isinstance(policy.where, str):
             names = await served_models(policy.where, "policy")
         await self.reward(None)
+        await self._session.judge()
         if isinstance(policy.where, Mapping):
             panel = (await self._session.models())["policy"]
             assert isinstance(panel, Panel)
@@ -260,9 +261,11 @@ class Service:
         spec = options.spec
         fleets = await self.fleets(model)
         reward = await self.reward(options.reward) if spec.method.needs_reward else None
+        judge = await self._session.judge()
         steer = options.output.steering(spec.method, reward)
         budget = self._budget(spec.budget, waited)
-        plan = plan_of(spec, options.messages, {role: fleet.name for role, fleet in fleets.items()}, steer.reward)
+        names = {role: fleet.name for role, fleet in fleets.items()}
+        plan = plan_of(spec, options.messages, names, steer.reward, judge)
         if durable is None:
             journal, stopper = Journal(), Stopper()
             self._stoppers.add(stopper)
@@ -286,6 +289,7 @@ class Service:
                 budget=budget,
                 stopper=stopper,
                 on_event=both(steer.listen, listen),
+                judge=judge,
             )
             return SearchResult(result, best_of(result, options.n))
         except TPOError as error:

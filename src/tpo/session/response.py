@@ -105,6 +105,7 @@ class SearchResult(msgspec.Struct, frozen=True):
             "reward_before": max(first, default=None),
             "reward_name": None if result.reward is None else _reward_name(result.trace),
             "seconds": result.seconds,
+            **({} if result.held_out is None else {"held_out": msgspec.to_builtins(result.held_out)}),
             **({"arms": msgspec.to_builtins(result.arms)} if result.arms else {}),
         }
         return summary | ({"trace": msgspec.to_builtins(result.trace)} if trace else {})

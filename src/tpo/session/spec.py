@@ -107,6 +107,8 @@ class Spec(msgspec.Struct, frozen=True):
             seed=self.settings.seed,
             maximum=maximum,
         )
+        if self.select.name == BEST:  # nothing to choose at random, and hashing a long conversation takes its time
+            return search
         rng = random_source(query, self.settings.seed, "select")
         required = [rule.text for rule in Requirements(self.require).rules] if self.require else []
         return self.select.applied(search, query, self.prompts, rng, required)

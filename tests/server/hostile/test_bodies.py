@@ -138,6 +138,17 @@ ODD: list[dict[str, Any]] = [
     {"tpo": {"budget_tokens": -1}},
     {"tpo": {"require": ["file=/etc/passwd"]}},
     {"tpo": {"prompts": "/etc"}},
+    {"tpo": {"reward": "x" * 1025}},
+    {"tpo": {"policy_effort": "x" * 1025}},
+    {"tpo": {"require": ["regex=" + "x" * 5000]}},
+    {"messages": [{"role": "user", "content": [[[["deep"]]]]}]},
+    {"user": "x" * 1025},
+    {"safety_identifier": "x" * 100_000},
+    {"x" * 1025: 1},
+    {"metadata": {"a": "x" * 1025}},
+    {"metadata": {"x" * 1025: 1}},
+    {"metadata": {str(number): 1 for number in range(65)}},
+    {"logit_bias": {str(number): 1 for number in range(4097)}},
 ]
 
 
@@ -146,7 +157,7 @@ OPEN: list[dict[str, Any]] = [
     {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
     {"max_tokens": 10**30},
     {"tools": [{"type": "function"}]},
-    {"user": "x" * 100_000},
+    {"user": "x" * 1024},
     {"metadata": {"a": ["b"] * 1000}},
     {"__proto__": {"x": 1}},
     {"logit_bias": {"x": "y"}},
@@ -170,6 +181,29 @@ async def test_requests_that_ask_for_what_cannot_be(attacked: Attacked) -> None:
             said = refused(answer)
             assert "passwd:" not in said
             assert "root:" not in said
+
+
+async def test_free_strings_are_bounded_in_every_protocol(attacked: Attacked) -> None:
+    async with attacked() as under:
+        bodies: dict[str, dict[str, Any]] = {
+            "/chat/completions": {"messages": [MESSAGE]},
+            "/responses": {"input": "hi"},
+            "/messages": {"messages": [MESSAGE], "max_tokens": 9},
+            "/completions": {"prompt": "hi"},
+        }
+        for path, body in bodies.items():
+            for model in ("small", "small:best-of-2"):
+                long = {"model": model, **body, "prompt_cache_key": "x" * 1025}
+                assert "prompt_cache_key has 1025 characters" in (await under.client.post(path, json=long)).text
+
+
+async def test_large_bodies_of_good_clients(attacked: Attacked) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "x" * 700_000}}
+    many = [{"role": ("user", "assistant")[number % 2], "content": f"{number}\n"} for number in range(1001)]
+    async with attacked() as under:
+        for messages in ([{"role": "user", "content": [image]}], many):
+            body = {"model": "small:best-of-2", "messages": messages}
+            assert (await under.client.post("/chat/completions", json=body)).status_code == 200
 
 
 async def test_numbers_that_are_none(attacked: Attacked) -> None:

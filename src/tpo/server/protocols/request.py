@@ -15,6 +15,7 @@ from tpo.server.protocols.refusal import refused
 from tpo.specs import did_you_mean
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Word: TypeAlias = Annotated[str, Meta(max_length=1024)]
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 HEADER = b"x-tpo-"
@@ -42,18 +43,18 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return_trace: include the whole trace in the answer.
     """
 
-    method: str | None = None
+    method: Word | None = None
     width: Annotated[int, Meta(ge=1, le=1024)] | None = None
     depth: Annotated[int, Meta(ge=0, le=100)] | None = None
-    select: str | None = None
+    select: Word | None = None
     effort: Effort | None = None
-    policy_effort: str | None = None
+    policy_effort: Word | None = None
     critic_max_tokens: Count | None = None
     quorum: Count | None = None
     budget_tokens: Count | None = None
     budget_seconds: Annotated[float, Meta(gt=0)] | None = None
-    reward: str | None = None
-    require: Annotated[list[str], Meta(max_length=32)] | None = None
+    reward: Word | None = None
+    require: Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=32)] | None = None
     reasoning: bool | None = None
     narration: bool | None = None
     thought: bool | None = None
