@@ -1,6 +1,6 @@
 """How long one key's requests take alone, and beside a greedy key that always has many under way.
 
-    python benchmarks/fairness.py [--greedy 60] [--requests 8] [--queries 30] [--width 3] [--depth 1]
+    python benchmarks/fairness.py [--greedy 60] [--requests 8] [--queries 30] [--width 3] [--depth 1] [--pace 4]
 
 The modest key sends one aligned request after the other; the server works on `--requests` at once, and the queue has
 room for all of the greedy key's. The upstream is `gpu_server.py`, which has room for more than the server sends.
@@ -70,11 +70,12 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=30)
     parser.add_argument("--width", type=int, default=3)
     parser.add_argument("--depth", type=int, default=1)
+    parser.add_argument("--pace", type=float, default=4.0, help="the pretended GPU is so many times slower")
     options = parser.parse_args()
     options.clients = options.greedy + 1
     with (
         tempfile.TemporaryDirectory() as folder,
-        gpu_server.running(slots=256, queue=4096) as upstream,
+        gpu_server.running(slots=256, queue=4096, pace=options.pace) as upstream,
     ):
         keys = Path(folder) / "keys.toml"
         modest, greedy = (make_key(keys, name, Limits()) for name in ("modest", "greedy"))
