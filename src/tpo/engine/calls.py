@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,13 +11,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tpo.engine.events import Listener, Retrying
+from tpo.engine.limits import Clock, Ledger
 from tpo.engine.panel_draw import draw_from_panel
 from tpo.engine.records import Called, Record, SamplingSettings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import patiently
 from tpo.methods.actions import Sample
 from tpo.models.panel import PanelSeat
-from tpo.models.protocol import Choice, Model, Receiver, Request, Usage
+from tpo.models.protocol import Choice, Model, Receiver, Request
 from tpo.prompts.prompt import Prompt, Role
 from tpo.scheduling.concurrency import together
 
@@ -40,56 +40,6 @@ class Conduct(msgspec.Struct, frozen=True):
     patience: float = 0.0
     stream: bool = True
     alone: bool = False
-
-
-class Ledger:
-    """What a run has spent, the calls in flight included.
-
-    Args:
-        on_spend: called whenever something was spent.
-    """
-
-    def __init__(self, on_spend: Callable[[], None] = lambda: None) -> None:
-        self.on_spend = on_spend
-        self._open: list[Usage] = []
-        self._closed = 0
-
-    @property
-    def tokens(self) -> int:
-        """Prompt and completion tokens so far."""
-        return self._closed + sum(usage.total for usage in self._open)
-
-    def open(self) -> Usage:
-        """Begin a call."""
-        usage = Usage()
-        self._open.append(usage)
-        return usage
-
-    def close(self, usage: Usage) -> None:
-        """End a call; what it spent stays counted."""
-        # By identity: two calls that happen to have spent the same are still two.
-        self._open = [other for other in self._open if other is not usage]
-        self.add(usage.total)
-
-    def add(self, tokens: int) -> None:
-        """Count tokens that were spent in an earlier process."""
-        self._closed += tokens
-        self.on_spend()
-
-
-class Clock:
-    """Seconds since the run began; a resumed run continues from where it was, whatever the wall clock did."""
-
-    def __init__(self, offset: float = 0.0) -> None:
-        self._start = time.monotonic() - offset
-
-    def skip(self, seconds: float) -> None:
-        """Leave some seconds out."""
-        self._start += seconds
-
-    def __call__(self) -> float:
-        """Seconds so far."""
-        return time.monotonic() - self._start
 
 
 class Place(NamedTuple):

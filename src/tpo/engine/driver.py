@@ -19,10 +19,10 @@ from importlib.metadata import version
 from typing import Any, TypeAlias
 
 from tpo.candidate import Candidate
-from tpo.engine.calls import Calls, Clock, Conduct, Ledger, Place
+from tpo.engine.calls import Calls, Conduct, Place
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.journal import Journal
-from tpo.engine.limits import Budget, Stopped, Stopper
+from tpo.engine.limits import Budget, Clock, Ledger, Stopped, Stopper
 from tpo.engine.records import Called, Ended, Judged, Paused, Plan, Prompted, Record, Replied, Resumed, Sampled, Started
 from tpo.engine.result import Result, result_from
 from tpo.engine.sampling import Sampling, landed

@@ -1,14 +1,16 @@
-"""When a run has to end early: a budget, a deadline, or an interrupt."""
+"""What a run has spent, and when it has to end early: a budget, a deadline, or an interrupt."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from tpo.errors import InputError
+from tpo.models.protocol import Usage
 
 EarlyStop: TypeAlias = Literal["budget", "deadline", "interrupt"]
 T = TypeVar("T")
@@ -74,3 +76,53 @@ class Stopper:
             task.cancel()
             # Waiting lets the cancelled calls close their connections and write down what they cost.
             await asyncio.gather(task, alarm, return_exceptions=True)
+
+
+class Ledger:
+    """What a run has spent, the calls in flight included.
+
+    Args:
+        on_spend: called whenever something was spent.
+    """
+
+    def __init__(self, on_spend: Callable[[], None] = lambda: None) -> None:
+        self.on_spend = on_spend
+        self._open: list[Usage] = []
+        self._closed = 0
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens so far."""
+        return self._closed + sum(usage.total for usage in self._open)
+
+    def open(self) -> Usage:
+        """Begin a call."""
+        usage = Usage()
+        self._open.append(usage)
+        return usage
+
+    def close(self, usage: Usage) -> None:
+        """End a call; what it spent stays counted."""
+        # By identity: two calls that happen to have spent the same are still two.
+        self._open = [other for other in self._open if other is not usage]
+        self.add(usage.total)
+
+    def add(self, tokens: int) -> None:
+        """Count tokens that were spent in an earlier process."""
+        self._closed += tokens
+        self.on_spend()
+
+
+class Clock:
+    """Seconds since the run began; a resumed run continues from where it was, whatever the wall clock did."""
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self._start = time.monotonic() - offset
+
+    def skip(self, seconds: float) -> None:
+        """Leave some seconds out."""
+        self._start += seconds
+
+    def __call__(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._start

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from tpo.engine.calls import Clock
+from tpo.engine.limits import Clock
 from tpo.engine.records import Called, Rated, Record, Sampled, Scored
 from tpo.engine.state import SearchState
 from tpo.errors import RewardError

@@ -27,13 +27,7 @@ from tpo.prompts import Role
 from tpo.representations import frame, heading, table
 from tpo.rewards.protocol import Reward, maximum_of
 from tpo.scheduling.limiter import Limiter
-from tpo.session.backends import (
-    Note,
-    note_lost_seeds,
-    open_judge,
-    open_models,
-    open_reward,
-)
+from tpo.session.backends import Note, note_lost_seeds, open_judge, open_models, open_reward
 from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
