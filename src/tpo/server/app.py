@@ -17,14 +17,14 @@ from starlette.routing import Mount, Route
 from tpo.options import ServeOptions
 from tpo.server.admission import Admission
 from tpo.server.answers import Answers
-from tpo.server.asgi import App, error_body, request_info
+from tpo.server.asgi import App, Receive, Scope, Send, error_body, request_info
 from tpo.server.bodies import BYTES, SECONDS, Bodies
 from tpo.server.endpoint import CountTokens, ProtocolEndpoint
 from tpo.server.errors import ApiError, explained
 from tpo.server.guard import Guard
 from tpo.server.keys import OPEN, Keyed, Keys
 from tpo.server.limits import Limited
-from tpo.server.logs import Logged
+from tpo.server.metrics import Metrics, metrics_route
 from tpo.server.openapi import document
 from tpo.server.protocols.chat import CHAT
 from tpo.server.protocols.completions import COMPLETIONS
@@ -72,7 +72,7 @@ def create_app(
     *,
     admitted: Gates | None = None,
     watch: Watch = unwatched,
-    metrics: Route | None = None,
+    metrics: Metrics | None = None,
     page: Starlette | None = None,
     store: ResponseStore | None = None,
 ) -> App:
@@ -83,7 +83,7 @@ def create_app(
         options: who is served, and what may come in.
         admitted: the limits at which requests wait; made from the options unless given.
         watch: makes further listeners for each request.
-        metrics: the route of /metrics.
+        metrics: where requests are counted; shown at /metrics.
         page: the page at /ui.
         store: where responses are stored; closed with the application.
 
@@ -95,19 +95,22 @@ def create_app(
     answers = Answers(SearchRegistry(service, admitted.aligned, watch), admitted.passed)
     background = None if store is None else BackgroundResponses(answers, store, options.keys)
     responses = ProtocolEndpoint(RESPONSES, answers) if background is None else ResponsesEndpoint(answers, background)
+    protocols: dict[str, App] = {
+        "/v1/chat/completions": ProtocolEndpoint(CHAT, answers),
+        "/v1/responses": responses,
+        "/v1/messages": ProtocolEndpoint(MESSAGES, answers),
+        "/v1/messages/count_tokens": CountTokens(COUNTED, answers),
+        "/v1/completions": ProtocolEndpoint(COMPLETIONS, answers),
+    }
     routes = [
-        Route("/v1/chat/completions", ProtocolEndpoint(CHAT, answers), methods=["POST"]),
-        Route("/v1/responses", responses, methods=["POST"]),
+        *[Route(path, endpoint, methods=["POST"]) for path, endpoint in protocols.items()],
         *(stored_routes(background, service) if background is not None else []),
-        Route("/v1/messages", ProtocolEndpoint(MESSAGES, answers), methods=["POST"]),
-        Route("/v1/messages/count_tokens", CountTokens(COUNTED, answers), methods=["POST"]),
-        Route("/v1/completions", ProtocolEndpoint(COMPLETIONS, answers), methods=["POST"]),
         Route("/v1/models", _models),
         Route("/v1/models/{name:path}", _model),
         Route("/health", _health),
         Route("/ready", _ready),
         Route("/openapi.json", _described(stored=store is not None)),
-        *([metrics] if metrics is not None else []),
+        *([metrics_route(metrics)] if metrics is not None else []),
         *([Route("/ui", _with_slash), Mount("/ui", page)] if page is not None else []),
     ]
 
@@ -128,7 +131,13 @@ def create_app(
     inner.state.service = service
     # A path with one slash more is another path: redirecting a POST makes clients lose its body.
     inner.router.redirect_slashes = False
-    app: App = Bodies(inner, most=options.body_bytes, seconds=options.body_seconds)
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        # Nearly all requests go to these; Starlette's routing would cost them as much as all of our own checks.
+        endpoint = protocols.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        await (endpoint or inner)(scope, receive, send)
+
+    app: App = Bodies(routed, most=options.body_bytes, seconds=options.body_seconds)
     if options.keys is not None:
         app = Limited(app, options.keys.account_of)
         app = Keyed(app, options.keys, [*OPEN])
@@ -141,10 +150,9 @@ def create_app(
             allow_headers=["*"],
             expose_headers=["x-request-id", "retry-after"],
         )
-    app = Logged(app)
     # DNS rebinding is harmless where a key is needed: the page has none.
     hosts = None if options.keys is not None else serving.allow_host
-    return Guard(app, hosts=hosts, origins=serving.allow_origin)
+    return Guard(app, hosts=hosts, origins=serving.allow_origin, metrics=metrics)
 
 
 async def _models(request: Request) -> Response:

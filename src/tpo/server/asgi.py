@@ -1,12 +1,13 @@
-"""What the server's middlewares share: ASGI's types, the facts about a request, and refusals."""
+"""What the server's middlewares share: ASGI's types, the facts about a request, responses in one piece, and the end of
+work that nobody waits for any more."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from types import TracebackType
+from typing import Any, Self, TypeAlias
 
 import msgspec
 
@@ -16,6 +17,9 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
+
+# Probes come every few seconds, and would fill logs, metrics and traces.
+PROBES = frozenset({"/health", "/ready", "/metrics"})
 
 _INFO = "tpo.info"
 # Kinds of errors by status, as OpenAI names them.
@@ -98,9 +102,12 @@ async def refuse(
         code: a word for programs.
         headers: further headers.
     """
-    body = error_body(status, message, code)
-    length = (b"content-length", str(len(body)).encode())
-    head = [(b"content-type", b"application/json"), length, *headers]
+    await send_json(send, status, error_body(status, message, code), headers)
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
+    """Send a response of JSON in one piece."""
+    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
@@ -112,17 +119,65 @@ def error_body(status: int, message: str, code: str | None = None) -> bytes:
     return msgspec.json.encode({"type": "error", "error": error})
 
 
-@asynccontextmanager
-async def client_leaves(receive: Receive) -> AsyncIterator[asyncio.Future[None]]:
-    """A future that is done when the client has left; the request's body must have been read."""
+class CancelScope:
+    """A block of work that can be ended from outside, as `asyncio.timeout` ends one when its time is up.
 
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
+    Attributes:
+        cancelled: it was ended, and the block was left without an exception.
+    """
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._task: asyncio.Task[Any] | None = None
+        self._earlier = 0
+
+    def cancel(self) -> None:
+        """End the block."""
+        if self._task is not None and not self.cancelled:
+            self.cancelled = True
+            self._task.cancel()
+
+    async def __aenter__(self) -> Self:
+        """Begin the block, which belongs to the task that runs it."""
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._earlier = self._task.cancelling()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Leave the block; a cancellation that came from elsewhere goes on."""
+        task, self._task = self._task, None
+        assert task is not None
+        return self.cancelled and task.uncancel() <= self._earlier and kind is asyncio.CancelledError
+
+
+class WhileConnected(CancelScope):
+    """A block that ends when the client leaves; the request's body must have been read.
+
+    Args:
+        receive: the client's messages.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        super().__init__()
+        self._receive = receive
+
+    async def __aenter__(self) -> Self:
+        """Begin the block."""
+        await super().__aenter__()
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Leave the block."""
+        self._watching.cancel()
+        return await super().__aexit__(kind, error, trace)
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-
-    watching = asyncio.ensure_future(watch())
-    try:
-        yield watching
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        self.cancel()

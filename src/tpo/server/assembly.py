@@ -14,7 +14,7 @@ from tpo.engine.events import Listener, both
 from tpo.server.app import AppOptions, create_app, gates
 from tpo.server.asgi import App, RequestInfo
 from tpo.server.live import LiveRequests
-from tpo.server.metrics import Counted, Metrics, metrics_route
+from tpo.server.metrics import Metrics
 from tpo.server.page import page
 from tpo.server.recording import Recorder
 from tpo.server.registry import SearchRegistry, Watch
@@ -60,12 +60,11 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
         options,
         admitted=admitted,
         watch=watch,
-        metrics=metrics_route(metrics),
+        metrics=metrics,
         page=_page(SearchRegistry(service, admitted.aligned, watch), record) if serving.ui else None,
         store=ResponseStore(Path(serving.store), serving.store_days) if serving.store is not None else None,
     )
-    counted = Counted(app, metrics)
-    return (counted if telemetry is None else Traced(counted, telemetry)), service
+    return (app if telemetry is None else Traced(app, telemetry)), service
 
 
 def _page(searches: SearchRegistry, record: Path | None) -> Starlette:

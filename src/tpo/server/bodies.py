@@ -126,12 +126,18 @@ class Bodies:
                 if not message.get("more_body"):
                     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def _harmless(self, body: bytes) -> bool:
+        """Whether a body is within the limits even if all its brackets, commas and backslashes count."""
+        brackets = body.count(b"[") + body.count(b"{")
+        return brackets <= self._depth and body.count(b",") <= ENTRIES and body.count(b"\\") <= ESCAPES
+
     def _wrong(self, body: bytes) -> str | None:
         try:
-            body.decode()
+            if not body.isascii():
+                body.decode()
         except UnicodeDecodeError as error:
             return f"The body is not UTF-8, at byte {error.start}."
-        if len(body) <= self._depth:
+        if self._harmless(body):
             return None
         shape = shape_of(body)
         if shape.depth > self._depth:

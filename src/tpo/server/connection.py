@@ -1,5 +1,5 @@
 """Limits for each connection: the size of a request's head and of chunk framing, the time in which a head has to arrive
-and a response has to be read, and the number of pipelined requests.
+and a response has to be read, and the number of pipelined requests. A response's head and body are sent together.
 
 uvicorn has none of these: it waits for ever for the first byte, the rest of a head, and a client that does not read;
 it keeps any number of header lines, trailers included, and of pipelined requests. `bodies.py` limits bodies. The rest
@@ -27,6 +27,68 @@ HEAD_SECONDS = 10.0
 READ_SECONDS = 30.0
 # Pipelined requests that may wait while one is answered.
 AHEAD = 16
+# Bytes that are held back, at most, to be sent with those that follow.
+HELD_BYTES = 65_536
+
+
+class JoinedWrites(asyncio.Transport):
+    """A transport that sends what is written in one turn of the event loop as one piece.
+
+    uvicorn writes a response's head and its body apart, and each write is a call of the operating system, which costs
+    more than everything else that is done for a chunk.
+
+    Args:
+        transport: the connection.
+        loop: its event loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes | bytearray | memoryview] = []
+        self._size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send data, at the latest when the event loop's turn is over (asyncio)."""
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > HELD_BYTES:
+            self._send()
+
+    def _send(self) -> None:
+        if self._held:
+            data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            self._held, self._size = [], 0
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection when everything is sent (asyncio)."""
+        self._send()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once (asyncio)."""
+        self._held, self._size = [], 0
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be (asyncio)."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """A fact about the connection (asyncio)."""
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        """Read no more (asyncio)."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again (asyncio)."""
+        self._transport.resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -39,18 +101,18 @@ class Connection(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._active: Any = None
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))
         self._expect()
 
     def data_received(self, data: bytes) -> None:
         """Data arrived (asyncio)."""
         self._framing += len(data)
-        if self._idle:
-            self._expect()
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if not self._idle:
+        if self._idle:
+            self._expect()
+        else:
             self._forget()
         if self._framing > HEAD_BYTES:
             if self._in_head:

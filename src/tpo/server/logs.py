@@ -5,17 +5,18 @@ Requests and answers themselves are logged only with --log-contents.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
-import time
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TextIO, TypeAlias
 
 import msgspec
 
-from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
+from tpo.server.asgi import RequestInfo, Scope
 
 Format: TypeAlias = Literal["json", "text"]
 
@@ -25,8 +26,8 @@ content = logging.getLogger("tpo.server.content")
 _now: ContextVar[str | None] = ContextVar("request", default=None)
 # What a client sent must not look like a line of ours, nor control a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# Probes come every few seconds and would fill the log.
-_QUIET = frozenset({"/health", "/ready", "/metrics"})
+# Seconds for which lines are held back, to be written together.
+HELD = 0.2
 
 
 class _Lines(logging.Formatter):
@@ -50,6 +51,48 @@ class _Lines(logging.Formatter):
         return f"{text}\n{trace}" if trace else text
 
 
+class _Joined(logging.StreamHandler[TextIO]):
+    """Writes the lines of a busy server together: each write is a call of the operating system.
+
+    A warning is written at once, with all lines before it; so is everything where no event loop runs. What is held
+    back at the process's end is written then.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        self._writing_in: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record (logging)."""
+        try:
+            self._lines.append(f"{self.format(record)}\n")
+        except Exception:
+            self.handleError(record)
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is None or record.levelno > logging.INFO:
+            self.flush()
+        elif loop is not self._writing_in:
+            self._writing_in = loop
+            loop.call_later(HELD, self._write)
+
+    def _write(self) -> None:
+        self._writing_in = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is held back (logging)."""
+        lines, self._lines = self._lines, []
+        with suppress(OSError, ValueError):  # nobody reads standard error any more
+            if lines:
+                self.stream.write("".join(lines))
+            super().flush()
+
+
 def _plain(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
@@ -61,7 +104,7 @@ def configure(kind: Format, *, contents: bool = False) -> None:
         kind: how they look.
         contents: log requests and answers too.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Joined(sys.stderr)
     handler.setFormatter(_Lines(kind))
     for name, level in (("tpo.server", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
@@ -77,42 +120,31 @@ def log_contents(request: object, response: object) -> None:
         content.info("content", extra={"facts": {"request_id": _now.get(), "asked": request, "answered": response}})
 
 
-class Logged:
-    """Writes a line for each request when it is over.
+def begin_line(info: RequestInfo) -> None:
+    """Give the id of a request to all lines that are logged in its task from now on."""
+    _now.set(info.id)
+
+
+def log_request(scope: Scope, info: RequestInfo, seconds: float) -> None:
+    """Write the line of a request that is over.
 
     Args:
-        app: what handles them.
+        scope: the request.
+        info: the facts about it.
+        seconds: how long it took.
     """
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request (ASGI)."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        info = request_info(scope)
-        _now.set(info.id)
-        try:
-            await self._app(scope, receive, send)
-        except Exception:
-            info.status = info.status or 500  # which is what it is going to be
-            raise
-        finally:
-            if scope["path"] not in _QUIET and log.isEnabledFor(logging.INFO):
-                log.info("request", extra={"facts": _facts(scope, info)})
-
-
-def _facts(scope: Scope, info: RequestInfo) -> dict[str, object]:
-    return {
-        "request_id": info.id,
-        "client": info.client,
-        "method": scope["method"],
-        "path": scope["path"][:200],
-        "status": info.status,  # none where the client left before there was one
-        "seconds": round(time.monotonic() - info.began, 4),
-        "model": info.model,
-        "kind": info.kind,
-        "tokens": info.tokens or None,
-    }
+    if log.isEnabledFor(logging.INFO):
+        # Not by `log.info`, which looks through the stack for the line of code that called it.
+        record = logging.LogRecord(log.name, logging.INFO, __file__, 0, "request", (), None)
+        record.facts = {
+            "request_id": info.id,
+            "client": info.client,
+            "method": scope["method"],
+            "path": scope["path"][:200],
+            "status": info.status,  # none where the client left before there was one
+            "seconds": round(seconds, 4),
+            "model": info.model,
+            "kind": info.kind,
+            "tokens": info.tokens or None,
+        }
+        log.handle(record)

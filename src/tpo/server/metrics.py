@@ -30,7 +30,7 @@ from starlette.routing import Route
 from tpo.engine.events import Event, Listener, TextGrew
 from tpo.engine.records import Called, Ended, Judged, Prompted, Sampled, Scored, Started
 from tpo.server.admission import Admission
-from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
+from tpo.server.asgi import RequestInfo
 from tpo.server.request_options import RequestOptions
 
 # From a request that is passed through to a search that takes minutes.
@@ -84,7 +84,7 @@ class Metrics:
         self._retries = counter("tpo_retries", "Calls that repeated a failed one.", "role")
         self._tokens = counter("tpo_tokens", "Tokens of aligned requests.", "role", "model", "type")
         self._passed_tokens = counter("tpo_passed_tokens", "Tokens of requests that were passed through.")
-        self._searches = counter("tpo_searches", "SearchRegistry that are over, by why.", "method", "stop")
+        self._searches = counter("tpo_searches", "Searches that are over, by why.", "method", "stop")
         self._candidates = counter("tpo_candidates", "Answers that were drawn.", "outcome")
         self._before = histogram("tpo_reward_before", "The best reward among the first answers.", ("reward",), REWARDS)
         self._after = histogram("tpo_reward_after", "The reward of the answer that was given.", ("reward",), REWARDS)
@@ -92,6 +92,10 @@ class Metrics:
         self._judged = counter("tpo_judged", "The held-out judge's view of the answer beside the first one.", "outcome")
         registry.register(_Gates({"aligned": aligned, "passed": passed}))
         ProcessCollector(registry=registry)
+
+    def begin(self) -> None:
+        """A request has come."""
+        self._open.inc()
 
     def request(self, kind: str | None, status: int | None, seconds: float, tokens: int = 0) -> None:
         """A request is over.
@@ -102,6 +106,7 @@ class Metrics:
             seconds: how long it took.
             tokens: what it cost; counted here for those that were passed through.
         """
+        self._open.dec()
         kind = kind or OTHER
         self._requests.labels(kind, "left" if status is None else _status(status)).inc()
         self._seconds.labels(kind).observe(seconds)
@@ -127,12 +132,6 @@ class Metrics:
             yield watching
         finally:
             watching.close()
-
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """A request is under way."""
-        with self._open.track_inprogress():
-            yield
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All numbers, and the media type of their format.
@@ -248,34 +247,6 @@ def _outcome(judged: Judged) -> str:
     if first is None or answer is None:
         return "failed"
     return "same" if answer == first else "better" if answer > first else "worse"
-
-
-class Counted:
-    """Counts requests when they are over. Stands outside of everything, so that what is sent away early counts too.
-
-    Args:
-        app: what handles them.
-        metrics: where it is counted.
-        quiet: paths that do not count: probes come every few seconds.
-    """
-
-    def __init__(self, app: App, metrics: Metrics, quiet: frozenset[str] = frozenset({"/health", "/ready"})) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._quiet = quiet | {"/metrics"}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request (ASGI)."""
-        if scope["type"] != "http" or scope["path"] in self._quiet:
-            await self._app(scope, receive, send)
-            return
-        began = time.monotonic()
-        try:
-            with self._metrics.opened():
-                await self._app(scope, receive, send)
-        finally:
-            info = request_info(scope)
-            self._metrics.request(info.kind, info.status, time.monotonic() - began, info.tokens)
 
 
 def metrics_route(metrics: Metrics) -> Route:

@@ -5,9 +5,8 @@ The tokens of a relayed stream are counted whether or not the client asked for t
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import aiohttp
@@ -19,16 +18,16 @@ from tpo.http.failures import explained, unsent
 from tpo.http.redaction import PassingBody, Secrets
 from tpo.models.fleet import Fleet
 from tpo.models.openai import OpenAIModel
-from tpo.server.asgi import BrokenOff, Header, Message, Receive, Send, client_leaves
+from tpo.server.asgi import BrokenOff, Header, Send
 from tpo.server.errors import UPSTREAM, ApiError
 
 # A model may think for long before the first byte.
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
 
-# What of a response is the connection's own business, or that of the server behind us.
+# Headers of a response that belong to one connection, or to the server behind us.
 _DROPPED = frozenset(
-    ["connection", "content-encoding", "content-length", "date", "keep-alive", "server", "set-cookie", "trailer"]
-) | {"transfer-encoding", "upgrade", "x-request-id", "proxy-authenticate", "strict-transport-security"}
+    [b"connection", b"content-encoding", b"content-length", b"date", b"keep-alive", b"server", b"set-cookie"]
+) | {b"trailer", b"transfer-encoding", b"upgrade", b"x-request-id", b"proxy-authenticate", b"strict-transport-security"}
 # The end of an answer, where its usage is.
 _TAIL = 4096
 # Shorter answers whose length is known are passed on in one piece.
@@ -54,7 +53,6 @@ class Relay:
         path: str,
         body: bytes,
         given: Mapping[str, Any],
-        receive: Receive,
         send: Send,
         spend: Callable[[int], None],
     ) -> None:
@@ -65,7 +63,6 @@ class Relay:
             path: where to, below the API's address.
             body: the request as it came.
             given: the same, read.
-            receive: the client's messages; its leaving ends the work upstream.
             send: the way to the client.
             spend: called with the tokens, where the server reports them.
 
@@ -86,15 +83,7 @@ class Relay:
             body = body if reports_usage else with_usage(body, {key: given[key] for key in given if key != "tpo"})
         server.queries += 1
         try:
-            async with client_leaves(receive) as leaving:
-                passing = asyncio.ensure_future(self._pass(endpoint, path, body, usage, send, spend))
-                try:
-                    await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                    if passing.done():
-                        passing.result()
-                finally:
-                    passing.cancel()
-                    await asyncio.gather(passing, return_exceptions=True)
+            await self._pass(endpoint, path, body, usage, send, spend)
         finally:
             server.queries -= 1
 
@@ -118,12 +107,11 @@ class Relay:
                     # It is the server's key that was refused, and not the client's.
                     message = f"{url} refused this server's key: its {endpoint.key_variable} must be corrected."
                     raise ApiError(502, message, UPSTREAM, code="upstream_failed")
-                start = {"type": "http.response.start", "status": response.status}
-                head = _head(response.headers, endpoint.secrets)
+                head = _head(response.raw_headers, endpoint.secrets)
                 if (response.content_length or _WHOLE) < _WHOLE:
-                    await _pass_whole(url, response, endpoint.secrets, start, head, send, spend)
+                    await _pass_whole(url, response, endpoint.secrets, head, send, spend)
                 else:
-                    await send(start | {"headers": head})
+                    await send({"type": "http.response.start", "status": response.status, "headers": head})
                     usage = usage if _streams(response.headers) else None
                     await _pass_pieces(url, response, endpoint.secrets.passing(), usage, send, spend)
 
@@ -132,19 +120,19 @@ async def _pass_whole(
     url: str,
     response: aiohttp.ClientResponse,
     secrets: Secrets,
-    start: Message,
     head: list[Header],
     send: Send,
     spend: Callable[[int], None],
 ) -> None:
-    """Pass a short answer on in one piece, which saves a write to the socket."""
+    """Pass a short answer on in one piece."""
     try:
         body = secrets.out_of_body(await response.read())
     except (aiohttp.ClientError, TimeoutError):
         raise ApiError(502, f"{url} broke off in the middle of its answer.", UPSTREAM) from None
     if counted := _TOTAL.findall(body[-_TAIL:]):
         spend(int(counted[-1]))
-    await send({**start, "headers": [*head, (b"content-length", b"%d" % len(body))]})
+    head.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -193,11 +181,11 @@ async def _sent(session: aiohttp.ClientSession, address: str, body: bytes) -> ai
         return await session.post(address, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
 
 
-def _head(headers: Mapping[str, str], secrets: Secrets) -> list[Header]:
+def _head(headers: Iterable[Header], secrets: Secrets) -> list[Header]:
     return [
-        (name.lower().encode("latin-1"), secrets.out_of_text(value).encode("latin-1", "replace"))
-        for name, value in headers.items()
-        if name.lower() not in _DROPPED and not name.lower().startswith("access-control-")
+        (lower, secrets.out_of_body(value))
+        for name, value in headers
+        if (lower := name.lower()) not in _DROPPED and not lower.startswith(b"access-control-")
     ]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from tpo.engine.events import Listener, both
+from tpo.scheduling.limiter import Owner, call_owner
 from tpo.server.admission import Admission
 from tpo.server.asgi import RequestInfo
 from tpo.server.request_options import RequestOptions
@@ -63,6 +64,7 @@ class SearchRegistry:
             TPOError: there is no answer.
             ApiError: the time ran out before there was one.
         """
+        call_owner.set(Owner(info.client, info.weight))
         async with self.admission.admitted(info.client, info.weight):
             waited = 0.0 if info.background else time.monotonic() - info.began
             info.servers = await self.service.addresses(model)

@@ -175,6 +175,7 @@ PARTS = 512
 FIELDS = 128
 BIASES = 4096
 METADATA = 64
+_MOST = {"messages": MESSAGES, "input": MESSAGES, "tools": TOOLS, "logit_bias": BIASES, "metadata": METADATA}
 # Characters of a string that is no part of the conversation, such as `user`, and the fields with those that are.
 LONGEST = 1024
 _TEXTS = ("messages", "input", "prompt", "instructions", "system", "suffix")
@@ -188,28 +189,27 @@ def check_counts(body: Mapping[str, Any]) -> None:
     """
     if len(body) > FIELDS:
         raise refused("", f"has {len(body)} fields, and the limit is {FIELDS}")
-    for name, most in (("messages", MESSAGES), ("input", MESSAGES), ("tools", TOOLS)):
-        given = body.get(name)
-        if isinstance(given, list) and len(given) > most:
-            raise refused(name, f"has {len(given)} entries, and the limit is {most}")
-    for name, most in (("logit_bias", BIASES), ("metadata", METADATA)):
-        given = body.get(name)
-        if isinstance(given, list | Mapping) and len(given) > most:
-            raise refused(name, f"has {len(given)} entries, and the limit is {most}")
+    for name, value in body.items():
+        most = _MOST.get(name)
+        if most is not None and isinstance(value, list | dict) and len(value) > most:
+            raise refused(name, f"has {len(value)} entries, and the limit is {most}")
+        _check_string(name, value)
     metadata = body.get("metadata")
-    within = metadata.items() if isinstance(metadata, Mapping) else ()
-    strings = [*((name, body[name]) for name in body if name not in _TEXTS), *((f"metadata.{k}", v) for k, v in within)]
-    for name, value in strings:
-        if len(name) > LONGEST:
-            raise refused("", f"has a field whose name has {len(name)} characters, and the limit is {LONGEST}")
-        if isinstance(value, str) and len(value) > LONGEST:
-            raise refused(name, f"has {len(value)} characters, and the limit is {LONGEST}")
+    for name, value in metadata.items() if isinstance(metadata, dict) else ():
+        _check_string(f"metadata.{name}", value)
     messages = body.get("messages")
     for position, message in enumerate(messages if isinstance(messages, list) else ()):
         for name, most in (("tool_calls", CALLS), ("content", PARTS)):
             given = message.get(name) if isinstance(message, Mapping) else None
             if isinstance(given, list) and len(given) > most:
                 raise refused(f"messages[{position}].{name}", f"has {len(given)} entries, and the limit is {most}")
+
+
+def _check_string(name: str, value: Any) -> None:
+    if len(name) > LONGEST:
+        raise refused("", f"has a field whose name has {len(name)} characters, and the limit is {LONGEST}")
+    if isinstance(value, str) and len(value) > LONGEST and name not in _TEXTS:
+        raise refused(name, f"has {len(value)} characters, and the limit is {LONGEST}")
 
 
 def check_lengths(messages: Any, most: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -26,6 +26,7 @@ from tpo.models.resolve import served_models
 from tpo.options import ServeOptions
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
+from tpo.server.asgi import CancelScope
 from tpo.server.errors import UPSTREAM, ApiError, not_ready, stopping
 from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
@@ -39,7 +40,6 @@ from tpo.session.traces import trace_journal
 from tpo.telemetry.provider import addresses
 
 log = logging.getLogger("tpo.server")
-T = TypeVar("T")
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +81,9 @@ class Service:
     Args:
         setup: what is served.
         live: the journals of requests, for the page.
+
+    Attributes:
+        cut: searches are being ended with their best answer so far.
     """
 
     def __init__(self, setup: Setup, live: LiveRequests | None = None) -> None:
@@ -94,10 +97,11 @@ class Service:
         self.models = Models([], setup.presets)
         self.opened = asyncio.Event()
         self.draining = False
-        self.ending = asyncio.Event()
+        self.cut = False
         self._stack = AsyncExitStack()
         self._once = asyncio.Lock()
         self._stoppers: set[Stopper] = set()
+        self._blocks: set[CancelScope] = set()
         # Models with presets, as they were described.
         self._descriptions: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -148,34 +152,31 @@ class Service:
         self.draining = True
 
     def cut_short(self) -> None:
-        """End every search with its best answer so far."""
+        """End every search with its best answer so far, and all other work."""
         self.draining = True
-        self.ending.set()
+        self.cut = True
         for stopper in list(self._stoppers):
             stopper.stop("interrupt")
+        for block in list(self._blocks):
+            block.cancel()
 
-    @property
-    def cut(self) -> bool:
-        """Whether searches are being ended with their best answer so far."""
-        return self.ending.is_set()
-
-    async def until_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do some work that has no best answer so far, unless the server ends first.
+    @asynccontextmanager
+    async def until_end(self) -> AsyncIterator[None]:
+        """A block of work that has no best answer so far: the server's end ends it.
 
         Raises:
             ApiError: the server is stopping.
         """
-        working, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.ending.wait())
-        try:
-            waiting: set[asyncio.Future[Any]] = {working, ending}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
+        async with CancelScope() as scope:
+            if self.cut:
                 raise stopping()
-            return working.result()
-        finally:
-            working.cancel()
-            ending.cancel()
-            await asyncio.gather(working, ending, return_exceptions=True)
+            self._blocks.add(scope)
+            try:
+                yield
+            finally:
+                self._blocks.discard(scope)
+        if scope.cancelled:
+            raise stopping()
 
     def expect_ready(self) -> None:
         """Check that requests can be answered now.

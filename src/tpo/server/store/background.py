@@ -55,6 +55,7 @@ class Job:
         cancelled: its client ended it.
         stopped: no more is to come from this process.
         stopper: stops the search.
+        changed: set with the next event, and then replaced by another one.
     """
 
     def __init__(
@@ -75,16 +76,12 @@ class Job:
         self.stopper = Stopper()
         self._line = line
         self._narration: list[str] = []
-        self._changed = asyncio.Event()
+        self.changed = asyncio.Event()
 
     @property
     def begun(self) -> bool:
         """Whether its turn has come."""
         return bool(self.renderer.entries)
-
-    async def changed(self) -> None:
-        """Wait for the next event."""
-        await self._changed.wait()
 
     def apply(self, entry: Entry) -> None:
         """Add to the response, unless nothing more is to come."""
@@ -100,7 +97,7 @@ class Job:
 
     def notify(self) -> None:
         """Wake those that wait for the next event."""
-        changed, self._changed = self._changed, asyncio.Event()
+        changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
     def begin(self) -> None:

@@ -18,8 +18,18 @@ from starlette.routing import Route
 
 from tpo.errors import JournalError
 from tpo.server.answers import Answers
-from tpo.server.asgi import BrokenOff, Message, Receive, RequestInfo, Scope, Send, client_leaves, request_info
-from tpo.server.endpoint import ProtocolEndpoint, whole
+from tpo.server.asgi import (
+    BrokenOff,
+    Message,
+    Receive,
+    RequestInfo,
+    Scope,
+    Send,
+    WhileConnected,
+    request_info,
+    send_json,
+)
+from tpo.server.endpoint import ProtocolEndpoint
 from tpo.server.errors import ApiError
 from tpo.server.models import NamedModel
 from tpo.server.protocols import sse
@@ -114,29 +124,25 @@ async def follow(job: Job, after: int, service: Service, receive: Receive, send:
     """
     await send({"type": "http.response.start", "status": 200, "headers": HEAD})
     place = after + 1
-    async with client_leaves(receive) as leaving:
-        while True:
-            changed = asyncio.ensure_future(job.changed())
-            fresh, over = b"".join(job.events[place:]), job.renderer.over
-            place = max(place, len(job.events))
-            if fresh or over:
-                await send({"type": "http.response.body", "body": fresh, "more_body": not over})
-            if over:
-                changed.cancel()
-                return
-            ending = asyncio.ensure_future(service.ending.wait())
-            waiting: set[asyncio.Future[Any]] = {changed, ending, leaving}
-            done, _ = await asyncio.wait(waiting, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-            ending.cancel()
-            if leaving.done():
-                return
-            if service.ending.is_set():
-                raise BrokenOff(f"The server ends, and the next one continues with {job.request.id}.")
-            if job.stopped:
-                raise BrokenOff(f"The response {job.request.id} was deleted, or cannot be written.")
-            if not done:
-                await send({"type": "http.response.body", "body": sse.HEARTBEAT, "more_body": True})
+    try:
+        async with WhileConnected(receive), service.until_end():
+            while True:
+                changed = job.changed  # what happens while events are sent is not missed
+                fresh, over = b"".join(job.events[place:]), job.renderer.over
+                place = max(place, len(job.events))
+                if fresh or over:
+                    await send({"type": "http.response.body", "body": fresh, "more_body": not over})
+                if over:
+                    return
+                try:
+                    async with asyncio.timeout(HEARTBEAT):
+                        await changed.wait()
+                except TimeoutError:
+                    await send({"type": "http.response.body", "body": sse.HEARTBEAT, "more_body": True})
+                if job.stopped and not job.renderer.over:
+                    raise BrokenOff(f"The response {job.request.id} was deleted, or cannot be written.")
+    except ApiError:
+        raise BrokenOff(f"The server ends, and the next one continues with {job.request.id}.") from None
 
 
 def _page(stored: StoredRequest, request: Request) -> dict[str, Any]:
@@ -282,7 +288,7 @@ class ResponsesEndpoint(ProtocolEndpoint):
         if parsed.stream:
             await follow(job, -1, self._answers.service, receive, send)
         else:
-            await whole(send, 200, msgspec.json.encode(job.renderer.response))
+            await send_json(send, 200, msgspec.json.encode(job.renderer.response))
 
     async def _again(self, record: StoredRequest, info: RequestInfo) -> Job | None:
         """The response that an earlier request with the same idempotency key began; None where there is none."""
