@@ -24,7 +24,7 @@ from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.registry import SearchRegistry
 from tpo.server.request_options import RequestOptions, check_lengths
-from tpo.server.service import Durable
+from tpo.server.service import Durable, WhileServing
 from tpo.session.response import Completion, TokenUsage
 
 
@@ -165,7 +165,7 @@ class Answers:
         info.kind = "passed"
         async with WhileConnected(receive), self._admission.admitted(info.client, info.weight):
             fleet = (await self.service.fleets(model))["policy"]
-            async with self.service.until_end():
+            async with WhileServing(self.service):
                 await self._relay.relay(fleet, path, raw, body, send, info.spend)
 
     async def options(self, request: GenerationRequest, named: NamedModel) -> RequestOptions | None:
@@ -210,7 +210,7 @@ class Answers:
             async with self._admission.admitted(info.client, info.weight):
                 fleet = (await self.service.fleets(named.model))["policy"]
                 patience = self.service.setup.serving.patience
-                async with self.service.until_end():
+                async with WhileServing(self.service):
                     return await plain_response(fleet, request, sink, info.spend, patience)
         info.kind = "aligned"
         progress = Progress(sink, narrate=options.narration)

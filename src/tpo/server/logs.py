@@ -9,6 +9,8 @@ import asyncio
 import logging
 import re
 import sys
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -31,24 +33,35 @@ HELD = 0.2
 
 
 class _Lines(logging.Formatter):
-    def __init__(self, kind: Format) -> None:
-        super().__init__()
-        self._kind = kind
+    """Lines of text for people."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts = getattr(record, "facts", {})
-        id = facts.get("request_id") or _now.get()
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        trace = self.formatException(record.exc_info) if record.exc_info else None
-        if self._kind == "json":
-            line = {"at": at, "level": record.levelname.lower(), "message": record.getMessage(), "request_id": id}
-            line |= facts | {"traceback": trace}
-            text = msgspec.json.encode({key: value for key, value in line.items() if value is not None}).decode()
-            return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-        shown = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
-        text = " ".join(filter(None, [at, record.levelname.lower(), record.getMessage(), shown]))
-        text = _plain(text if id is None or facts else f"{text} request_id={id}")
-        return f"{text}\n{trace}" if trace else text
+        text = self.line(record.created, record.levelname.lower(), record.getMessage(), facts)
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+    def line(self, at: float, level: str, message: str, facts: Mapping[str, object]) -> str:
+        """A line without a traceback."""
+        id = _now.get()
+        shown = " ".join([f"{key}={value}" for key, value in facts.items() if value is not None])
+        if id is not None and "request_id" not in facts:
+            shown += f"{shown and ' '}request_id={id}"
+        return _plain(" ".join(filter(None, (_time(at), level, message, shown))))
+
+
+class _JsonLines(_Lines):
+    """Lines of JSON for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = getattr(record, "facts", {})
+        if record.exc_info:
+            facts = {**facts, "traceback": self.formatException(record.exc_info)}
+        return self.line(record.created, record.levelname.lower(), record.getMessage(), facts)
+
+    def line(self, at: float, level: str, message: str, facts: Mapping[str, object]) -> str:
+        line = {"at": _time(at), "level": level, "message": message, "request_id": _now.get(), **facts}
+        text = msgspec.json.encode({key: value for key, value in line.items() if value is not None}).decode()
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class _Joined(logging.StreamHandler[TextIO]):
@@ -58,23 +71,30 @@ class _Joined(logging.StreamHandler[TextIO]):
     back at the process's end is written then.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, lines: _Lines) -> None:
         super().__init__(stream)
+        self.setFormatter(lines)
+        self.form = lines
         self._lines: list[str] = []
         self._writing_in: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record (logging)."""
         try:
-            self._lines.append(f"{self.format(record)}\n")
+            line = self.format(record)
         except Exception:
             self.handleError(record)
-            return
+        else:
+            self.add(line, hold=record.levelno <= logging.INFO)
+
+    def add(self, line: str, *, hold: bool) -> None:
+        """Write a line, now or soon."""
+        self._lines.append(f"{line}\n")
         try:
-            loop = asyncio.get_running_loop()
+            loop = asyncio.get_running_loop() if hold else None
         except RuntimeError:
             loop = None
-        if loop is None or record.levelno > logging.INFO:
+        if loop is None:
             self.flush()
         elif loop is not self._writing_in:
             self._writing_in = loop
@@ -93,6 +113,10 @@ class _Joined(logging.StreamHandler[TextIO]):
             super().flush()
 
 
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
 def _plain(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
@@ -104,8 +128,7 @@ def configure(kind: Format, *, contents: bool = False) -> None:
         kind: how they look.
         contents: log requests and answers too.
     """
-    handler = _Joined(sys.stderr)
-    handler.setFormatter(_Lines(kind))
+    handler = _Joined(sys.stderr, _JsonLines() if kind == "json" else _Lines())
     for name, level in (("tpo.server", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
@@ -133,18 +156,19 @@ def log_request(scope: Scope, info: RequestInfo, seconds: float) -> None:
         info: the facts about it.
         seconds: how long it took.
     """
-    if log.isEnabledFor(logging.INFO):
-        # Not by `log.info`, which looks through the stack for the line of code that called it.
-        record = logging.LogRecord(log.name, logging.INFO, __file__, 0, "request", (), None)
-        record.facts = {
-            "request_id": info.id,
-            "client": info.client,
-            "method": scope["method"],
-            "path": scope["path"][:200],
-            "status": info.status,  # none where the client left before there was one
-            "seconds": round(seconds, 4),
-            "model": info.model,
-            "kind": info.kind,
-            "tokens": info.tokens or None,
-        }
-        log.handle(record)
+    if not log.isEnabledFor(logging.INFO):
+        return
+    facts = {
+        "request_id": info.id,
+        "client": info.client,
+        "method": scope["method"],
+        "path": scope["path"][:200],
+        "status": info.status,  # none where the client left before there was one
+        "seconds": round(seconds, 4),
+        "model": info.model,
+        "kind": info.kind,
+        "tokens": info.tokens or None,
+    }
+    for handler in log.handlers:
+        if isinstance(handler, _Joined):  # without a record of the logging module, which costs more than the line
+            handler.add(handler.form.line(time.time(), "info", "request", facts), hold=True)

@@ -66,6 +66,8 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = registry or CollectorRegistry()
         self._names = _Names()
+        # Looking a series up by its labels takes longer than counting.
+        self._series: dict[tuple[str, int | None], tuple[Counter, Histogram]] = {}
 
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(name, what, labels, registry=registry)
@@ -107,11 +109,20 @@ class Metrics:
             tokens: what it cost; counted here for those that were passed through.
         """
         self._open.dec()
-        kind = kind or OTHER
-        self._requests.labels(kind, "left" if status is None else _status(status)).inc()
-        self._seconds.labels(kind).observe(seconds)
+        counter, histogram = self._request_series(kind or OTHER, status)
+        counter.inc()
+        histogram.observe(seconds)
         if kind == "passed":
             self._passed_tokens.inc(tokens)
+
+    def _request_series(self, kind: str, status: int | None) -> tuple[Counter, Histogram]:
+        series = self._series.get((kind, status))
+        if series is None:
+            shown = "left" if status is None else _status(status)
+            series = self._requests.labels(kind, shown), self._seconds.labels(kind)
+            if shown != OTHER:  # there is no end of those
+                self._series[kind, status] = series
+        return series
 
     @contextmanager
     def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tpo.http.client import connections
+from tpo.http.client import JSON, PATIENT, WHOLE, connections
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
 from tpo.http.redaction import PassingBody, Secrets
@@ -20,9 +20,6 @@ from tpo.models.fleet import Fleet
 from tpo.models.openai import OpenAIModel
 from tpo.server.asgi import BrokenOff, Header, Send
 from tpo.server.errors import UPSTREAM, ApiError
-
-# A model may think for long before the first byte.
-TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
 
 # Headers of a response that belong to one connection, or to the server behind us.
 _DROPPED = frozenset(
@@ -99,9 +96,11 @@ class Relay:
         session = self._sessions.get(id(endpoint))
         if session is None:
             session = self._sessions[id(endpoint)] = connections(endpoint)
-        url = f"{endpoint.shown}/{path}"
+            session.headers.update(JSON)
+        url = endpoint.at(path)
         with explained(url, redact=endpoint.secrets.out_of):
-            response = await _sent(session, endpoint.at(path), body)
+            # A timer for each piece that is read costs as much as the rest of reading it.
+            response = await _sent(session, url, body, WHOLE if usage is None else PATIENT)
             async with response:
                 if response.status in (401, 403):
                     # It is the server's key that was refused, and not the client's.
@@ -171,14 +170,15 @@ async def _pass_pieces(
     await send({"type": "http.response.body", "body": rest})
 
 
-async def _sent(session: aiohttp.ClientSession, address: str, body: bytes) -> aiohttp.ClientResponse:
-    headers = {"Content-Type": "application/json"}
+async def _sent(
+    session: aiohttp.ClientSession, url: str, body: bytes, timeout: aiohttp.ClientTimeout
+) -> aiohttp.ClientResponse:
     try:
-        return await session.post(address, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+        return await session.post(url, data=body, timeout=timeout, allow_redirects=False)
     except aiohttp.ClientOSError as error:
         if not unsent(error):
             raise
-        return await session.post(address, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+        return await session.post(url, data=body, timeout=timeout, allow_redirects=False)
 
 
 def _head(headers: Iterable[Header], secrets: Secrets) -> list[Header]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 
@@ -84,6 +85,7 @@ class Service:
 
     Attributes:
         cut: searches are being ended with their best answer so far.
+        blocks: blocks of other work, which the server's end cancels.
     """
 
     def __init__(self, setup: Setup, live: LiveRequests | None = None) -> None:
@@ -101,7 +103,7 @@ class Service:
         self._stack = AsyncExitStack()
         self._once = asyncio.Lock()
         self._stoppers: set[Stopper] = set()
-        self._blocks: set[CancelScope] = set()
+        self.blocks: set[CancelScope] = set()
         # Models with presets, as they were described.
         self._descriptions: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -157,26 +159,8 @@ class Service:
         self.cut = True
         for stopper in list(self._stoppers):
             stopper.stop("interrupt")
-        for block in list(self._blocks):
+        for block in list(self.blocks):
             block.cancel()
-
-    @asynccontextmanager
-    async def until_end(self) -> AsyncIterator[None]:
-        """A block of work that has no best answer so far: the server's end ends it.
-
-        Raises:
-            ApiError: the server is stopping.
-        """
-        async with CancelScope() as scope:
-            if self.cut:
-                raise stopping()
-            self._blocks.add(scope)
-            try:
-                yield
-            finally:
-                self._blocks.discard(scope)
-        if scope.cancelled:
-            raise stopping()
 
     def expect_ready(self) -> None:
         """Check that requests can be answered now.
@@ -318,6 +302,37 @@ class Service:
         if left <= 0:
             raise ApiError(503, f"There was no place for this request within {most:g} s.", "server_error")
         return Budget(budget.tokens, min(budget.seconds or left, left))
+
+
+class WhileServing(CancelScope):
+    """A block of work that has no best answer so far: the server's end ends it.
+
+    Args:
+        service: the server's.
+
+    Raises:
+        ApiError: the server is stopping.
+    """
+
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self._service = service
+
+    async def __aenter__(self) -> Self:
+        """Begin the block."""
+        if self._service.cut:
+            raise stopping()
+        self._service.blocks.add(self)
+        return await super().__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Leave the block."""
+        self._service.blocks.discard(self)
+        if await super().__aexit__(kind, error, trace):
+            raise stopping() from None
+        return False
 
 
 async def open_patiently(service: Service, every: float = 5.0) -> None:

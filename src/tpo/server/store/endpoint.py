@@ -39,7 +39,7 @@ from tpo.server.protocols.request import HEADER as OPTION
 from tpo.server.protocols.responses.reader import RESPONSES, read_responses
 from tpo.server.protocols.responses.renderer import ResponsesRenderer
 from tpo.server.request_options import check_counts
-from tpo.server.service import Service
+from tpo.server.service import Service, WhileServing
 from tpo.server.store.background import BackgroundResponses, Job
 from tpo.server.store.folder import StoredRequest, key_of
 from tpo.server.stream import HEAD, HEARTBEAT
@@ -125,7 +125,7 @@ async def follow(job: Job, after: int, service: Service, receive: Receive, send:
     await send({"type": "http.response.start", "status": 200, "headers": HEAD})
     place = after + 1
     try:
-        async with WhileConnected(receive), service.until_end():
+        async with WhileConnected(receive), WhileServing(service):
             while True:
                 changed = job.changed  # what happens while events are sent is not missed
                 fresh, over = b"".join(job.events[place:]), job.renderer.over
