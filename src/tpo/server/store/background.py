@@ -158,6 +158,13 @@ class BackgroundResponses:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.store.close()
 
+    async def request(self, id: str, client: str | None) -> StoredRequest:
+        """The request of a stored response; see `ResponseStore.find`."""
+        job = self._jobs.get(id)
+        if job is not None and job.request.client == client:  # clients that poll cost no reading
+            return job.request
+        return await self.store.run(self.store.find, id, client)
+
     async def read(self, request: StoredRequest) -> Job:
         """A response, whether it is still being made or not.
 
@@ -165,7 +172,7 @@ class BackgroundResponses:
             ApiError: its file is damaged.
         """
         job = self._jobs.get(request.id)
-        return job if job is not None else await asyncio.to_thread(self._read, request)
+        return job if job is not None else await self.store.run(self._read, request)
 
     def find(self, id: str) -> Job | None:
         """A response that is being made."""
@@ -184,14 +191,14 @@ class BackgroundResponses:
             ApiError: it cannot be stored.
         """
         self._answers.aligned.expect_room(self.waiting)
-        await asyncio.to_thread(self.store.add, request, open=True)
+        await self.store.run(self.store.add, request, open=True)
         return self._start(request)
 
     async def cancel(self, job: Job) -> None:
         """End a response with the best answer so far."""
         task = self._tasks[job.request.id]
         job.cancelled = True
-        await asyncio.to_thread(self.store.cancel, job.request.id)
+        await self.store.run(self.store.cancel, job.request.id)
         job.stopper.stop("interrupt")
         if not job.searching:
             task.cancel()
@@ -203,7 +210,7 @@ class BackgroundResponses:
             await asyncio.sleep(0)  # a task that has not begun would close nothing
             task.cancel()
             await asyncio.wait({task})
-        await asyncio.to_thread(self.store.delete, id)
+        await self.store.run(self.store.delete, id)
 
     def _read(self, request: StoredRequest) -> Job:
         try:
@@ -214,7 +221,7 @@ class BackgroundResponses:
 
     async def _resume(self) -> None:
         await self._answers.service.opened.wait()
-        for request in await asyncio.to_thread(self.store.unfinished):
+        for request in await self.store.run(self.store.unfinished):
             try:
                 self._start(request)
             except (TPOError, BadRequest) as error:
@@ -240,7 +247,7 @@ class BackgroundResponses:
                 await self._make(job)
             assert job.file is not None
             await job.file.commit()
-            await asyncio.to_thread(self.store.complete, job.request.id)
+            await self.store.run(self.store.complete, job.request.id)
         except JournalError as error:
             log.error("%s", error)
             if not job.renderer.over:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tpo.errors import JournalError
 from tpo.server.answers import Answers
 from tpo.server.asgi import (
     BrokenOff,
@@ -42,7 +41,10 @@ from tpo.server.request_options import check_counts
 from tpo.server.service import Service, WhileServing
 from tpo.server.store.background import BackgroundResponses, Job
 from tpo.server.store.folder import StoredRequest, key_of
+from tpo.server.store.history import History
 from tpo.server.stream import HEAD, HEARTBEAT
+
+log = logging.getLogger("tpo.server")
 
 PATH = "/v1/responses/{id}"
 # Input items of one page.
@@ -59,7 +61,7 @@ def stored_routes(background: BackgroundResponses, service: Service) -> list[Rou
 
     async def read(request: Request) -> StoredRequest:
         id, client = request.path_params["id"], request_info(request.scope).client
-        return await asyncio.to_thread(background.store.find, id, client)
+        return await background.request(id, client)
 
     async def fetched(request: Request) -> Response:
         job = await background.read(await read(request))
@@ -193,10 +195,6 @@ def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-# An item of a response carries the response's key in its id.
-_ITEM = re.compile(r"(?:msg|fc)_([0-9a-f]{32})\d+")
-
-
 class StoredParsedRequest(ParsedRequest, frozen=True):
     """A request that was read, and what is stored of it.
 
@@ -219,6 +217,7 @@ class ResponsesEndpoint(ProtocolEndpoint):
         super().__init__(RESPONSES, answers)
         self._background = background
         self._store = background.store
+        self._beginning = asyncio.Lock()
 
     async def _read(self, body: dict[str, Any], named: NamedModel, scope: Scope) -> ParsedRequest:
         client = request_info(scope).client
@@ -226,7 +225,7 @@ class ResponsesEndpoint(ProtocolEndpoint):
             raise refused("store", "is false, and a response that is made in the background has to be stored")
         # Stored unless the client wants it otherwise, as OpenAI does.
         body = {**body, "store": body.get("store") is not False}
-        body = await asyncio.to_thread(self._continued, body, client)
+        body = await self._store.run(History(self._store, client).continued, body)
         check_counts(body)
         options = [(name, value) for name, value in scope["headers"] if name.startswith(OPTION)]
         parsed = read_responses(body, options)
@@ -261,7 +260,10 @@ class ResponsesEndpoint(ProtocolEndpoint):
             nonlocal saved
             if renderer.over and not saved:  # before the client can ask for it
                 saved = True
-                await asyncio.to_thread(self._store.add, record, renderer.entries)
+                try:
+                    await self._store.run(self._store.add, record, renderer.entries)
+                except ApiError as error:  # the answer was paid for, and is worth more than its copy
+                    log.error("%s Its client gets %s all the same.", error, record.id)
             await send(message)
 
         await super()._respond(parsed, named, info, receive, saving, retried)
@@ -276,14 +278,15 @@ class ResponsesEndpoint(ProtocolEndpoint):
         retried: tuple[str, str, bytes] | None,
     ) -> None:
         await self._answers.options(parsed.queries[0], named)  # what is wrong with a request is found out now
-        record, job = parsed.record, None
-        if retried is not None:
+        record = parsed.record
+        if retried is None:
+            job = await self._background.begin(record)
+        else:
             record = msgspec.structs.replace(
                 record, key=key_of(info.client, retried[1]), fingerprint=hashlib.sha256(retried[2]).hexdigest()
             )
-            job = await self._again(record, info)
-        if job is None:
-            job = await self._background.begin(record)
+            async with self._beginning:  # the same request may come twice at once
+                job = await self._again(record, info) or await self._background.begin(record)
         info.kind = "background"
         if parsed.stream:
             await follow(job, -1, self._answers.service, receive, send)
@@ -293,7 +296,7 @@ class ResponsesEndpoint(ProtocolEndpoint):
     async def _again(self, record: StoredRequest, info: RequestInfo) -> Job | None:
         """The response that an earlier request with the same idempotency key began; None where there is none."""
         try:
-            earlier = await asyncio.to_thread(self._store.find, record.id, info.client)
+            earlier = await self._background.request(record.id, info.client)
         except ApiError:
             return None
         if earlier.fingerprint != record.fingerprint:
@@ -304,45 +307,3 @@ class ResponsesEndpoint(ProtocolEndpoint):
             await self._background.delete(record.id)
             return None
         return job
-
-    def _continued(self, body: dict[str, Any], client: str | None) -> dict[str, Any]:
-        """A request with all of its input: what the previous response was made from, that response, and what is new."""
-        given = body.get("input")
-        items = [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given
-        if not isinstance(items, list):
-            return body
-        items = [self._referred(item, client) for item in items]
-        previous = body.get("previous_response_id")
-        if previous is None:
-            return {**body, "input": items}
-        if not isinstance(previous, str):
-            raise refused("previous_response_id", "is not a string")
-        try:
-            request = self._store.find(previous, client)
-        except ApiError as error:
-            raise refused(
-                "previous_response_id", f"names no response: {error}", "previous_response_not_found"
-            ) from None
-        response = self._response(request)
-        if response["status"] not in ("completed", "incomplete", "cancelled"):
-            raise refused("previous_response_id", f"names a response that is {response['status']}")
-        return {**body, "input": [*request.body["input"], *response["output"], *items]}
-
-    def _referred(self, item: Any, client: str | None) -> Any:
-        """The item that a reference names; what is no reference to a stored item stays as it is."""
-        named = item.get("id") if isinstance(item, Mapping) and item.get("type") == "item_reference" else None
-        found = _ITEM.fullmatch(named) if isinstance(named, str) else None
-        if found is None:
-            return item
-        try:
-            response = self._response(self._store.find(f"resp_{found[1]}", client))
-        except ApiError:
-            return item
-        return next((output for output in response["output"] if output["id"] == named), item)
-
-    def _response(self, request: StoredRequest) -> dict[str, Any]:
-        try:
-            renderer, _ = self._store.rendered(request, self._store.entries(request.id))
-        except JournalError as error:
-            raise ApiError(500, str(error), "server_error") from error
-        return renderer.response
