@@ -16,11 +16,11 @@ from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.server.admission import Admission
 from tpo.server.asgi import Message, Receive, RequestInfo, Send, WhileConnected
 from tpo.server.deltas import Progress, Sink, Text, Thought
+from tpo.server.errors import refused
 from tpo.server.idempotency import Idempotency
 from tpo.server.logs import log_contents
 from tpo.server.models import NamedModel
 from tpo.server.passthrough import Relay
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.registry import SearchRegistry
 from tpo.server.request_options import RequestOptions, check_lengths

@@ -17,10 +17,10 @@ from starlette.routing import Mount, Route
 from tpo.options import ServeOptions
 from tpo.server.admission import Admission
 from tpo.server.answers import Answers
-from tpo.server.asgi import App, Receive, Scope, Send, error_body, request_info
+from tpo.server.asgi import App, Receive, Scope, Send, request_info
 from tpo.server.bodies import BYTES, SECONDS, Bodies
 from tpo.server.endpoint import CountTokens, ProtocolEndpoint
-from tpo.server.errors import ApiError, explained
+from tpo.server.errors import ApiError, BadRequest, explained
 from tpo.server.guard import Guard
 from tpo.server.keys import OPEN, Keyed, Keys
 from tpo.server.limits import Limited
@@ -29,7 +29,6 @@ from tpo.server.openapi import document
 from tpo.server.protocols.chat import CHAT
 from tpo.server.protocols.completions import COMPLETIONS
 from tpo.server.protocols.messages.reader import COUNTED, MESSAGES
-from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.responses.reader import RESPONSES
 from tpo.server.registry import SearchRegistry, Watch, unwatched
 from tpo.server.service import Service
@@ -205,7 +204,7 @@ async def _bug(request: Request, error: Exception) -> Response:
     # Starlette raises the error again, so that the guard logs it.
     id = request_info(request.scope).id
     message = f"A bug in the server; its log has more under {id}."
-    return Response(error_body(500, message, "internal_error"), 500, None, JSON)
+    return Response(ApiError(500, message, code="internal_error").body(), 500, None, JSON)
 
 
 async def _no_route(request: Request, error: Exception) -> Response:
@@ -216,4 +215,4 @@ async def _no_route(request: Request, error: Exception) -> Response:
         f"/v1/completions and /v1/models.",
         405: f"{path} does not take {method}.",
     }.get(error.status_code, str(error.detail))
-    return Response(error_body(error.status_code, message), error.status_code, error.headers, JSON)
+    return Response(ApiError(error.status_code, message).body(), error.status_code, error.headers, JSON)

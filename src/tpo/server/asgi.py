@@ -11,6 +11,8 @@ from typing import Any, Self, TypeAlias
 
 import msgspec
 
+from tpo.server.errors import ApiError
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -22,8 +24,6 @@ Header: TypeAlias = tuple[bytes, bytes]
 PROBES = frozenset({"/health", "/ready", "/metrics"})
 
 _INFO = "tpo.info"
-# Kinds of errors by status, as OpenAI names them.
-_KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 class BrokenOff(Exception):
@@ -102,7 +102,7 @@ async def refuse(
         code: a word for programs.
         headers: further headers.
     """
-    await send_json(send, status, error_body(status, message, code), headers)
+    await send_json(send, status, ApiError(status, message, code=code).body(), headers)
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
@@ -110,13 +110,6 @@ async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Head
     head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
-
-
-def error_body(status: int, message: str, code: str | None = None) -> bytes:
-    """An error in OpenAI's shape, with the field `type` that Anthropic's clients expect beside it."""
-    kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    return msgspec.json.encode({"type": "error", "error": error})
 
 
 class CancelScope:

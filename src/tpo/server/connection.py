@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tpo.server.asgi import error_body
+from tpo.server.errors import ApiError
 
 # Bytes of a request's head (request line and headers), and of the framing between the chunks of a body.
 HEAD_BYTES = 65_536
@@ -217,7 +217,7 @@ class Connection(HttpToolsProtocol):
         # Never during the response to another request: only for the request whose body is still arriving.
         unanswered = self._idle or (cycle.more_body and not cycle.response_started and not self.pipeline)
         if unanswered and not self.transport.is_closing():
-            body = error_body(status, message)
+            body = ApiError(status, message).body()
             head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self._end()

@@ -23,12 +23,11 @@ from tpo.server.asgi import (
     request_info,
     send_json,
 )
-from tpo.server.errors import ApiError, busy, explained
+from tpo.server.errors import ApiError, BadRequest, busy, explained
 from tpo.server.idempotency import HEADER
 from tpo.server.models import NamedModel
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import json_object
-from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import Alignment, GenerationRequest
 from tpo.server.request_options import check_counts
 from tpo.server.stream import Stream

@@ -128,4 +128,4 @@ def _readable(preset: str) -> bool:
 
 
 def _missing(message: str) -> ApiError:
-    return ApiError(404, message, "not_found_error", param="model", code="model_not_found")
+    return ApiError(404, message, param="model", code="model_not_found")

@@ -17,7 +17,7 @@ from tpo.options import Effort, ServeOptions, default
 from tpo.prompts import PromptSet
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
-from tpo.server.protocols.refusal import BadRequest, refused
+from tpo.server.errors import BadRequest, refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.session.effort import DIALS, with_effort
 from tpo.session.output_format import OutputFormat, format_rules

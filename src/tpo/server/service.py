@@ -28,10 +28,9 @@ from tpo.options import ServeOptions
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
 from tpo.server.asgi import CancelScope
-from tpo.server.errors import UPSTREAM, ApiError, not_ready, stopping
+from tpo.server.errors import UPSTREAM, ApiError, not_ready, refused, stopping
 from tpo.server.live import LiveRequests
 from tpo.server.models import LISTED, Models
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.request_options import RequestOptions, request_options, with_dials
 from tpo.session.response import SearchResult, best_of
@@ -300,7 +299,7 @@ class Service:
         most = self.setup.serving.deadline
         left = most - waited
         if left <= 0:
-            raise ApiError(503, f"There was no place for this request within {most:g} s.", "server_error")
+            raise ApiError(503, f"There was no place for this request within {most:g} s.")
         return Budget(budget.tokens, min(budget.seconds or left, left))
 
 

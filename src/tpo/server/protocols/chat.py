@@ -12,11 +12,10 @@ from msgspec import Meta
 
 from tpo.candidate import Candidate
 from tpo.server.deltas import Delta, Finished, Narration, Refusal, Text, Thought, ToolCall
-from tpo.server.errors import ApiError
+from tpo.server.errors import ApiError, refused
 from tpo.server.protocols import sse
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Alignment, Count, GenerationRequest, Headers, alignment_of, extra_fields
 from tpo.session.response import Completion, TokenUsage
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from tpo.server.protocols.refusal import refused
+from tpo.server.errors import refused
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from tpo.messages import Conversation
 from tpo.options import Effort
+from tpo.server.errors import refused
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.specs import did_you_mean
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]

@@ -21,12 +21,11 @@ from tpo.server.admission import Busy
 from tpo.server.answers import Answers
 from tpo.server.asgi import RequestInfo
 from tpo.server.deltas import Delta, Narration, deltas_of
-from tpo.server.errors import ApiError, explained
+from tpo.server.errors import ApiError, BadRequest, explained
 from tpo.server.keys import Keys
 from tpo.server.limits import Account
 from tpo.server.models import NamedModel
 from tpo.server.protocols import sse
-from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.protocols.responses.reader import read_responses
 from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Failed, ResponsesRenderer
@@ -216,7 +215,7 @@ class BackgroundResponses:
         try:
             entries = self.store.entries(request.id)
         except JournalError as error:
-            raise ApiError(500, str(error), "server_error") from error
+            raise ApiError(500, str(error)) from error
         return Job(request, *self.store.rendered(request, entries))
 
     async def _resume(self) -> None:

@@ -29,11 +29,10 @@ from tpo.server.asgi import (
     send_json,
 )
 from tpo.server.endpoint import ProtocolEndpoint
-from tpo.server.errors import ApiError
+from tpo.server.errors import ApiError, refused
 from tpo.server.models import NamedModel
 from tpo.server.protocols import sse
 from tpo.server.protocols.protocol import ParsedRequest
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import HEADER as OPTION
 from tpo.server.protocols.responses.reader import RESPONSES, read_responses
 from tpo.server.protocols.responses.renderer import ResponsesRenderer

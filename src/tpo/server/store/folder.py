@@ -155,7 +155,7 @@ class ResponseStore:
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             message = f"The response cannot be stored: {error.strerror}."
-            raise ApiError(503, message, "server_error", code="not_stored") from error
+            raise ApiError(503, message, code="not_stored") from error
         self._sweep()
 
     def find(self, id: str, client: str | None) -> StoredRequest:
@@ -171,7 +171,7 @@ class ResponseStore:
         request = self._read(id) if _ID.fullmatch(id) else None
         if request is None or request.client != client:
             message = f"There is no stored response {id[:100]!r}: it was never here, was deleted, or became too old."
-            raise ApiError(404, message, "not_found_error", code="response_not_found")
+            raise ApiError(404, message, code="response_not_found")
         return request
 
     def size(self, id: str) -> int:

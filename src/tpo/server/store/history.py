@@ -8,8 +8,7 @@ from typing import Any
 
 from tpo.errors import JournalError
 from tpo.server.bodies import BYTES
-from tpo.server.errors import ApiError
-from tpo.server.protocols.refusal import refused
+from tpo.server.errors import ApiError, refused
 from tpo.server.store.folder import ResponseStore, StoredRequest
 
 # An item of a response carries the response's key in its id.
@@ -83,6 +82,6 @@ class History:
             try:
                 renderer, _ = self._store.rendered(request, self._store.entries(id))
             except JournalError as error:
-                raise ApiError(500, str(error), "server_error") from error
+                raise ApiError(500, str(error)) from error
             self._read[id] = request, renderer.response
         return self._read[id]

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from tpo.messages import Conversation, Message
+from tpo.server.errors import refused
 from tpo.server.protocols.messages.renderer import MessagesRenderer, error_body
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Count, GenerationRequest, Headers, alignment_of
 
 

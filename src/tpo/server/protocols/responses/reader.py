@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tpo.server.errors import refused
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest, Headers, alignment_of, extra_fields
 from tpo.server.protocols.responses.items import messages_of
 from tpo.server.protocols.responses.renderer import ResponsesRenderer
