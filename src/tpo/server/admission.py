@@ -48,7 +48,7 @@ class _Line:
 
 
 class Admission:
-    """Runs a limited number of requests, queues some more, and turns the rest away.
+    """Runs a limited number of requests, queues some more, and refuses the rest.
 
     Keys take turns, as in start-time fair queueing (Goyal, Vin and Cheng, 1996): each request that is let in moves its
     key's next turn back by one over the key's weight, and the earliest turn is next. So a key with many requests in the

@@ -22,9 +22,9 @@ from tpo.server.logs import log_contents
 from tpo.server.models import NamedModel
 from tpo.server.passthrough import Relay
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.registry import SearchRegistry
+from tpo.server.registry import Durable, SearchRegistry
 from tpo.server.request_options import RequestOptions, check_lengths
-from tpo.server.service import Durable, WhileServing
+from tpo.server.service import WhileServing
 from tpo.session.response import Completion, TokenUsage
 
 
@@ -169,10 +169,10 @@ class Answers:
                 await self._relay.relay(fleet, path, raw, body, send, info.spend)
 
     async def options(self, request: GenerationRequest, named: NamedModel) -> RequestOptions | None:
-        """The search that a request asks for; None where it asks for a plain model's answer.
+        """The search that a request means; None where it means a plain model's answer.
 
         Raises:
-            BadRequest: it asks for more than it may.
+            BadRequest: an option is above its bound.
             InputError: its options do not fit together.
         """
         check_lengths(request.messages, self.service.setup.serving.max_message)

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from tpo.options import ServeOptions
 from tpo.server.admission import Admission
 from tpo.server.answers import Answers
 from tpo.server.asgi import App, Receive, Scope, Send, request_info
@@ -30,7 +29,7 @@ from tpo.server.protocols.chat import CHAT
 from tpo.server.protocols.completions import COMPLETIONS
 from tpo.server.protocols.messages.reader import COUNTED, MESSAGES
 from tpo.server.protocols.responses.reader import RESPONSES
-from tpo.server.registry import SearchRegistry, Watch, unwatched
+from tpo.server.registry import SearchRegistry
 from tpo.server.service import Service
 from tpo.server.store.background import BackgroundResponses
 from tpo.server.store.endpoint import ResponsesEndpoint, stored_routes
@@ -43,7 +42,7 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Who is served, and what may come in.
 
     Attributes:
-        keys: the clients' keys; None where anybody who reaches the server is served.
+        keys: the clients' keys; None where every client is served.
         body_bytes: bytes of a request.
         body_seconds: seconds for a request to come in.
     """
@@ -53,24 +52,11 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     body_seconds: float = SECONDS
 
 
-class Gates(msgspec.Struct, frozen=True):
-    """The limits for aligned requests and for requests to plain models."""
-
-    aligned: Admission
-    passed: Admission
-
-
-def gates(serving: ServeOptions) -> Gates:
-    """The limits of a server."""
-    return Gates(Admission(serving.requests, serving.queue), Admission(serving.passed, serving.queue))
-
-
 def create_app(
-    service: Service,
-    options: AppOptions | None = None,
+    searches: SearchRegistry,
+    passed: Admission,
+    options: AppOptions,
     *,
-    admitted: Gates | None = None,
-    watch: Watch = unwatched,
     metrics: Metrics | None = None,
     page: Starlette | None = None,
     store: ResponseStore | None = None,
@@ -78,10 +64,9 @@ def create_app(
     """Make the server.
 
     Args:
-        service: models, rewards and searches; the caller opens it.
+        searches: runs searches; the caller opens its service.
+        passed: how many requests to plain models are worked on at once.
         options: who is served, and what may come in.
-        admitted: the limits at which requests wait; made from the options unless given.
-        watch: makes further listeners for each request.
         metrics: where requests are counted; shown at /metrics.
         page: the page at /ui.
         store: where responses are stored; closed with the application.
@@ -89,9 +74,8 @@ def create_app(
     Returns:
         an ASGI application.
     """
-    options, serving = options or AppOptions(), service.setup.serving
-    admitted = admitted or gates(serving)
-    answers = Answers(SearchRegistry(service, admitted.aligned, watch), admitted.passed)
+    service, serving = searches.service, searches.service.setup.serving
+    answers = Answers(searches, passed)
     background = None if store is None else BackgroundResponses(answers, store, options.keys)
     responses = ProtocolEndpoint(RESPONSES, answers) if background is None else ResponsesEndpoint(answers, background)
     protocols: dict[str, App] = {

@@ -1,5 +1,5 @@
 """What the server's middlewares share: ASGI's types, the facts about a request, responses in one piece, and the end of
-work that nobody waits for any more."""
+work that no client waits for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RequestInfo(msgspec.Struct):
         tokens: prompt and completion tokens of all roles together.
         status: the response's status.
         spent: called with tokens as they are counted, for the client's limits.
-        background: nobody waits for the answer, so that its time counts from its turn.
+        background: no client waits for the answer, so that its time counts from its turn.
     """
 
     id: str

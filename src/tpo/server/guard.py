@@ -145,7 +145,7 @@ def _name(host: str) -> str:
 
 @lru_cache(maxsize=64)
 def _local(host: str) -> bool:
-    # Nobody can have an address point elsewhere, as a name can.
+    # An address cannot be pointed elsewhere, as a name can.
     name = _name(host)
     if name in _LOCAL_NAMES:
         return True

@@ -107,7 +107,7 @@ class _Joined(logging.StreamHandler[TextIO]):
     def flush(self) -> None:
         """Write what is held back (logging)."""
         lines, self._lines = self._lines, []
-        with suppress(OSError, ValueError):  # nobody reads standard error any more
+        with suppress(OSError, ValueError):  # standard error is closed
             if lines:
                 self.stream.write("".join(lines))
             super().flush()

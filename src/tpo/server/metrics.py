@@ -1,7 +1,7 @@
 """Prometheus metrics: requests, seconds of each stage, tokens, and the rewards before and after.
 
 Labels are words of ours (roles, stages, methods) and names out of the configuration (models, rewards), and never what a
-client sent, so that nobody can make this grow from outside. docs/observability.md lists all of it.
+client sent, so that no client can make this grow. docs/observability.md lists all of it.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Metrics:
         if "application/openmetrics-text" not in accept:
             return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
         # OpenMetrics has no sum for histograms of values below zero, as rewards may be, and no count without a sum; the
-        # last bucket says how many there are.
+        # last bucket has their number.
         lines = openmetrics.generate_latest(self.registry).splitlines(keepends=True)  # type: ignore[no-untyped-call]
         text = b"".join(line for line in lines if not line.startswith(_COUNTS))
         return text, openmetrics.CONTENT_TYPE_LATEST
@@ -205,7 +205,7 @@ class Watching:
         self._over = False
 
     def __call__(self, event: Event) -> None:
-        """Something happened."""
+        """Take an event."""
         if isinstance(event, TextGrew):  # by far the most there is, and nothing to us
             return
         match event:
@@ -230,7 +230,7 @@ class Watching:
                 pass
 
     def close(self) -> None:
-        """Nobody listens any more: a search that has not ended was given up."""
+        """Count a search that has not ended as given up."""
         if self._started is not None and not self._over:
             self._end("left", None)
 
@@ -271,7 +271,7 @@ def metrics_route(metrics: Metrics) -> Route:
 
 
 class _Gates(Collector):
-    """How full the gates are, at the moment when somebody looks."""
+    """How full the gates are, at the moment of a scrape."""
 
     def __init__(self, gates: dict[str, Admission | None]) -> None:
         self._gates = {kind: gate for kind, gate in gates.items() if gate is not None}

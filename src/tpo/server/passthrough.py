@@ -1,6 +1,6 @@
 """A plain model: the request goes to its server as it is, and the server's bytes to the client as they come.
 
-The tokens of a relayed stream are counted whether or not the client asked for them.
+The tokens of a relayed stream are counted whether or not the client wants their numbers.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Relay:
         """
         server = fleet.roomiest
         if not isinstance(server.model, OpenAIModel):
-            raise ApiError(400, f"{fleet.name} has no server to pass this on to: ask for {fleet.name}:tpo.")
+            raise ApiError(400, f"{fleet.name} has no server to pass this on to: use {fleet.name}:tpo.")
         endpoint = server.model.endpoint
         body = plain_body(body, given)
         usage = None
@@ -211,7 +211,7 @@ class StreamUsage:
     """Reads the tokens off a stream of chat completions, and passes the stream on.
 
     Args:
-        hide: leave out the chunk that only has the usage, since the client did not ask for it.
+        hide: leave out the chunk that only has the usage, since the client does not want it.
 
     Attributes:
         tokens: as the server counted them; before it did, the chunks so far, each of which is about a token.

@@ -66,11 +66,11 @@ def request_options(
         request: the request.
         preset: the preset that the model's name ends in.
         usual: the server's options, which count where the request sets none.
-        serving: the most that it may ask for.
+        serving: the bounds of its options.
         prompts: the wording.
 
     Raises:
-        BadRequest: it asks for more than it may.
+        BadRequest: an option is above its bound.
         InputError: its options do not fit together.
     """
     wanted = request.alignment.given
@@ -117,15 +117,15 @@ def with_dials(
     wanted: Mapping[str, Any],
     effort: Effort | None = None,
 ) -> dict[str, Any]:
-    """The server's options with the method and the dials that a request asks for.
+    """The server's options with the method and the dials that a request sets.
 
     Args:
         usual: the server's options.
         preset: the preset that the model's name ends in.
-        serving: the most that a request may ask for; a level of effort stays below it.
+        serving: the bounds of a request's options; a level of effort stays below them.
         model: the model's name.
         wanted: the request's own options; they count before the preset's, and these before those of an effort.
-        effort: the level that a field of the protocol asks for; a preset's and the request's own count before it.
+        effort: the level in a field of the protocol; a preset's and the request's own count before it.
     """
     named: dict[str, Any] = {}
     effort = wanted.get("effort") or (preset.effort if preset is not None else None) or effort
@@ -148,7 +148,7 @@ def with_dials(
 
 
 def _effort_of(request: GenerationRequest) -> Effort | None:
-    """The effort that a request asks for by a field of its protocol."""
+    """The effort that a field of the protocol sets."""
     word = request.extra.get(EFFORT_FIELD)
     if word is None:
         return None

@@ -15,7 +15,7 @@ from tpo.telemetry.provider import Telemetry
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-# What a span may be named after; other paths are what somebody sent.
+# Paths that spans are named after; any other path is a client's own text.
 _ROUTES = frozenset(
     {
         "/v1/chat/completions",

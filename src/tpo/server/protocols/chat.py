@@ -65,7 +65,7 @@ def chat_request(body: Mapping[str, Any], headers: Headers = ()) -> GenerationRe
         headers: the request's headers; their options count where the body has none.
 
     Raises:
-        BadRequest: a field does not fit, or asks for what is not supported.
+        BadRequest: a field does not fit, or is not supported.
     """
     return _generation(_read(body), body, alignment_of(body, headers))
 

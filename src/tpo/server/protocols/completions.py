@@ -54,7 +54,7 @@ def read_completions(body: Mapping[str, Any], headers: Headers) -> ParsedRequest
         headers: the request's headers.
 
     Raises:
-        BadRequest: a field does not fit, or asks for what a chat cannot do.
+        BadRequest: a field does not fit, or needs what a chat cannot do.
     """
     given = body.get("prompt")
     if isinstance(given, list) and any(isinstance(part, int | list) for part in given):

@@ -1,4 +1,4 @@
-"""Reading a request into its type, with an error that says where it does not fit."""
+"""Reading a request into its type, with an error that names the place that does not fit."""
 
 from __future__ import annotations
 

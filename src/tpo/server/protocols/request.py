@@ -1,4 +1,4 @@
-"""What a client asks for, whichever protocol it speaks: the one request that everything behind the protocols knows."""
+"""A request of any protocol: the one form that everything behind the protocols knows."""
 
 from __future__ import annotations
 

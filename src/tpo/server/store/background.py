@@ -29,7 +29,7 @@ from tpo.server.protocols import sse
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.protocols.responses.reader import read_responses
 from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Failed, ResponsesRenderer
-from tpo.server.service import Durable
+from tpo.server.registry import Durable
 from tpo.server.store.folder import ResponseStore, StoredRequest
 from tpo.session.response import TokenUsage
 

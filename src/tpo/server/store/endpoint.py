@@ -257,7 +257,7 @@ class ResponsesEndpoint(ProtocolEndpoint):
 
         async def saving(message: Message) -> None:
             nonlocal saved
-            if renderer.over and not saved:  # before the client can ask for it
+            if renderer.over and not saved:  # before the client can fetch it
                 saved = True
                 try:
                     await self._store.run(self._store.add, record, renderer.entries)

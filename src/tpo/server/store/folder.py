@@ -79,7 +79,7 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key_of(client: str | None, idempotency_key: str) -> str:
-    """The key of a response that was asked for with an idempotency key: the same each time."""
+    """The key of a response to a request with an idempotency key: the same each time."""
     return hashlib.sha256(msgspec.json.encode((client, idempotency_key))).hexdigest()[:32]
 
 

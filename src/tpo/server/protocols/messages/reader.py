@@ -44,7 +44,7 @@ def read_messages(body: Mapping[str, Any], headers: Headers) -> ParsedRequest:
         headers: the request's headers.
 
     Raises:
-        BadRequest: a field does not fit, or asks for what is not supported.
+        BadRequest: a field does not fit, or is not supported.
     """
     if body.get("max_tokens") is None:
         raise refused("max_tokens", "is missing")

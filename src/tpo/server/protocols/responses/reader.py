@@ -48,7 +48,7 @@ def read_responses(
         at: when the response was created, in seconds since 1970; now unless given.
 
     Raises:
-        BadRequest: a field does not fit, or asks for what is not supported.
+        BadRequest: a field does not fit, or is not supported.
     """
     request = _read(body)
     alignment = alignment_of(body, headers)
