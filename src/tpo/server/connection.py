@@ -52,13 +52,14 @@ class JoinedWrites(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send data, at the latest when the event loop's turn is over (asyncio)."""
         if not self._held:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > HELD_BYTES:
-            self._send()
+            self.flush()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send what is held back."""
         if self._held:
             data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
             self._held, self._size = [], 0
@@ -66,7 +67,7 @@ class JoinedWrites(asyncio.Transport):
 
     def close(self) -> None:
         """Close the connection when everything is sent (asyncio)."""
-        self._send()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:
@@ -101,7 +102,8 @@ class Connection(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._active: Any = None
-        super().connection_made(JoinedWrites(transport, self.loop))
+        self._joined = JoinedWrites(transport, self.loop)
+        super().connection_made(self._joined)
         self._expect()
 
     def data_received(self, data: bytes) -> None:
@@ -172,7 +174,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A response was sent; the next request is handled."""
+        """A response is complete, and the next request is handled."""
+        self._joined.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reading()
