@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tpo.server.admission import Admission
 from tpo.server.asgi import CancelScope, Message, WhileConnected
 
 
@@ -94,3 +95,13 @@ async def test_of_two_blocks_the_one_that_was_ended_is_left() -> None:
     assert passed == ["inner"]
     outer.cancel()  # a block that is over cannot be ended
     await asyncio.sleep(0)
+
+
+async def test_a_client_that_leaves_the_queue_gives_its_place_back() -> None:
+    gate, client = Admission(1, 1), Client()
+    async with gate.admitted():
+        asyncio.get_running_loop().call_later(0.01, client.leave)
+        async with WhileConnected(client.receive) as scope, gate.admitted():
+            raise AssertionError("there was no place")
+        assert scope.cancelled and (gate.live, gate.waiting) == (1, 0)
+    assert gate.live == 0
