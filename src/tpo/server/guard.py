@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import random
 import re
-import secrets
 import time
 from collections.abc import Collection
 from functools import lru_cache
@@ -28,6 +28,8 @@ HEADER_BYTES = 32_768
 
 REQUEST_ID = b"x-request-id"
 _CLEAN_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
+# Ids need not be secret, and each number of `secrets` is a call of the operating system.
+_IDS = random.Random()
 _LOCAL_NAMES = frozenset({"localhost"})
 
 
@@ -109,7 +111,7 @@ class Guard:
                 origin = value
             elif name == REQUEST_ID and given is None:
                 given = value
-        id = given if given is not None and _CLEAN_ID.fullmatch(given) else b"req-%b" % secrets.token_hex(12).encode()
+        id = given if given is not None and _CLEAN_ID.fullmatch(given) else b"req-%024x" % _IDS.getrandbits(96)
         return id, self._wrong(scope, len(headers), size, hosts, origin)
 
     def _wrong(

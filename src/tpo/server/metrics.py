@@ -75,7 +75,9 @@ class Metrics:
         def histogram(name: str, what: str, labels: tuple[str, ...], buckets: tuple[float, ...] = SECONDS) -> Histogram:
             return Histogram(name, what, labels, buckets=buckets, registry=registry)
 
-        self._open = Gauge("tpo_requests_open", "Requests that are not answered yet, probes aside.", registry=registry)
+        self._open = 0
+        open_now = Gauge("tpo_requests_open", "Requests that are not answered yet, probes aside.", registry=registry)
+        open_now.set_function(lambda: self._open)
         self._requests = counter("tpo_requests", "Requests that are over.", "kind", "status")
         self._seconds = histogram("tpo_request_seconds", "From a request to the end of its answer.", ("kind",))
         self._stages = histogram(
@@ -97,7 +99,7 @@ class Metrics:
 
     def begin(self) -> None:
         """A request has come."""
-        self._open.inc()
+        self._open += 1
 
     def request(self, kind: str | None, status: int | None, seconds: float, tokens: int = 0) -> None:
         """A request is over.
@@ -108,7 +110,7 @@ class Metrics:
             seconds: how long it took.
             tokens: what it cost; counted here for those that were passed through.
         """
-        self._open.dec()
+        self._open -= 1
         counter, histogram = self._request_series(kind or OTHER, status)
         counter.inc()
         histogram.observe(seconds)
