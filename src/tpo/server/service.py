@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -81,7 +80,7 @@ class Service:
         self.opened = asyncio.Event()
         self.draining = False
         self.cut = False
-        self._stack = AsyncExitStack()
+        self._closing: list[Callable[[], object]] = []
         self._once = asyncio.Lock()
         self.stoppers: set[Stopper] = set()
         self.blocks: set[CancelScope] = set()
@@ -122,13 +121,14 @@ class Service:
                 await self.open()
 
     def at_end(self, close: Callable[[], object]) -> None:
-        """Add a callback for the server's end."""
-        self._stack.callback(close)
+        """Add a callback for the server's end; it is called in a thread and may take its time."""
+        self._closing.append(close)
 
     async def aclose(self) -> None:
         """Close everything."""
         await self.session.aclose()
-        await self._stack.aclose()
+        for close in reversed(self._closing):
+            await asyncio.to_thread(close)
 
     def drain(self) -> None:
         """Accept no new requests."""
