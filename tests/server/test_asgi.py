@@ -7,18 +7,30 @@ import asyncio
 import pytest
 
 from tpo.server.admission import Admission
-from tpo.server.asgi import CancelScope, Message, WhileConnected
+from tpo.server.asgi import CancelScope, ConnectionEnd, Message, RequestInfo, WhileConnected
 
 
 class Client:
-    """A client's messages: it leaves when `leave` is called."""
+    """A client's messages: it leaves when `leave` is called.
 
-    def __init__(self) -> None:
+    Args:
+        calls: its connection reports its end, as ours do; others are watched.
+    """
+
+    def __init__(self, *, calls: bool) -> None:
         self._left = asyncio.Event()
         self.watched = 0
+        self.info = RequestInfo("req", connection_end=ConnectionEnd() if calls else None)
 
     def leave(self) -> None:
         self._left.set()
+        if self.info.connection_end is not None:
+            self.info.connection_end.happen()
+
+    @property
+    def waited_for(self) -> bool:
+        end = self.info.connection_end
+        return self.watched > 0 or (end is not None and bool(end.callbacks))
 
     async def receive(self) -> Message:
         self.watched += 1
@@ -29,33 +41,46 @@ class Client:
         return {"type": "http.disconnect"}
 
 
-async def test_a_block_ends_with_its_client() -> None:
-    client = Client()
+@pytest.mark.parametrize("calls", [False, True])
+async def test_a_block_ends_with_its_client(calls: bool) -> None:
+    client = Client(calls=calls)
     cleaned: list[str] = []
     asyncio.get_running_loop().call_later(0.01, client.leave)
-    async with WhileConnected(client.receive) as scope:
+    async with WhileConnected(client.receive, client.info) as scope:
         try:
             await asyncio.Event().wait()
         finally:
             cleaned.append("cleaned up")
     assert scope.cancelled and cleaned == ["cleaned up"]
     await asyncio.sleep(0)  # the task is as it was before
-    assert client.watched == 0
+    assert not client.waited_for
 
 
-async def test_a_block_whose_client_stays_ends_by_itself_and_nobody_watches_any_more() -> None:
-    client = Client()
-    async with WhileConnected(client.receive) as scope:
+@pytest.mark.parametrize("calls", [False, True])
+async def test_a_block_whose_client_stays_ends_by_itself_and_nobody_watches_any_more(calls: bool) -> None:
+    client = Client(calls=calls)
+    async with WhileConnected(client.receive, client.info) as scope:
         await asyncio.sleep(0)
-        assert client.watched == 1
+        assert client.waited_for
     await asyncio.sleep(0)
-    assert not scope.cancelled and client.watched == 0
+    assert not scope.cancelled and not client.waited_for
 
 
-async def test_an_error_is_raised_as_it_is() -> None:
-    client = Client()
+@pytest.mark.parametrize("calls", [False, True])
+async def test_a_client_that_has_left_already_ends_the_block_at_its_first_wait(calls: bool) -> None:
+    client = Client(calls=calls)
+    client.leave()
+    async with WhileConnected(client.receive, client.info) as scope:
+        await asyncio.sleep(0)
+        await asyncio.Event().wait()
+    assert scope.cancelled
+
+
+@pytest.mark.parametrize("calls", [False, True])
+async def test_an_error_is_raised_as_it_is(calls: bool) -> None:
+    client = Client(calls=calls)
     with pytest.raises(RuntimeError, match="mine"):
-        async with WhileConnected(client.receive):
+        async with WhileConnected(client.receive, client.info):
             await asyncio.sleep(0)
             raise RuntimeError("mine")
 
@@ -97,11 +122,12 @@ async def test_of_two_blocks_the_one_that_was_ended_is_left() -> None:
     await asyncio.sleep(0)
 
 
-async def test_a_client_that_leaves_the_queue_gives_its_place_back() -> None:
-    gate, client = Admission(1, 1), Client()
+@pytest.mark.parametrize("calls", [False, True])
+async def test_a_client_that_leaves_the_queue_gives_its_place_back(calls: bool) -> None:
+    gate, client = Admission(1, 1), Client(calls=calls)
     async with gate.admitted():
         asyncio.get_running_loop().call_later(0.01, client.leave)
-        async with WhileConnected(client.receive) as scope, gate.admitted():
+        async with WhileConnected(client.receive, client.info) as scope, gate.admitted():
             raise AssertionError("there was no place")
         assert scope.cancelled and (gate.live, gate.waiting) == (1, 0)
     assert gate.live == 0

@@ -163,7 +163,7 @@ class Answers:
         if len(raw) > longest:  # no text is longer than its JSON
             check_lengths(body.get("messages"), longest)
         info.kind = "passed"
-        async with WhileConnected(receive), self._admission.admitted(info.client, info.weight):
+        async with WhileConnected(receive, info), self._admission.admitted(info.client, info.weight):
             fleet = (await self.service.fleets(model))["policy"]
             async with WhileServing(self.service):
                 await self._relay.relay(fleet, path, raw, body, send, info.spend)

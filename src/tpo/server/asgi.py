@@ -24,10 +24,31 @@ Header: TypeAlias = tuple[bytes, bytes]
 PROBES = frozenset({"/health", "/ready", "/metrics"})
 
 _INFO = "tpo.info"
+# The end of a request's connection, in the scopes that our own connections make.
+CONNECTION_END = "tpo.connection_end"
 
 
 class BrokenOff(Exception):
     """An answer broke off after its beginning was passed on: the connection is closed, so that it shows."""
+
+
+class ConnectionEnd:
+    """The end of a connection.
+
+    Attributes:
+        callbacks: called when the connection is lost.
+        over: it is lost.
+    """
+
+    def __init__(self) -> None:
+        self.callbacks: set[Callable[[], None]] = set()
+        self.over = False
+
+    def happen(self) -> None:
+        """The connection is lost."""
+        self.over = True
+        for callback in [*self.callbacks]:
+            callback()
 
 
 class RequestInfo(msgspec.Struct):
@@ -45,6 +66,7 @@ class RequestInfo(msgspec.Struct):
         status: the response's status.
         spent: called with tokens as they are counted, for the client's limits.
         background: no client waits for the answer, so that its time counts from its turn.
+        connection_end: the end of its connection; None where the ASGI server does not report it.
     """
 
     id: str
@@ -58,6 +80,7 @@ class RequestInfo(msgspec.Struct):
     status: int | None = None
     spent: Callable[[int], None] | None = None
     background: bool = False
+    connection_end: ConnectionEnd | None = None
 
     def spend(self, tokens: int) -> None:
         """Count tokens of this request."""
@@ -76,7 +99,7 @@ def request_info(scope: Scope) -> RequestInfo:
 
 def begin_request(scope: Scope, id: str) -> RequestInfo:
     """Attach the facts to a new request."""
-    info = scope[_INFO] = RequestInfo(id)
+    info = scope[_INFO] = RequestInfo(id, connection_end=scope.get(CONNECTION_END))
     return info
 
 
@@ -150,24 +173,35 @@ class WhileConnected(CancelScope):
     """A block that ends when the client leaves; the request's body must have been read.
 
     Args:
-        receive: the client's messages.
+        receive: the client's messages, watched by a task where the end of the connection is not reported.
+        info: the request.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, info: RequestInfo) -> None:
         super().__init__()
         self._receive = receive
+        self._end = info.connection_end
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Begin the block."""
         await super().__aenter__()
-        self._watching = asyncio.create_task(self._watch())
+        if self._end is None:
+            self._watching = asyncio.create_task(self._watch())
+        elif self._end.over:
+            self.cancel()
+        else:
+            self._end.callbacks.add(self.cancel)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Leave the block."""
-        self._watching.cancel()
+        if self._end is not None:
+            self._end.callbacks.discard(self.cancel)
+        if self._watching is not None:
+            self._watching.cancel()
         return await super().__aexit__(kind, error, trace)
 
     async def _watch(self) -> None:

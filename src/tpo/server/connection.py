@@ -14,6 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tpo.server.asgi import CONNECTION_END, ConnectionEnd
 from tpo.server.errors import ApiError
 
 # Bytes of a request's head (request line and headers), and of the framing between the chunks of a body.
@@ -102,6 +103,7 @@ class Connection(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._active: Any = None
+        self._lost = ConnectionEnd()
         self._joined = JoinedWrites(transport, self.loop)
         super().connection_made(self._joined)
         self._expect()
@@ -138,6 +140,7 @@ class Connection(HttpToolsProtocol):
         if self._active is not None and not self._active.response_complete:
             self._active.disconnected = True
             self._active.message_event.set()
+        self._lost.happen()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write (asyncio)."""
@@ -155,6 +158,8 @@ class Connection(HttpToolsProtocol):
         """The head of a request is complete (httptools)."""
         self._in_head = False
         self._framing = 0
+        scope: Any = self.scope
+        scope[CONNECTION_END] = self._lost
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -100,7 +100,7 @@ class ProtocolEndpoint:
             work, begun = shared.join(info.client, *retried, lambda: self._all(parsed, named, info, stream))
             answering, joined = work.task, not begun
         try:
-            async with WhileConnected(receive):
+            async with WhileConnected(receive, info):
                 if stream is None:
                     await asyncio.wait({answering})
                     await send_json(send, 200, msgspec.json.encode(parsed.renderer.whole(answering.result())))
@@ -147,7 +147,7 @@ class CountTokens(ProtocolEndpoint):
         retried: tuple[str, str, bytes] | None,
     ) -> None:
         query = msgspec.structs.replace(parsed.queries[0], max_tokens=1, alignment=Alignment())
-        async with WhileConnected(receive):
+        async with WhileConnected(receive, info):
             plain = NamedModel(named.model)
             counted = await self._answers.answer(query, plain, parsed.renderer.id, info, _ignore, _ignore)
             await send_json(send, 200, msgspec.json.encode({"input_tokens": counted.usage.prompt_tokens}))

@@ -67,7 +67,9 @@ def stored_routes(background: BackgroundResponses, service: Service) -> list[Rou
         if request.query_params.get("stream") not in ("true", "True", "1"):
             return _json(job.renderer.response)
         after = _number(request, "starting_after", -1, -1)
-        return EventStream(lambda receive, send: follow(job, after, service, receive, send))
+        return EventStream(
+            lambda receive, send: follow(job, after, service, request_info(request.scope), receive, send)
+        )
 
     async def deleted(request: Request) -> Response:
         stored = await read(request)
@@ -110,13 +112,14 @@ class EventStream(Response):
         await self._run(receive, send)
 
 
-async def follow(job: Job, after: int, service: Service, receive: Receive, send: Send) -> None:
+async def follow(job: Job, after: int, service: Service, info: RequestInfo, receive: Receive, send: Send) -> None:
     """Send a response's events, those that are there and those that are still to come.
 
     Args:
         job: the response.
         after: the number of the last event that the client has; -1 for none.
         service: its end ends the stream.
+        info: the request.
         receive: shows when the client leaves.
         send: the way to the client.
 
@@ -126,7 +129,7 @@ async def follow(job: Job, after: int, service: Service, receive: Receive, send:
     await send({"type": "http.response.start", "status": 200, "headers": HEAD})
     place = after + 1
     try:
-        async with WhileConnected(receive), WhileServing(service):
+        async with WhileConnected(receive, info), WhileServing(service):
             while True:
                 changed = job.changed  # what happens while events are sent is not missed
                 fresh, over = b"".join(job.events[place:]), job.renderer.over
@@ -288,7 +291,7 @@ class ResponsesEndpoint(ProtocolEndpoint):
                 job = await self._again(record, info) or await self._background.begin(record)
         info.kind = "background"
         if parsed.stream:
-            await follow(job, -1, self._answers.service, receive, send)
+            await follow(job, -1, self._answers.service, info, receive, send)
         else:
             await send_json(send, 200, msgspec.json.encode(job.renderer.response))
 
