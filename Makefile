@@ -8,6 +8,9 @@ RAY := .venv-ray/bin
 CLIENTS := .venv-clients/bin
 RECORD := tests/server/clients/record.json
 
+# Where Python writes no compiled files, each of the many processes that tests start compiles tpo again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Tests that need nothing but `make setup`.
 ANYWHERE := not vllm and not hf and not ray and not browser
 
@@ -17,9 +20,10 @@ demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
 	  --require max-words=40 --max-tokens 128 --seed 7
 
-# One engine has the machine to itself: two at once slow each other down.
+# One engine has the machine to itself: two at once slow each other down. In the order of the folders, small files come
+# last, and both workers end together.
 test: $(VENV)/dev $(VENV)/js setup  ## set up, and run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "$(ANYWHERE) and not embedded"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "$(ANYWHERE) and not embedded"
 	$(BIN)/python -m pytest -m embedded
 
 check: $(VENV)/dev  ## lint and check types
