@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx._transports.default
 import pytest
 from hypothesis import settings
 

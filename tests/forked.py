@@ -10,16 +10,20 @@ count: the interpreter is running already. `programs.py` starts both.
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
 import sys
 import threading
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -102,13 +106,32 @@ def run(folder: str, environment: dict[str, str], arguments: list[str]) -> None:
         from tpo.cli import main
 
         sys.argv = arguments
-        main()
+        program: Callable[[], object] = main
     else:
-        import runpy
-
         sys.argv = arguments[1:]
         sys.path.insert(0, str(Path(sys.argv[0]).resolve().parent))
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        program = partial(runpy.run_path, sys.argv[0], run_name="__main__")
+    if environment.get("PYTHONWARNINGS"):
+        program()  # what it leaves open is found when Python takes everything apart
+    else:
+        leave(program)
+
+
+def leave(program: Callable[[], object]) -> None:
+    """Run a program and end as Python does, but for taking apart all that is imported, which takes 0.15 seconds."""
+    code: object = None
+    try:
+        program()
+    except SystemExit as end:
+        code = end.code
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def call(path: str, arguments: list[str]) -> int:
