@@ -45,13 +45,15 @@ class Stopper:
 
     def __init__(self) -> None:
         self.reason: EarlyStop | None = None
-        self._tripped = asyncio.Event()
+        # A timeout without a time is a scope that can be cancelled from outside.
+        self._scopes: set[asyncio.Timeout] = set()
 
     def stop(self, reason: EarlyStop) -> None:
         """End the run with the best answer so far; safe in a signal handler of the event loop."""
         if self.reason is None:
             self.reason = reason
-            self._tripped.set()
+            for scope in self._scopes:
+                scope.reschedule(asyncio.get_running_loop().time())
 
     async def guard(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run something until it is done or the run is stopped.
@@ -64,18 +66,17 @@ class Stopper:
         """
         if self.reason is not None:
             raise Stopped
-        task = asyncio.ensure_future(work())
-        alarm = asyncio.ensure_future(self._tripped.wait())
+        scope = asyncio.timeout(None)
         try:
-            await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise Stopped
+            async with scope:
+                self._scopes.add(scope)
+                return await work()
+        except TimeoutError:
+            if scope.expired():
+                raise Stopped from None
+            raise
         finally:
-            alarm.cancel()
-            task.cancel()
-            # Waiting lets the cancelled calls close their connections and write down what they cost.
-            await asyncio.gather(task, alarm, return_exceptions=True)
+            self._scopes.discard(scope)
 
 
 class Ledger:

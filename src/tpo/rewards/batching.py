@@ -83,7 +83,7 @@ class Batched:
         futures = [self._enter(key_of(name, conversation), conversation) for conversation in conversations]
         try:
             # Shielded: another query may wait for the same score.
-            return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
+            return [await asyncio.shield(future) for future in futures]
         except asyncio.CancelledError:
             for future in futures:
                 self._leave(future)
