@@ -22,7 +22,7 @@ COPIES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 60)), max_size=3
 always = patch.object(Scaffold, "may_be_repeated", lambda self, text: True)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.lists(TEXTS, max_size=5), COPIES, TEXTS, st.sampled_from([1, 4, 16]))
 @example(["a b c d e f g h"], ["x", " y"], [(0, 60)], "", 1)
 @example(["a b c d", "e f g h"], ["", ""], [(0, 60)], "", 1)  # two values that touch
@@ -43,7 +43,7 @@ def test_the_quick_look_finds_all_that_the_exact_search_finds(
 TEMPLATED = ["Dust it first. Then wipe it with a damp cloth.", "It's fine.", "Burn it", "kept all 2 requirements", ""]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(
     st.sampled_from(["update", "loss", "fused_update"]),
     st.lists(st.sampled_from(TEMPLATED), min_size=4, max_size=4),

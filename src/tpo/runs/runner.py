@@ -257,10 +257,7 @@ class Runner:
     def _listen(self, event: Event) -> None:
         self._progress.take(event)
         if isinstance(event, Retrying):
-            self._note_once(f"{event.role}: {event.error}")
-
-    def _note_once(self, line: str) -> None:
-        self._progress.trouble(line, self._note)
+            self._progress.trouble(f"{event.role}: {event.error}", self._note)
 
 
 def _finish(future: asyncio.Future[None]) -> None:
