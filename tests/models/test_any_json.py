@@ -127,7 +127,7 @@ PLAIN = {
 }
 
 
-@pytest.mark.parametrize("path", places(PLAIN))
+@pytest.mark.parametrize("path", list(places(PLAIN)))
 def test_a_plain_chunk_is_what_any_chunk_is(path: tuple[Any, ...]) -> None:
     for value in (*VALUES, "error", "stop", 0.0, True, CALL, [CALL], {"content": [TOKEN]}, USAGE, [PLAIN["choices"]]):
         chunk = changed(PLAIN, path, value)

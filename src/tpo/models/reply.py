@@ -191,7 +191,9 @@ class ReplyBuilder:
             if first is None:
                 self._only = piece.index
             index = 0
-        growing = self._growing.setdefault(index, _Growing())
+        growing = self._growing.get(index)
+        if growing is None:
+            growing = self._growing[index] = _Growing()
         text = piece.text or piece.refusal
         if text or piece.reasoning or piece.calls:
             if piece.text:
