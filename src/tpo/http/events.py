@@ -47,9 +47,9 @@ class _EventReader:
         self._name = ""
 
     def events(self, lines: bytes) -> Iterator[ServerEvent]:
-        """The events that end in these lines."""
+        """The events that end in these lines, which come without the end of the last."""
         if b"\r" in lines:  # a line may end in a carriage return, with or without a line feed after it
-            lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            lines = lines.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         for line in lines.split(b"\n"):
             if not line:
                 if self._data:
