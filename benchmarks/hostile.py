@@ -52,7 +52,7 @@ def bodies() -> dict[str, bytes]:
 
 
 async def attack(root: str, pid: int, at_once: int) -> None:
-    """Send each body, and ask for `/health` meanwhile."""
+    """Send each body, and request `/health` meanwhile."""
     print("| body | status | `/health` p50 ms | p99 ms | longest ms | MB afterwards |")
     print("| --- | --- | --- | --- | --- | --- |")
     async with aiohttp.ClientSession() as session:

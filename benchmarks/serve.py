@@ -84,13 +84,13 @@ async def answer_to(session: aiohttp.ClientSession, url: str, body: dict[str, An
 
 
 async def ask_all(url: str, model: str, numbers: Sequence[int], clients: int, *, stream: bool, pause: float) -> Load:
-    """Ask so many questions with so many clients.
+    """Send so many questions with so many clients.
 
     Args:
         url: the API's address.
-        model: whom to ask.
+        model: the model's name.
         numbers: the questions' numbers.
-        clients: how many ask at once.
+        clients: how many send at once.
         stream: whether they want streams.
         pause: mean seconds that a client waits before each question.
     """

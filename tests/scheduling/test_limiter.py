@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from contextlib import suppress
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tpo.errors import ModelUnavailable
-from tpo.scheduling.limiter import Limiter
+from tpo.scheduling.limiter import Limiter, Owner, call_owner
 from tpo.scheduling.pace import AdaptivePace, FixedPace
 
 
@@ -50,6 +51,58 @@ async def test_the_most_urgent_goes_first_and_then_the_oldest() -> None:
         await work.end(name)
     await asyncio.gather(*tasks)
     assert (work.limiter.live, work.limiter.tokens, work.limiter.waiting) == (0, 0, 0)
+
+
+def owned(work: Work, owner: Owner, name: str, sequences: int = 1, urgency: int = 0) -> asyncio.Task[None]:
+    """A call of an owner's."""
+    context = contextvars.copy_context()
+    context.run(call_owner.set, owner)
+    return asyncio.create_task(work.call(name, sequences, urgency=urgency), context=context)
+
+
+async def test_an_owner_with_less_in_flight_goes_first_however_many_calls_another_has() -> None:
+    work = Work(Limiter(FixedPace(4)))
+    greedy, modest = Owner("greedy"), Owner("modest")
+    tasks = [owned(work, greedy, f"greedy-{number}", urgency=9) for number in range(10)]
+    await settle()
+    tasks += [owned(work, modest, f"modest-{number}") for number in range(3)]
+    await settle()
+    for number in range(3):
+        await work.end(f"greedy-{number}")
+    assert work.begun[4:] == ["modest-0", "modest-1", "greedy-4"]  # two of each are in flight, and then they take turns
+    for number in (3, 4, *range(5, 10)):
+        await work.end(f"greedy-{number}")
+    for number in range(3):
+        await work.end(f"modest-{number}")
+    for number in range(10):
+        await work.end(f"greedy-{number}")
+    await asyncio.gather(*tasks)
+    assert (work.limiter.live, work.limiter.tokens, work.limiter.waiting) == (0, 0, 0)
+
+
+async def test_a_weight_is_a_share_of_a_full_server() -> None:
+    work = Work(Limiter(FixedPace(6)))
+    heavy, light = Owner("heavy", 2.0), Owner("light")
+    first = owned(work, Owner(), "first", 6)
+    await settle()
+    tasks = [owned(work, owner, f"{owner.name}-{n}") for n in range(6) for owner in (heavy, light)]
+    await settle()
+    await work.end("first")
+    assert sum(name.startswith("heavy") for name in work.begun) == 4
+    for task in [first, *tasks]:
+        task.cancel()
+    await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert (work.limiter.live, work.limiter.tokens, work.limiter.waiting) == (0, 0, 0)
+
+
+async def test_one_sequence_at_a_time_goes_to_owners_in_turns() -> None:
+    work = Work(Limiter(FixedPace(1)))
+    tasks = [owned(work, Owner(owner), f"{owner}{number}") for owner in "abc" for number in range(3)]
+    await settle()
+    for _ in range(9):
+        await work.end(work.begun[-1])
+    await asyncio.gather(*tasks)
+    assert work.begun == [f"{owner}{number}" for number in range(3) for owner in "abc"]
 
 
 async def test_sequences_and_tokens_are_both_bounded() -> None:

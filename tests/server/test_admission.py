@@ -178,8 +178,34 @@ async def test_keys_take_turns() -> None:
     await guests.come("modest-0", "modest")
     await guests.come("modest-1", "modest")
     order = await drained(guests, 8)
-    assert order[:5] == ["greedy-0", "greedy-1", "modest-0", "greedy-2", "modest-1"]
+    assert order[:5] == ["greedy-0", "modest-0", "greedy-1", "modest-1", "greedy-2"]
     assert (gate.live, gate.waiting) == (0, 0)
+
+
+async def test_a_key_with_nothing_under_way_gets_the_next_place() -> None:
+    guests = Guests(Admission(3, 100))
+    for number in range(20):
+        await guests.come(f"greedy-{number}", "greedy")
+    for number in range(4):  # one after the other, each in front of all that the greedy key has in the queue
+        await guests.come(f"modest-{number}", "modest")
+        await guests.go(guests.inside[0])
+        assert guests.inside[-1] == f"modest-{number}"
+        await guests.go(f"modest-{number}")
+        assert guests.inside[-1].startswith("greedy")
+
+
+async def test_a_key_that_comes_back_has_no_more_than_its_turns() -> None:
+    guests = Guests(Admission(1, 100))
+    await guests.come("first")
+    for number in range(6):
+        await guests.come(f"steady-{number}", "steady")
+    served = []
+    for number in range(5):  # always one in the queue, as a client that sends one request after the other
+        await guests.come(f"eager-{number}", "eager")
+        (inside,) = guests.inside
+        await guests.go(inside)
+        served.append(guests.inside[0].partition("-")[0])
+    assert served.count("steady") >= 2
 
 
 async def test_a_key_of_twice_the_weight_has_twice_the_turns() -> None:
@@ -202,4 +228,4 @@ async def test_a_full_queue_gives_a_place_to_a_key_that_waits_less() -> None:
     assert gate.waiting == 3
     await guests.come("greedy-4", "greedy")  # its own requests push out no other key's
     assert isinstance(await guests.outcome("greedy-4"), Busy)
-    assert await drained(guests, 4) == ["greedy-0", "greedy-1", "modest-0", "greedy-2"]
+    assert await drained(guests, 4) == ["greedy-0", "modest-0", "greedy-1", "greedy-2"]

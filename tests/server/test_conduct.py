@@ -13,6 +13,7 @@ from server.conftest import HI, Serve
 from server.kit import running
 from server.policy import Said, critic, drawing, policy, saying
 from tpo.errors import InputError
+from tpo.http import retry
 from tpo.options import ServeOptions
 from tpo.server.app import AppOptions
 from tpo.server.keys import Keys, hashed
@@ -58,7 +59,8 @@ async def test_a_policy_that_dies_midway_leaves_the_best_so_far(serve: Serve) ->
         assert up.policy.url in told["tpo"]["error"]
 
 
-async def test_a_policy_that_is_gone_is_a_502_that_names_it(serve: Serve) -> None:
+async def test_a_policy_that_is_gone_is_a_502_that_names_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "_wait", lambda state: 0.0)
     async with serve(drawing(["a"])) as up:
         await up.policy.close()
         for model in ("small", "small:sample"):

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 from server.raw import CLOSE, HOST, POST, Echo, fine, listening, request, statuses, until
 from tpo.server import connection
 from tpo.server.asgi import Receive, Scope, Send, refuse
-from tpo.server.connection import AHEAD, HEAD_BYTES, Connection
+from tpo.server.connection import AHEAD, HEAD_BYTES, HELD_BYTES, Connection, JoinedWrites
 
 
 @pytest.fixture
@@ -36,6 +36,43 @@ async def test_requests_are_answered() -> None:
         pieces = b"".join(b"1\r\nx\r\n" for _ in range(50_000)) + b"0\r\n\r\n"
         assert b'"bytes":50000' in await at.say(chunked + pieces)
         assert statuses(await at.say(b"GET / HTTP/1.0\r\n\r\n")) == [200]
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes | str] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+    def close(self) -> None:
+        self.pieces.append("closed")
+
+    def abort(self) -> None:
+        self.pieces.append("aborted")
+
+
+async def test_what_is_written_in_one_turn_is_sent_in_one_piece() -> None:
+    inner = Written()
+    joined = JoinedWrites(inner, asyncio.get_running_loop())
+    joined.write(b"head ")
+    joined.write(bytearray(b"body"))
+    assert inner.pieces == []
+    await asyncio.sleep(0)
+    assert inner.pieces == [b"head body"]
+    joined.write(b"x" * HELD_BYTES)
+    joined.write(b"y")  # too much to wait with
+    assert [len(piece) for piece in inner.pieces] == [9, HELD_BYTES + 1]
+    joined.write(b"last words")
+    joined.close()
+    assert inner.pieces[2:] == [b"last words", "closed"]
+    joined.write(b"nobody gets this")
+    joined.abort()
+    await asyncio.sleep(0)
+    assert inner.pieces[4:] == ["aborted"]
 
 
 async def test_connections_are_kept() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +18,7 @@ from server.raw import Echo, listening, request, until
 from tpo.server import logs
 from tpo.server.asgi import Receive, Scope, Send, request_info
 from tpo.server.guard import Guard
-from tpo.server.logs import Logged, configure, log_contents
+from tpo.server.logs import configure, log_contents
 
 CLOSE = b"Connection: close"
 Lines = Callable[[], list[str]]
@@ -34,7 +37,12 @@ def restored() -> Iterator[None]:
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
-    return lambda: capsys.readouterr().err.splitlines()
+    def written() -> list[str]:
+        for handler in logging.getLogger("tpo.server").handlers:
+            handler.flush()
+        return capsys.readouterr().err.splitlines()
+
+    return written
 
 
 def parsed(found: list[str]) -> list[dict[str, Any]]:
@@ -50,7 +58,7 @@ async def test_a_request_is_a_line(lines: Lines) -> None:
         known.spend(42)
         await Echo()(scope, receive, send)
 
-    async with listening(Guard(Logged(app))) as at:
+    async with listening(Guard(app)) as at:
         await at.say(request("POST", "/v1/x", CLOSE, b"X-Request-Id: mine", body=b'{"a": "secret"}'))
     (line,) = parsed(lines())
     assert line["level"] == "info"
@@ -72,18 +80,16 @@ async def test_a_request_is_a_line(lines: Lines) -> None:
 
 async def test_probes_are_no_lines(lines: Lines) -> None:
     configure("json")
-    async with listening(Guard(Logged(Echo()))) as at:
+    async with listening(Guard(Echo())) as at:
         for path in ("/health", "/ready", "/metrics", "/other"):
             await at.say(request("GET", path, CLOSE))
     assert [line["path"] for line in parsed(lines())] == ["/other"]
 
 
 async def test_a_client_that_left_has_a_line_too(lines: Lines) -> None:
-    import asyncio
-
     configure("json")
     echo = Echo(go=asyncio.Event())
-    async with listening(Guard(Logged(echo))) as at:
+    async with listening(Guard(echo)) as at:
         await at.say(request("POST", "/v1/x", body=b"{}"), end=True)
         await until(lambda: echo.left == 1)
     (line,) = parsed(lines())
@@ -97,18 +103,65 @@ async def test_what_happens_within_a_request_has_its_id(lines: Lines) -> None:
         logs.log.warning("something odd")
         raise RuntimeError("secret sauce")
 
-    async with listening(Guard(Logged(app))) as at:
+    async with listening(Guard(app)) as at:
         await at.say(request("GET", "/v1/x", CLOSE, b"X-Request-Id: mine"))
-    odd, asked, bug = parsed(lines())
+    odd, bug, asked = parsed(lines())
     assert (odd["message"], odd["request_id"]) == ("something odd", "mine")
     assert (asked["message"], asked["status"]) == ("request", 500)
     assert "secret sauce" in bug["traceback"]
     assert bug["request_id"] == "mine"
 
 
+async def test_lines_of_requests_are_written_together_and_before_any_warning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure("json")
+
+    def written() -> list[str]:
+        return [line["message"] for line in parsed(capsys.readouterr().err.splitlines())]
+
+    logs.log.info("one")
+    logs.log.info("two")
+    assert written() == []
+    logs.log.warning("three")
+    assert written() == ["one", "two", "three"]
+    monkeypatch.setattr(logs, "HELD", 0.0)
+    configure("json")
+    logs.log.info("four")
+    for _ in range(100):
+        if found := written():
+            break
+        await asyncio.sleep(0.01)
+    assert found == ["four"]
+
+
+def test_lines_are_written_at_once_where_no_event_loop_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json")
+
+    async def held() -> None:
+        logs.log.info("one")
+
+    asyncio.run(held())  # its event loop ends before it would write
+    assert capsys.readouterr().err == ""
+    logs.log.info("two")
+    assert [line["message"] for line in parsed(capsys.readouterr().err.splitlines())] == ["one", "two"]
+
+
+async def test_a_standard_error_that_is_closed_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    configure("json")
+    async with listening(Guard(Echo())) as at:
+        assert b" 200 " in await at.say(request("GET", "/v1/x", CLOSE))
+    logs.log.warning("nobody reads this")
+
+
 async def test_text_for_people(lines: Lines) -> None:
     configure("text")
-    async with listening(Guard(Logged(Echo()))) as at:
+    async with listening(Guard(Echo())) as at:
         await at.say(request("GET", "/v1/x", CLOSE, b"X-Request-Id: mine"))
     (line,) = lines()
     assert " info request request_id=mine method=GET path=/v1/x status=200 seconds=" in line
@@ -133,7 +186,7 @@ def test_nobody_forges_a_line(capsys: pytest.CaptureFixture[str], said: str, kin
 
 async def test_paths_do_not_forge_lines(lines: Lines) -> None:
     configure("text")
-    async with listening(Guard(Logged(Echo()))) as at:
+    async with listening(Guard(Echo())) as at:
         await at.say(request("GET", "/x%0a2026-11-26%20info%20forged%0d%1b[2J%c2%85%e2%80%a8", CLOSE))
     (line,) = lines()
     assert r"path=/x\n2026-11-26 info forged\r\x1b[2J\x85\u2028" in line

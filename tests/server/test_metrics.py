@@ -20,13 +20,15 @@ from models.server import serving
 from server.clients.kit import longest
 from server.clients.upstream import respond
 from server.kit import running
+from server.raw import listening, request
 from tpo.engine.events import Event, Retrying, TextGrew
 from tpo.engine.records import Called, Judged, Scored
 from tpo.errors import ModelError
 from tpo.models.protocol import Request, Usage
 from tpo.server.admission import Admission
 from tpo.server.asgi import Receive, Scope, Send, refuse, request_info
-from tpo.server.metrics import MOST_NAMES, Counted, Metrics, metrics_route
+from tpo.server.guard import Guard
+from tpo.server.metrics import MOST_NAMES, Metrics, metrics_route
 from tpo.server.service import Setup
 
 
@@ -207,7 +209,7 @@ async def test_labels_do_not_grow_without_end(metrics: Metrics) -> None:
     assert read("tpo_reward_after_count", reward="other") == 20
 
 
-async def test_counted_knows_what_became_of_a_request(metrics: Metrics) -> None:
+async def test_the_guard_counts_how_requests_end(metrics: Metrics) -> None:
     open_then: list[float | None] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -215,24 +217,26 @@ async def test_counted_knows_what_became_of_a_request(metrics: Metrics) -> None:
         known = request_info(scope)
         if scope["path"] == "/bug":
             raise RuntimeError("a bug")
+        if scope["path"] == "/left":
+            return
         if scope["path"] == "/v1/chat/completions":
             known.kind = "passed"
             known.spend(5)
-        known.status = 404
         await refuse(send, 404, "nothing")
 
-    counted = Counted(app, metrics)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(counted, raise_app_exceptions=False), base_url="http://x"
-    ) as client:
-        for path in ("/nothing/at/all", "/v1/chat/completions", "/health", "/metrics", "/bug"):
-            await client.get(path)
+    paths = ("/nothing/at/all", "/v1/chat/completions", "/health", "/metrics", "/bug", "/left")
+    async with listening(Guard(app, metrics=metrics)) as at:
+        for path in paths:
+            await at.say(request("GET", path, b"Connection: close"))
+        await at.say(request("GET", "/foreign", b"Origin: http://evil.example", b"Connection: close"))
     read = Read(metrics)
     assert read("tpo_requests_total", kind="other", status="404") == 1
     assert read("tpo_requests_total", kind="passed", status="404") == 1
+    assert read("tpo_requests_total", kind="other", status="500") == 1
+    assert read("tpo_requests_total", kind="other", status="403") == 1
     assert read("tpo_requests_total", kind="other", status="left") == 1
     assert read("tpo_passed_tokens_total") == 5
-    assert open_then == [1, 1, 0, 0, 1]
+    assert open_then == [1, 1, 0, 0, 1, 1]
     assert read("tpo_requests_open") == 0
     assert not any("nothing" in str(labels) for _, labels in read.samples)
 

@@ -28,7 +28,9 @@ from tpo.engine.events import Event, Retrying
 from tpo.engine.records import Called
 from tpo.errors import InputError, ModelError
 from tpo.models.protocol import Usage
+from tpo.server.admission import Admission
 from tpo.server.app import AppOptions, create_app
+from tpo.server.registry import SearchRegistry
 from tpo.server.service import Service, Setup
 from tpo.server.telemetry import RequestTelemetry, Traced
 from tpo.telemetry.provider import CONTENTS, ENDPOINT, configured
@@ -214,7 +216,10 @@ async def test_a_request_through_the_whole_server() -> None:
         service = Service(Setup(options=options))
         await service.open()
         requests = RequestTelemetry(collected.telemetry)
-        app = Traced(create_app(service, AppOptions(), watch=requests.watch), requests)
+        app = Traced(
+            create_app(SearchRegistry(service, Admission(8, 8), requests.watch), Admission(8, 8), AppOptions()),
+            requests,
+        )
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from fakes import FakeModel, FakeReward, numbered
 from tpo.engine.limits import Stopper
 from tpo.engine.records import Called, Judged, Scored
 from tpo.errors import RewardError, RewardUnavailable
+from tpo.messages import Conversation
+from tpo.rewards.protocol import Score
 from tpo.session.spec import specified
 
 
@@ -21,6 +25,19 @@ def number(text: str) -> float:
 
 def falling() -> FakeReward:
     return FakeReward(lambda text: -number(text), "falling")
+
+
+class Hanging(FakeReward):
+    """Never answers."""
+
+    def __init__(self) -> None:
+        super().__init__(number, "hanging")
+        self.began = asyncio.Event()
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
+        self.began.set()
+        await asyncio.Event().wait()
+        return []
 
 
 async def aligned(judge: Any, **options: Any) -> tpo.Result:
@@ -84,6 +101,19 @@ async def test_a_search_that_ran_out_of_time_or_was_interrupted_ends_at_once() -
     assert result.stop == "interrupt"
     assert result.held_out is None
     assert judge.scored == []
+
+
+@pytest.mark.parametrize("ends", ["deadline", "interrupt"])
+async def test_a_judge_that_hangs_does_not_hold_up_an_answer(ends: str) -> None:
+    stopper, judge = Stopper(), Hanging()
+    more = {"budget_seconds": 1.0} if ends == "deadline" else {}
+    aligning = asyncio.create_task(aligned(judge, stopper=stopper, **more))
+    await judge.began.wait()
+    if ends == "interrupt":
+        stopper.stop("interrupt")
+    result = await asyncio.wait_for(aligning, 30)
+    assert (result.answer, result.stop) == ("answer 4", "depth")
+    assert result.held_out is None
 
 
 def test_an_address_alone_is_that_of_a_judge() -> None:

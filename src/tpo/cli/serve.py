@@ -53,10 +53,6 @@ def serve(
     known = Keys(keys, single) if keys is not None or single is not None else None
     check_address(serving.host, known is not None)
     setup = Setup(options=search_options(context, flags, on_note), serving=serving)
-    # What is loaded by now stays, and objects of requests are freed soon: a full collection would make requests wait
-    # for dozens of milliseconds.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
     asyncio.run(_serve(setup, AppOptions(keys=known), on_note))
 
 
@@ -67,6 +63,10 @@ async def _serve(setup: Setup, options: AppOptions, on_note: Callable[[str], Non
     serving = setup.serving
 
     def started(url: str) -> None:
+        # What is loaded by now stays, and objects of requests are freed soon: a full collection would make requests
+        # wait for dozens of milliseconds.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
         on_note(f"serving at {url}/v1" + (f", the page at {url}/ui/" if serving.ui else ""))
         if options.keys is None:
             on_note("anybody on this machine can send requests; TPO_SERVE_KEY or --keys requires a key")

@@ -132,22 +132,23 @@ class Driver:
             left = max(self._budget.seconds - self._clock(), 0.0)
             deadline = asyncio.get_running_loop().call_later(left, self._stopper.stop, "deadline")
         try:
-            outcome = await self._search(search)
-            chosen, stop = outcome.chosen, str(outcome.stop)
-        except Stopped:
-            await self._salvage()
-            stop = self._stopper.reason or "interrupt"
-            best = self._state.best
-            if best is None or not best.text:
-                raise self._stopped_empty(stop) from None
-            chosen = best
+            try:
+                outcome = await self._search(search)
+                chosen, stop = outcome.chosen, str(outcome.stop)
+            except Stopped:
+                await self._salvage()
+                stop = self._stopper.reason or "interrupt"
+                best = self._state.best
+                if best is None or not best.text:
+                    raise self._stopped_empty(stop) from None
+                chosen = best
+            if self._ranks and chosen.reward is None:
+                raise RewardError(f"Not one answer got a reward. The first: {chosen.error}.")
+            if self._judge is not None and stop not in ("deadline", "interrupt"):
+                await self._hold_out(self._judge, chosen)
         finally:
             if deadline is not None:
                 deadline.cancel()
-        if self._ranks and chosen.reward is None:
-            raise RewardError(f"Not one answer got a reward. The first: {chosen.error}.")
-        if self._judge is not None and stop not in ("deadline", "interrupt"):
-            await self._hold_out(self._judge, chosen)
         self._write(Ended(stop, chosen.id, self._seconds()))
         await self._journal.commit()
         return result_from(self._state, self._journal.records)
@@ -156,7 +157,12 @@ class Driver:
         known = self._state.judged
         if known is None or known.chosen != chosen.id:
             first, turn = self._state.candidates[0], max((one for one, _ in self._state.prompted), default=0)
-            await hold_out(judge, self._plan.query, first, chosen, self._clock, self._write, turn)
+            judging = partial(hold_out, judge, self._plan.query, first, chosen, self._clock, self._write, turn)
+            if self._stopper.reason is not None:  # the budget of tokens, which a judge does not use
+                await judging()
+                return
+            with suppress(Stopped):  # the answer is there, and does not wait for a judge that is slow
+                await self._stopper.guard(judging)
 
     def _stopped_empty(self, stop: str) -> ModelError:
         spent = f"{self._ledger.tokens} tokens and {self._clock():.1f} seconds were spent"

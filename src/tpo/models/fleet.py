@@ -106,6 +106,8 @@ class Fleet:
     @property
     def roomiest(self) -> Server:
         """The server for a new query: of those that are alive, the one with the least work."""
+        if len(self.servers) == 1:
+            return self.servers[0]
         now = time.monotonic()
         alive = [server for server in self.servers if not server.rests(now)]
         return min(alive or self.servers, key=lambda server: server.load)

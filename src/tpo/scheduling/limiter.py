@@ -1,5 +1,7 @@
 """Bounds what is in flight at one server: calls wait until there is room for their sequences, the most urgent first.
 
+Where calls have owners (the clients of `tpo serve`), the owner with the fewest sequences in flight goes first.
+
 While a server refuses all calls, they are held back, and a few are let through to see when it accepts work again. A
 server that is only too full accepts calls again as soon as fewer are in flight; that is for the pace
 (`tpo.scheduling.pace`). A server that refuses calls sent after the first refusal, with none accepted in between,
@@ -11,11 +13,31 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
 
 from tpo.errors import ModelUnavailable
 from tpo.scheduling.pace import Pace
+
+
+class Owner(NamedTuple):
+    """The client that calls are made for.
+
+    Attributes:
+        name: its name.
+        weight: its share of a full server, against that of other owners.
+    """
+
+    name: str | None = None
+    weight: float = 1.0
+
+
+NOBODY = Owner()
+# The owner of the calls that are made in a task.
+call_owner: ContextVar[Owner] = ContextVar("call_owner", default=NOBODY)
 
 # Timers may fire a little early, by the clock's resolution.
 _TIMER_MARGIN = 0.001
@@ -39,7 +61,11 @@ class Limiter:
         self.tokens = 0
         self._most_tokens = tokens
         self._order = itertools.count()
-        self._waiting: list[tuple[int, int, _Waiter]] = []
+        # For each owner its calls that wait, as a heap, its sequences in flight, and the number of its latest call.
+        self._waiting: dict[Owner, list[tuple[int, int, _Waiter]]] = {}
+        self._live_of: Counter[Owner] = Counter()
+        self._latest: dict[Owner, int] = {}
+        self._admitted = itertools.count(1)
         self._room: asyncio.Event | None = None
         self._gate = OutageGate()
         self._wake: tuple[asyncio.AbstractEventLoop, float] | None = None
@@ -47,7 +73,7 @@ class Limiter:
     @property
     def waiting(self) -> int:
         """Calls that wait for room."""
-        return sum(not waiter.future.done() for _, _, waiter in self._waiting)
+        return sum(not waiter.future.done() for line in self._waiting.values() for _, _, waiter in line)
 
     @property
     def has_room(self) -> bool:
@@ -66,10 +92,10 @@ class Limiter:
         Args:
             sequences: how many sequences the call is.
             tokens: tokens that it may take in all.
-            urgency: the highest goes first; of equals, the one that came first.
+            urgency: of one owner's calls the highest goes first; of equals, the one that came first.
         """
-        waiter = _Waiter(sequences, tokens)
-        heapq.heappush(self._waiting, (-urgency, next(self._order), waiter))
+        waiter = _Waiter(sequences, tokens, call_owner.get())
+        heapq.heappush(self._waiting.setdefault(waiter.owner, []), (-urgency, next(self._order), waiter))
         self._admit()
         try:
             await waiter.future
@@ -109,6 +135,9 @@ class Limiter:
     def _leave(self, waiter: _Waiter) -> None:
         self.live -= waiter.sequences
         self.tokens -= waiter.tokens
+        self._live_of[waiter.owner] -= waiter.sequences
+        if not self._live_of[waiter.owner]:
+            del self._live_of[waiter.owner]
         self._admit()
 
     def _full(self, tokens: int) -> bool:
@@ -116,17 +145,15 @@ class Limiter:
 
     def _admit(self) -> None:
         now = asyncio.get_running_loop().time()
-        while self._waiting:
-            waiter = self._waiting[0][2]
-            if waiter.future.done():  # cancelled while it waited
-                heapq.heappop(self._waiting)
-                continue
+        while (waiter := self._first()) is not None:
             # A call larger than the limit goes when nothing else is in flight.
             if self.live and self.live + waiter.sequences > self.pace.limit:
                 break
             if self._full(waiter.tokens) or not self._gate.lets(waiter.sequences, self.pace.limit, now):
                 break
-            heapq.heappop(self._waiting)
+            heapq.heappop(self._waiting[waiter.owner])
+            self._live_of[waiter.owner] += waiter.sequences
+            self._latest[waiter.owner] = next(self._admitted)
             self._gate.sent(waiter.sequences, now)
             waiter.admitted = True
             self.live += waiter.sequences
@@ -137,6 +164,18 @@ class Limiter:
             self._room = None
         if self._waiting or self._room is not None:
             self._wake_when_the_gate_changes(now)
+
+    def _first(self) -> _Waiter | None:
+        """The call that is next."""
+        for owner, line in [*self._waiting.items()]:
+            while line and line[0][2].future.done():  # cancelled while it waited
+                heapq.heappop(line)
+            if not line:
+                del self._waiting[owner]
+        if not self._waiting:
+            return None
+        owner = min(self._waiting, key=lambda owner: (self._live_of[owner] / owner.weight, self._latest.get(owner, 0)))
+        return self._waiting[owner][0][2]
 
     def _wake_when_the_gate_changes(self, now: float) -> None:
         at, loop = self._gate.changes_at(now), asyncio.get_running_loop()
@@ -164,11 +203,12 @@ class AdmittedCall:
 
 
 class _Waiter:
-    __slots__ = ("admitted", "future", "sequences", "tokens")
+    __slots__ = ("admitted", "future", "owner", "sequences", "tokens")
 
-    def __init__(self, sequences: int, tokens: int) -> None:
+    def __init__(self, sequences: int, tokens: int, owner: Owner) -> None:
         self.sequences = sequences
         self.tokens = tokens
+        self.owner = owner
         self.admitted = False
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

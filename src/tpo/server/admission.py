@@ -33,7 +33,7 @@ class _Line:
 
     Args:
         weight: the key's share, against that of others.
-        turn: when its next turn is, on the clock that counts turns.
+        turn: when the first of them is served, on the clock that counts turns.
     """
 
     def __init__(self, weight: float, turn: float) -> None:
@@ -48,10 +48,12 @@ class _Line:
 
 
 class Admission:
-    """Runs a limited number of requests, queues some more, and turns the rest away.
+    """Runs a limited number of requests, queues some more, and refuses the rest.
 
-    Keys take turns: a key with many requests in the queue delays its own, and no other key's by more than one turn.
-    Where the queue is full, the key that fills it most gives up its last place to a key that waits less.
+    Keys take turns, as in start-time fair queueing (Goyal, Vin and Cheng, 1996): each request that is let in moves its
+    key's next turn back by one over the key's weight, and the earliest turn is next. So a key with many requests in the
+    queue delays its own, and a key that had fewer than its share gets the next place that is free. Where the queue is
+    full, the key that fills it most gives up its last place to a key that waits less.
 
     Args:
         concurrency: requests that run at once.
@@ -75,7 +77,9 @@ class Admission:
         self.live = 0
         self.waiting = 0
         self._lines: dict[str | None, _Line] = {}
+        # The turn of the request that was let in last, and the next turn of each key that has had more than others.
         self._turn = 0.0
+        self._next: dict[str | None, float] = {}
         self._seconds = float(SOONEST)
 
     @asynccontextmanager
@@ -91,6 +95,7 @@ class Admission:
         """
         if self.live < self.concurrency:
             self.live += 1
+            self._serve(key, weight, self._earliest(key))
         else:
             await self._wait(key, weight)
         began = time.monotonic()
@@ -112,8 +117,17 @@ class Admission:
         if max(promised, self.waiting) >= self.queue + self.concurrency - self.live:
             raise Busy(self.retry_after)
 
+    def _earliest(self, key: str | None) -> float:
+        """The turn of a key's request that comes now, where none of the key waits."""
+        return max(self._turn, self._next.get(key, 0.0))
+
+    def _serve(self, key: str | None, weight: float, turn: float) -> None:
+        self._turn = turn
+        self._next[key] = turn + 1 / weight
+        self._next = {key: at for key, at in self._next.items() if at > turn}
+
     async def _wait(self, key: str | None, weight: float) -> None:
-        line = self._lines.get(key) or _Line(weight, self._turn + 1 / weight)
+        line = self._lines.get(key) or _Line(weight, self._earliest(key))
         if self.waiting >= self.queue:
             self._make_room(line)
         self._lines[key] = line
@@ -151,11 +165,13 @@ class Admission:
             turn = line.waiting[0]
             self._take(key, line, turn)
             if not turn.done():
-                self._turn = line.turn
+                self._serve(key, line.weight, line.turn)
                 line.turn += 1 / line.weight
                 turn.set_result(None)
                 return
         self.live -= 1
+        if not self.live:
+            self._next.clear()
 
     @property
     def retry_after(self) -> int:

@@ -14,17 +14,17 @@ from tpo.http.retry import patiently
 from tpo.models.fleet import Fleet
 from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.server.admission import Admission
-from tpo.server.asgi import Message, Receive, RequestInfo, Send
+from tpo.server.asgi import Message, Receive, RequestInfo, Send, WhileConnected
 from tpo.server.deltas import Progress, Sink, Text, Thought
+from tpo.server.errors import refused
 from tpo.server.idempotency import Idempotency
 from tpo.server.logs import log_contents
 from tpo.server.models import NamedModel
 from tpo.server.passthrough import Relay
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest
-from tpo.server.registry import SearchRegistry
+from tpo.server.registry import Durable, SearchRegistry
 from tpo.server.request_options import RequestOptions, check_lengths
-from tpo.server.service import Durable
+from tpo.server.service import WhileServing
 from tpo.session.response import Completion, TokenUsage
 
 
@@ -148,20 +148,31 @@ class Answers:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Pass a plain model's request on as it is, and its answer back."""
-        check_lengths(body.get("messages"), self.service.setup.serving.max_message)
+        """Pass a plain model's request on as it is, and its answer back.
+
+        Args:
+            path: where to, below the address of the API of the model's server.
+            message: the request's body as it came.
+            body: the same, read.
+            model: the model's name.
+            info: the request, whose account the tokens are charged to.
+            receive: the client's messages; its leaving ends the work upstream.
+            send: the way to the client.
+        """
+        raw, longest = message["body"], self.service.setup.serving.max_message
+        if len(raw) > longest:  # no text is longer than its JSON
+            check_lengths(body.get("messages"), longest)
         info.kind = "passed"
-        async with self._admission.admitted(info.client, info.weight):
+        async with WhileConnected(receive, info), self._admission.admitted(info.client, info.weight):
             fleet = (await self.service.fleets(model))["policy"]
-            await self.service.until_end(
-                self._relay.relay(fleet, path, message["body"], body, receive, send, info.spend)
-            )
+            async with WhileServing(self.service):
+                await self._relay.relay(fleet, path, raw, body, send, info.spend)
 
     async def options(self, request: GenerationRequest, named: NamedModel) -> RequestOptions | None:
-        """The search that a request asks for; None where it asks for a plain model's answer.
+        """The search that a request means; None where it means a plain model's answer.
 
         Raises:
-            BadRequest: it asks for more than it may.
+            BadRequest: an option is above its bound.
             InputError: its options do not fit together.
         """
         check_lengths(request.messages, self.service.setup.serving.max_message)
@@ -198,8 +209,9 @@ class Answers:
             info.kind = "passed"
             async with self._admission.admitted(info.client, info.weight):
                 fleet = (await self.service.fleets(named.model))["policy"]
-                plain = plain_response(fleet, request, sink, info.spend, self.service.setup.serving.patience)
-                return await self.service.until_end(plain)
+                patience = self.service.setup.serving.patience
+                async with WhileServing(self.service):
+                    return await plain_response(fleet, request, sink, info.spend, patience)
         info.kind = "aligned"
         progress = Progress(sink, narrate=options.narration)
 

@@ -14,24 +14,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from tpo.options import ServeOptions
 from tpo.server.admission import Admission
 from tpo.server.answers import Answers
-from tpo.server.asgi import App, error_body, request_info
+from tpo.server.asgi import App, Receive, Scope, Send, request_info
 from tpo.server.bodies import BYTES, SECONDS, Bodies
 from tpo.server.endpoint import CountTokens, ProtocolEndpoint
-from tpo.server.errors import ApiError, explained
+from tpo.server.errors import ApiError, BadRequest, explained
 from tpo.server.guard import Guard
 from tpo.server.keys import OPEN, Keyed, Keys
 from tpo.server.limits import Limited
-from tpo.server.logs import Logged
+from tpo.server.metrics import Metrics, metrics_route
 from tpo.server.openapi import document
 from tpo.server.protocols.chat import CHAT
 from tpo.server.protocols.completions import COMPLETIONS
 from tpo.server.protocols.messages.reader import COUNTED, MESSAGES
-from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.responses.reader import RESPONSES
-from tpo.server.registry import SearchRegistry, Watch, unwatched
+from tpo.server.registry import SearchRegistry
 from tpo.server.service import Service
 from tpo.server.store.background import BackgroundResponses
 from tpo.server.store.endpoint import ResponsesEndpoint, stored_routes
@@ -44,7 +42,7 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Who is served, and what may come in.
 
     Attributes:
-        keys: the clients' keys; None where anybody who reaches the server is served.
+        keys: the clients' keys; None where every client is served.
         body_bytes: bytes of a request.
         body_seconds: seconds for a request to come in.
     """
@@ -54,60 +52,48 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     body_seconds: float = SECONDS
 
 
-class Gates(msgspec.Struct, frozen=True):
-    """The limits for aligned requests and for requests to plain models."""
-
-    aligned: Admission
-    passed: Admission
-
-
-def gates(serving: ServeOptions) -> Gates:
-    """The limits of a server."""
-    return Gates(Admission(serving.requests, serving.queue), Admission(serving.passed, serving.queue))
-
-
 def create_app(
-    service: Service,
-    options: AppOptions | None = None,
+    searches: SearchRegistry,
+    passed: Admission,
+    options: AppOptions,
     *,
-    admitted: Gates | None = None,
-    watch: Watch = unwatched,
-    metrics: Route | None = None,
+    metrics: Metrics | None = None,
     page: Starlette | None = None,
     store: ResponseStore | None = None,
 ) -> App:
     """Make the server.
 
     Args:
-        service: models, rewards and searches; the caller opens it.
+        searches: runs searches; the caller opens its service.
+        passed: how many requests to plain models are worked on at once.
         options: who is served, and what may come in.
-        admitted: the limits at which requests wait; made from the options unless given.
-        watch: makes further listeners for each request.
-        metrics: the route of /metrics.
+        metrics: where requests are counted; shown at /metrics.
         page: the page at /ui.
         store: where responses are stored; closed with the application.
 
     Returns:
         an ASGI application.
     """
-    options, serving = options or AppOptions(), service.setup.serving
-    admitted = admitted or gates(serving)
-    answers = Answers(SearchRegistry(service, admitted.aligned, watch), admitted.passed)
+    service, serving = searches.service, searches.service.setup.serving
+    answers = Answers(searches, passed)
     background = None if store is None else BackgroundResponses(answers, store, options.keys)
     responses = ProtocolEndpoint(RESPONSES, answers) if background is None else ResponsesEndpoint(answers, background)
+    protocols: dict[str, App] = {
+        "/v1/chat/completions": ProtocolEndpoint(CHAT, answers),
+        "/v1/responses": responses,
+        "/v1/messages": ProtocolEndpoint(MESSAGES, answers),
+        "/v1/messages/count_tokens": CountTokens(COUNTED, answers),
+        "/v1/completions": ProtocolEndpoint(COMPLETIONS, answers),
+    }
     routes = [
-        Route("/v1/chat/completions", ProtocolEndpoint(CHAT, answers), methods=["POST"]),
-        Route("/v1/responses", responses, methods=["POST"]),
+        *[Route(path, endpoint, methods=["POST"]) for path, endpoint in protocols.items()],
         *(stored_routes(background, service) if background is not None else []),
-        Route("/v1/messages", ProtocolEndpoint(MESSAGES, answers), methods=["POST"]),
-        Route("/v1/messages/count_tokens", CountTokens(COUNTED, answers), methods=["POST"]),
-        Route("/v1/completions", ProtocolEndpoint(COMPLETIONS, answers), methods=["POST"]),
         Route("/v1/models", _models),
         Route("/v1/models/{name:path}", _model),
         Route("/health", _health),
         Route("/ready", _ready),
         Route("/openapi.json", _described(stored=store is not None)),
-        *([metrics] if metrics is not None else []),
+        *([metrics_route(metrics)] if metrics is not None else []),
         *([Route("/ui", _with_slash), Mount("/ui", page)] if page is not None else []),
     ]
 
@@ -128,7 +114,13 @@ def create_app(
     inner.state.service = service
     # A path with one slash more is another path: redirecting a POST makes clients lose its body.
     inner.router.redirect_slashes = False
-    app: App = Bodies(inner, most=options.body_bytes, seconds=options.body_seconds)
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        # Nearly all requests go to these; Starlette's routing would cost them as much as all of our own checks.
+        endpoint = protocols.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        await (endpoint or inner)(scope, receive, send)
+
+    app: App = Bodies(routed, most=options.body_bytes, seconds=options.body_seconds)
     if options.keys is not None:
         app = Limited(app, options.keys.account_of)
         app = Keyed(app, options.keys, [*OPEN])
@@ -141,10 +133,9 @@ def create_app(
             allow_headers=["*"],
             expose_headers=["x-request-id", "retry-after"],
         )
-    app = Logged(app)
     # DNS rebinding is harmless where a key is needed: the page has none.
     hosts = None if options.keys is not None else serving.allow_host
-    return Guard(app, hosts=hosts, origins=serving.allow_origin)
+    return Guard(app, hosts=hosts, origins=serving.allow_origin, metrics=metrics)
 
 
 async def _models(request: Request) -> Response:
@@ -197,7 +188,7 @@ async def _bug(request: Request, error: Exception) -> Response:
     # Starlette raises the error again, so that the guard logs it.
     id = request_info(request.scope).id
     message = f"A bug in the server; its log has more under {id}."
-    return Response(error_body(500, message, "internal_error"), 500, None, JSON)
+    return Response(ApiError(500, message, code="internal_error").body(), 500, None, JSON)
 
 
 async def _no_route(request: Request, error: Exception) -> Response:
@@ -208,4 +199,4 @@ async def _no_route(request: Request, error: Exception) -> Response:
         f"/v1/completions and /v1/models.",
         405: f"{path} does not take {method}.",
     }.get(error.status_code, str(error.detail))
-    return Response(error_body(error.status_code, message), error.status_code, error.headers, JSON)
+    return Response(ApiError(error.status_code, message).body(), error.status_code, error.headers, JSON)

@@ -1,14 +1,17 @@
-"""What the server's middlewares share: ASGI's types, the facts about a request, and refusals."""
+"""What the server's middlewares share: ASGI's types, the facts about a request, responses in one piece, and the end of
+work that no client waits for."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from types import TracebackType
+from typing import Any, Self, TypeAlias
 
 import msgspec
+
+from tpo.server.errors import ApiError
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -17,13 +20,35 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
+# Probes come every few seconds, and would fill logs, metrics and traces.
+PROBES = frozenset({"/health", "/ready", "/metrics"})
+
 _INFO = "tpo.info"
-# Kinds of errors by status, as OpenAI names them.
-_KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+# The end of a request's connection, in the scopes that our own connections make.
+CONNECTION_END = "tpo.connection_end"
 
 
 class BrokenOff(Exception):
     """An answer broke off after its beginning was passed on: the connection is closed, so that it shows."""
+
+
+class ConnectionEnd:
+    """The end of a connection.
+
+    Attributes:
+        callbacks: called when the connection is lost.
+        over: it is lost.
+    """
+
+    def __init__(self) -> None:
+        self.callbacks: set[Callable[[], None]] = set()
+        self.over = False
+
+    def happen(self) -> None:
+        """The connection is lost."""
+        self.over = True
+        for callback in [*self.callbacks]:
+            callback()
 
 
 class RequestInfo(msgspec.Struct):
@@ -40,7 +65,8 @@ class RequestInfo(msgspec.Struct):
         tokens: prompt and completion tokens of all roles together.
         status: the response's status.
         spent: called with tokens as they are counted, for the client's limits.
-        background: nobody waits for the answer, so that its time counts from its turn.
+        background: no client waits for the answer, so that its time counts from its turn.
+        connection_end: the end of its connection; None where the ASGI server does not report it.
     """
 
     id: str
@@ -54,6 +80,7 @@ class RequestInfo(msgspec.Struct):
     status: int | None = None
     spent: Callable[[int], None] | None = None
     background: bool = False
+    connection_end: ConnectionEnd | None = None
 
     def spend(self, tokens: int) -> None:
         """Count tokens of this request."""
@@ -72,7 +99,7 @@ def request_info(scope: Scope) -> RequestInfo:
 
 def begin_request(scope: Scope, id: str) -> RequestInfo:
     """Attach the facts to a new request."""
-    info = scope[_INFO] = RequestInfo(id)
+    info = scope[_INFO] = RequestInfo(id, connection_end=scope.get(CONNECTION_END))
     return info
 
 
@@ -98,31 +125,86 @@ async def refuse(
         code: a word for programs.
         headers: further headers.
     """
-    body = error_body(status, message, code)
-    length = (b"content-length", str(len(body)).encode())
-    head = [(b"content-type", b"application/json"), length, *headers]
+    await send_json(send, status, ApiError(status, message, code=code).body(), headers)
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
+    """Send a response of JSON in one piece."""
+    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 
-def error_body(status: int, message: str, code: str | None = None) -> bytes:
-    """An error in OpenAI's shape, with the field `type` that Anthropic's clients expect beside it."""
-    kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    return msgspec.json.encode({"type": "error", "error": error})
+class CancelScope:
+    """A block of work that can be ended from outside, as `asyncio.timeout` ends one when its time is up.
+
+    Attributes:
+        cancelled: it was ended, and the block was left without an exception.
+    """
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._task: asyncio.Task[Any] | None = None
+        self._earlier = 0
+
+    def cancel(self) -> None:
+        """End the block."""
+        if self._task is not None and not self.cancelled:
+            self.cancelled = True
+            self._task.cancel()
+
+    async def __aenter__(self) -> Self:
+        """Begin the block, which belongs to the task that runs it."""
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._earlier = self._task.cancelling()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Leave the block; a cancellation that came from elsewhere goes on."""
+        task, self._task = self._task, None
+        assert task is not None
+        return self.cancelled and task.uncancel() <= self._earlier and kind is asyncio.CancelledError
 
 
-@asynccontextmanager
-async def client_leaves(receive: Receive) -> AsyncIterator[asyncio.Future[None]]:
-    """A future that is done when the client has left; the request's body must have been read."""
+class WhileConnected(CancelScope):
+    """A block that ends when the client leaves; the request's body must have been read.
 
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
+    Args:
+        receive: the client's messages, watched by a task where the end of the connection is not reported.
+        info: the request.
+    """
+
+    def __init__(self, receive: Receive, info: RequestInfo) -> None:
+        super().__init__()
+        self._receive = receive
+        self._end = info.connection_end
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin the block."""
+        await super().__aenter__()
+        if self._end is None:
+            self._watching = asyncio.create_task(self._watch())
+        elif self._end.over:
+            self.cancel()
+        else:
+            self._end.callbacks.add(self.cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Leave the block."""
+        if self._end is not None:
+            self._end.callbacks.discard(self.cancel)
+        if self._watching is not None:
+            self._watching.cancel()
+        return await super().__aexit__(kind, error, trace)
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-
-    watching = asyncio.ensure_future(watch())
-    try:
-        yield watching
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        self.cancel()

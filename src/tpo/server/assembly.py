@@ -11,13 +11,13 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from tpo.engine.events import Listener, both
-from tpo.server.app import AppOptions, create_app, gates
+from tpo.server.admission import Admission
+from tpo.server.app import AppOptions, create_app
 from tpo.server.asgi import App, RequestInfo
-from tpo.server.live import LiveRequests
-from tpo.server.metrics import Counted, Metrics, metrics_route
+from tpo.server.metrics import Metrics
 from tpo.server.page import page
 from tpo.server.recording import Recorder
-from tpo.server.registry import SearchRegistry, Watch
+from tpo.server.registry import KEPT, SearchRegistry, Watch
 from tpo.server.request_options import RequestOptions
 from tpo.server.service import Service, Setup
 from tpo.server.store.folder import ResponseStore
@@ -41,9 +41,9 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
     """
     serving = setup.serving
     record = Path(serving.record) if serving.record is not None else None
-    service = Service(setup, LiveRequests() if serving.ui else LiveRequests(0))
-    admitted = gates(serving)
-    metrics = Metrics(aligned=admitted.aligned, passed=admitted.passed)
+    service = Service(setup)
+    aligned, passed = Admission(serving.requests, serving.queue), Admission(serving.passed, serving.queue)
+    metrics = Metrics(aligned=aligned, passed=passed)
     watchers: list[Watch] = [metrics.watch]
     if record is not None:
         recorder = Recorder(record, serving.record_days)
@@ -54,18 +54,16 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
         telemetry = RequestTelemetry(sent)
         service.at_end(sent.close)
         watchers.append(telemetry.watch)
-    watch = _together(watchers)
+    searches = SearchRegistry(service, aligned, _together(watchers), kept=KEPT if serving.ui else 0)
     app = create_app(
-        service,
+        searches,
+        passed,
         options,
-        admitted=admitted,
-        watch=watch,
-        metrics=metrics_route(metrics),
-        page=_page(SearchRegistry(service, admitted.aligned, watch), record) if serving.ui else None,
+        metrics=metrics,
+        page=_page(searches, record) if serving.ui else None,
         store=ResponseStore(Path(serving.store), serving.store_days) if serving.store is not None else None,
     )
-    counted = Counted(app, metrics)
-    return (counted if telemetry is None else Traced(counted, telemetry)), service
+    return (app if telemetry is None else Traced(app, telemetry)), service
 
 
 def _page(searches: SearchRegistry, record: Path | None) -> Starlette:

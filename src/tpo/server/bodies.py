@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, header, refuse
+from tpo.server.asgi import App, CancelScope, Header, Message, Receive, Scope, Send, header, refuse
 
 BYTES = 10 * 2**20
 SECONDS = 60.0
@@ -114,24 +114,35 @@ class Bodies:
             raise _TooLarge
         pieces: list[bytes] = []
         size = 0
-        async with asyncio.timeout(self._seconds):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-                if size > self._most:
-                    raise _TooLarge
-                if not message.get("more_body"):
-                    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        async with CancelScope() as scope:
+            timer = asyncio.get_running_loop().call_later(self._seconds, scope.cancel)
+            try:
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return None
+                    pieces.append(message.get("body", b""))
+                    size += len(pieces[-1])
+                    if size > self._most:
+                        raise _TooLarge
+                    if not message.get("more_body"):
+                        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            finally:
+                timer.cancel()
+        raise TimeoutError
+
+    def _harmless(self, body: bytes) -> bool:
+        """Whether a body is within the limits even if all its brackets, commas and backslashes count."""
+        brackets = body.count(b"[") + body.count(b"{")
+        return brackets <= self._depth and body.count(b",") <= ENTRIES and body.count(b"\\") <= ESCAPES
 
     def _wrong(self, body: bytes) -> str | None:
         try:
-            body.decode()
+            if not body.isascii():
+                body.decode()
         except UnicodeDecodeError as error:
             return f"The body is not UTF-8, at byte {error.start}."
-        if len(body) <= self._depth:
+        if self._harmless(body):
             return None
         shape = shape_of(body)
         if shape.depth > self._depth:

@@ -1,5 +1,5 @@
 """Limits for each connection: the size of a request's head and of chunk framing, the time in which a head has to arrive
-and a response has to be read, and the number of pipelined requests.
+and a response has to be read, and the number of pipelined requests. A response's head and body are sent together.
 
 uvicorn has none of these: it waits for ever for the first byte, the rest of a head, and a client that does not read;
 it keeps any number of header lines, trailers included, and of pipelined requests. `bodies.py` limits bodies. The rest
@@ -14,7 +14,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tpo.server.asgi import error_body
+from tpo.server.asgi import CONNECTION_END, ConnectionEnd
+from tpo.server.errors import ApiError
 
 # Bytes of a request's head (request line and headers), and of the framing between the chunks of a body.
 HEAD_BYTES = 65_536
@@ -27,6 +28,69 @@ HEAD_SECONDS = 10.0
 READ_SECONDS = 30.0
 # Pipelined requests that may wait while one is answered.
 AHEAD = 16
+# Bytes that are held back, at most, to be sent with those that follow.
+HELD_BYTES = 65_536
+
+
+class JoinedWrites(asyncio.Transport):
+    """A transport that sends what is written in one turn of the event loop as one piece.
+
+    uvicorn writes a response's head and its body apart, and each write is a call of the operating system, which costs
+    more than everything else that is done for a chunk.
+
+    Args:
+        transport: the connection.
+        loop: its event loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes | bytearray | memoryview] = []
+        self._size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send data, at the latest when the event loop's turn is over (asyncio)."""
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > HELD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is held back."""
+        if self._held:
+            data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            self._held, self._size = [], 0
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection when everything is sent (asyncio)."""
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once (asyncio)."""
+        self._held, self._size = [], 0
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be (asyncio)."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """A fact about the connection (asyncio)."""
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        """Read no more (asyncio)."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again (asyncio)."""
+        self._transport.resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -39,18 +103,20 @@ class Connection(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._active: Any = None
-        super().connection_made(transport)
+        self._lost = ConnectionEnd()
+        self._joined = JoinedWrites(transport, self.loop)
+        super().connection_made(self._joined)
         self._expect()
 
     def data_received(self, data: bytes) -> None:
         """Data arrived (asyncio)."""
         self._framing += len(data)
-        if self._idle:
-            self._expect()
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if not self._idle:
+        if self._idle:
+            self._expect()
+        else:
             self._forget()
         if self._framing > HEAD_BYTES:
             if self._in_head:
@@ -74,6 +140,7 @@ class Connection(HttpToolsProtocol):
         if self._active is not None and not self._active.response_complete:
             self._active.disconnected = True
             self._active.message_event.set()
+        self._lost.happen()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write (asyncio)."""
@@ -91,6 +158,8 @@ class Connection(HttpToolsProtocol):
         """The head of a request is complete (httptools)."""
         self._in_head = False
         self._framing = 0
+        scope: Any = self.scope
+        scope[CONNECTION_END] = self._lost
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -110,7 +179,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A response was sent; the next request is handled."""
+        """A response is complete, and the next request is handled."""
+        self._joined.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reading()
@@ -155,7 +225,7 @@ class Connection(HttpToolsProtocol):
         # Never during the response to another request: only for the request whose body is still arriving.
         unanswered = self._idle or (cycle.more_body and not cycle.response_started and not self.pipeline)
         if unanswered and not self.transport.is_closing():
-            body = error_body(status, message)
+            body = ApiError(status, message).body()
             head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self._end()

@@ -12,13 +12,22 @@ from tpo.errors import TPOError
 from tpo.scheduling.concurrency import together
 from tpo.server.admission import Busy
 from tpo.server.answers import Answers
-from tpo.server.asgi import BrokenOff, Receive, RequestInfo, Scope, Send, client_leaves, header, request_info
-from tpo.server.errors import ApiError, busy, explained
+from tpo.server.asgi import (
+    BrokenOff,
+    Receive,
+    RequestInfo,
+    Scope,
+    Send,
+    WhileConnected,
+    header,
+    request_info,
+    send_json,
+)
+from tpo.server.errors import ApiError, BadRequest, busy, explained
 from tpo.server.idempotency import HEADER
 from tpo.server.models import NamedModel
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import json_object
-from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import Alignment, GenerationRequest
 from tpo.server.request_options import check_counts
 from tpo.server.stream import Stream
@@ -90,32 +99,19 @@ class ProtocolEndpoint:
             shared = self._answers.idempotency
             work, begun = shared.join(info.client, *retried, lambda: self._all(parsed, named, info, stream))
             answering, joined = work.task, not begun
-        async with client_leaves(receive) as leaving:
-            try:
-                if stream is not None:
-                    await stream.run(answering, leaving)
-                else:
-                    waiting: set[asyncio.Future[Any]] = {answering, leaving}
-                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if not answering.done():
-                    return  # the client has left, which ends the work for it
+        try:
+            async with WhileConnected(receive, info):
                 if stream is None:
-                    await whole(send, 200, msgspec.json.encode(parsed.renderer.whole(answering.result())))
-                elif stream.begun and (error := answering.exception()) is not None:
-                    if not isinstance(error, TPOError | BadRequest | ApiError):
-                        log.error("A bug: a stream broke off.", exc_info=error)
-                    await stream.fail(explained(error if isinstance(error, Exception) else RuntimeError()))
+                    await asyncio.wait({answering})
+                    await send_json(send, 200, msgspec.json.encode(parsed.renderer.whole(answering.result())))
                 else:
-                    for place, response in enumerate(answering.result() if joined else ()):
-                        stream.complete(place, response, narrated=False)
-                    answering.result()
-                    await stream.finish()
-            finally:
-                if work is not None:
-                    self._answers.idempotency.leave(work)
-                else:
-                    answering.cancel()
-                    await asyncio.gather(answering, return_exceptions=True)
+                    await _stream(stream, answering, joined=joined)
+        finally:
+            if work is not None:
+                self._answers.idempotency.leave(work)
+            else:
+                answering.cancel()
+                await asyncio.gather(answering, return_exceptions=True)
 
     async def _all(
         self, parsed: ParsedRequest, named: NamedModel, info: RequestInfo, stream: Stream | None
@@ -134,7 +130,8 @@ class ProtocolEndpoint:
         return await together([one(place, query) for place, query in enumerate(parsed.queries)])
 
     async def _refuse(self, send: Send, error: ApiError) -> None:
-        await whole(send, error.status, self._protocol.error_body(error), error.headers)
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in error.headers.items()]
+        await send_json(send, error.status, self._protocol.error_body(error), headers)
 
 
 class CountTokens(ProtocolEndpoint):
@@ -150,29 +147,25 @@ class CountTokens(ProtocolEndpoint):
         retried: tuple[str, str, bytes] | None,
     ) -> None:
         query = msgspec.structs.replace(parsed.queries[0], max_tokens=1, alignment=Alignment())
-        async with client_leaves(receive) as leaving:
+        async with WhileConnected(receive, info):
             plain = NamedModel(named.model)
-            counting = asyncio.ensure_future(
-                self._answers.answer(query, plain, parsed.renderer.id, info, _ignore, _ignore)
-            )
-            try:
-                waiting: set[asyncio.Future[Any]] = {counting, leaving}
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if counting.done():
-                    tokens = counting.result().usage.prompt_tokens
-                    await whole(send, 200, msgspec.json.encode({"input_tokens": tokens}))
-            finally:
-                counting.cancel()
-                await asyncio.gather(counting, return_exceptions=True)
+            counted = await self._answers.answer(query, plain, parsed.renderer.id, info, _ignore, _ignore)
+            await send_json(send, 200, msgspec.json.encode({"input_tokens": counted.usage.prompt_tokens}))
+
+
+async def _stream(stream: Stream, answering: asyncio.Future[list[Completion]], *, joined: bool) -> None:
+    """Stream an answer; where its work was joined, all of it comes at the end."""
+    await stream.run(answering)
+    if stream.begun and (error := answering.exception()) is not None:
+        if not isinstance(error, TPOError | BadRequest | ApiError):
+            log.error("A bug: a stream broke off.", exc_info=error)
+        await stream.fail(explained(error if isinstance(error, Exception) else RuntimeError()))
+        return
+    for place, response in enumerate(answering.result()):
+        if joined:
+            stream.complete(place, response, narrated=False)
+    await stream.finish()
 
 
 def _ignore(something: Any) -> None:
     """The client does not want it."""
-
-
-async def whole(send: Send, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-    """Send a response of JSON in one piece."""
-    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    head += [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})

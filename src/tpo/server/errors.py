@@ -12,10 +12,35 @@ import msgspec
 
 from tpo.errors import CheckError, InputError, ModelError, ModelUnavailable, PromptError, RewardError, TPOError
 from tpo.http.failures import ContextOverflow, RequestRefused
-from tpo.server.protocols.refusal import BadRequest
 
-INVALID = "invalid_request_error"
 UPSTREAM = "upstream_error"
+# Kinds of errors by status, as OpenAI names them.
+_KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class BadRequest(Exception):
+    """A request that cannot be served as it is; the text says what is wrong, where, and what to do.
+
+    Attributes:
+        param: the field at fault, such as `messages[0].role`; None where it is no field.
+        code: OpenAI's code for it, where there is one.
+    """
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+def refused(where: str, why: str, code: str | None = None) -> BadRequest:
+    """A refusal of a field.
+
+    Args:
+        where: the field, such as `input[0]`; empty for the body as a whole.
+        why: what is wrong with it, as the end of a sentence that begins with its name.
+        code: OpenAI's code for it, where there is one.
+    """
+    return BadRequest(f"{where or 'The body'} {why.rstrip('.')}.", where or None, code)
 
 
 class ApiError(Exception):
@@ -23,7 +48,7 @@ class ApiError(Exception):
 
     Attributes:
         status: the HTTP status.
-        type: the kind of error, as OpenAI names it.
+        type: the kind of error, as OpenAI names it; by the status unless given.
         param: the field at fault, if it is one.
         code: OpenAI's code for the error, if there is one.
         headers: further headers of the response.
@@ -33,7 +58,7 @@ class ApiError(Exception):
         self,
         status: int,
         message: str,
-        type: str = INVALID,
+        type: str | None = None,
         *,
         param: str | None = None,
         code: str | None = None,
@@ -41,13 +66,13 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.type = type
+        self.type = type or _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
         self.param = param
         self.code = code
         self.headers = headers or {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as it stands in a body, or in a stream in place of a chunk."""
+        """The error in a body, or in a stream in place of a chunk; Anthropic's clients expect the outer `type`."""
         error = {"message": str(self), "type": self.type, "param": self.param, "code": self.code}
         return {"type": "error", "error": error}
 
@@ -64,7 +89,7 @@ def busy(message: str, retry_after: float) -> ApiError:
         retry_after: seconds after which to try again.
     """
     headers = {"retry-after": str(max(math.ceil(retry_after), 1))}
-    return ApiError(429, message, "rate_limit_error", code="rate_limit_exceeded", headers=headers)
+    return ApiError(429, message, code="rate_limit_exceeded", headers=headers)
 
 
 def not_ready(message: str) -> ApiError:
@@ -73,7 +98,7 @@ def not_ready(message: str) -> ApiError:
     Args:
         message: why.
     """
-    return ApiError(503, f"{message} Try again.", "server_error", code="not_ready", headers={"retry-after": "5"})
+    return ApiError(503, f"{message} Try again.", code="not_ready", headers={"retry-after": "5"})
 
 
 def stopping() -> ApiError:
@@ -101,5 +126,5 @@ def explained(error: Exception) -> ApiError:
     if isinstance(error, RewardError | CheckError):
         return ApiError(502, str(error), UPSTREAM, code="reward_failed")
     if isinstance(error, TPOError):
-        return ApiError(500, str(error), "server_error")
-    return ApiError(500, "The server failed in a way that it should not; its log says how.", "server_error")
+        return ApiError(500, str(error))
+    return ApiError(500, "The server failed in a way that it should not; its log has the details.")

@@ -1,4 +1,4 @@
-"""Writing to a key file: what somebody wrote into it by hand stays, and a server that reads it meanwhile sees the file
+"""Writing to a key file: what was written into it by hand stays, and a server that reads it meanwhile sees the file
 as it was before or as it is afterwards.
 """
 
@@ -36,7 +36,7 @@ def make_key(path: Path, name: str, limits: Limits, *, operator: bool = False) -
         operator: it may look at everybody's requests.
 
     Returns:
-        the key, which nobody can find out again.
+        the key, which is not kept anywhere.
 
     Raises:
         InputError: the name is taken or none, a limit is below 1, or the file cannot be read or written.
@@ -98,7 +98,7 @@ def _without(text: str, name: str) -> str:
 
 
 def _check(path: Path, name: str, text: str, wanted: dict[str, Client]) -> None:
-    """See that nobody else is lost: TOML can be written in ways that a search for lines does not know."""
+    """Check that no other client is lost: TOML can be written in ways that a search for lines does not know."""
     probe = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         _write(probe, text, 0o600)

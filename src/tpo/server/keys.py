@@ -32,7 +32,7 @@ from tpo.server.limits import Account, Limits
 log = logging.getLogger("tpo.server")
 
 VARIABLE = "TPO_SERVE_KEY"
-# Characters of a key that somebody chose; those that `tpo key` makes are longer.
+# Characters of a key that was made by hand; those that `tpo key` makes are longer.
 SHORTEST = 16
 # Seconds after which a key file that was changed is read again, at the latest.
 LOOKED_AT = 1.0
@@ -122,7 +122,7 @@ class Keys:
         return name in self._clients and self._clients[name].operator
 
     def account_of(self, name: str | None) -> Account | None:
-        """What a client has used; None for nobody, and for a client without limits."""
+        """What a client has used; None without a client, and for one without limits."""
         client = self._clients.get(name or "")
         if name is None or client is None or client.limits == Limits():
             return None
@@ -155,10 +155,10 @@ class Keys:
 
 
 class Keyed:
-    """Lets in who has a key.
+    """Serves clients that have a key.
 
     Args:
-        app: where those go.
+        app: where their requests go.
         keys: the keys.
         free: paths that need none; a path that ends in / is all below it.
     """
@@ -191,7 +191,7 @@ class Keyed:
             info.client, info.weight = client, self._keys.weight_of(client)
             await self._app(scope, receive, send)
             return
-        # 401 for both, so that a browser asks for another key; browsers know only Basic.
+        # 401 for both, so that a browser prompts for another key; browsers know only Basic.
         headers = [(b"www-authenticate", _BROWSER if paged else b"Bearer")]
         await refuse(send, 401, message, code=code, headers=headers)
 

@@ -86,7 +86,7 @@ def check_address(host: str, keyed: bool) -> None:
     """
     if not keyed and not is_local(host):
         raise InputError(
-            f"{host} can be reached from other machines, and anybody there could use this server. Make a key with "
+            f"{host} can be reached from other machines, and everybody there could use this server. Make a key with "
             f"`tpo key NAME --file keys.toml` and give --keys keys.toml, or stay on 127.0.0.1."
         )
 

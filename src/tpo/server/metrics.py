@@ -1,7 +1,7 @@
 """Prometheus metrics: requests, seconds of each stage, tokens, and the rewards before and after.
 
 Labels are words of ours (roles, stages, methods) and names out of the configuration (models, rewards), and never what a
-client sent, so that nobody can make this grow from outside. docs/observability.md lists all of it.
+client sent, so that no client can make this grow. docs/observability.md lists all of it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from starlette.routing import Route
 from tpo.engine.events import Event, Listener, TextGrew
 from tpo.engine.records import Called, Ended, Judged, Prompted, Sampled, Scored, Started
 from tpo.server.admission import Admission
-from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
+from tpo.server.asgi import RequestInfo
 from tpo.server.request_options import RequestOptions
 
 # From a request that is passed through to a search that takes minutes.
@@ -66,6 +66,8 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = registry or CollectorRegistry()
         self._names = _Names()
+        # Looking a series up by its labels takes longer than counting.
+        self._series: dict[tuple[str, int | None], tuple[Counter, Histogram]] = {}
 
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(name, what, labels, registry=registry)
@@ -73,7 +75,9 @@ class Metrics:
         def histogram(name: str, what: str, labels: tuple[str, ...], buckets: tuple[float, ...] = SECONDS) -> Histogram:
             return Histogram(name, what, labels, buckets=buckets, registry=registry)
 
-        self._open = Gauge("tpo_requests_open", "Requests that are not answered yet, probes aside.", registry=registry)
+        self._open = 0
+        open_now = Gauge("tpo_requests_open", "Requests that are not answered yet, probes aside.", registry=registry)
+        open_now.set_function(lambda: self._open)
         self._requests = counter("tpo_requests", "Requests that are over.", "kind", "status")
         self._seconds = histogram("tpo_request_seconds", "From a request to the end of its answer.", ("kind",))
         self._stages = histogram(
@@ -84,7 +88,7 @@ class Metrics:
         self._retries = counter("tpo_retries", "Calls that repeated a failed one.", "role")
         self._tokens = counter("tpo_tokens", "Tokens of aligned requests.", "role", "model", "type")
         self._passed_tokens = counter("tpo_passed_tokens", "Tokens of requests that were passed through.")
-        self._searches = counter("tpo_searches", "SearchRegistry that are over, by why.", "method", "stop")
+        self._searches = counter("tpo_searches", "Searches that are over, by why.", "method", "stop")
         self._candidates = counter("tpo_candidates", "Answers that were drawn.", "outcome")
         self._before = histogram("tpo_reward_before", "The best reward among the first answers.", ("reward",), REWARDS)
         self._after = histogram("tpo_reward_after", "The reward of the answer that was given.", ("reward",), REWARDS)
@@ -92,6 +96,10 @@ class Metrics:
         self._judged = counter("tpo_judged", "The held-out judge's view of the answer beside the first one.", "outcome")
         registry.register(_Gates({"aligned": aligned, "passed": passed}))
         ProcessCollector(registry=registry)
+
+    def begin(self) -> None:
+        """A request has come."""
+        self._open += 1
 
     def request(self, kind: str | None, status: int | None, seconds: float, tokens: int = 0) -> None:
         """A request is over.
@@ -102,11 +110,21 @@ class Metrics:
             seconds: how long it took.
             tokens: what it cost; counted here for those that were passed through.
         """
-        kind = kind or OTHER
-        self._requests.labels(kind, "left" if status is None else _status(status)).inc()
-        self._seconds.labels(kind).observe(seconds)
+        self._open -= 1
+        counter, histogram = self._request_series(kind or OTHER, status)
+        counter.inc()
+        histogram.observe(seconds)
         if kind == "passed":
             self._passed_tokens.inc(tokens)
+
+    def _request_series(self, kind: str, status: int | None) -> tuple[Counter, Histogram]:
+        series = self._series.get((kind, status))
+        if series is None:
+            shown = "left" if status is None else _status(status)
+            series = self._requests.labels(kind, shown), self._seconds.labels(kind)
+            if shown != OTHER:  # there is no end of those
+                self._series[kind, status] = series
+        return series
 
     @contextmanager
     def watch(self, info: RequestInfo, options: RequestOptions) -> Iterator[Listener]:
@@ -128,12 +146,6 @@ class Metrics:
         finally:
             watching.close()
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """A request is under way."""
-        with self._open.track_inprogress():
-            yield
-
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All numbers, and the media type of their format.
 
@@ -143,7 +155,7 @@ class Metrics:
         if "application/openmetrics-text" not in accept:
             return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
         # OpenMetrics has no sum for histograms of values below zero, as rewards may be, and no count without a sum; the
-        # last bucket says how many there are.
+        # last bucket has their number.
         lines = openmetrics.generate_latest(self.registry).splitlines(keepends=True)  # type: ignore[no-untyped-call]
         text = b"".join(line for line in lines if not line.startswith(_COUNTS))
         return text, openmetrics.CONTENT_TYPE_LATEST
@@ -195,7 +207,7 @@ class Watching:
         self._over = False
 
     def __call__(self, event: Event) -> None:
-        """Something happened."""
+        """Take an event."""
         if isinstance(event, TextGrew):  # by far the most there is, and nothing to us
             return
         match event:
@@ -220,7 +232,7 @@ class Watching:
                 pass
 
     def close(self) -> None:
-        """Nobody listens any more: a search that has not ended was given up."""
+        """Count a search that has not ended as given up."""
         if self._started is not None and not self._over:
             self._end("left", None)
 
@@ -250,34 +262,6 @@ def _outcome(judged: Judged) -> str:
     return "same" if answer == first else "better" if answer > first else "worse"
 
 
-class Counted:
-    """Counts requests when they are over. Stands outside of everything, so that what is sent away early counts too.
-
-    Args:
-        app: what handles them.
-        metrics: where it is counted.
-        quiet: paths that do not count: probes come every few seconds.
-    """
-
-    def __init__(self, app: App, metrics: Metrics, quiet: frozenset[str] = frozenset({"/health", "/ready"})) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._quiet = quiet | {"/metrics"}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request (ASGI)."""
-        if scope["type"] != "http" or scope["path"] in self._quiet:
-            await self._app(scope, receive, send)
-            return
-        began = time.monotonic()
-        try:
-            with self._metrics.opened():
-                await self._app(scope, receive, send)
-        finally:
-            info = request_info(scope)
-            self._metrics.request(info.kind, info.status, time.monotonic() - began, info.tokens)
-
-
 def metrics_route(metrics: Metrics) -> Route:
     """/metrics."""
 
@@ -289,7 +273,7 @@ def metrics_route(metrics: Metrics) -> Route:
 
 
 class _Gates(Collector):
-    """How full the gates are, at the moment when somebody looks."""
+    """How full the gates are, at the moment of a scrape."""
 
     def __init__(self, gates: dict[str, Admission | None]) -> None:
         self._gates = {kind: gate for kind, gate in gates.items() if gate is not None}

@@ -16,11 +16,11 @@ LISTED = ("tpo", "tpo-d2-n5", "best-of-5", "revision", *(f"{EFFORT}{level}" for 
 
 
 class NamedModel(NamedTuple):
-    """A model as a client asks for it.
+    """A model as a client names it.
 
     Attributes:
         model: the model's own name.
-        preset: how it is to be aligned; None where it is not.
+        preset: how its answers are aligned; None where they are not.
     """
 
     model: str
@@ -60,7 +60,7 @@ class Models:
         return [name for model in self.names for name in (model, *(f"{model}:{preset}" for preset in self._listed))]
 
     def find(self, name: str) -> NamedModel:
-        """The model that is meant.
+        """The model of that name.
 
         Raises:
             ApiError: there is none.
@@ -94,7 +94,7 @@ class Models:
         Args:
             name: its name.
             created: when the server started, in seconds since 1970.
-            most: the most that a request may ask for.
+            most: the bounds of a request's options.
 
         Raises:
             ApiError: there is none of that name, or its preset is beyond the bounds.
@@ -128,4 +128,4 @@ def _readable(preset: str) -> bool:
 
 
 def _missing(message: str) -> ApiError:
-    return ApiError(404, message, "not_found_error", param="model", code="model_not_found")
+    return ApiError(404, message, param="model", code="model_not_found")

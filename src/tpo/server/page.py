@@ -60,4 +60,4 @@ def page(
         most_width=serving.max_width,
         most_depth=serving.max_depth,
     )
-    return create_app(sources, play, service.live if live else None, hosts=hosts)
+    return create_app(sources, play, registry.live if live else None, hosts=hosts)

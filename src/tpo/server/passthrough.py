@@ -1,34 +1,30 @@
 """A plain model: the request goes to its server as it is, and the server's bytes to the client as they come.
 
-The tokens of a relayed stream are counted whether or not the client asked for them.
+The tokens of a relayed stream are counted whether or not the client wants their numbers.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import aiohttp
 import msgspec
 
-from tpo.http.client import connections
+from tpo.http.client import JSON, PATIENT, WHOLE, connections
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
 from tpo.http.redaction import PassingBody, Secrets
 from tpo.models.fleet import Fleet
 from tpo.models.openai import OpenAIModel
-from tpo.server.asgi import BrokenOff, Header, Message, Receive, Send, client_leaves
+from tpo.server.asgi import BrokenOff, Header, Send
 from tpo.server.errors import UPSTREAM, ApiError
 
-# A model may think for long before the first byte.
-TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=600.0)
-
-# What of a response is the connection's own business, or that of the server behind us.
+# Headers of a response that belong to one connection, or to the server behind us.
 _DROPPED = frozenset(
-    ["connection", "content-encoding", "content-length", "date", "keep-alive", "server", "set-cookie", "trailer"]
-) | {"transfer-encoding", "upgrade", "x-request-id", "proxy-authenticate", "strict-transport-security"}
+    [b"connection", b"content-encoding", b"content-length", b"date", b"keep-alive", b"server", b"set-cookie"]
+) | {b"trailer", b"transfer-encoding", b"upgrade", b"x-request-id", b"proxy-authenticate", b"strict-transport-security"}
 # The end of an answer, where its usage is.
 _TAIL = 4096
 # Shorter answers whose length is known are passed on in one piece.
@@ -54,7 +50,6 @@ class Relay:
         path: str,
         body: bytes,
         given: Mapping[str, Any],
-        receive: Receive,
         send: Send,
         spend: Callable[[int], None],
     ) -> None:
@@ -65,7 +60,6 @@ class Relay:
             path: where to, below the API's address.
             body: the request as it came.
             given: the same, read.
-            receive: the client's messages; its leaving ends the work upstream.
             send: the way to the client.
             spend: called with the tokens, where the server reports them.
 
@@ -75,7 +69,7 @@ class Relay:
         """
         server = fleet.roomiest
         if not isinstance(server.model, OpenAIModel):
-            raise ApiError(400, f"{fleet.name} has no server to pass this on to: ask for {fleet.name}:tpo.")
+            raise ApiError(400, f"{fleet.name} has no server to pass this on to: use {fleet.name}:tpo.")
         endpoint = server.model.endpoint
         body = plain_body(body, given)
         usage = None
@@ -86,15 +80,7 @@ class Relay:
             body = body if reports_usage else with_usage(body, {key: given[key] for key in given if key != "tpo"})
         server.queries += 1
         try:
-            async with client_leaves(receive) as leaving:
-                passing = asyncio.ensure_future(self._pass(endpoint, path, body, usage, send, spend))
-                try:
-                    await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                    if passing.done():
-                        passing.result()
-                finally:
-                    passing.cancel()
-                    await asyncio.gather(passing, return_exceptions=True)
+            await self._pass(endpoint, path, body, usage, send, spend)
         finally:
             server.queries -= 1
 
@@ -110,20 +96,21 @@ class Relay:
         session = self._sessions.get(id(endpoint))
         if session is None:
             session = self._sessions[id(endpoint)] = connections(endpoint)
-        url = f"{endpoint.shown}/{path}"
+            session.headers.update(JSON)
+        url = endpoint.at(path)
         with explained(url, redact=endpoint.secrets.out_of):
-            response = await _sent(session, endpoint.at(path), body)
+            # A timer for each piece that is read costs as much as the rest of reading it.
+            response = await _sent(session, url, body, WHOLE if usage is None else PATIENT)
             async with response:
                 if response.status in (401, 403):
                     # It is the server's key that was refused, and not the client's.
                     message = f"{url} refused this server's key: its {endpoint.key_variable} must be corrected."
                     raise ApiError(502, message, UPSTREAM, code="upstream_failed")
-                start = {"type": "http.response.start", "status": response.status}
-                head = _head(response.headers, endpoint.secrets)
+                head = _head(response.raw_headers, endpoint.secrets)
                 if (response.content_length or _WHOLE) < _WHOLE:
-                    await _pass_whole(url, response, endpoint.secrets, start, head, send, spend)
+                    await _pass_whole(url, response, endpoint.secrets, head, send, spend)
                 else:
-                    await send(start | {"headers": head})
+                    await send({"type": "http.response.start", "status": response.status, "headers": head})
                     usage = usage if _streams(response.headers) else None
                     await _pass_pieces(url, response, endpoint.secrets.passing(), usage, send, spend)
 
@@ -132,19 +119,19 @@ async def _pass_whole(
     url: str,
     response: aiohttp.ClientResponse,
     secrets: Secrets,
-    start: Message,
     head: list[Header],
     send: Send,
     spend: Callable[[int], None],
 ) -> None:
-    """Pass a short answer on in one piece, which saves a write to the socket."""
+    """Pass a short answer on in one piece."""
     try:
         body = secrets.out_of_body(await response.read())
     except (aiohttp.ClientError, TimeoutError):
         raise ApiError(502, f"{url} broke off in the middle of its answer.", UPSTREAM) from None
     if counted := _TOTAL.findall(body[-_TAIL:]):
         spend(int(counted[-1]))
-    await send({**start, "headers": [*head, (b"content-length", b"%d" % len(body))]})
+    head.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -183,21 +170,22 @@ async def _pass_pieces(
     await send({"type": "http.response.body", "body": rest})
 
 
-async def _sent(session: aiohttp.ClientSession, address: str, body: bytes) -> aiohttp.ClientResponse:
-    headers = {"Content-Type": "application/json"}
+async def _sent(
+    session: aiohttp.ClientSession, url: str, body: bytes, timeout: aiohttp.ClientTimeout
+) -> aiohttp.ClientResponse:
     try:
-        return await session.post(address, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+        return await session.post(url, data=body, timeout=timeout, allow_redirects=False)
     except aiohttp.ClientOSError as error:
         if not unsent(error):
             raise
-        return await session.post(address, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+        return await session.post(url, data=body, timeout=timeout, allow_redirects=False)
 
 
-def _head(headers: Mapping[str, str], secrets: Secrets) -> list[Header]:
+def _head(headers: Iterable[Header], secrets: Secrets) -> list[Header]:
     return [
-        (name.lower().encode("latin-1"), secrets.out_of_text(value).encode("latin-1", "replace"))
-        for name, value in headers.items()
-        if name.lower() not in _DROPPED and not name.lower().startswith("access-control-")
+        (lower, secrets.out_of_body(value))
+        for name, value in headers
+        if (lower := name.lower()) not in _DROPPED and not lower.startswith(b"access-control-")
     ]
 
 
@@ -223,7 +211,7 @@ class StreamUsage:
     """Reads the tokens off a stream of chat completions, and passes the stream on.
 
     Args:
-        hide: leave out the chunk that only has the usage, since the client did not ask for it.
+        hide: leave out the chunk that only has the usage, since the client does not want it.
 
     Attributes:
         tokens: as the server counted them; before it did, the chunks so far, each of which is about a token.

@@ -50,7 +50,7 @@ class Recorder:
 
     def __init__(self, folder: Path, days: float) -> None:
         if not days > 0:
-            raise InputError(f"Traces are to be kept for {days:g} days; it is above 0.")
+            raise InputError(f"--record-days is {days:g}; it must be above 0.")
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             probe = folder / f".{secrets.token_hex(4)}"

@@ -17,7 +17,7 @@ from tpo.options import Effort, ServeOptions, default
 from tpo.prompts import PromptSet
 from tpo.rewards.require import Requirements
 from tpo.rewards.rules import Rule
-from tpo.server.protocols.refusal import BadRequest, refused
+from tpo.server.errors import BadRequest, refused
 from tpo.server.protocols.request import GenerationRequest
 from tpo.session.effort import DIALS, with_effort
 from tpo.session.output_format import OutputFormat, format_rules
@@ -66,11 +66,11 @@ def request_options(
         request: the request.
         preset: the preset that the model's name ends in.
         usual: the server's options, which count where the request sets none.
-        serving: the most that it may ask for.
+        serving: the bounds of its options.
         prompts: the wording.
 
     Raises:
-        BadRequest: it asks for more than it may.
+        BadRequest: an option is above its bound.
         InputError: its options do not fit together.
     """
     wanted = request.alignment.given
@@ -117,15 +117,15 @@ def with_dials(
     wanted: Mapping[str, Any],
     effort: Effort | None = None,
 ) -> dict[str, Any]:
-    """The server's options with the method and the dials that a request asks for.
+    """The server's options with the method and the dials that a request sets.
 
     Args:
         usual: the server's options.
         preset: the preset that the model's name ends in.
-        serving: the most that a request may ask for; a level of effort stays below it.
+        serving: the bounds of a request's options; a level of effort stays below them.
         model: the model's name.
         wanted: the request's own options; they count before the preset's, and these before those of an effort.
-        effort: the level that a field of the protocol asks for; a preset's and the request's own count before it.
+        effort: the level in a field of the protocol; a preset's and the request's own count before it.
     """
     named: dict[str, Any] = {}
     effort = wanted.get("effort") or (preset.effort if preset is not None else None) or effort
@@ -148,7 +148,7 @@ def with_dials(
 
 
 def _effort_of(request: GenerationRequest) -> Effort | None:
-    """The effort that a request asks for by a field of its protocol."""
+    """The effort that a field of the protocol sets."""
     word = request.extra.get(EFFORT_FIELD)
     if word is None:
         return None
@@ -175,6 +175,7 @@ PARTS = 512
 FIELDS = 128
 BIASES = 4096
 METADATA = 64
+_MOST = {"messages": MESSAGES, "input": MESSAGES, "tools": TOOLS, "logit_bias": BIASES, "metadata": METADATA}
 # Characters of a string that is no part of the conversation, such as `user`, and the fields with those that are.
 LONGEST = 1024
 _TEXTS = ("messages", "input", "prompt", "instructions", "system", "suffix")
@@ -188,28 +189,27 @@ def check_counts(body: Mapping[str, Any]) -> None:
     """
     if len(body) > FIELDS:
         raise refused("", f"has {len(body)} fields, and the limit is {FIELDS}")
-    for name, most in (("messages", MESSAGES), ("input", MESSAGES), ("tools", TOOLS)):
-        given = body.get(name)
-        if isinstance(given, list) and len(given) > most:
-            raise refused(name, f"has {len(given)} entries, and the limit is {most}")
-    for name, most in (("logit_bias", BIASES), ("metadata", METADATA)):
-        given = body.get(name)
-        if isinstance(given, list | Mapping) and len(given) > most:
-            raise refused(name, f"has {len(given)} entries, and the limit is {most}")
+    for name, value in body.items():
+        most = _MOST.get(name)
+        if most is not None and isinstance(value, list | dict) and len(value) > most:
+            raise refused(name, f"has {len(value)} entries, and the limit is {most}")
+        _check_string(name, value)
     metadata = body.get("metadata")
-    within = metadata.items() if isinstance(metadata, Mapping) else ()
-    strings = [*((name, body[name]) for name in body if name not in _TEXTS), *((f"metadata.{k}", v) for k, v in within)]
-    for name, value in strings:
-        if len(name) > LONGEST:
-            raise refused("", f"has a field whose name has {len(name)} characters, and the limit is {LONGEST}")
-        if isinstance(value, str) and len(value) > LONGEST:
-            raise refused(name, f"has {len(value)} characters, and the limit is {LONGEST}")
+    for name, value in metadata.items() if isinstance(metadata, dict) else ():
+        _check_string(f"metadata.{name}", value)
     messages = body.get("messages")
     for position, message in enumerate(messages if isinstance(messages, list) else ()):
         for name, most in (("tool_calls", CALLS), ("content", PARTS)):
             given = message.get(name) if isinstance(message, Mapping) else None
             if isinstance(given, list) and len(given) > most:
                 raise refused(f"messages[{position}].{name}", f"has {len(given)} entries, and the limit is {most}")
+
+
+def _check_string(name: str, value: Any) -> None:
+    if len(name) > LONGEST:
+        raise refused("", f"has a field whose name has {len(name)} characters, and the limit is {LONGEST}")
+    if isinstance(value, str) and len(value) > LONGEST and name not in _TEXTS:
+        raise refused(name, f"has {len(value)} characters, and the limit is {LONGEST}")
 
 
 def check_lengths(messages: Any, most: int) -> None:

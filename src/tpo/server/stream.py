@@ -68,24 +68,24 @@ class Stream:
             self._alive = True
             self._happened.set()
 
-    async def run(self, answering: asyncio.Future[Any], leaving: asyncio.Future[Any]) -> None:
-        """Send deltas until the answer is complete, or the client has left."""
+    async def run(self, answering: asyncio.Future[Any]) -> None:
+        """Send deltas until the answer is complete."""
         loop = asyncio.get_running_loop()
         begin_at = loop.time() + PATIENCE
-        while not answering.done() and not leaving.done():
+        while not answering.done():
             if not self.begun and (self._alive or loop.time() >= begin_at):
                 await self._begin()
             if self.begun and self._pending:
                 await self._flush()
-                await asyncio.wait({answering, leaving}, timeout=BEAT, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({answering}, timeout=BEAT)
                 continue
             self._happened.clear()
             left = HEARTBEAT if self.begun else max(begin_at - loop.time(), 0.0)
             happening = asyncio.ensure_future(self._happened.wait())
-            done, _ = await asyncio.wait(
-                {answering, leaving, happening}, timeout=left, return_when=asyncio.FIRST_COMPLETED
-            )
-            happening.cancel()
+            try:
+                done, _ = await asyncio.wait({answering, happening}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                happening.cancel()
             if not done and self.begun:
                 await self._write(sse.HEARTBEAT)
 

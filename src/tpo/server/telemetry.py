@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tpo.engine.events import Listener
-from tpo.server.asgi import App, Receive, RequestInfo, Scope, Send, request_info
+from tpo.server.asgi import PROBES, App, Receive, RequestInfo, Scope, Send, request_info
 from tpo.server.request_options import RequestOptions
 from tpo.telemetry.provider import Telemetry
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-# What a span may be named after; other paths are what somebody sent.
+# Paths that spans are named after; any other path is a client's own text.
 _ROUTES = frozenset(
     {
         "/v1/chat/completions",
@@ -26,8 +26,6 @@ _ROUTES = frozenset(
         "/v1/models",
     }
 )
-# Probes come every few seconds and would fill the log.
-_QUIET = frozenset({"/health", "/ready", "/metrics"})
 _LONGEST = 200
 _RESPONSE = re.compile(r"/v1/responses/[^/]*")
 
@@ -82,7 +80,7 @@ class Traced:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request (ASGI)."""
-        if scope["type"] != "http" or scope["path"] in _QUIET:
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         with self._telemetry.request(scope) as span:

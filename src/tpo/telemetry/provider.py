@@ -98,7 +98,7 @@ def addresses(models: Mapping[Role, Fleet]) -> dict[str, Address]:
 
 
 def configured(environment: Mapping[str, str]) -> Telemetry | None:
-    """Telemetry as OpenTelemetry's own variables ask for it; None where they ask for none.
+    """Telemetry as OpenTelemetry's own variables configure it; None where they turn it off.
 
     Args:
         environment: the process's. OTEL_EXPORTER_OTLP_ENDPOINT names the collector of all signals, and
@@ -107,7 +107,7 @@ def configured(environment: Mapping[str, str]) -> Telemetry | None:
             timeouts and the service's name are OpenTelemetry's to read.
 
     Raises:
-        InputError: they ask for telemetry, and the extra is not installed.
+        InputError: they turn telemetry on, and the extra is not installed.
     """
     wanted = [signal for signal in ("TRACES", "LOGS", "METRICS") if _wanted(environment, signal)]
     if not wanted:
@@ -125,7 +125,7 @@ def configured(environment: Mapping[str, str]) -> Telemetry | None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         name = ENDPOINT if environment.get(ENDPOINT) else _endpoint(wanted[0])
-        raise InputError(f"{name} asks for telemetry, which needs OpenTelemetry: pip install 'tpo[otel]'.") from error
+        raise InputError(f"{name} turns telemetry on, which needs OpenTelemetry: pip install 'tpo[otel]'.") from error
     resource = Resource.create({SERVICE_NAME: environment.get("OTEL_SERVICE_NAME") or "tpo"})
     traces, logs, metrics = TracerProvider(resource=resource), None, None
     if "TRACES" in wanted:

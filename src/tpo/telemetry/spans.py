@@ -106,7 +106,7 @@ class Spans:
         self._rewards: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
-        """Something happened."""
+        """Take an event."""
         if isinstance(event, TextGrew):  # by far the most there is, and nothing to us
             return
         match event:
@@ -136,7 +136,7 @@ class Spans:
                 pass
 
     def close(self) -> None:
-        """Nobody listens any more: a search that has not ended was given up."""
+        """End what is open: a search that has not ended was given up."""
         for span, at in self._held.values():
             span.end(at)
         self._held.clear()
@@ -236,7 +236,7 @@ class Spans:
         self._instruments.seconds.record(seconds, shared)
         of_tokens = {name: value for name, value in shared.items() if name != "error.type"}
         for name, count in counts.items():
-            # No server says of which modality they were.
+            # No server reports their modality.
             self._instruments.tokens[name].add(count, of_tokens | {"gen_ai.token.modality": "unknown"})
 
     def _answers(self, called: Called, place: _Place) -> list[Sampled]:

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from server.protocols.kit import answer, data_of, response
 from tpo.server.deltas import Narration, Text, Thought, deltas_of
-from tpo.server.errors import ApiError
+from tpo.server.errors import ApiError, BadRequest
 from tpo.server.protocols.completions import CompletionsRenderer, CompletionsRequest, read_completions
-from tpo.server.protocols.refusal import BadRequest
 from tpo.session.response import Completion
 
 TOKEN = {"token": "no", "logprob": -1.0, "top_logprobs": [{"token": "no", "logprob": -1.0}]}

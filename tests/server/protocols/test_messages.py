@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from server.protocols.kit import answer, calls, data_of, response, streamed
 from tpo.server.deltas import Delta, Narration, Text, Thought, ToolCall
-from tpo.server.errors import ApiError
+from tpo.server.errors import ApiError, BadRequest
 from tpo.server.protocols.messages.reader import read_messages
 from tpo.server.protocols.messages.renderer import MessagesRenderer
-from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
 from tpo.session.response import Completion
 

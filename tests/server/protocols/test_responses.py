@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from server.protocols.kit import answer, calls, data_of, response, streamed, types_of
 from tpo.server.deltas import Delta, Narration, Refusal, Text, Thought, ToolCall
-from tpo.server.errors import ApiError
-from tpo.server.protocols.refusal import BadRequest
+from tpo.server.errors import ApiError, BadRequest
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.protocols.responses.reader import RESPONSES, read_responses
 from tpo.server.protocols.responses.renderer import ResponsesRenderer

@@ -18,11 +18,13 @@ from tpo import replay
 from tpo.errors import InputError, JournalError
 from tpo.options import ServeOptions
 from tpo.server.app import AppOptions
+from tpo.server.errors import ApiError
 from tpo.server.keyfile import make_key
 from tpo.server.keys import Keys
 from tpo.server.limits import Limits
 from tpo.server.protocols.responses.renderer import Begun, Completed
 from tpo.server.service import Setup
+from tpo.server.store import history
 from tpo.server.store.folder import DAY, ResponseStore, StoredRequest
 from tpo.session.response import TokenUsage
 
@@ -247,6 +249,64 @@ async def test_a_request_that_is_sent_again_is_the_same_response(serve: Serve, s
         assert again.id == first.id and again.status == "completed" and len(server.policy.bodies) == 2
         with pytest.raises(openai.UnprocessableEntityError):
             await client.responses.create(**{**sent, "input": "Ho"})
+
+
+async def test_the_same_request_twice_at_once_is_one_response(serve: Serve, store: Path) -> None:
+    async with up(serve, store, saying("a")) as (server, client):
+        sent = {"model": MODEL, "input": "Hi", "background": True, "extra_headers": {"Idempotency-Key": "k"}}
+        both = await asyncio.gather(*[client.responses.create(**sent) for _ in range(5)])
+        assert len({one.id for one in both}) == 1
+        await done(client, both[0].id)
+        assert len(server.policy.bodies) == 2
+
+
+async def test_an_answer_is_given_though_it_cannot_be_stored(
+    serve: Serve, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise ApiError(503, "The response cannot be stored: No space left on device.")
+
+    monkeypatch.setattr(ResponseStore, "add", full)
+    async with up(serve, store, saying("a")) as (_, client):
+        assert (await client.responses.create(model="small", input="Hi")).output_text == "a"
+        events = [event async for event in await client.responses.create(model="small", input="Hi", stream=True)]
+        assert events[-1].type == "response.completed"
+        with pytest.raises(openai.InternalServerError, match="No space"):
+            await client.responses.create(model="small", input="Hi", background=True)
+    assert caplog.text.count("No space left") >= 2
+
+
+async def test_references_are_read_once_and_are_no_way_around_the_size_of_a_body(
+    serve: Serve, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    entries = ResponseStore.entries
+
+    def counted(self: ResponseStore, id: str) -> Any:
+        read.append(id)
+        return entries(self, id)
+
+    monkeypatch.setattr(ResponseStore, "entries", counted)
+    async with up(serve, store, saying("One.")) as (server, client):
+        first = await client.responses.create(model="small", input="Count.")
+        items = [{"type": "item_reference", "id": first.output[0].id}] * 500 + [{"role": "user", "content": "Go on."}]
+        await client.responses.create(model="small", input=items, previous_response_id=first.id)
+        assert read == [first.id] and len(server.policy.bodies[-1]["messages"]) == 503
+        monkeypatch.setattr(history, "BYTES", 100)
+        for refused in ({"input": items}, {"input": "Go on.", "previous_response_id": first.id}):
+            with pytest.raises(openai.BadRequestError, match="more than 100 bytes"):
+                await client.responses.create(model="small", **refused)
+
+
+async def test_a_client_that_polls_costs_no_reading(serve: Serve, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unread(*_: Any) -> None:
+        raise AssertionError("read from the disk")
+
+    async with up(serve, store, held(asyncio.Event(), saying("a"))) as (_, client):
+        begun = await client.responses.create(model=MODEL, input="Hi", background=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(ResponseStore, "find", unread)
+            assert (await client.responses.retrieve(begun.id)).status in ("queued", "in_progress")
 
 
 async def test_what_cannot_be(serve: Serve, store: Path) -> None:

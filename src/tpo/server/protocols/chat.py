@@ -12,11 +12,10 @@ from msgspec import Meta
 
 from tpo.candidate import Candidate
 from tpo.server.deltas import Delta, Finished, Narration, Refusal, Text, Thought, ToolCall
-from tpo.server.errors import ApiError
+from tpo.server.errors import ApiError, refused
 from tpo.server.protocols import sse
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Alignment, Count, GenerationRequest, Headers, alignment_of, extra_fields
 from tpo.session.response import Completion, TokenUsage
 
@@ -66,7 +65,7 @@ def chat_request(body: Mapping[str, Any], headers: Headers = ()) -> GenerationRe
         headers: the request's headers; their options count where the body has none.
 
     Raises:
-        BadRequest: a field does not fit, or asks for what is not supported.
+        BadRequest: a field does not fit, or is not supported.
     """
     return _generation(_read(body), body, alignment_of(body, headers))
 

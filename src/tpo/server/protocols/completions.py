@@ -15,12 +15,11 @@ import msgspec
 from msgspec import Meta
 
 from tpo.server.deltas import Delta, Refusal, Text
-from tpo.server.errors import ApiError
+from tpo.server.errors import ApiError, refused
 from tpo.server.protocols import sse
 from tpo.server.protocols.chat import chat_request, usage_body
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Headers
 from tpo.session.response import Completion, TokenUsage, total
 
@@ -55,7 +54,7 @@ def read_completions(body: Mapping[str, Any], headers: Headers) -> ParsedRequest
         headers: the request's headers.
 
     Raises:
-        BadRequest: a field does not fit, or asks for what a chat cannot do.
+        BadRequest: a field does not fit, or needs what a chat cannot do.
     """
     given = body.get("prompt")
     if isinstance(given, list) and any(isinstance(part, int | list) for part in given):

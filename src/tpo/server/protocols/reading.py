@@ -1,4 +1,4 @@
-"""Reading a request into its type, with an error that says where it does not fit."""
+"""Reading a request into its type, with an error that names the place that does not fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from tpo.server.protocols.refusal import refused
+from tpo.server.errors import refused
 
 T = TypeVar("T")
 

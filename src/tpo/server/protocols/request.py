@@ -1,4 +1,4 @@
-"""What a client asks for, whichever protocol it speaks: the one request that everything behind the protocols knows."""
+"""A request of any protocol: the one form that everything behind the protocols knows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from tpo.messages import Conversation
 from tpo.options import Effort
+from tpo.server.errors import refused
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.specs import did_you_mean
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]

@@ -21,16 +21,15 @@ from tpo.server.admission import Busy
 from tpo.server.answers import Answers
 from tpo.server.asgi import RequestInfo
 from tpo.server.deltas import Delta, Narration, deltas_of
-from tpo.server.errors import ApiError, explained
+from tpo.server.errors import ApiError, BadRequest, explained
 from tpo.server.keys import Keys
 from tpo.server.limits import Account
 from tpo.server.models import NamedModel
 from tpo.server.protocols import sse
-from tpo.server.protocols.refusal import BadRequest
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.protocols.responses.reader import read_responses
 from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Failed, ResponsesRenderer
-from tpo.server.service import Durable
+from tpo.server.registry import Durable
 from tpo.server.store.folder import ResponseStore, StoredRequest
 from tpo.session.response import TokenUsage
 
@@ -55,6 +54,7 @@ class Job:
         cancelled: its client ended it.
         stopped: no more is to come from this process.
         stopper: stops the search.
+        changed: set with the next event, and then replaced by another one.
     """
 
     def __init__(
@@ -75,16 +75,12 @@ class Job:
         self.stopper = Stopper()
         self._line = line
         self._narration: list[str] = []
-        self._changed = asyncio.Event()
+        self.changed = asyncio.Event()
 
     @property
     def begun(self) -> bool:
         """Whether its turn has come."""
         return bool(self.renderer.entries)
-
-    async def changed(self) -> None:
-        """Wait for the next event."""
-        await self._changed.wait()
 
     def apply(self, entry: Entry) -> None:
         """Add to the response, unless nothing more is to come."""
@@ -100,7 +96,7 @@ class Job:
 
     def notify(self) -> None:
         """Wake those that wait for the next event."""
-        changed, self._changed = self._changed, asyncio.Event()
+        changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
     def begin(self) -> None:
@@ -161,6 +157,13 @@ class BackgroundResponses:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.store.close()
 
+    async def request(self, id: str, client: str | None) -> StoredRequest:
+        """The request of a stored response; see `ResponseStore.find`."""
+        job = self._jobs.get(id)
+        if job is not None and job.request.client == client:  # clients that poll cost no reading
+            return job.request
+        return await self.store.run(self.store.find, id, client)
+
     async def read(self, request: StoredRequest) -> Job:
         """A response, whether it is still being made or not.
 
@@ -168,7 +171,7 @@ class BackgroundResponses:
             ApiError: its file is damaged.
         """
         job = self._jobs.get(request.id)
-        return job if job is not None else await asyncio.to_thread(self._read, request)
+        return job if job is not None else await self.store.run(self._read, request)
 
     def find(self, id: str) -> Job | None:
         """A response that is being made."""
@@ -187,14 +190,14 @@ class BackgroundResponses:
             ApiError: it cannot be stored.
         """
         self._answers.aligned.expect_room(self.waiting)
-        await asyncio.to_thread(self.store.add, request, open=True)
+        await self.store.run(self.store.add, request, open=True)
         return self._start(request)
 
     async def cancel(self, job: Job) -> None:
         """End a response with the best answer so far."""
         task = self._tasks[job.request.id]
         job.cancelled = True
-        await asyncio.to_thread(self.store.cancel, job.request.id)
+        await self.store.run(self.store.cancel, job.request.id)
         job.stopper.stop("interrupt")
         if not job.searching:
             task.cancel()
@@ -206,18 +209,18 @@ class BackgroundResponses:
             await asyncio.sleep(0)  # a task that has not begun would close nothing
             task.cancel()
             await asyncio.wait({task})
-        await asyncio.to_thread(self.store.delete, id)
+        await self.store.run(self.store.delete, id)
 
     def _read(self, request: StoredRequest) -> Job:
         try:
             entries = self.store.entries(request.id)
         except JournalError as error:
-            raise ApiError(500, str(error), "server_error") from error
+            raise ApiError(500, str(error)) from error
         return Job(request, *self.store.rendered(request, entries))
 
     async def _resume(self) -> None:
         await self._answers.service.opened.wait()
-        for request in await asyncio.to_thread(self.store.unfinished):
+        for request in await self.store.run(self.store.unfinished):
             try:
                 self._start(request)
             except (TPOError, BadRequest) as error:
@@ -243,7 +246,7 @@ class BackgroundResponses:
                 await self._make(job)
             assert job.file is not None
             await job.file.commit()
-            await asyncio.to_thread(self.store.complete, job.request.id)
+            await self.store.run(self.store.complete, job.request.id)
         except JournalError as error:
             log.error("%s", error)
             if not job.renderer.over:

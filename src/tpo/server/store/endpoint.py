@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,23 +16,34 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tpo.errors import JournalError
 from tpo.server.answers import Answers
-from tpo.server.asgi import BrokenOff, Message, Receive, RequestInfo, Scope, Send, client_leaves, request_info
-from tpo.server.endpoint import ProtocolEndpoint, whole
-from tpo.server.errors import ApiError
+from tpo.server.asgi import (
+    BrokenOff,
+    Message,
+    Receive,
+    RequestInfo,
+    Scope,
+    Send,
+    WhileConnected,
+    request_info,
+    send_json,
+)
+from tpo.server.endpoint import ProtocolEndpoint
+from tpo.server.errors import ApiError, refused
 from tpo.server.models import NamedModel
 from tpo.server.protocols import sse
 from tpo.server.protocols.protocol import ParsedRequest
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import HEADER as OPTION
 from tpo.server.protocols.responses.reader import RESPONSES, read_responses
 from tpo.server.protocols.responses.renderer import ResponsesRenderer
 from tpo.server.request_options import check_counts
-from tpo.server.service import Service
+from tpo.server.service import Service, WhileServing
 from tpo.server.store.background import BackgroundResponses, Job
 from tpo.server.store.folder import StoredRequest, key_of
+from tpo.server.store.history import History
 from tpo.server.stream import HEAD, HEARTBEAT
+
+log = logging.getLogger("tpo.server")
 
 PATH = "/v1/responses/{id}"
 # Input items of one page.
@@ -49,14 +60,16 @@ def stored_routes(background: BackgroundResponses, service: Service) -> list[Rou
 
     async def read(request: Request) -> StoredRequest:
         id, client = request.path_params["id"], request_info(request.scope).client
-        return await asyncio.to_thread(background.store.find, id, client)
+        return await background.request(id, client)
 
     async def fetched(request: Request) -> Response:
         job = await background.read(await read(request))
         if request.query_params.get("stream") not in ("true", "True", "1"):
             return _json(job.renderer.response)
         after = _number(request, "starting_after", -1, -1)
-        return EventStream(lambda receive, send: follow(job, after, service, receive, send))
+        return EventStream(
+            lambda receive, send: follow(job, after, service, request_info(request.scope), receive, send)
+        )
 
     async def deleted(request: Request) -> Response:
         stored = await read(request)
@@ -99,13 +112,14 @@ class EventStream(Response):
         await self._run(receive, send)
 
 
-async def follow(job: Job, after: int, service: Service, receive: Receive, send: Send) -> None:
+async def follow(job: Job, after: int, service: Service, info: RequestInfo, receive: Receive, send: Send) -> None:
     """Send a response's events, those that are there and those that are still to come.
 
     Args:
         job: the response.
         after: the number of the last event that the client has; -1 for none.
         service: its end ends the stream.
+        info: the request.
         receive: shows when the client leaves.
         send: the way to the client.
 
@@ -114,29 +128,25 @@ async def follow(job: Job, after: int, service: Service, receive: Receive, send:
     """
     await send({"type": "http.response.start", "status": 200, "headers": HEAD})
     place = after + 1
-    async with client_leaves(receive) as leaving:
-        while True:
-            changed = asyncio.ensure_future(job.changed())
-            fresh, over = b"".join(job.events[place:]), job.renderer.over
-            place = max(place, len(job.events))
-            if fresh or over:
-                await send({"type": "http.response.body", "body": fresh, "more_body": not over})
-            if over:
-                changed.cancel()
-                return
-            ending = asyncio.ensure_future(service.ending.wait())
-            waiting: set[asyncio.Future[Any]] = {changed, ending, leaving}
-            done, _ = await asyncio.wait(waiting, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-            ending.cancel()
-            if leaving.done():
-                return
-            if service.ending.is_set():
-                raise BrokenOff(f"The server ends, and the next one continues with {job.request.id}.")
-            if job.stopped:
-                raise BrokenOff(f"The response {job.request.id} was deleted, or cannot be written.")
-            if not done:
-                await send({"type": "http.response.body", "body": sse.HEARTBEAT, "more_body": True})
+    try:
+        async with WhileConnected(receive, info), WhileServing(service):
+            while True:
+                changed = job.changed  # what happens while events are sent is not missed
+                fresh, over = b"".join(job.events[place:]), job.renderer.over
+                place = max(place, len(job.events))
+                if fresh or over:
+                    await send({"type": "http.response.body", "body": fresh, "more_body": not over})
+                if over:
+                    return
+                try:
+                    async with asyncio.timeout(HEARTBEAT):
+                        await changed.wait()
+                except TimeoutError:
+                    await send({"type": "http.response.body", "body": sse.HEARTBEAT, "more_body": True})
+                if job.stopped and not job.renderer.over:
+                    raise BrokenOff(f"The response {job.request.id} was deleted, or cannot be written.")
+    except ApiError:
+        raise BrokenOff(f"The server ends, and the next one continues with {job.request.id}.") from None
 
 
 def _page(stored: StoredRequest, request: Request) -> dict[str, Any]:
@@ -187,10 +197,6 @@ def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-# An item of a response carries the response's key in its id.
-_ITEM = re.compile(r"(?:msg|fc)_([0-9a-f]{32})\d+")
-
-
 class StoredParsedRequest(ParsedRequest, frozen=True):
     """A request that was read, and what is stored of it.
 
@@ -213,6 +219,7 @@ class ResponsesEndpoint(ProtocolEndpoint):
         super().__init__(RESPONSES, answers)
         self._background = background
         self._store = background.store
+        self._beginning = asyncio.Lock()
 
     async def _read(self, body: dict[str, Any], named: NamedModel, scope: Scope) -> ParsedRequest:
         client = request_info(scope).client
@@ -220,7 +227,7 @@ class ResponsesEndpoint(ProtocolEndpoint):
             raise refused("store", "is false, and a response that is made in the background has to be stored")
         # Stored unless the client wants it otherwise, as OpenAI does.
         body = {**body, "store": body.get("store") is not False}
-        body = await asyncio.to_thread(self._continued, body, client)
+        body = await self._store.run(History(self._store, client).continued, body)
         check_counts(body)
         options = [(name, value) for name, value in scope["headers"] if name.startswith(OPTION)]
         parsed = read_responses(body, options)
@@ -253,9 +260,12 @@ class ResponsesEndpoint(ProtocolEndpoint):
 
         async def saving(message: Message) -> None:
             nonlocal saved
-            if renderer.over and not saved:  # before the client can ask for it
+            if renderer.over and not saved:  # before the client can fetch it
                 saved = True
-                await asyncio.to_thread(self._store.add, record, renderer.entries)
+                try:
+                    await self._store.run(self._store.add, record, renderer.entries)
+                except ApiError as error:  # the answer was paid for, and is worth more than its copy
+                    log.error("%s Its client gets %s all the same.", error, record.id)
             await send(message)
 
         await super()._respond(parsed, named, info, receive, saving, retried)
@@ -270,24 +280,25 @@ class ResponsesEndpoint(ProtocolEndpoint):
         retried: tuple[str, str, bytes] | None,
     ) -> None:
         await self._answers.options(parsed.queries[0], named)  # what is wrong with a request is found out now
-        record, job = parsed.record, None
-        if retried is not None:
+        record = parsed.record
+        if retried is None:
+            job = await self._background.begin(record)
+        else:
             record = msgspec.structs.replace(
                 record, key=key_of(info.client, retried[1]), fingerprint=hashlib.sha256(retried[2]).hexdigest()
             )
-            job = await self._again(record, info)
-        if job is None:
-            job = await self._background.begin(record)
+            async with self._beginning:  # the same request may come twice at once
+                job = await self._again(record, info) or await self._background.begin(record)
         info.kind = "background"
         if parsed.stream:
-            await follow(job, -1, self._answers.service, receive, send)
+            await follow(job, -1, self._answers.service, info, receive, send)
         else:
-            await whole(send, 200, msgspec.json.encode(job.renderer.response))
+            await send_json(send, 200, msgspec.json.encode(job.renderer.response))
 
     async def _again(self, record: StoredRequest, info: RequestInfo) -> Job | None:
         """The response that an earlier request with the same idempotency key began; None where there is none."""
         try:
-            earlier = await asyncio.to_thread(self._store.find, record.id, info.client)
+            earlier = await self._background.request(record.id, info.client)
         except ApiError:
             return None
         if earlier.fingerprint != record.fingerprint:
@@ -298,45 +309,3 @@ class ResponsesEndpoint(ProtocolEndpoint):
             await self._background.delete(record.id)
             return None
         return job
-
-    def _continued(self, body: dict[str, Any], client: str | None) -> dict[str, Any]:
-        """A request with all of its input: what the previous response was made from, that response, and what is new."""
-        given = body.get("input")
-        items = [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given
-        if not isinstance(items, list):
-            return body
-        items = [self._referred(item, client) for item in items]
-        previous = body.get("previous_response_id")
-        if previous is None:
-            return {**body, "input": items}
-        if not isinstance(previous, str):
-            raise refused("previous_response_id", "is not a string")
-        try:
-            request = self._store.find(previous, client)
-        except ApiError as error:
-            raise refused(
-                "previous_response_id", f"names no response: {error}", "previous_response_not_found"
-            ) from None
-        response = self._response(request)
-        if response["status"] not in ("completed", "incomplete", "cancelled"):
-            raise refused("previous_response_id", f"names a response that is {response['status']}")
-        return {**body, "input": [*request.body["input"], *response["output"], *items]}
-
-    def _referred(self, item: Any, client: str | None) -> Any:
-        """The item that a reference names; what is no reference to a stored item stays as it is."""
-        named = item.get("id") if isinstance(item, Mapping) and item.get("type") == "item_reference" else None
-        found = _ITEM.fullmatch(named) if isinstance(named, str) else None
-        if found is None:
-            return item
-        try:
-            response = self._response(self._store.find(f"resp_{found[1]}", client))
-        except ApiError:
-            return item
-        return next((output for output in response["output"] if output["id"] == named), item)
-
-    def _response(self, request: StoredRequest) -> dict[str, Any]:
-        try:
-            renderer, _ = self._store.rendered(request, self._store.entries(request.id))
-        except JournalError as error:
-            raise ApiError(500, str(error), "server_error") from error
-        return renderer.response

@@ -11,16 +11,19 @@ A response appears whole or not at all: its folder is written under another name
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -36,6 +39,11 @@ from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Fai
 
 log = logging.getLogger("tpo.server")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Threads that read and write.
+THREADS = 4
 DAY = 86_400.0
 # Seconds between two searches for responses that are too old.
 SWEEP = 3600.0
@@ -71,12 +79,12 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key_of(client: str | None, idempotency_key: str) -> str:
-    """The key of a response that was asked for with an idempotency key: the same each time."""
+    """The key of a response to a request with an idempotency key: the same each time."""
     return hashlib.sha256(msgspec.json.encode((client, idempotency_key))).hexdigest()[:32]
 
 
 class ResponseStore:
-    """Reads and writes the folder. All methods block: call them in a thread where they may be slow.
+    """Reads and writes the folder. All methods but `run` block.
 
     Args:
         folder: where responses are stored.
@@ -91,6 +99,7 @@ class ResponseStore:
         self._days = days
         self._swept = float("-inf")
         self._writer = LineWriter[Entry](Entry)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tpo-store")
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = FileLock(folder / ".lock")
@@ -103,8 +112,13 @@ class ResponseStore:
             raise InputError(f"Responses cannot be stored in {folder}: {error.strerror}.") from error
 
     def close(self) -> None:
-        """Let other servers use the folder."""
+        """Let other servers use the folder, once all is written."""
+        self._threads.shutdown()
         self._lock.release()
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do some work in one of the store's threads, which a slow disk keeps busy and nothing else waits for."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
 
     def path(self, id: str) -> Path:
         """The folder of a response."""
@@ -141,7 +155,7 @@ class ResponseStore:
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             message = f"The response cannot be stored: {error.strerror}."
-            raise ApiError(503, message, "server_error", code="not_stored") from error
+            raise ApiError(503, message, code="not_stored") from error
         self._sweep()
 
     def find(self, id: str, client: str | None) -> StoredRequest:
@@ -157,8 +171,15 @@ class ResponseStore:
         request = self._read(id) if _ID.fullmatch(id) else None
         if request is None or request.client != client:
             message = f"There is no stored response {id[:100]!r}: it was never here, was deleted, or became too old."
-            raise ApiError(404, message, "not_found_error", code="response_not_found")
+            raise ApiError(404, message, code="response_not_found")
         return request
+
+    def size(self, id: str) -> int:
+        """Bytes of a stored response and its request; 0 where there is none."""
+        with suppress(OSError):
+            if _ID.fullmatch(id):
+                return sum((self.path(id) / name).stat().st_size for name in ("request.json", "entries.jsonl"))
+        return 0
 
     def entries(self, id: str) -> list[Entry]:
         """What a response is made from; a torn last line is left out.

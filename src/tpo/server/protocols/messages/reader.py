@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from tpo.messages import Conversation, Message
+from tpo.server.errors import refused
 from tpo.server.protocols.messages.renderer import MessagesRenderer, error_body
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import Count, GenerationRequest, Headers, alignment_of
 
 
@@ -44,7 +44,7 @@ def read_messages(body: Mapping[str, Any], headers: Headers) -> ParsedRequest:
         headers: the request's headers.
 
     Raises:
-        BadRequest: a field does not fit, or asks for what is not supported.
+        BadRequest: a field does not fit, or is not supported.
     """
     if body.get("max_tokens") is None:
         raise refused("max_tokens", "is missing")

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from tpo.messages import Conversation, Message
+from tpo.server.errors import refused
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 
 Part: TypeAlias = dict[str, Any]
 

@@ -91,7 +91,7 @@ class OutputMessage:
         Args:
             kind: which kind of text.
             text: what was added.
-            logprobs: those of what was added, where they were asked for.
+            logprobs: those of what was added, where the client wants them.
         """
         events: list[Event] = []
         if kind != self._kind:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tpo.server.errors import refused
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.refusal import refused
 from tpo.server.protocols.request import GenerationRequest, Headers, alignment_of, extra_fields
 from tpo.server.protocols.responses.items import messages_of
 from tpo.server.protocols.responses.renderer import ResponsesRenderer
@@ -48,7 +48,7 @@ def read_responses(
         at: when the response was created, in seconds since 1970; now unless given.
 
     Raises:
-        BadRequest: a field does not fit, or asks for what is not supported.
+        BadRequest: a field does not fit, or is not supported.
     """
     request = _read(body)
     alignment = alignment_of(body, headers)
