@@ -32,7 +32,7 @@ def test_the_quick_look_finds_all_that_the_exact_search_finds(
 ) -> None:
     text = "".join(passage + values[at % len(values)] for at, passage in enumerate(passages))
     reply = own.join(text[start : start + length] for start, length in copies) + own
-    prompt = dict(enumerate(values[1:])) | {"drafts": values[:1]}
+    prompt = {"drafts": values[:1], "more": {"others": values[1:]}}
     with patch.object(scaffold, "SHORTEST_VALUE", shortest):
         ours = Scaffold([{"role": "user", "content": values[0]}], [{"role": "user", "content": text}], prompt)
         found = clean(reply, ours)

@@ -195,7 +195,8 @@ class Scaffold:
         """Our passages, and the words on both sides of each edge of a value, as `_spaced` has them."""
         texts = (*self._values, *map(text_of, self._conversation))
         values = {str(text) for text in texts if len(text) >= SHORTEST_VALUE}
-        passages, edges = [], []
+        passages: list[_Passage] = []
+        edges: list[str] = []
         for text in self._texts:
             if text in values:
                 continue
