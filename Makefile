@@ -8,6 +8,12 @@ RAY := .venv-ray/bin
 CLIENTS := .venv-clients/bin
 RECORD := tests/server/clients/record.json
 
+# Where Python writes no compiled files, each of the many processes that tests start compiles tpo again.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Compiling all that is installed takes minutes; what is imported is compiled then.
+QUICK := --quiet --no-compile
+
 # Tests that need nothing but `make setup`.
 ANYWHERE := not vllm and not hf and not ray and not browser
 
@@ -17,10 +23,11 @@ demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
 	  --require max-words=40 --max-tokens 128 --seed 7
 
-# One engine has the machine to itself: two at once slow each other down.
+# One engine has the machine to itself: two at once slow each other down. In the order of the folders, small files come
+# last, and both workers end together.
 test: $(VENV)/dev $(VENV)/js setup  ## set up, and run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "$(ANYWHERE) and not embedded"
-	$(BIN)/python -m pytest -m embedded
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "$(ANYWHERE) and not embedded"
+	$(BIN)/python -m pytest -m embedded $$(grep -rl "mark\.embedded" tests --include="test_*.py")
 
 check: $(VENV)/dev  ## lint and check types
 	$(BIN)/ruff check
@@ -50,7 +57,7 @@ test-vllm: $(VENV)/dev  ## the tests against a real vLLM (TPO_VLLM_URL, or an in
 	$(BIN)/python -m pytest -m vllm
 
 test-browser: $(VENV)/dev  ## the page in a real Chromium (TPO_CHROMIUM, or the one that is installed)
-	$(BIN)/python -m pip install --quiet --group browser
+	$(BIN)/python -m pip install $(QUICK) --group browser
 	$(BIN)/python -m pytest -m browser tests/view/browser
 
 docs: .venv-docs/ready $(VENV)/tpo  ## the documentation as a site in site/public; broken links are errors
@@ -65,12 +72,12 @@ setup: $(VENV)/tpo  ## install tpo and fetch the embedded model (93 MB, once per
 
 $(VENV)/tpo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install $(QUICK) --upgrade pip
+	$(BIN)/python -m pip install $(QUICK) --editable .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/tpo
-	$(BIN)/python -m pip install --quiet --group dev --group clients
+	$(BIN)/python -m pip install $(QUICK) --group dev --group clients
 	@touch $@
 
 # Where there is npm, the server is tested with OpenAI's client for JavaScript too; elsewhere these tests are skipped.
@@ -81,27 +88,27 @@ $(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
 # torch by itself first: with a version that is there, nothing fetches another one.
 .venv-hf/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-hf
-	$(HF)/python -m pip install --quiet --upgrade pip
-	$(HF)/python -m pip install --quiet torch==2.13.0
-	$(HF)/python -m pip install --quiet --editable '.[hf]' --group dev --group training
+	$(HF)/python -m pip install $(QUICK) --upgrade pip
+	$(HF)/python -m pip install $(QUICK) torch==2.13.0
+	$(HF)/python -m pip install $(QUICK) --editable '.[hf]' --group training httpx hypothesis pytest pytest-asyncio pytest-timeout
 	@touch $@
 
 .venv-clients/ready: pyproject.toml tests/server/clients/requirements.txt
 	$(PYTHON) -m venv .venv-clients
-	$(CLIENTS)/python -m pip install --quiet --upgrade pip
-	$(CLIENTS)/python -m pip install --quiet --editable . --requirement tests/server/clients/requirements.txt
+	$(CLIENTS)/python -m pip install $(QUICK) --upgrade pip
+	$(CLIENTS)/python -m pip install $(QUICK) --editable . --requirement tests/server/clients/requirements.txt
 	@touch $@
 
 .venv-docs/ready:
 	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/python -m pip install --quiet --upgrade pip
-	.venv-docs/bin/python -m pip install --quiet zensical==0.0.73
+	.venv-docs/bin/python -m pip install $(QUICK) --upgrade pip
+	.venv-docs/bin/python -m pip install $(QUICK) zensical==0.0.73
 	@touch $@
 
 .venv-ray/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-ray
-	$(RAY)/python -m pip install --quiet --upgrade pip
-	$(RAY)/python -m pip install --quiet --editable '.[ray]' --group dev
+	$(RAY)/python -m pip install $(QUICK) --upgrade pip
+	$(RAY)/python -m pip install $(QUICK) --editable '.[ray]' --group dev
 	@touch $@
 
 clean:  ## remove what this file made

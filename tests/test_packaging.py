@@ -18,6 +18,7 @@ import pytest
 import typer.main
 import yaml
 
+from programs import program
 from server.conftest import length
 from server.kit import running
 from server.policy import policy, saying
@@ -95,7 +96,7 @@ def test_the_image_starts_a_server_that_asks_for_a_key() -> None:
     settings = {name: value for name, value in environment().items() if name.startswith("TPO_")}
     assert {name.removeprefix("TPO_").lower() for name in settings} <= configurable().keys()
     ran = subprocess.run(
-        [sys.executable, "-m", "tpo", *json.loads(one("CMD"))],
+        [*program(), *json.loads(one("CMD"))],
         env={**os.environ, **settings, "TPO_PORT": "0", "TPO_POLICY": "http://127.0.0.1:9/v1"},
         capture_output=True,
         text=True,

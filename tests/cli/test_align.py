@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from models.server import Received, delta, error, models, response, serving, stream
+from programs import program
 
 # Seconds after which a command counts as hanging.
 LONGEST = 300.0
@@ -28,7 +28,8 @@ class Ran(NamedTuple):
 async def tpo(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, **environment: str) -> Ran:
     """Run the command line."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tpo", *arguments),
+        *program(),
+        *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -257,7 +258,7 @@ async def test_an_interrupt_prints_the_best_so_far(tmp_path: Path, how: signal.S
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as listening:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tpo", "align", "hi", "--policy", url, "--seed", "1", "--json", "--quiet"),
+            *(*program(), "align", "hi", "--policy", url, "--seed", "1", "--json", "--quiet"),
             *("--trace", str(tmp_path / "trace.jsonl")),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

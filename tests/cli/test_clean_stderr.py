@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from models.server import Received, delta, models, response, serving, stream
+from programs import program
 from rewards.served.kit import CHATML, ok
 
 PAIR = {"prompt": "How?", "chosen": "So it is, as you see.", "rejected": "No."}
@@ -80,10 +81,11 @@ def reward(request: Received) -> bytes:
 async def tpo(*arguments: str) -> tuple[int | None, str, str]:
     """Run the command line with every unclosed resource reported: its exit code, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error::ResourceWarning", "-m", "tpo", *arguments),
+        *(*program(), *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},
     )
     out, error = await asyncio.wait_for(process.communicate(), 120)
     return process.returncode, out.decode(), error.decode()

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from programs import program
 from server.policy import Said, critic, drawing, policy
 
 URL = re.compile(r"serving at (\S+)/v1")
@@ -28,7 +28,7 @@ async def serving(cwd: Path, *flags: str, **environment: str) -> AsyncIterator[t
     """Run the command, and give its process and URL when it listens."""
     (cwd / "my_rewards.py").write_text(REWARD)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tpo", "serve", "--port", "0", "--reward", "python:my_rewards:length", "--no-check"),
+        *(*program(), "serve", "--port", "0", "--reward", "python:my_rewards:length", "--no-check"),
         *flags,
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -52,7 +52,7 @@ async def serving(cwd: Path, *flags: str, **environment: str) -> AsyncIterator[t
 async def refused(cwd: Path, *flags: str) -> str:
     """What it says when it cannot begin, which is a user's mistake."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tpo", "serve", *flags),
+        *(*program(), "serve", *flags),
         stderr=asyncio.subprocess.PIPE,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "300", "NO_COLOR": "1"},

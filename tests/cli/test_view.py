@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from programs import program
 from server.policy import drawing, policy
 
 URL = re.compile(r"the page is at (\S+)/")
@@ -34,7 +34,7 @@ async def viewing(cwd: Path, *arguments: str) -> AsyncIterator[tuple[asyncio.sub
     """Run the command, and give its process and the page's address when it listens."""
     (cwd / "my_rewards.py").write_text(REWARD)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tpo", "view", "--port", "0", *arguments),
+        *(*program(), "view", "--port", "0", *arguments),
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=cwd,
@@ -57,7 +57,7 @@ async def viewing(cwd: Path, *arguments: str) -> AsyncIterator[tuple[asyncio.sub
 
 def refused(cwd: Path, *arguments: str) -> str:
     """What it says when it cannot begin, which is a user's mistake."""
-    command = [sys.executable, "-m", "tpo", "view", "--no-open", *arguments]
+    command = [*program(), "view", "--no-open", *arguments]
     ended = subprocess.run(command, cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
     return ended.stderr
@@ -99,7 +99,7 @@ async def test_the_browser_is_opened_unless_it_must_not_be(tmp_path: Path) -> No
     environ = {**environment(tmp_path), "BROWSER": str(browser)}
     for flag, opened in (("--no-open", False), ("--open", True)):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tpo", "view", "--port", "0", "--no-play", flag),
+            *(*program(), "view", "--port", "0", "--no-play", flag),
             stderr=asyncio.subprocess.PIPE,
             cwd=tmp_path,
             env=environ,

@@ -1,16 +1,12 @@
-"""A scratch home for a block: the page's own files, some data, finished runs, and commands that start at once."""
+"""A scratch home for a block: the page's own files, some data, and finished runs."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from docs.blocks import ROOT
@@ -52,26 +48,6 @@ done
 tpo align Why? --width 2 --depth 1 --reward surface --trace trace.jsonl --quiet
 tpo eval xstest --data data --reward surface --method sample --method best-of-2 --out evals/first --quiet
 """
-
-
-@contextmanager
-def commands(folder: Path) -> Iterator[Path]:
-    """A folder for PATH with `tpo`, `python` and `python3`, which fork from a process that has everything imported."""
-    program, path = Path(__file__).with_name("forked.py"), folder / "socket"
-    here = [sys.executable, "-ISE"]
-    server = subprocess.Popen(
-        [sys.executable, str(program), "serve", str(path)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
-    )
-    assert server.stdout is not None and server.stdout.readline() == b"ready\n"
-    for name, called in (("tpo", "tpo"), ("python", "python"), ("python3", "python")):
-        command = shlex.join([*here, str(program), str(path), called])
-        (folder / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        (folder / name).chmod(0o755)
-    try:
-        yield folder
-    finally:
-        server.kill()
-        server.communicate()
 
 
 def environment(home: Path, programs: Path | None = None, **more: str) -> dict[str, str]:

@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 from docs.blocks import BLOCKS, COMMANDS, MARKER, PROGRAMS, ROOT, Block, simple_commands
-from docs.home import PLACEHOLDERS, RUNS, commands, environment, fill, replaced
+from docs.home import PLACEHOLDERS, RUNS, environment, fill, replaced
 from docs.servers import everything, with_servers
+from programs import folder
 from tpo.models.embedded import EmbeddedServer
 
 SERVER = re.compile(r"\btpo (serve|view)\b")
@@ -55,10 +56,9 @@ def servers() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `tpo` and `python`."""
-    with commands(tmp_path_factory.mktemp("bin")) as folder:
-        yield folder
+    return folder(tmp_path_factory.mktemp("bin"))
 
 
 @pytest.fixture(scope="module")

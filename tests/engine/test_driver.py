@@ -241,15 +241,26 @@ async def test_a_reward_may_look_at_the_whole_pool_after_each_step() -> None:
     assert result_of(journal.records) == result
 
 
-async def test_a_tournament_goes_on_from_anywhere() -> None:
+@pytest.mark.parametrize("method", ["tpo", "rsa"])
+async def test_a_tournament_goes_on_from_anywhere(method: str) -> None:
     def answer(request: Request, index: int) -> str:
         return "x" * (1 + (request.seed or 0) % 50)
 
     journal = Journal()
-    expected = await drive(FakeModel(answer), Tournament(), seed=2, journal=journal)
+    expected = await drive(FakeModel(answer), Tournament(), method=method, seed=2, journal=journal)
     for kept in range(1, len(journal.records)):
-        result = await drive(FakeModel(answer), Tournament(), seed=2, journal=Journal(None, journal.records[:kept]))
+        begun = Journal(None, journal.records[:kept])
+        result = await drive(FakeModel(answer), Tournament(), method=method, seed=2, journal=begun)
         assert (result.answer, result.reward, result.steps) == (expected.answer, expected.reward, expected.steps)
+
+
+async def test_where_no_answer_gets_a_rank_the_reason_is_given() -> None:
+    class Silent(Tournament):
+        async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+            return [Score(math.nan, feedback="no verdict") for _ in conversations]
+
+    with pytest.raises(RewardError, match=r"Not one answer got a reward\. The first: .*no verdict"):
+        await drive(FakeModel(numbered()), Silent(), width=2, depth=0)
 
 
 async def test_parts_and_feedback_reach_candidates_and_critic() -> None:

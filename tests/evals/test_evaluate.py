@@ -17,6 +17,7 @@ import pytest
 
 from cli.test_align import tpo
 from evals.servers import Counting, counting
+from programs import program
 from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.evals.costs import cost_of, parse_parameters
@@ -364,7 +365,7 @@ async def test_an_interrupt_keeps_what_was_done(tmp_path: Path, data: Path) -> N
         server.holds_after = 3
         command = ["eval", "xstest", "--data", str(data), "--out", "out", "--method", "sample", "--policy", server.url]
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tpo", *command),
+            *(*program(), *command),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=tmp_path,

@@ -13,18 +13,8 @@ from tpo.evals.data import Source
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "laptop"
 TINY = (
-    "--limit",
-    "1",
-    "--width",
-    "2",
-    "--depth",
-    "1",
-    "--max-tokens",
-    "16",
-    "--judge-max-tokens",
-    "4",
-    "--quiet",
-    "--json",
+    *("--limit", "1", "--width", "2", "--depth", "1", "--quiet", "--json"),
+    *("--max-tokens", "16", "--critic-max-tokens", "16", "--judge-max-tokens", "4"),
 )
 
 

@@ -15,6 +15,7 @@ from evals.synthetic import QUERIES, climbing, synthetic
 from fakes import FakeModel, said
 from tpo.cli.app import app
 from tpo.evals.evaluate import Wanted, evaluate
+from tpo.evals.figures import plot as plotting
 from tpo.evals.figures.comparison import compare, parts_of
 from tpo.evals.figures.data import CandidateSummary, FinishedQuery, Group, Run, read_groups
 from tpo.evals.figures.report import make_report
@@ -25,6 +26,12 @@ from tpo.stats import difference_of
 from view.runs import ARM, make_judged
 
 EVIL = "</div><script>alert('x')</script><img src=https://example.com/x onerror=alert(1)> $\\frac{1}$ & \x07"
+
+
+@pytest.fixture
+def one_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures as SVG alone: fonts make a PDF cost as much as everything else together."""
+    monkeypatch.setattr(plotting, "FORMATS", ("svg",))
 
 
 class Page(HTMLParser):
@@ -59,6 +66,7 @@ def stands_alone(page: Page) -> bool:
     return not (runs or handlers or linked)
 
 
+@pytest.mark.usefixtures("one_format")
 async def test_markup_in_texts_is_shown_and_never_runs(tmp_path: Path) -> None:
     def answer(request: Request, index: int) -> str:
         return f"{EVIL} {index}.{len(said(request))}"
@@ -106,6 +114,7 @@ async def test_the_same_runs_give_the_same_report(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.usefixtures("one_format")
 async def test_what_is_missing_is_reported_with_what_it_needs(tmp_path: Path) -> None:
     run = await synthetic(tmp_path, "bon", method="best-of-n", width=3)
     ran = CliRunner().invoke(app, ["report", str(run), "--out", str(tmp_path / "r"), "--json"])
@@ -116,6 +125,7 @@ async def test_what_is_missing_is_reported_with_what_it_needs(tmp_path: Path) ->
     assert "Reward by step: needs a run with steps" in page.text
 
 
+@pytest.mark.usefixtures("one_format")
 async def test_an_evaluation_is_reported_with_its_table(tmp_path: Path) -> None:
     data = tmp_path / "data" / "beavertails"
     data.mkdir(parents=True)
@@ -141,6 +151,7 @@ async def test_an_evaluation_is_reported_with_its_table(tmp_path: Path) -> None:
     assert make_report([tmp_path / "out"], tmp_path / "out" / "report").page == report.page
 
 
+@pytest.mark.usefixtures("one_format")
 async def test_a_judge_a_panel_and_warnings_are_in_all_forms(tmp_path: Path) -> None:
     run = await make_judged(tmp_path / "runs")
     report = make_report([run], tmp_path / "report")

@@ -91,6 +91,13 @@ def test_bounds_of_a_setting_are_kept() -> None:
         find_method("fusion").chosen_settings({"merges": 0})
 
 
+def test_one_draft_cannot_be_merged() -> None:
+    fusion = find_method("fusion")
+    with pytest.raises(InputError, match="one draft cannot be merged"):
+        fusion.chosen_settings({"drafts": "1"})
+    assert [fusion.chosen_settings({"drafts": count}) for count in (0, 2)] == [{}, {"drafts": 2}]
+
+
 def no_prompts(query: Conversation, *, width: int) -> Search:
     return (yield from plain(query, width=width, prompts=PromptSet()))
 

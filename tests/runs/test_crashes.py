@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from programs import program
 from runs.counting import CountingServer, counting
 from tpo.engine.records import Replied, Sampled
 from tpo.runs.answers import Answer, read_answers
@@ -35,7 +36,7 @@ async def begin(
     arguments = ["run", "queries.jsonl", "--out", out, "--policy", url, "--reward", "python:marks:reward"]
     arguments += ["--no-check", "--seed", "3", "--width", "3", "--quiet", "--json", *more]
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tpo", *arguments),
+        *(*(program() if before is None else (sys.executable, "-m", "tpo")), *arguments),
         cwd=folder,
         env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
         stdout=asyncio.subprocess.PIPE,
@@ -159,7 +160,7 @@ async def test_a_server_that_goes_and_comes_back_is_waited_for(tmp_path: Path) -
         process = await begin(tmp_path, "out", server.url)
         await reached(process, server, whole // 2)
         await server.go()
-        await asyncio.sleep(4)
+        await asyncio.sleep(1)
         await server.come()
         printed, _ = await process.communicate()
         assert process.returncode == 0

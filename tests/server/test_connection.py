@@ -365,7 +365,7 @@ def test_limits_are_those_that_the_docs_have() -> None:
 
 async def test_uvicorn_still_has_what_connections_use() -> None:
     """Names that uvicorn does not promise; the tests above fail where their meaning changes."""
-    config = uvicorn.Config(Echo(), http=Connection)
+    config = uvicorn.Config(Echo(), http=Connection, log_config=None)
     config.load()
     made = HttpToolsProtocol(config, ServerState(), {})
     assert {"cycle", "flow", "pipeline", "loop", "transport"} <= {*vars(made)}

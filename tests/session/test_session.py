@@ -30,6 +30,19 @@ def length() -> FakeReward:
     return FakeReward(lambda text: float(len(text)))
 
 
+def test_the_command_lines_file_and_variables_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen() -> tuple[Any, ...]:
+        spec = tpo.Session().spec
+        return spec.roles["policy"].where, spec.reward, spec.method.name, spec.width
+
+    before = chosen()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tpo.toml").write_text('method = "sample"\nwidth = 9\n')
+    for name, value in {"POLICY": "http://127.0.0.1:9/v1", "REWARD": "none", "METHOD": "sample", "WIDTH": "9"}.items():
+        monkeypatch.setenv(f"TPO_{name}", value)
+    assert chosen() == before == ("embedded", None, "tpo", 5)
+
+
 async def test_many_queries_share_what_was_opened_once() -> None:
     async with serving(served) as server:
         options: Any = {"policy": server.url, "policy_model": "small", "reward": "surface", "width": 2, "depth": 0}

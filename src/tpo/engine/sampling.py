@@ -70,7 +70,7 @@ class Sampling:
             quorum: how many answers suffice; those that are still being written then are cancelled.
 
         Returns:
-            the candidates in the order of their indices.
+            the candidates in the order of their indices, one for each, then older ones whose reward has changed.
 
         Raises:
             ModelError: every call failed.
@@ -95,9 +95,10 @@ class Sampling:
             raise self._failures[0]
         candidates = [self._candidates[index] for index in sorted(self._candidates)]
         if self._scorer.ranks_pools:
-            # Older answers may come back with other rewards; the pool knows them by their ids.
+            # Older answers may come back with other rewards, after these; the pool knows them by their ids.
             changed = await self._scorer.rank(self._place.turn, self._place.action)
-            candidates += [candidate_of(*answer) for answer in changed]
+            ranked = {sampled.id: candidate_of(sampled, scored) for sampled, scored in changed}
+            candidates = [ranked.pop(candidate.id, candidate) for candidate in candidates] + [*ranked.values()]
         return candidates
 
     async def _draw(self, wanted: list[int], on_text: Callable[[int, str], None]) -> None:

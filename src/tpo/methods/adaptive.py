@@ -145,7 +145,7 @@ def adaptive(
     size = min(first or (width if maximum is None else 1), left)
     drawn = yield Sample(prompts.render("answer", query), size)
     pool.add(drawn)
-    bandit.record(PLAIN, drawn)
+    bandit.record(PLAIN, drawn[:size])
     left -= size
     size = wave
     while left > 0:
@@ -159,9 +159,9 @@ def adaptive(
         samples: list[Action] = [
             Sample(PROPOSALS[arm].prompt(material, replies[arm]), share) for arm, share in shares.items()
         ]
-        for arm, answers in zip(shares, (yield samples), strict=True):
+        for (arm, share), answers in zip(shares.items(), (yield samples), strict=True):
             pool.add(answers)
-            bandit.record(arm, answers, replies[arm].tokens)
+            bandit.record(arm, answers[:share], replies[arm].tokens)
         left -= size
         size *= 2
     return Outcome(pool.chosen, "depth")

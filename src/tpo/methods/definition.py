@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -31,6 +31,7 @@ Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]
 _MARK = "__tpo_method__"
 
 F = TypeVar("F", bound=Callable[..., Search])
+Check: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,15 @@ class _Marked:
     templates: tuple[Path, ...]
     paper: str
     needs_reward: bool | None
+    check: Check | None
 
 
 def method(
-    *, templates: Path | str | Sequence[Path | str] = (), paper: str = "", needs_reward: bool | None = None
+    *,
+    templates: Path | str | Sequence[Path | str] = (),
+    paper: str = "",
+    needs_reward: bool | None = None,
+    check: Check | None = None,
 ) -> Callable[[F], F]:
     """Describe a method beyond its signature. A generator function is a method without this, too.
 
@@ -91,11 +97,13 @@ def method(
             them.
         paper: where the method comes from.
         needs_reward: whether the method compares answers; if not given, methods with a `width` do.
+        check: called with the settings that differ from their defaults, before anything is spent; what their types
+            cannot say raises an `InputError`.
     """
 
     def mark(function: F) -> F:
         folders = [templates] if isinstance(templates, Path | str) else templates
-        setattr(function, _MARK, _Marked(tuple(Path(one) for one in folders), paper, needs_reward))
+        setattr(function, _MARK, _Marked(tuple(Path(one) for one in folders), paper, needs_reward, check))
         return function
 
     return mark
@@ -116,6 +124,7 @@ class Method:
         needs_reward: whether it compares answers, which takes a reward.
         code: a hash of its source for a method that is named by its place in Python code, so that a changed one is
             noticed; empty for a registered one.
+        check: refuses settings that make no sense together.
     """
 
     name: str
@@ -127,6 +136,7 @@ class Method:
     paper: str = ""
     needs_reward: bool = True
     code: str = ""
+    check: Check | None = None
 
     @property
     def has_width(self) -> bool:
@@ -197,6 +207,8 @@ class Method:
                 ) from None
             if read != setting.default:
                 chosen[name] = read
+        if self.check is not None:
+            self.check(chosen)
         return chosen
 
     def _known(self, name: str) -> str:
@@ -257,7 +269,7 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
                 f"needs both; the engine gives {', '.join(GIVEN)}."
             )
         settings[one.name] = Setting(one.name, hints[one.name], one.default)
-    marked: _Marked = getattr(function, _MARK, _Marked((), "", None))
+    marked: _Marked = getattr(function, _MARK, _Marked((), "", None, None))
     takes = frozenset(names & set(GIVEN))
     return Method(
         name,
@@ -269,6 +281,7 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
         marked.paper,
         "width" in takes if marked.needs_reward is None else marked.needs_reward,
         code,
+        marked.check,
     )
 
 

@@ -6,11 +6,13 @@ The paper returns the merged answer as it is. Here it competes with the drafts b
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Sample, Search
 from tpo.methods.definition import Price, Temperature, Wave, method
@@ -19,7 +21,14 @@ from tpo.methods.stopping import StopRule, draw
 from tpo.prompts.prompt_set import PromptSet
 
 
-@method(templates=Path(__file__).parent / "templates" / "fusion", paper="arXiv 2510.00931 (FusioN)")
+def _two_or_more(settings: Mapping[str, Any]) -> None:
+    if settings.get("drafts") == 1:
+        raise InputError(
+            "The setting drafts of the method fusion is 1, and one draft cannot be merged: set 2 or more, or 0 for all."
+        )
+
+
+@method(templates=Path(__file__).parent / "templates" / "fusion", paper="arXiv 2510.00931 (FusioN)", check=_two_or_more)
 def fusion(
     query: Conversation,
     *,
@@ -42,7 +51,7 @@ def fusion(
         prompts: the wording.
         rng: shuffles the drafts, since the first place is liked best.
         maximum: the largest reward that there is, where it is known.
-        drafts: how many of the best are merged; 0 merges all.
+        drafts: how many of the best are merged, 2 or more; 0 merges all.
         merges: how many merged answers are drawn.
         analysis: compare the drafts in a call of its own first.
         temperature: sampling temperature of the merges; the run's unless given.

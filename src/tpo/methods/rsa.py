@@ -43,14 +43,14 @@ def rsa(
     pool, rule = Pool(), StopRule(price, maximum)
     first = yield Sample(prompts.render("answer", query), width)
     pool.add(first)
-    population = [candidate for candidate in first if candidate.text]
+    population = [candidate for candidate in first[:width] if candidate.text]
     for _ in range(depth if population else 0):
         if rule.enough(pool):
             return Outcome(pool.chosen, "enough")
         subsets = [rng.sample(population, min(subset, len(population))) for _ in range(width)]
         rounds = yield [Sample(prompts.render("aggregate", query, drafts=some), 1) for some in subsets]
-        drawn = [candidate for round in rounds for candidate in round]
-        pool.add(drawn)
+        for candidates in rounds:
+            pool.add(candidates)
         # After a round of failures the next one starts from the same answers.
-        population = [candidate for candidate in drawn if candidate.text] or population
+        population = [new for new, *_ in rounds if new.text] or population
     return Outcome(pool.chosen, "depth")

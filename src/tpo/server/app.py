@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -164,10 +165,15 @@ async def _ready(request: Request) -> Response:
     return _json({"status": "ready", "models": service.models.names})
 
 
-def _described(*, stored: bool) -> Any:
+@cache  # the schemas of all requests take longer than the rest of the application
+def _document(stored: bool) -> bytes:
     from importlib.metadata import version
 
-    body = msgspec.json.encode(document(version("tpo"), stored=stored))
+    return msgspec.json.encode(document(version("tpo"), stored=stored))
+
+
+def _described(*, stored: bool) -> Any:
+    body = _document(stored)
 
     async def described(request: Request) -> Response:
         return Response(body, media_type=JSON)

@@ -114,8 +114,8 @@ class Bodies:
             raise _TooLarge
         pieces: list[bytes] = []
         size = 0
-        async with CancelScope() as scope:
-            timer = asyncio.get_running_loop().call_later(self._seconds, scope.cancel)
+        async with CancelScope() as reading:
+            timer = asyncio.get_running_loop().call_later(self._seconds, reading.cancel)
             try:
                 while True:
                     message = await receive()

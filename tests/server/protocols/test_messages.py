@@ -150,7 +150,7 @@ def test_narration_and_thought_are_blocks_of_their_own() -> None:
     whole = MessagesRenderer("m").whole([response(answer("Hello"), thoughts={"0.0": "Hm"}, narration="Step 0.")])
     assert [block["type"] for block in whole["content"]] == ["thinking", "thinking", "text"]
     assert [block["signature"] for block in whole["content"][:2]] == ["narration", "thought"]
-    assert Message.model_validate(whole).content[2].text == "Hello"  # type: ignore[union-attr]
+    assert Message.model_validate(whole).content[2].text == "Hello"
 
 
 @pytest.mark.parametrize("arguments", ['{"a": 1}', "", "[1]", "no JSON"])

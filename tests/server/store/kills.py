@@ -15,7 +15,6 @@ import json
 import os
 import random
 import re
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -25,6 +24,7 @@ from typing import Any
 
 import httpx
 
+from programs import program
 from server.policy import Said, critic, policy
 from tpo.engine.journal import read_journal
 from tpo.engine.records import Record, Replied, Sampled
@@ -60,7 +60,7 @@ async def served(folder: Path, url: str) -> AsyncIterator[tuple[asyncio.subproce
     (folder / "my_rewards.py").write_text(REWARD)
     source = Path(__file__).parents[3] / "src"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tpo", "serve", "--port", "0", "--policy", url, "--store", "store", "--no-ui"),
+        *(*program(), "serve", "--port", "0", "--policy", url, "--store", "store", "--no-ui"),
         *OPTIONS,
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,

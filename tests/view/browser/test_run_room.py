@@ -104,15 +104,16 @@ def test_traces_have_their_questions(page: Any, url: str) -> None:
     playwright.expect(page.get_by_role("heading", level=1)).to_contain_text("Why is the sky blue?")
 
 
-def test_the_list_reads_well_on_a_phone(browser: Any, url: str) -> None:
+@pytest.mark.parametrize("room", ["", "run?run=one", "compare?run=one&with=two"])
+def test_lists_read_well_on_a_phone(browser: Any, url: str, room: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 800})
     made = context.new_page()
-    made.goto(url)
-    made.locator("table.runs tbody th a").first.wait_for()
-    boxes = (
-        made.locator("table.runs tbody tr")
-        .first.locator("th, td")
-        .evaluate_all("nodes => nodes.map(node => node.getBoundingClientRect()).map(box => [box.left, box.right])")
+    made.goto(f"{url}/#/{room}")
+    rows = made.locator("table.list tbody tr")
+    rows.first.locator("a").first.wait_for()
+    boxes = rows.first.locator("th, td").evaluate_all(
+        "nodes => nodes.map(node => node.getBoundingClientRect()).map(box => [box.left, box.right])"
     )
-    assert all(left >= 0 and right <= 390 for left, right in boxes)
+    assert boxes and all(left >= 0 and right <= 390 for left, right in boxes)
+    assert made.locator(".scroll:has(table.list)").evaluate("node => node.scrollWidth <= node.clientWidth")
     context.close()

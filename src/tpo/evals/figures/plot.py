@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from tpo.errors import InputError
 from tpo.runs.directory import replace
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
@@ -29,6 +31,7 @@ SHORT = 22  # characters of a label that leave room for two columns
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FORMATS = ("pdf", "png", "svg")
 WIDTH, HEIGHT = 2.9, 1.9  # of a panel, in inches
+MARGIN = 0.03  # around a figure, in inches
 MOST_MARKED = 10
 _LOOK: Any = {  # the stubs of Matplotlib list all its keys
     "font.size": 8,
@@ -56,6 +59,7 @@ _LOOK: Any = {  # the stubs of Matplotlib list all its keys
     # Names of models and folders are text, whatever dollar signs they hold.
     "text.parse_math": False,
 }
+_areas: WeakKeyDictionary[Figure, Bbox] = WeakKeyDictionary()
 
 
 class Plot(NamedTuple):
@@ -192,5 +196,13 @@ def _file(figure: Figure, format: str, svg_text: str) -> bytes:
     made: dict[str, Mapping[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     held = BytesIO()
     with look(), matplotlib.rc_context({"svg.fonttype": svg_text}):
-        figure.savefig(held, format=format, metadata=dict(made[format]), bbox_inches="tight", pad_inches=0.03)
+        figure.savefig(held, format=format, metadata=dict(made[format]), bbox_inches=_area(figure))
     return held.getvalue()
+
+
+def _area(figure: Figure) -> Bbox:
+    """What a figure covers with its labels and legend; measured once for all of its files, since it takes a drawing."""
+    if figure not in _areas:
+        figure.draw_without_rendering()
+        _areas[figure] = figure.get_tightbbox().padded(MARGIN)
+    return _areas[figure]
