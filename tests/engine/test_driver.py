@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -128,6 +129,26 @@ async def test_no_seed_is_sent_without_one_or_where_it_does_harm() -> None:
     await drive(unseeded)
     await drive(harmed, seed=7)
     assert {request.seed for request in unseeded.requests + harmed.requests} == {None}
+
+
+async def test_tasks_are_for_what_runs_side_by_side() -> None:
+    """A task costs more of our own time than most of what a call is made of."""
+    made = 0
+
+    def counted(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
+        nonlocal made
+        made += 1
+        return asyncio.Task(work, loop=loop, **more)
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(counted)
+    try:
+        await drive(FakeModel(numbered()), width=1, depth=2)
+        assert made == 3  # an answer is scored while others are still being written
+        await drive(FakeModel(numbered()), width=3, depth=0)
+        assert made == 3 + 3 + 3
+    finally:
+        loop.set_task_factory(None)
 
 
 async def test_equal_texts_are_scored_once() -> None:

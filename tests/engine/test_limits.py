@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -125,6 +126,34 @@ async def test_cancelling_the_caller_cancels_the_calls() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert model.cancelled == 1
+
+
+async def test_a_run_can_be_stopped_from_another_thread() -> None:
+    stopper = Stopper()
+    model = Stalling(threading.Thread(target=stopper.stop, args=("interrupt",)).start)
+    result = await drive(model, stopper=stopper)
+    assert (result.stop, result.answer, model.cancelled) == ("interrupt", "answer 1", 1)
+
+
+async def test_a_caller_that_is_cancelled_while_the_run_ends_is_cancelled() -> None:
+    stopper = Stopper()
+    begun = asyncio.Event()
+    model = Stalling(begun.set)
+    task = asyncio.ensure_future(drive(model, stopper=stopper))
+    await begun.wait()
+    stopper.stop("interrupt")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert model.cancelled == 1
+
+
+async def test_a_timeout_inside_the_work_is_no_stop() -> None:
+    async def late() -> None:
+        raise TimeoutError("the work's own")
+
+    with pytest.raises(TimeoutError, match="the work's own"):
+        await Stopper().guard(late)
 
 
 @pytest.mark.parametrize("budget", [{"tokens": 0}, {"tokens": -1}, {"seconds": 0.0}, {"seconds": float("nan")}])

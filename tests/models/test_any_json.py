@@ -18,6 +18,7 @@ from tpo.errors import ModelUnavailable, TPOError
 from tpo.http.failures import refused, reported
 from tpo.http.redaction import Secrets
 from tpo.messages import Conversation
+from tpo.models.chunk import decoded, plain_chunk, read_chunk
 from tpo.models.profiles import GENERIC, Profile
 from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.models.reply import ReplyBuilder
@@ -106,6 +107,40 @@ def changed(value: Any, path: tuple[Any, ...], to: Any) -> Any:
         inner = inner[key]
     inner[path[-1]] = to
     return value
+
+
+PLAIN = {
+    "id": "r1",
+    "object": "chat.completion.chunk",
+    "choices": [
+        {
+            "index": 0,
+            "delta": {"role": "assistant", "content": "Hi", "reasoning_content": None, "tool_calls": None},
+            "finish_reason": None,
+            "logprobs": None,
+            "error": None,
+        },
+        {"index": 1, "delta": {"content": "Ho", "refusal": None, "reasoning": None, "function_call": None}},
+    ],
+    "usage": None,
+    "error": None,
+}
+
+
+@pytest.mark.parametrize("path", list(places(PLAIN)))
+def test_a_plain_chunk_is_what_any_chunk_is(path: tuple[Any, ...]) -> None:
+    for value in (*VALUES, "error", "stop", 0.0, True, CALL, [CALL], {"content": [TOKEN]}, USAGE, [PLAIN["choices"]]):
+        chunk = changed(PLAIN, path, value)
+        plain = plain_chunk(encoded(chunk))
+        if plain is not None:
+            assert plain == read_chunk(decoded(encoded(chunk), "u"), "u", whole=False)
+
+
+def test_text_alone_is_a_plain_chunk() -> None:
+    plain = plain_chunk(encoded(PLAIN))
+    assert plain is not None
+    assert [(piece.index, piece.text) for piece in plain.pieces] == [(0, "Hi"), (1, "Ho")]
+    assert plain_chunk(encoded(changed(PLAIN, ("error",), {"message": "no"}))) is None
 
 
 def encoded(value: Any) -> bytes:

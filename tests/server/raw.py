@@ -16,6 +16,8 @@ from tpo.server.asgi import App, Receive, Scope, Send
 from tpo.server.connection import Connection
 
 HOST = b"Host: localhost\r\n"
+CLOSE = b"Connection: close"
+POST = b"POST / HTTP/1.1\r\n" + HOST
 
 
 @dataclass
@@ -139,6 +141,11 @@ def request(method: str = "GET", path: str = "/", *headers: bytes, body: bytes |
 def statuses(answers: bytes) -> list[int]:
     """The statuses of all responses in what came back."""
     return [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+
+
+async def fine(at: Address) -> None:
+    """Another client is answered all the while."""
+    assert statuses(await at.say(request("GET", "/fine", CLOSE))) == [200]
 
 
 async def until(true: Any, seconds: float = 10.0) -> None:

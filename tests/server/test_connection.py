@@ -14,13 +14,10 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from server.raw import HOST, Address, Echo, listening, request, statuses, until
+from server.raw import CLOSE, HOST, POST, Echo, fine, listening, request, statuses, until
 from tpo.server import connection
 from tpo.server.asgi import Receive, Scope, Send, refuse
 from tpo.server.connection import AHEAD, HEAD_BYTES, HELD_BYTES, Connection, JoinedWrites
-
-CLOSE = b"Connection: close"
-POST = b"POST / HTTP/1.1\r\n" + HOST
 
 
 @pytest.fixture
@@ -28,11 +25,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of time that a test can wait for."""
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(connection, "READ_SECONDS", 0.3)
-
-
-async def fine(at: Address) -> None:
-    """Somebody else is answered all the while."""
-    assert statuses(await at.say(request("GET", "/fine", CLOSE))) == [200]
 
 
 async def test_requests_are_answered() -> None:
@@ -367,82 +359,8 @@ async def test_the_rest_of_a_refused_body_has_an_end() -> None:
         await until(lambda: not at.state.connections)
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n",
-        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n",
-        POST + b"Content-Length: 0\r\nContent-Length: 30\r\n\r\nGET /smuggled HTTP/1.1\r\nX: 1\r\n\r\n",
-        POST + b"Content-Length: -1\r\n\r\n",
-        POST + b"Content-Length: 1_0\r\n\r\n0123456789",
-        POST + b"Content-Length: 99999999999999999999999999\r\n\r\n",
-        POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n",
-        POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffff\r\nx",
-        POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nx",
-        b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n folded\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\x00b\r\n\r\n",
-        b"GET /\x00 HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"GET  / HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"GET nothing HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"CONNECT localhost:80 HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"GET / HTTP/9.9\r\n" + HOST + b"\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"\x00" * 100,
-        b"GARBAGE\r\n\r\n",
-    ],
-)
-async def test_what_is_no_http(attack: bytes) -> None:
-    echo = Echo()
-    async with listening(echo) as at:
-        answer = await at.say(attack, b"\r\n\r\n", pause=0.05, end=True)
-        assert set(statuses(answer)) <= {400, 200}
-        assert not any(scope["path"] == "/smuggled" for scope in echo.scopes)
-        if 200 in statuses(answer):  # what is served all the same is a request that reads in one way only
-            (scope,) = echo.scopes
-            assert scope["path"] in ("/", "nothing")
-        await fine(at)
-
-
-async def test_garbage_behind_a_request_does_not_get_into_its_answer() -> None:
-    echo = Echo(go=asyncio.Event())
-    async with listening(echo) as at:
-        answer = await at.say(request(), b"GARBAGE\r\n\r\n", pause=0.05)
-        assert answer == b""
-        await until(lambda: echo.left == 1)
-
-
-@pytest.mark.parametrize("protocol", [b"websocket", b"h2c", b"garbage"])
-async def test_upgrades_are_plain_requests(protocol: bytes) -> None:
-    async with listening(Echo()) as at:
-        upgrade = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + protocol, b"HTTP2-Settings: AAMAAABk")
-        reader, writer = await at.connect()
-        writer.write(request("POST", "/", *upgrade, body=b"hello"))
-        assert b" 200 " in await asyncio.wait_for(reader.readline(), 5)
-        writer.close()
-
-
-async def test_bodies_that_wait_to_be_asked_for() -> None:
-    async with listening(Echo()) as at:
-        reader, writer = await at.connect()
-        writer.write(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-        assert await asyncio.wait_for(reader.readline(), 5) == b"HTTP/1.1 100 Continue\r\n"
-        writer.write(b"hello")
-        await reader.readline()
-        assert b" 200 " in await asyncio.wait_for(reader.readline(), 5)
-        writer.close()
-
-
 def test_limits_are_those_that_the_docs_have() -> None:
     assert (HEAD_BYTES, connection.HEAD_SECONDS, connection.READ_SECONDS) == (65_536, 10.0, 30.0)
-
-
-async def test_a_chunk_that_is_none_is_answered() -> None:
-    async with listening(Echo()) as at:
-        head = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
-        assert statuses(await at.say(head, b"zz\r\n", pause=0.05)) == [400]
 
 
 async def test_uvicorn_still_has_what_connections_use() -> None:

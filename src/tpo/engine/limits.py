@@ -45,13 +45,19 @@ class Stopper:
 
     def __init__(self) -> None:
         self.reason: EarlyStop | None = None
-        self._tripped = asyncio.Event()
+        # Timeouts without a time: what runs in one can be cancelled from outside.
+        self._scopes: dict[asyncio.Timeout, asyncio.AbstractEventLoop] = {}
 
     def stop(self, reason: EarlyStop) -> None:
-        """End the run with the best answer so far; safe in a signal handler of the event loop."""
+        """End the run with the best answer so far; safe in any thread and in signal handlers."""
         if self.reason is None:
             self.reason = reason
-            self._tripped.set()
+            for scope, loop in list(self._scopes.items()):
+                loop.call_soon_threadsafe(self._cancel, scope)
+
+    def _cancel(self, scope: asyncio.Timeout) -> None:
+        if scope in self._scopes:
+            scope.reschedule(0.0)
 
     async def guard(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run something until it is done or the run is stopped.
@@ -62,20 +68,19 @@ class Stopper:
         Raises:
             Stopped: the run is to end; the work was cancelled.
         """
-        if self.reason is not None:
-            raise Stopped
-        task = asyncio.ensure_future(work())
-        alarm = asyncio.ensure_future(self._tripped.wait())
+        scope = asyncio.timeout(None)
         try:
-            await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise Stopped
+            async with scope:
+                self._scopes[scope] = asyncio.get_running_loop()
+                if self.reason is not None:
+                    raise Stopped
+                return await work()
+        except TimeoutError:
+            if scope.expired():
+                raise Stopped from None
+            raise
         finally:
-            alarm.cancel()
-            task.cancel()
-            # Waiting lets the cancelled calls close their connections and write down what they cost.
-            await asyncio.gather(task, alarm, return_exceptions=True)
+            self._scopes.pop(scope, None)
 
 
 class Ledger:

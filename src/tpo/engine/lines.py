@@ -127,12 +127,8 @@ def _count(value: Any) -> int:
     return max(int(value), 0) if isinstance(value, int | float) else 0
 
 
-def _nothing(value: Any) -> None:
-    return None
-
-
 _REPAIRS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("tokens", "prompt_tokens", "cached_tokens", "completion_tokens"), _count),
     "finish_reason": lambda value: "stop",
-    **dict.fromkeys(("reasoning", "reply", "message", "logprobs"), _nothing),
+    **dict.fromkeys(("reasoning", "reply", "message", "logprobs"), lambda value: None),
 }

@@ -44,7 +44,8 @@ class Log:
         self._appended = 0
         self._durable = 0
         self._synced_at = float("-inf")
-        self._syncing: asyncio.Future[None] | None = None
+        self._syncing: asyncio.Task[None] | None = None
+        self._synced = asyncio.Event()
         self._failure: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,10 +120,11 @@ class Log:
         self._complain()
         target = self._appended
         while self._durable < target:
-            if self._syncing is None:
-                self._syncing = asyncio.ensure_future(self._sync())
-            # Shielded: others wait for the same one.
-            await asyncio.shield(self._syncing)
+            if self._syncing is None or self._syncing.done():
+                self._syncing = asyncio.create_task(self._sync())
+            syncing = self._syncing
+            await self._synced.wait()
+            syncing.result()
 
     async def _sync(self) -> None:
         loop = asyncio.get_running_loop()
@@ -136,6 +138,8 @@ class Log:
         finally:
             self._syncing = None
             self._synced_at = loop.time()
+            self._synced.set()
+            self._synced = asyncio.Event()
 
     def _fsync(self) -> None:
         try:

@@ -90,13 +90,14 @@ class Sampling:
                 await self._until(quorum, drawing)
                 for index in wanted:
                     if index not in self._landed:
-                        self._leave_behind(index, f"{quorum} of {width} answers were there, which was enough")
+                        self._miss(index, LEFT_BEHIND, f"{quorum} of {width} answers were there, which was enough")
         if len(self._failures) == width:
             raise self._failures[0]
         candidates = [self._candidates[index] for index in sorted(self._candidates)]
         if self._scorer.ranks_pools:
             # Older answers may come back with other rewards, after these; the pool knows them by their ids.
-            ranked = {candidate.id: candidate for candidate in await self._rank()}
+            changed = await self._scorer.rank(self._place.turn, self._place.action)
+            ranked = {sampled.id: candidate_of(sampled, scored) for sampled, scored in changed}
             candidates = [ranked.pop(candidate.id, candidate) for candidate in candidates] + [*ranked.values()]
         return candidates
 
@@ -121,10 +122,6 @@ class Sampling:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _rank(self) -> list[Candidate]:
-        changed = await self._scorer.rank(self._place.turn, self._place.action)
-        return [candidate_of(*answer) for answer in changed]
-
     def _recall(self, sampled: Sampled, scored: Scored | None) -> None:
         self._good += sampled.error is None
         if scored is None:
@@ -143,14 +140,13 @@ class Sampling:
         self._good += 1
         self._one_more.set()
 
-    def _leave_behind(self, index: int, why: str) -> None:
-        sampled = landed(self._place, self._step, Choice(index, "", finish_reason=LEFT_BEHIND), error=why)
-        self._write(sampled)
-        self._land(sampled)
-
     def _failed(self, index: int, error: ModelError) -> None:
         self._failures.append(error)
-        sampled = landed(self._place, self._step, Choice(index, "", finish_reason="error"), error=str(error))
+        self._miss(index, "error", str(error))
+
+    def _miss(self, index: int, finish_reason: str, why: str) -> None:
+        """Record that there is no answer."""
+        sampled = landed(self._place, self._step, Choice(index, "", finish_reason=finish_reason), error=why)
         self._write(sampled)
         self._land(sampled)
 

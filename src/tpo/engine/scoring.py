@@ -129,18 +129,21 @@ class Scorer:
 
     async def _once(self, sampled: Sampled) -> Score:
         known = self._scores.get(sampled.text)
-        if known is None:
-            known = asyncio.ensure_future(self._one(sampled))
-            self._scores[sampled.text] = known
-        try:
+        if known is not None:
             return await asyncio.shield(known)
+        known = self._scores[sampled.text] = asyncio.get_running_loop().create_future()
+        try:
+            (score,) = await self._call([sampled.text], sampled.turn, sampled.action)
         except asyncio.CancelledError:
+            del self._scores[sampled.text]
             known.cancel()
-            self._scores.pop(sampled.text, None)
             raise
-
-    async def _one(self, sampled: Sampled) -> Score:
-        return (await self._call([sampled.text], sampled.turn, sampled.action))[0]
+        except Exception as error:
+            known.set_exception(error)
+            known.exception()  # marks it as retrieved: perhaps no other answer has this text
+            raise
+        known.set_result(score)
+        return score
 
     async def _call(self, texts: Sequence[str], turn: int, action: int) -> list[Score]:
         assert self._reward is not None

@@ -3,7 +3,7 @@
     OUT/eval.json                    `Evaluation`: everything that the table shows, and what it was made with
     OUT/table.md, .csv, .tex, .html  the table
     OUT/judgements.jsonl             the judge's replies, each question once (`tpo.evals.judging.Judgement`)
-    OUT/scores.sqlite                rewards of responses (`tpo.rewards.cache`)
+    OUT/scores.sqlite                rewards of responses (`tpo.rewards.score_file`)
     OUT/TASK/rows.jsonl              the queries: id, messages, metadata; data for `tpo run` too
     OUT/TASK/METHOD/                 an ordinary run directory (`tpo.runs`): journal, answers, summary
     OUT/TASK/METHOD/graded.json      `Graded`: the grade of each response, and the numbers

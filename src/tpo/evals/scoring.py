@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tpo.errors import InputError
 from tpo.messages import Conversation, answered
 from tpo.rewards.batching import Batched
-from tpo.rewards.cache import ScoreFile
 from tpo.rewards.protocol import Reward, is_relative
 from tpo.rewards.resolve import opened
+from tpo.rewards.score_file import ScoreFile
 
 if TYPE_CHECKING:
     from tpo.config import NamedReward

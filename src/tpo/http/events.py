@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from typing import NamedTuple
 
 
@@ -27,37 +27,37 @@ async def server_events(pieces: AsyncIterable[bytes]) -> AsyncIterator[ServerEve
     Args:
         pieces: the body, cut anywhere.
     """
-    data: list[bytes] = []
-    name = ""
-    async for line in _lines(pieces):
-        if not line:
-            if data:
-                yield ServerEvent(b"\n".join(data), name)
-            data, name = [], ""
-        elif line.startswith(b"data:"):
-            data.append(line[6:] if line[5:6] == b" " else line[5:])
-        elif line.startswith(b"event:"):
-            name = line[6:].strip().decode(errors="replace")
-        elif line.startswith(b"{"):
-            data.append(line)
-    if data:
-        yield ServerEvent(b"\n".join(data), name)
-
-
-async def _lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    rest = b""
-    begun = False
+    reader, rest, begun = _EventReader(), b"", False
     async for piece in pieces:
         if not begun and piece:
             begun, piece = True, piece.removeprefix(b"\xef\xbb\xbf")
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            # A line may end in a carriage return, with or without a line feed after it.
-            line = line.removesuffix(b"\r")
-            if b"\r" in line:
-                for part in line.split(b"\r"):
-                    yield part
-            else:
-                yield line
-    for part in rest.split(b"\r"):
-        yield part
+        lines, end, rest = (rest + piece).rpartition(b"\n")
+        if end:
+            for event in reader.events(lines):
+                yield event
+    for event in reader.events(rest + b"\n"):
+        yield event
+
+
+class _EventReader:
+    """Makes events of lines."""
+
+    def __init__(self) -> None:
+        self._data: list[bytes] = []
+        self._name = ""
+
+    def events(self, lines: bytes) -> Iterator[ServerEvent]:
+        """The events that end in these lines, which come without the end of the last."""
+        if b"\r" in lines:  # a line may end in a carriage return, with or without a line feed after it
+            lines = lines.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        for line in lines.split(b"\n"):
+            if not line:
+                if self._data:
+                    yield ServerEvent(b"\n".join(self._data), self._name)
+                self._data, self._name = [], ""
+            elif line.startswith(b"data:"):
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip().decode(errors="replace")
+            elif line.startswith(b"{"):
+                self._data.append(line)

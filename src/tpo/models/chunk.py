@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -78,6 +78,32 @@ class Chunk(NamedTuple):
     usage: Counts | None
 
 
+class _PlainDelta(msgspec.Struct):
+    content: str
+    reasoning_content: None = None
+    reasoning: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _PlainChoice(msgspec.Struct):
+    index: Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
+    delta: _PlainDelta
+    finish_reason: None = None
+    logprobs: None = None
+    error: None = None
+
+
+class _PlainChunk(msgspec.Struct):
+    """A chunk that adds text and nothing else, as nearly all do."""
+
+    choices: list[_PlainChoice]
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    usage: None = None
+    error: None = None
+
+
 class _Likely(msgspec.Struct):
     token: str
     logprob: float
@@ -136,6 +162,22 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, dict):
         return {_without_surrogates(key): _without_surrogates(entry) for key, entry in value.items()}
     return value
+
+
+_plain_chunk = msgspec.json.Decoder(_PlainChunk)
+
+
+def plain_chunk(data: bytes) -> Chunk | None:
+    """A chunk that adds text and nothing else; None for any other, which takes `decoded` and `read_chunk`.
+
+    Those two find the same in it, in twice the time.
+    """
+    try:
+        chunk = _plain_chunk.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    pieces = [Piece(choice.index, choice.delta.content, "", "", [], None, []) for choice in chunk.choices]
+    return Chunk(pieces, None)
 
 
 def read_chunk(value: Mapping[str, Any], url: str, *, whole: bool) -> Chunk:

@@ -12,7 +12,7 @@ from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.events import server_events
 from tpo.http.failures import reported
 from tpo.http.redaction import Secrets
-from tpo.models.chunk import CallPiece, Chunk, Counts, Piece, decoded, read_chunk
+from tpo.models.chunk import CallPiece, Chunk, Counts, Piece, decoded, plain_chunk, read_chunk
 from tpo.models.protocol import Choice, Receiver
 
 # Characters of a token, for servers that do not count: right for English within a third.
@@ -132,15 +132,20 @@ class ReplyBuilder:
     async def stream(self, pieces: AsyncIterable[bytes]) -> None:
         """Take a stream of server-sent events to its end."""
         async for event in server_events(pieces):
-            if event.data.strip() == b"[DONE]":
+            data = event.data.strip()
+            if data == b"[DONE]":
                 self._complete = True
                 return
-            if not event.data.strip():
+            if not data:
                 continue
-            value = decoded(self._hidden.out_of_body(event.data), self.url)
-            if event.name == "error" and (error := reported({"error": value or event.name}, self.url)):
-                raise error
-            self._take(read_chunk(value, self.url, whole=False))
+            data = self._hidden.out_of_body(data)
+            chunk = plain_chunk(data) if event.name != "error" else None
+            if chunk is None:
+                value = decoded(data, self.url)
+                if event.name == "error" and (error := reported({"error": value or event.name}, self.url)):
+                    raise error
+                chunk = read_chunk(value, self.url, whole=False)
+            self._take(chunk)
 
     def whole(self, body: bytes) -> None:
         """Take a reply that came in one piece."""
@@ -186,7 +191,9 @@ class ReplyBuilder:
             if first is None:
                 self._only = piece.index
             index = 0
-        growing = self._growing.setdefault(index, _Growing())
+        growing = self._growing.get(index)
+        if growing is None:
+            growing = self._growing[index] = _Growing()
         text = piece.text or piece.refusal
         if text or piece.reasoning or piece.calls:
             if piece.text:

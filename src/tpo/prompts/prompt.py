@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from tpo.messages import Conversation
-from tpo.prompts.leaks import Scaffold
+from tpo.prompts.scaffold import Scaffold
 
 Role: TypeAlias = Literal["policy", "critic", "editor"]
 

@@ -12,7 +12,7 @@ all messages of the one before.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
@@ -25,9 +25,10 @@ from tpo.candidate import Candidate
 from tpo.errors import PromptError
 from tpo.messages import Conversation, Message
 from tpo.prompts.extract import read_answer, without_reasoning
-from tpo.prompts.leaks import Scaffold
 from tpo.prompts.prompt import Prompt, Role
+from tpo.prompts.scaffold import Scaffold
 from tpo.prompts.settings import SETTINGS, Settings, read_settings
+from tpo.prompts.shown import Shown, shown
 from tpo.templates import PARTS
 
 DEFAULT = Path(__file__).parent / "default"
@@ -78,20 +79,6 @@ VARIABLES = (
     "tag",
 )
 REPLIES = frozenset(form.reply for form in FORMS.values() if form.reply)
-
-
-class Shown(str):
-    """A candidate in a template: its text, with `feedback`, `reward` and `id` as attributes."""
-
-    feedback: str
-    reward: float | None
-    id: str
-
-    def __new__(cls, candidate: Candidate) -> Shown:
-        """Show a candidate."""
-        shown = super().__new__(cls, candidate.text)
-        shown.feedback, shown.reward, shown.id = candidate.feedback or "", candidate.reward, candidate.id
-        return shown
 
 
 class PromptSet:
@@ -183,7 +170,7 @@ class PromptSet:
         if name != "answer" and not _has(self._templates, wording):
             raise self._missing(name)
         role = role or form.role
-        values = self._values(query, chosen, rejected) | _shown(variables)
+        values = self._values(query, chosen, rejected) | shown(variables)
         messages = self._in_query(wording or name, query, values) if role == "policy" else self._own(name, form, values)
         read: Callable[[str], str] = without_reasoning
         if role == "editor":
@@ -196,7 +183,7 @@ class PromptSet:
             chosen.id if chosen else None,
             rejected.id if rejected else None,
             continues=self.settings.conversation and bool(form.after),
-            scaffold=_scaffold(query, messages, values) if messages != query else None,
+            scaffold=Scaffold(query, messages, values) if messages != query else None,
         )
 
     def _in_query(self, wording: str, query: Conversation, values: Mapping[str, Any]) -> Conversation:
@@ -341,36 +328,3 @@ def _grows(name: str) -> bool:
 
 def _has(names: Container[str], name: str) -> bool:
     return any(f"{name}.{part}" in names for part in PARTS)
-
-
-def _scaffold(query: Conversation, messages: Conversation, values: Mapping[str, Any]) -> Scaffold:
-    texts = [text for value in values.values() for text in _texts_in(value)]
-    shown = [str(text) for text in texts if isinstance(text, Shown)]
-    return Scaffold(query, messages, [str(text) for text in texts if not isinstance(text, Shown)], shown)
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    match value:
-        case Shown():
-            yield value
-            yield value.feedback
-        case str():
-            yield value
-        case dict():
-            for one in value.values():
-                yield from _texts_in(one)
-        case list():
-            for one in value:
-                yield from _texts_in(one)
-
-
-def _shown(value: Any) -> Any:
-    """A variable as templates see it: candidates as their texts, in lists and dictionaries too."""
-    match value:
-        case Candidate():
-            return Shown(value)
-        case dict():
-            return {name: _shown(one) for name, one in value.items()}
-        case list() | tuple():
-            return [_shown(one) for one in value]
-    return value

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from tpo.errors import RewardError, RewardTooLong, RewardUnavailable
 from tpo.messages import Conversation
-from tpo.rewards.cache import Memory, ScoreFile, key_of
+from tpo.rewards.cache import Memory, key_of
 from tpo.rewards.call import connect, score
 from tpo.rewards.protocol import Reward, Score, maximum_of
+
+if TYPE_CHECKING:
+    from tpo.rewards.score_file import ScoreFile  # loads SQLite
 
 MOST = 64
 MOST_CHARACTERS = 400_000
@@ -83,7 +86,7 @@ class Batched:
         futures = [self._enter(key_of(name, conversation), conversation) for conversation in conversations]
         try:
             # Shielded: another query may wait for the same score.
-            return list(await asyncio.gather(*[asyncio.shield(future) for future in futures]))
+            return [await asyncio.shield(future) for future in futures]
         except asyncio.CancelledError:
             for future in futures:
                 self._leave(future)

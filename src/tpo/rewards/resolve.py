@@ -21,7 +21,7 @@ from tpo.rewards.protocol import Reward, is_relative
 if TYPE_CHECKING:
     from tpo.config import NamedReward
     from tpo.models.fleet import ServerLimits
-    from tpo.rewards.cache import ScoreFile
+    from tpo.rewards.score_file import ScoreFile
 
 DEFAULT = "surface"
 NONE = "none"
@@ -216,7 +216,7 @@ class _Finder:
         if self._cache is None or reward is None or is_relative(reward):
             return reward
         from tpo.rewards.batching import Batched
-        from tpo.rewards.cache import ScoreFile
+        from tpo.rewards.score_file import ScoreFile
 
         if self._file is None:
             self._file = ScoreFile(self._cache)

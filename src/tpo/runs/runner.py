@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -147,12 +148,10 @@ class Runner:
             await self._room(policy)
             if self._fatal is not None:
                 return
-            seated = asyncio.Event()
+            seated: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             task = self._begin(self._one(row, key, past.pop(key, []), seated))
             # Until its first call is queued, what it needs does not count as in flight.
-            first = asyncio.ensure_future(seated.wait())
-            await asyncio.wait({task, first}, return_when=asyncio.FIRST_COMPLETED)
-            first.cancel()
+            await asyncio.wait({task, seated}, return_when=asyncio.FIRST_COMPLETED)
         while self._open and self._fatal is None:
             await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
 
@@ -178,7 +177,7 @@ class Runner:
             self._fatal = task.exception()
             self._stopped.set()
 
-    async def _one(self, row: QueryRow, key: str, past: list[Record], seated: asyncio.Event) -> None:
+    async def _one(self, row: QueryRow, key: str, past: list[Record], seated: asyncio.Future[None]) -> None:
         journal = self._journal.of(key, row.id, past)
         self._progress.opened()
         try:
@@ -198,12 +197,12 @@ class Runner:
                 break
         shared.over(row.number, tokens_of(past))
 
-    def _permission(self, row: QueryRow, seated: asyncio.Event) -> Permission | None:
+    def _permission(self, row: QueryRow, seated: asyncio.Future[None]) -> Permission | None:
         if (shared := self._shared) is None:
             return None
 
         async def may_go_on(turn: int, records: Sequence[Record]) -> bool:
-            seated.set()  # where a run is continued, the first wave needs no call
+            _finish(seated)  # where a run is continued, the first wave needs no call
             return await self._pause(shared, row, accounts_of(records)[turn])
 
         return may_go_on
@@ -216,7 +215,7 @@ class Runner:
         finally:
             self._paused -= 1
 
-    async def _answer(self, row: QueryRow, key: str, journal: Journal, seated: asyncio.Event) -> Answer:
+    async def _answer(self, row: QueryRow, key: str, journal: Journal, seated: asyncio.Future[None]) -> Answer:
         spec = self._session.spec
         judge = await self._session.judge()
         try:
@@ -227,7 +226,7 @@ class Runner:
                 self._reward,
                 journal,
                 on_event=self._listen,
-                on_call=seated.set,
+                on_call=partial(_finish, seated),
                 stream=self._stream,
                 judge=judge,
                 may_go_on=self._permission(row, seated),
@@ -258,10 +257,12 @@ class Runner:
     def _listen(self, event: Event) -> None:
         self._progress.take(event)
         if isinstance(event, Retrying):
-            self._note_once(f"{event.role}: {event.error}")
+            self._progress.trouble(f"{event.role}: {event.error}", self._note)
 
-    def _note_once(self, line: str) -> None:
-        self._progress.trouble(line, self._note)
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def keys_of(recipe: dict[str, Any]) -> Callable[[QueryRow], str]:

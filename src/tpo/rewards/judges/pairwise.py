@@ -113,11 +113,8 @@ class PairwiseJudge(JudgeReward):
     async def _game(self, query: Conversation, first: str, second: str) -> Game:
         known = key_of(query, first, second)
         if known not in self._known:
-            self._known[known] = await self._compare(query, first, second)
+            self._known[known] = game_of(await self._call(query, answer_a=first, answer_b=second))
         return self._known[known]
-
-    async def _compare(self, query: Conversation, first: str, second: str) -> Game:
-        return game_of(await self._call(query, answer_a=first, answer_b=second))
 
 
 def game_of(reply: JudgeReply) -> Game:

@@ -12,8 +12,8 @@ from fakes import FakeReward
 from tpo.errors import RewardError
 from tpo.messages import answered, conversation
 from tpo.rewards.batching import Batched
-from tpo.rewards.cache import ScoreFile
 from tpo.rewards.protocol import Reward, Score
+from tpo.rewards.score_file import ScoreFile
 
 
 def cached(reward: Reward, path: Path) -> Batched:
