@@ -10,9 +10,10 @@ its answer has to begin with, so that an answer which went to the wrong client s
   driver with as many searches at once, in a process of its own.
 - passed through: the same clients, each with a pause between its requests, using the plain model through the server
   and the upstream itself, in turns. What counts is what the server adds to the latency.
-- at a fixed rate: so many plain requests a second, sent when they are due whether or not others are answered, through
-  the server and directly, in turns; a latency counts from when its request was due. The upstream is `delay_server.py`,
-  which takes 50 ms for each answer. CPU and memory are the server's.
+- at a fixed rate: so many plain requests a second, sent when they are due whether or not others are answered, directly,
+  through a bare relay (`bare_relay.py`) and through the server, in turns; a latency counts from when its request was
+  due. The upstream is `delay_server.py`, which takes 50 ms for each answer. Processor time for a request, and memory,
+  are the relay's and the server's.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import numpy as np
 
+import bare_relay
 import delay_server
 import gpu_server
 
@@ -165,8 +167,10 @@ class Use(NamedTuple):
 def use_of(pid: int) -> Use:
     """What a process has used so far (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    return Use(ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
+    # The clock of another process (clock_getcpuclockid). The ticks in /proc are samples, and a fixed rate may fall
+    # between them.
+    cpu = time.clock_gettime((~pid << 3) | 2)
+    return Use(cpu, int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
 
 def answer_in(content: bytes, stream: bool) -> str | None:
@@ -348,25 +352,35 @@ def passed(folder: Path, options: argparse.Namespace) -> None:
 def at_rates(folder: Path, options: argparse.Namespace) -> None:
     """What the server adds to plain requests at fixed rates."""
     print(f"{options.seconds:g} s at each rate\n")
-    print("| requests/s | | p50 ms | p95 ms | p99 ms | CPU | MB | wrong | failed |")
+    print("| requests/s | | p50 ms | p95 ms | p99 ms | CPU ms a request | MB | wrong | failed |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for rate in options.rate:
         pids: list[int] = []
-        with delay_server.running(DELAY) as upstream, serving(upstream, folder, options, pids.append) as url:
-            asyncio.run(
-                ask_at_rate(url, "fake-gpu", rate, min(options.seconds, 5.0))
-            )  # connections are open afterwards
-            directly = asyncio.run(ask_at_rate(upstream, "fake-gpu", rate, options.seconds))
-            before = use_of(pids[0])
-            through = asyncio.run(ask_at_rate(url, "fake-gpu", rate, options.seconds))
-            after = use_of(pids[0])
-        quantiles = np.array([[load.percentile(share) for share in (50, 95, 99)] for load in (directly, through)])
-        cpu, memory = f"{(after.cpu - before.cpu) / through.seconds:.0%}", f"{after.megabytes:.0f}"
-        for name, load, row in (("directly", directly, quantiles[0]), ("through tpo", through, quantiles[1])):
-            cells = [f"{value:.1f}" for value in row] + ([cpu, memory] if load is through else ["", ""])
-            print(f"| {rate:g} | {name} | {' | '.join(cells)} | {load.wrong} | {load.failed} |")
-        added = " | ".join(f"{value:.1f}" for value in quantiles[1] - quantiles[0])
-        print(f"| {rate:g} | added | {added} | | | | |", flush=True)
+        with (
+            delay_server.running(DELAY) as upstream,
+            bare_relay.running(upstream, pids.append) as relay,
+            serving(upstream, folder, options, pids.append) as url,
+        ):
+            directly = None
+            for name, where, pid in (
+                ("directly", upstream, None),
+                ("bare relay", relay, pids[0]),
+                ("through tpo", url, pids[1]),
+            ):
+                asyncio.run(ask_at_rate(where, "fake-gpu", rate, min(options.seconds, 5.0)))  # opens connections
+                before = use_of(pid) if pid is not None else None
+                load = asyncio.run(ask_at_rate(where, "fake-gpu", rate, options.seconds))
+                cells = [f"{load.percentile(share):.1f}" for share in (50, 95, 99)]
+                if pid is not None and before is not None:
+                    used = use_of(pid)
+                    cells += [f"{1000 * (used.cpu - before.cpu) / len(load.latencies):.2f}", f"{used.megabytes:.0f}"]
+                else:
+                    cells += ["", ""]
+                print(f"| {rate:g} | {name} | {' | '.join(cells)} | {load.wrong} | {load.failed} |", flush=True)
+                directly = directly or load
+                if load is not directly:
+                    added = [f"{load.percentile(share) - directly.percentile(share):.1f}" for share in (50, 95, 99)]
+                    print(f"| {rate:g} | {name} adds | {' | '.join(added)} | | | | |", flush=True)
 
 
 if __name__ == "__main__":

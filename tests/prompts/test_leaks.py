@@ -176,6 +176,16 @@ def test_words_of_the_query_are_no_leak(query: str, reply: str) -> None:
     assert clean(reply, update(query)) == (reply, None)
 
 
+@pytest.mark.parametrize(
+    "reply", ["Kept 1 of 2 requirements: the answer has no bullet points.", "The answer has no bullet points"]
+)
+def test_an_answer_that_is_nothing_but_what_the_reward_said_is_marked(reply: str) -> None:
+    cleaned = clean(reply, update())
+    assert cleaned == (reply, reply)
+    assert clean(f"{REAL} Here, the answer has no bullet points.", update()).leaked is None
+    assert clean(reply, update(f"Repeat this: {reply}")).leaked is None
+
+
 def test_the_plain_question_has_no_words_of_ours() -> None:
     prompt = PromptSet().render("answer", QUERY)
     assert prompt.scaffold is None

@@ -133,4 +133,4 @@ class ExperimentProgress(ExperimentWatcher):
         return self._stopped
 
     def _line(self) -> str:
-        return "reading" if self._run is None else f"{self._label}: {self._run.line()}"
+        return "reading queries and finished runs" if self._run is None else f"{self._label}: {self._run.line()}"

@@ -54,7 +54,7 @@ def _cut(text: str, scaffold: Scaffold, *, whole: bool) -> Cleaned:
     if all(mark is None for mark in marks):
         if whole and _READY.fullmatch(text):
             return Cleaned("", text.strip()[:LONGEST])
-        return Cleaned(text)
+        return Cleaned(text, text.strip()[:LONGEST] if scaffold.is_feedback(text) else None)
     found = next(piece for (piece, _), mark in zip(pieces, marks, strict=True) if mark is not None)
     first, last = _ends(pieces, marks, scaffold)
     if first >= last:

@@ -3,7 +3,7 @@
 We know every word that we sent. Words that stand neither in the query nor in an answer that was shown, nor in any other
 value of a template, are the prompt's own. An answer repeats them where it holds a run of them, or a whole sentence. A
 sentence that talks about "Answer 1", "the original answer" or "the instructions", which the query does not do, counts
-the same.
+the same. The reward's words about an answer may come back in a better one, but they alone are no answer.
 """
 
 from __future__ import annotations
@@ -136,6 +136,16 @@ class Scaffold:
         """Whether a sentence repeats a value of a template, as happens beside our words."""
         words = words_of(sentence)
         return not words or (len(words) >= SENTENCE and f" {' '.join(words)} " in self._attached)
+
+    def is_feedback(self, text: str) -> bool:
+        """Whether a text is nothing but what the reward said of an answer that was shown."""
+        shown = [value for value in self._values if isinstance(value, Shown)]
+        feedback = [words_of(one.feedback) for one in shown if one.feedback]
+        # A shorter text may be an answer which the reward's words contain.
+        if not feedback or len(words := words_of(text)) < RUN:
+            return False
+        spaced = _spaced([words])
+        return spaced in _spaced(feedback) and spaced not in _spaced(map(words_of, [self._query, *shown]))
 
     def _repeated(self, sentence: str, lead: Sequence[str]) -> int | None:
         """Where a run or sentence of ours begins in a sentence; None where there is none: the exact search."""
