@@ -26,7 +26,8 @@ Words: TypeAlias = tuple[str, ...]
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _NEXT_WORD = re.compile(rf"\W*{_WORD.pattern}")
-_END = re.compile(r"(?:[.!?]+[\"'”’)\]*_]*(?=\s|$)|[。！？]|\n)\s*")
+# Begins with the one set of characters that may end a sentence, for which a text is searched fast.
+_END = re.compile(r"[.!?。！？\n](?:(?<=[.!?])[.!?]*[\"'”’)\]*_]*(?=\s|$)|(?<=[。！？\n]))\s*")
 _LABEL = re.compile(r"[#*\s]*(question|answer 1|answer 2|instructions|criticism)\W*:[*\s]*", re.IGNORECASE)
 
 
@@ -125,12 +126,11 @@ class Scaffold:
         between two values, or holds the two words at the edge of a value.
         """
         words = words_of(text)
-        spaced, runs = _spaced([words]), set(_runs_in(words))
-        passages, edges = self._clues
-        return any(edge in spaced for edge in edges) or any(
-            not passage.runs.isdisjoint(runs) or any(sentence in spaced for sentence in passage.sentences)
-            for passage in passages
-        )
+        runs, phrases = self._clues
+        if not runs.isdisjoint(_runs_in(words)):
+            return True
+        spaced = _spaced([words])
+        return any(phrase in spaced for phrase in phrases)
 
     def quotes(self, sentence: str) -> bool:
         """Whether a sentence repeats a value of a template, as happens beside our words."""
@@ -162,11 +162,14 @@ class Scaffold:
     def _is_talk(self, sentence: str) -> bool:
         """Whether a sentence talks about answers in a way in which the query does not."""
         lowered = _lowered(sentence)
-        return any(
-            (talk.innocent or found[0].lower()) not in self._query.lower()
-            for talk in _TALK
-            if any(text in lowered for text in talk.needs) and (found := talk.pattern.search(sentence))
-        )
+        for talk in _TALK:
+            for text in talk.needs:
+                if text in lowered:
+                    found = talk.pattern.search(sentence)
+                    if found and (talk.innocent or found[0].lower()) not in self._query.lower():
+                        return True
+                    break
+        return False
 
     def _is_label(self, sentence: str) -> bool:
         found = _LABEL.fullmatch(sentence)
@@ -201,24 +204,26 @@ class Scaffold:
         )
 
     @cached_property
-    def _clues(self) -> tuple[list[_Passage], list[str]]:
-        """Our passages, and the words on both sides of each edge of a value, as `_spaced` has them."""
+    def _clues(self) -> tuple[set[Words], list[str]]:
+        """The runs in our passages; and their short sentences and the words beside each edge of a value, spaced."""
         texts = (*self._values, *map(text_of, self._conversation))
         values = {str(text) for text in texts if len(text) >= SHORTEST_VALUE}
-        passages: list[_Passage] = []
-        edges: list[str] = []
+        runs: set[Words] = set()
+        phrases: list[str] = []
         for text in self._texts:
             if text in values:
                 continue
             parts = _parted(text, [value for value in values if value in text])
-            passages += map(_passage, parts[::2])
+            for passage in map(_passage, parts[::2]):
+                runs |= passage.runs
+                phrases += passage.sentences
             backwards, at = text[::-1], 0
             for part in parts[:-1]:
                 at += len(part)
                 before, after = _NEXT_WORD.match(backwards, len(text) - at), _NEXT_WORD.match(text, at)
                 if before and after:
-                    edges.append(_spaced([words_of(text[len(text) - before.end() : after.end()])]))
-        return passages, edges
+                    phrases.append(_spaced([words_of(text[len(text) - before.end() : after.end()])]))
+        return runs, phrases
 
 
 class _Passage(NamedTuple):

@@ -115,5 +115,6 @@ def test_lists_read_well_on_a_phone(browser: Any, url: str, room: str) -> None:
         "nodes => nodes.map(node => node.getBoundingClientRect()).map(box => [box.left, box.right])"
     )
     assert boxes and all(left >= 0 and right <= 390 for left, right in boxes)
-    assert made.locator(".scroll:has(table.list)").evaluate("node => node.scrollWidth <= node.clientWidth")
+    within = "nodes => nodes.every(node => node.scrollWidth <= node.clientWidth)"
+    assert made.locator(".scroll:has(table.list)").evaluate_all(within)
     context.close()
