@@ -15,11 +15,13 @@ from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered, said
 from tpo.engine.events import Event
 from tpo.engine.journal import Journal
-from tpo.engine.limits import Budget
+from tpo.engine.limits import Budget, Clock
 from tpo.engine.records import Prompted, Replied, Sampled, Scored
 from tpo.engine.result import result_of
+from tpo.engine.scoring import Scorer
+from tpo.engine.state import SearchState
 from tpo.errors import ModelError, RewardError
-from tpo.messages import Conversation, text_of
+from tpo.messages import Conversation, conversation, text_of
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Receiver, Request
 from tpo.rewards.call import spend
@@ -157,6 +159,28 @@ async def test_equal_texts_are_scored_once() -> None:
     assert reward.scored == ["same"]
     assert [c.reward for c in result.candidates] == [1.0] * 10
     assert result.stop == "converged"
+
+
+async def test_an_answer_whose_equal_was_cancelled_while_it_was_scored_is_scored_itself() -> None:
+    class Slow(FakeReward):
+        async def score(self, conversations: Sequence[Conversation]) -> list[float | Score]:
+            calls.append(len(conversations))
+            if len(calls) == 1:
+                begun.set()
+                await asyncio.Event().wait()
+            return [1.0]
+
+    calls: list[int] = []
+    begun = asyncio.Event()
+    scorer = Scorer(Slow(lambda text: 1.0), conversation("How?"), SearchState(), Clock(), lambda record: None)
+    first, second = (
+        asyncio.create_task(scorer.score(Sampled(0, 0, index, 0, f"0.{index}", "same", "stop", 1))) for index in (0, 1)
+    )
+    await begun.wait()
+    first.cancel()
+    scored = await second
+    assert scored is not None and scored.reward == 1.0
+    assert first.cancelled() and calls == [1, 1]
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])

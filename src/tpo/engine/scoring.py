@@ -128,9 +128,10 @@ class Scorer:
         return scored
 
     async def _once(self, sampled: Sampled) -> Score:
-        known = self._scores.get(sampled.text)
-        if known is not None:
-            return await asyncio.shield(known)
+        while (known := self._scores.get(sampled.text)) is not None:
+            await asyncio.wait({known})
+            if not known.cancelled():
+                return known.result()
         known = self._scores[sampled.text] = asyncio.get_running_loop().create_future()
         try:
             (score,) = await self._call([sampled.text], sampled.turn, sampled.action)

@@ -23,9 +23,9 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Run all at once and return their results, in their order; the first failure cancels the rest."""
-    todo = list(work)
-    if len(todo) == 1:  # a task of its own costs time, and does nothing for one alone
-        return [await todo[0]]
+    coroutines = list(work)
+    if len(coroutines) == 1:  # a task of its own costs time, and does nothing for one alone
+        return [await coroutines[0]]
     async with task_group() as group:
-        tasks = [group.create_task(one) for one in todo]
+        tasks = [group.create_task(one) for one in coroutines]
     return [task.result() for task in tasks]

@@ -138,6 +138,8 @@ class Limiter:
         self._live_of[waiter.owner] -= waiter.sequences
         if not self._live_of[waiter.owner]:
             del self._live_of[waiter.owner]
+        if not self._live_of and not self._waiting:
+            self._latest.clear()  # or all owners that ever were would stay
         self._admit()
 
     def _full(self, tokens: int) -> bool:

@@ -75,10 +75,10 @@ class History:
 
     def _response(self, id: str) -> tuple[StoredRequest, dict[str, Any]]:
         if id not in self._read:
+            request = self._store.find(id, self._client)
             self._bytes += self._store.size(id)
             if self._bytes > BYTES:
                 raise refused("input", f"refers to stored responses of more than {BYTES} bytes: send what matters")
-            request = self._store.find(id, self._client)
             try:
                 renderer, _ = self._store.rendered(request, self._store.entries(id))
             except JournalError as error:
