@@ -82,7 +82,7 @@ $(VENV)/dev: $(VENV)/tpo
 
 # Where there is npm, the server is tested with OpenAI's client for JavaScript too; elsewhere these tests are skipped.
 $(VENV)/js: tests/server/js/package.json | $(VENV)/tpo
-	@if command -v npm >/dev/null; then npm install --prefix tests/server/js --silent --no-audit --no-fund || true; fi
+	@if command -v npm >/dev/null; then npm install --prefix tests/server/js --silent --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000 --no-audit --no-fund || true; fi
 	@touch $@
 
 # torch by itself first: with a version that is there, nothing fetches another one.

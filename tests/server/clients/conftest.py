@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from server.clients import kit
 from server.clients.record import Recorder
@@ -15,6 +18,7 @@ from tpo.http import retry
 # Where `make test-clients` has the record written.
 RECORD = os.environ.get("TPO_TEST_RECORD")
 _recorder = Recorder()
+JAVASCRIPT = Path(__file__).parents[1] / "js"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +38,22 @@ def served() -> Iterator[kit.Served]:
     """The app in front of a policy that does what is asked of it."""
     with kit.served() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the clients for JavaScript. `make test` installs them; without it, npm fetches them here."""
+    for command in ("node", "npm"):
+        if shutil.which(command) is None:
+            pytest.skip(f"{command} is not installed")
+    # Workers share the folder: one of them installs, and none looks into a half of it. npm writes its list last.
+    with FileLock(tmp_path_factory.getbasetemp().parent / "npm.lock"):
+        if not (JAVASCRIPT / "node_modules" / ".package-lock.json").exists():
+            install = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+            ran = subprocess.run(install, cwd=JAVASCRIPT, capture_output=True, text=True, timeout=120, check=False)
+            if ran.returncode != 0:
+                pytest.skip(f"npm could not install the clients: {ran.stderr.strip()[-200:]}")
+    return JAVASCRIPT
 
 
 @pytest.fixture(scope="module")
