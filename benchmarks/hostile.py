@@ -30,6 +30,10 @@ def bodies() -> dict[str, bytes]:
         body = {"model": "fake-gpu:best-of-2", "messages": [{"role": "user", "content": content}], **more}
         return json.dumps(body).encode()
 
+    def many(characters: int) -> bytes:
+        message = {"role": "user", "content": "x" * characters}
+        return json.dumps({"model": "fake-gpu:tpo", "messages": [message] * 4096}).encode()
+
     part = {"type": "text", "text": "x"}
     return {
         "one long text": chat("x" * MOST),
@@ -37,9 +41,8 @@ def bodies() -> dict[str, bytes]:
         "numbers": chat(stop=[1] * 49_000),
         "numbers with fractions": chat(stop=[0.1234567890123456] * 49_000),
         "small objects": chat([part] * 24_000),
-        "messages": json.dumps(
-            {"model": "fake-gpu:tpo", "messages": [{"role": "user", "content": "x" * 2500}] * 4096}
-        ).encode(),
+        "messages refused": many(2500),
+        "messages": many(930),
         "keys": chat(response_format={f"key{number}": number for number in range(49_000)}),
         "tools": chat(
             tools=[{"type": "function", "function": {"name": f"f{n}", "parameters": {}}} for n in range(1024)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import json
 import threading
+import weakref
 
 import httpx
 import pytest
@@ -255,6 +257,45 @@ async def test_memory_is_given_back_after_large_bodies(monkeypatch: pytest.Monke
 
     await Bodies(app)({"type": "http", "headers": []}, body, send)
     assert await asyncio.to_thread(trimmed.wait, 10)
+
+
+async def test_what_a_failed_request_held_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed = threading.Event()
+    monkeypatch.setattr(bodies, "GIVE_BACK", 0.0)
+    monkeypatch.setattr(bodies, "trim", trimmed.set)
+
+    class Failure(Exception):
+        pass
+
+    held: list[weakref.ref[Failure]] = []
+
+    async def fail() -> None:
+        raise Failure
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = await receive()
+        task = asyncio.ensure_future(fail())
+        await asyncio.wait({task})
+        try:
+            task.result()  # its traceback holds this frame, which holds the task
+        except Failure as error:
+            held.append(weakref.ref(error))
+            assert body
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    async def body() -> Message:
+        return {"type": "http.request", "body": b" " * (bodies.HUGE + 1), "more_body": False}
+
+    gc.disable()
+    try:
+        await Bodies(app)({"type": "http", "headers": []}, body, send)
+        assert held[0]() is not None
+        assert await asyncio.to_thread(trimmed.wait, 10)
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_trimming_is_safe_where_it_cannot_be_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -316,6 +316,20 @@ async def test_a_message_has_a_length(serve: Serve, model: str) -> None:
         assert len(up.policy.bodies) == 1
 
 
+async def test_a_search_has_a_limit_of_its_messages_together(serve: Serve) -> None:
+    async with serve(drawing(["a"]), serving=ServeOptions(max_conversation=500)) as up:
+        several = [{"role": "user", "content": "x" * 100}] * 5
+        answer = await up.chat("small:best-of-2", messages=several)
+        assert answer.status_code == 400 and answer.json()["error"]["param"] == "messages"
+        assert "the limit of a search is 500" in answer.json()["error"]["message"]
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "x" * 500}}
+        seen = [{"role": "user", "content": [{"type": "text", "text": "x"}, image]}]
+        assert (await up.chat("small:best-of-2", messages=seen)).status_code == 400
+        assert not up.policy.bodies
+        assert (await up.chat("small", messages=several)).status_code == 200
+        assert (await up.chat("small:best-of-2", messages=several[:3])).status_code == 200
+
+
 async def test_null_is_nothing(serve: Serve) -> None:
     async with serve(drawing(["a"])) as up:
         nothing = dict.fromkeys(["n", "stream", "stop", "tools", "temperature", "seed", "tpo", "response_format"])

@@ -56,6 +56,12 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_message: Annotated[
         int, Option(help="The most characters of one message.", group=SAMPLING, least=1, metavar="COUNT")
     ] = 1_000_000
+    max_conversation: Annotated[
+        int,
+        Option(
+            help="The most bytes of the messages of a request for a search.", group=SAMPLING, least=1, metavar="COUNT"
+        ),
+    ] = 4_000_000
     deadline: Annotated[
         float,
         Option(help="Seconds after which a request gets the best so far.", group=SAMPLING, above=0, metavar="SECONDS"),

@@ -11,11 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from tpo.errors import RewardError, RewardTooLong, RewardUnavailable
 from tpo.messages import Conversation
-from tpo.rewards.cache import Memory, key_of
+from tpo.rewards.cache import Identifier, Identity, Memory
 from tpo.rewards.call import connect, score
 from tpo.rewards.protocol import Reward, Score, maximum_of
 
@@ -33,6 +31,7 @@ class _Waiting(NamedTuple):
     """A conversation that waits for its score."""
 
     key: bytes
+    size: int
     conversation: Conversation
     future: asyncio.Future[Score]
 
@@ -62,6 +61,7 @@ class Batched:
         self._most_characters = most_characters
         self._wait = wait
         self._file = file
+        self._identifier = Identifier()
         self._waiting: dict[bytes, _Waiting] = {}
         self._known: Memory[Score] = Memory(REMEMBERED)
         self._under_way: dict[bytes, asyncio.Future[Score]] = {}
@@ -83,7 +83,7 @@ class Batched:
     async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
         """Score conversations, together with whatever else is waiting."""
         name = self.name
-        futures = [self._enter(key_of(name, conversation), conversation) for conversation in conversations]
+        futures = [self._enter(self._identifier.of(name, one), one) for one in conversations]
         try:
             # Shielded: another query may wait for the same score.
             return [await asyncio.shield(future) for future in futures]
@@ -101,7 +101,8 @@ class Batched:
         """Let the reward find out what serves it."""
         await connect(self.reward)
 
-    def _enter(self, key: bytes, conversation: Conversation) -> asyncio.Future[Score]:
+    def _enter(self, identity: Identity, conversation: Conversation) -> asyncio.Future[Score]:
+        key, size = identity
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Score] = loop.create_future()
         if key in self._known:
@@ -114,10 +115,9 @@ class Batched:
         self._under_way[key] = future
         self._wanted[future] = 1
         future.add_done_callback(lambda done: self._finished(key, done))
-        size = len(msgspec.json.encode(conversation))
         if self._waiting and self._characters + size > self._most_characters:
             self._send()
-        self._waiting[key] = _Waiting(key, conversation, future)
+        self._waiting[key] = _Waiting(key, size, conversation, future)
         self._characters += size
         if len(self._waiting) >= self.most:
             self._send()
@@ -135,7 +135,7 @@ class Batched:
         for one in list(self._waiting.values()):
             if one.future is future:
                 del self._waiting[one.key]
-                self._characters -= len(msgspec.json.encode(one.conversation))
+                self._characters -= one.size
                 future.cancel()
         if not self._waiting and self._timer is not None:
             self._timer.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -35,6 +35,31 @@ class Memory(Generic[T]):
             del self._kept[next(iter(self._kept))]
 
 
-def key_of(name: str, conversation: Conversation) -> bytes:
-    """What identifies a score: the reward's name and the conversation."""
-    return hashlib.sha256(name.encode() + b"\0" + msgspec.json.encode(conversation)).digest()
+class Identity(NamedTuple):
+    """What identifies a score: a hash of the reward's name and the conversation, and the length of what is hashed."""
+
+    key: bytes
+    size: int
+
+
+class Identifier:
+    """Identifies scores. Answers to the same messages share the hash of these, which may be long."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._shared: Conversation | None = None
+        self._hashed = hashlib.sha256()
+        self._size = 0
+
+    def of(self, name: str, conversation: Conversation) -> Identity:
+        """What identifies the score of a conversation by the reward with this name."""
+        shared, last = conversation[:-1], conversation[-1:]
+        if shared != self._shared or name != self._name:
+            text = msgspec.json.encode(shared)[:-1] + (b"," if shared else b"")
+            self._name, self._shared = name, shared
+            self._hashed = hashlib.sha256(name.encode() + b"\0" + text)
+            self._size = len(text)
+        end = msgspec.json.encode(last)[1:]
+        hashed = self._hashed.copy()
+        hashed.update(end)
+        return Identity(hashed.digest(), self._size + len(end))

@@ -15,6 +15,7 @@ from tpo.models.fleet import Fleet
 from tpo.models.protocol import Choice, Receiver, Request, Usage
 from tpo.server.admission import Admission
 from tpo.server.asgi import Message, Receive, RequestInfo, Send, WhileConnected
+from tpo.server.bodies import pause
 from tpo.server.deltas import Progress, Sink, Text, Thought
 from tpo.server.errors import refused
 from tpo.server.idempotency import Idempotency
@@ -23,7 +24,7 @@ from tpo.server.models import NamedModel
 from tpo.server.passthrough import Relay
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.registry import Durable, SearchRegistry
-from tpo.server.request_options import RequestOptions, check_lengths
+from tpo.server.request_options import RequestOptions, check_lengths, check_size
 from tpo.server.service import WhileServing
 from tpo.session.response import Completion, TokenUsage
 
@@ -175,9 +176,11 @@ class Answers:
             BadRequest: an option is above its bound.
             InputError: its options do not fit together.
         """
-        check_lengths(request.messages, self.service.setup.serving.max_message)
+        serving = self.service.setup.serving
+        check_lengths(request.messages, serving.max_message)
         if named.preset is None and not request.alignment.given.keys() - {"reasoning", "narration", "thought"}:
             return None
+        await pause(check_size(request.messages, serving.max_conversation))
         if request.response_format or request.alignment.require:
             # In a thread: a schema may take seconds to compile and a pattern milliseconds, and other requests go on.
             return await _apart(self.service.options, request, named.preset)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -30,6 +31,9 @@ LARGE = 65_536
 HUGE = 1_000_000
 GIVE_BACK = 1.0
 PART = 262_144
+
+# Seconds in which other requests go on, between steps that take long for a large body.
+PAUSE = 0.002
 
 # Digits of a body's length that are worth reading.
 _DIGITS = 15
@@ -106,6 +110,8 @@ class Bodies:
 
     def _now(self) -> None:
         self._giving_back = False
+        # A failed task and its traceback hold each other, and with them the body.
+        gc.collect()
         _SCANNER.submit(trim)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
@@ -162,6 +168,16 @@ def trim() -> bool:
         return bool(ctypes.CDLL(None).malloc_trim(0))
     except (AttributeError, OSError, TypeError):  # not glibc
         return False
+
+
+async def pause(size: int) -> None:
+    """Let other requests go on, where what was read is large.
+
+    Args:
+        size: bytes of it.
+    """
+    if size > LARGE:
+        await asyncio.sleep(PAUSE)
 
 
 async def _apart(look: Callable[[bytes], str | None], body: bytes) -> str | None:

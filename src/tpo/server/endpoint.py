@@ -23,6 +23,7 @@ from tpo.server.asgi import (
     request_info,
     send_json,
 )
+from tpo.server.bodies import pause
 from tpo.server.errors import ApiError, BadRequest, busy, explained
 from tpo.server.idempotency import HEADER
 from tpo.server.models import NamedModel
@@ -56,13 +57,16 @@ class ProtocolEndpoint:
         info = request_info(scope)
         try:
             body = json_object(message["body"])
+            await pause(len(message["body"]))
             check_counts(body)
             named = self._answers.model_of(body)
             info.model = body["model"]
             if self._protocol.relay is not None and named.preset is None and not body.get("tpo"):
                 await self._answers.relay(self._protocol.relay, message, body, named.model, info, receive, send)
                 return
+            await pause(len(message["body"]))
             parsed = await self._read(body, named, scope)
+            await pause(len(message["body"]))
             key = header(scope, HEADER)
             retried = None if key is None else (scope["path"], key.decode("latin-1"), message["body"])
             await self._respond(parsed, named, info, receive, send, retried)

@@ -231,6 +231,25 @@ def check_lengths(messages: Any, most: int) -> None:
             raise refused(where, f"has {size} characters, and the limit is {most}")
 
 
+def check_size(messages: Any, most: int) -> int:
+    """Check the size of a conversation that a search is made of: it is hashed, and sent with each call.
+
+    Args:
+        messages: the conversation.
+        most: bytes of it as JSON, images included.
+
+    Returns:
+        its size.
+
+    Raises:
+        BadRequest: it is larger.
+    """
+    size = len(msgspec.json.encode(messages))
+    if size > most:
+        raise refused("messages", f"have {size} bytes, and the limit of a search is {most}: the plain model takes more")
+    return size
+
+
 def _bounded(chosen: dict[str, Any], n: int, serving: ServeOptions) -> None:
     method = resolve_method(chosen.get("method", default("method")))
     if n > 1 and not method.has_width:
