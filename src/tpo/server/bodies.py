@@ -27,7 +27,7 @@ ENTRIES = 50_000
 ESCAPES = 1_000_000
 # A body of at least so many bytes is scanned in a thread, in parts of so many: no part blocks the loop for long.
 LARGE = 65_536
-# Bytes of a body after which freed memory is given back to the operating system, and seconds until that is done.
+# Bytes of large bodies after which freed memory is given back to the operating system, and seconds until that is done.
 HUGE = 1_000_000
 GIVE_BACK = 1.0
 PART = 262_144
@@ -63,6 +63,7 @@ class Bodies:
         self._seconds = seconds
         self._depth = depth
         self._giving_back = False
+        self._left = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request (ASGI)."""
@@ -99,17 +100,19 @@ class Bodies:
         try:
             await self._app(scope, whole, send)
         finally:
-            if len(body) > HUGE:
-                self._give_back()
+            if len(body) > LARGE:
+                self._give_back(len(body))
 
-    def _give_back(self) -> None:
+    def _give_back(self, size: int) -> None:
         """Give freed memory back soon; the allocator keeps it otherwise, and large bodies leave much."""
-        if not self._giving_back:
+        self._left += size
+        if self._left > HUGE and not self._giving_back:
             self._giving_back = True
             asyncio.get_running_loop().call_later(GIVE_BACK, self._now)
 
     def _now(self) -> None:
         self._giving_back = False
+        self._left = 0
         # A failed task and its traceback hold each other, and with them the body.
         gc.collect()
         _SCANNER.submit(trim)
