@@ -38,7 +38,12 @@ class Level(NamedTuple):
     settings: Mapping[str, Any] = {}
 
 
-_WORDS = (Level("restate", 3, 1), Level("restate", 5, 2), Level("restate", 5, 5), Level("restate", 10, 8))
+_WORDS = (
+    Level("restate", 3, 1),
+    Level("restate", 5, 2, settings={"wave": 2}),
+    Level("restate", 5, 5, settings={"wave": 2}),
+    Level("restate", 10, 8, settings={"wave": 5}),
+)
 _STOPPING = (
     Level("best-of-n", 6, settings={"wave": 3}),
     Level("best-of-n", 15, settings={"wave": 5}),
@@ -85,7 +90,7 @@ _PROBE = (
     "Qwen2.5-Coder-1.5B, one seed: restate D2-N5 kept all rules of 9 of 12 IFEval prompts, Best-of-15 of 8 for about "
     "twice the tokens (docs/results/ifeval/REPORT.md), and in a probe with 20 others restate 16, Best-of-15 14, tpo "
     "D2-N5 13. Both differences are within chance. restate ends at the first answer that keeps everything, which makes "
-    "the larger levels cheap on easy queries."
+    "the larger levels cheap on easy queries; in waves of 2 the same answers take 38 % of Best-of-15's tokens."
 )
 _PLAIN = (
     "Nothing is measured with a reward model. docs/results/ifeval/REPORT.md: the critic's advice loses to plain "
