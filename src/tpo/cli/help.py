@@ -16,9 +16,9 @@ WIDEST, LEFT = 100, 26
 HARD_SPACE = "\u00a0"
 # What versions of typer print for a type, and the word that people know.
 METAVARS = {
-    r"INTEGER|<int>": "COUNT",
+    r"INTEGER(?: RANGE)?|<int(?: range)?>": "COUNT",
     r"FLOAT|<float>": "NUMBER",
-    r"<path>": "FILE",
+    r"<path>|<list\[Path\]>": "FILE",
     r"TEXT|<str>|<list\[str\]>": "NAME",
     r"<([\w|-]+)>": r"\1",
 }
@@ -123,4 +123,6 @@ def default_of(parameter: Any) -> str | None:
         return None
     if value is None or callable(value) or value in ((), []) or isinstance(value, bool):
         return None
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     return str(value.value if isinstance(value, Enum) else value)
