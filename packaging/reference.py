@@ -26,9 +26,9 @@ MODULES = {
     "tpo": "What most programs need. These names are kept ([compatibility](../compatibility.md)).",
     "tpo.methods": "To write a method: [methods](../methods.md#write-your-own).",
     "tpo.rewards.protocol": "To write a reward: [rewards](../rewards.md#your-own-in-python).",
-    "tpo.models.protocol": "To write a model that is no OpenAI-compatible server.",
+    "tpo.models.protocol": "To write a model that is not behind an OpenAI-compatible server.",
     "tpo.evals.benchmarks": "To write a benchmark: [evaluation](../evaluation.md).",
-    "tpo.options": "Every option of the forms, as typed records.",
+    "tpo.options": "All options of the commands, of the library and of the server, as typed records.",
 }
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):$")
 
@@ -108,10 +108,10 @@ def commands() -> str:
     lines = [
         "# Commands",
         "",
-        "`tpo COMMAND -h` shows what one needs first, `--help-all` all of this. Flags that have",
+        "`tpo COMMAND -h` shows the most used flags, `tpo COMMAND --help-all` all of them. A flag with a variable can",
+        "be set in the environment, too; [tpo.toml](configuration.md) lists those that a file can set.",
         "",
     ]
-    lines[-2] += " a variable can be set in the environment and in [tpo.toml](configuration.md) as well."
     for name, listed in COMMANDS.items():
         command = built(name, listed)
         parts = getattr(command, "commands", None)
@@ -120,7 +120,7 @@ def commands() -> str:
             continue
         lines += [f"## tpo {name}", "", f"{listed.summary}", ""]
         for part in parts.values():
-            # `tasks` is what `tpo eval TASK…` means without a word.
+            # `tpo eval TASK…` runs the command `tasks`.
             lines += _command(part, f"tpo {name}" if part.name == "tasks" else f"tpo {name} {part.name}", (), "###")
     return "\n".join(lines)
 

@@ -121,7 +121,9 @@ def default_of(parameter: Any) -> str | None:
     value = parameter.default
     if parameter.param_type_name == "argument" or getattr(parameter, "show_default", True) is False:
         return None
-    if value is None or callable(value) or value in ((), []) or isinstance(value, bool):
+    if isinstance(value, bool):
+        return str(parameter.opts[0]) if value else None
+    if value is None or callable(value) or value in ((), []):
         return None
     if isinstance(value, list):
         return " ".join(map(str, value))
