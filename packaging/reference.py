@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ForwardRef, get_args, get_origin
 
 import msgspec
 
@@ -261,8 +261,7 @@ def _signature(value: Any, name: str) -> Iterator[str]:
     shown = [one for one in signature.parameters.values() if one.name not in ("self", "cls")]
     head = "async def " if inspect.iscoroutinefunction(value) else ""
     back = signature.return_annotation
-    text = back if isinstance(back, str) else getattr(back, "__name__", "")
-    tail = f" -> {text}" if back is not inspect.Signature.empty and inspect.isfunction(value) else ""
+    tail = f" -> {_type_in_words(back)}" if back is not inspect.Signature.empty and inspect.isfunction(value) else ""
     parameters = list(_parameters(shown))
     line = f"{head}{name}({', '.join(parameters)}){tail}"
     if len(line) > 100:
@@ -279,14 +278,25 @@ def _parameters(parameters: list[inspect.Parameter]) -> Iterator[str]:
             keyword = True
             yield "*"
         stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
-        annotation = one.annotation if isinstance(one.annotation, str) else getattr(one.annotation, "__name__", "")
-        text = f"{stars}{one.name}" + (f": {annotation}" if one.annotation is not one.empty and annotation else "")
+        text = f"{stars}{one.name}"
+        if one.annotation is not one.empty:
+            text += f": {_type_in_words(one.annotation)}"
         if one.default is not one.empty:
             default = one.default
             shown = repr(default.value) if isinstance(default, Enum) else repr(default)
             # Objects have addresses, which differ from run to run.
             text += " = " + ("…" if " at 0x" in shown or shown.startswith("<") else shown)
         yield text
+
+
+def _type_in_words(annotation: Any) -> str:
+    """An annotation as source code, without modules and without what `Annotated` adds."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if isinstance(annotation, ForwardRef):
+        annotation = annotation.__forward_arg__
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", text)
 
 
 def _docstring(value: Any) -> Iterator[str]:
