@@ -98,8 +98,8 @@ class Result(msgspec.Struct, frozen=True):
         method: the method's name.
         width: N.
         depth: D.
-        stop: why the search ended: depth, converged, enough, budget, deadline, interrupt or error; interrupt is also that
-            of a trace whose search was killed.
+        stop: why the search ended: depth, converged, enough, budget, deadline, interrupt or error; interrupt is also
+            the reason in the trace of a killed search.
         steps: the steps, each with its critique, advice and candidates.
         usage: what each role cost.
         seconds: wall-clock time.
