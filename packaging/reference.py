@@ -232,6 +232,9 @@ def _public(module: Any) -> list[str]:
 
 def _object(value: Any, name: str) -> Iterator[str]:
     yield from (f"### {name}", "")
+    if get_origin(value) is not None:
+        yield from ("```text", f"{name.rpartition('.')[2]} = {_type_in_words(value)}", "```", "")
+        return
     if not (inspect.isclass(value) or inspect.isfunction(value)):
         yield from (
             " ".join((inspect.getdoc(type(value)) or "").split("\n\n")[0].split()) if callable(value) else "",
