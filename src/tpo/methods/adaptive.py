@@ -162,6 +162,7 @@ def adaptive(
         for (arm, share), answers in zip(shares.items(), (yield samples), strict=True):
             pool.add(answers)
             bandit.record(arm, answers[:share], replies[arm].tokens)
+        bandit.renew(pool.candidates)
         left -= size
         size *= 2
     return Outcome(pool.chosen, "depth")
