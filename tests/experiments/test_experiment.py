@@ -252,6 +252,17 @@ async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -
         (("[models.small]", '[models."../x"]'), "names a folder"),
         (('parameters = "135M"', 'parameters = "much"'), "write a count such as 135M"),
         (("compare =", "compare"), "is no TOML"),
+        (('policy = "embedded"', 'policy = "embeded"'), "model small, method best-of-4: 'embeded' is no model"),
+        (('policy = "embedded"', 'policy = { a = "embedded", b = "embeded" }'), "'embeded' is no model"),
+        (("depth = 1", "settings = 5"), "model small, method restate: The settings are 5"),
+        (("depth = 1", 'settings = ["wave=1", 5]'), "The setting 5 is no NAME=VALUE"),
+        (("depth = 1", 'reward = "surfce"'), "model small, method restate: The reward 'surfce' is unknown"),
+        (("depth = 1", 'require = ["max-wrds=3"]'), "method restate: The requirement 'max-wrds=3' is unknown"),
+        (('judge = "surface"', 'judge = "surfce"'), "'surfce' is unknown"),
+        (("width = 4", "width = 4\nsettings = { wave = 1 }"), "is the bank, and sets wave"),
+        (('bank = "best-of-4"', 'bank = "restate"'), "is the bank, and its method is restate"),
+        (("seeds = [1, 2]", "maximum = nan"), "maximum is nan; it is a number"),
+        (("seeds = [1, 2]", 'adopt = ["old/{model}/{model}"]'), "has {model} twice"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_before_anything_runs(

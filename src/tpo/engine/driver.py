@@ -32,7 +32,7 @@ from tpo.errors import JournalError, ModelError, RewardError, TPOError
 from tpo.messages import Conversation, answered
 from tpo.methods import Action, Ask, BudgetSpent, Outcome, Reply, Sample, ScoreTexts, Search
 from tpo.models.protocol import Choice, Model, Usage
-from tpo.prompts.prompt import Role
+from tpo.prompts.prompt import Prompt, Role
 from tpo.rewards import call
 from tpo.rewards.protocol import Reward
 from tpo.scheduling.concurrency import together
@@ -209,7 +209,7 @@ class Driver:
             self._clock.skip(self._clock() - began)
 
     async def _perform_all(self, actions: list[Action], turn: int, step: int) -> list[Any]:
-        if any(not isinstance(action, Sample) or action.prompt.chosen is not None for action in actions):
+        if not all(isinstance(action, Sample) and _draws_anew(action.prompt) for action in actions):
             self._expect_an_answer()
         self._failures.clear()
         results = await together([self._perform(action, turn, number, step) for number, action in enumerate(actions)])
@@ -320,6 +320,11 @@ class Driver:
     def _watch_budget(self) -> None:
         if self._budget.tokens is not None and self._ledger.tokens >= self._budget.tokens:
             self._stopper.stop("budget")
+
+
+def _draws_anew(prompt: Prompt) -> bool:
+    """Whether a prompt works without any answer: nothing is edited, and no answer is shown."""
+    return prompt.role == "policy" and prompt.chosen is None
 
 
 @cache

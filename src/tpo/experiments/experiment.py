@@ -220,6 +220,8 @@ def _commit() -> str | None:
 
 
 _FIELD = re.compile(r"\{(\w+)\}")
+# The fields that say which cell a run belongs to; any other stands for anything.
+FIELDS = ("model", "method", "seed")
 
 
 class AdoptedRun(NamedTuple):
@@ -278,11 +280,16 @@ def mismatch(run: AdoptedRun, experiment: Experiment, references: Path) -> str |
 
 
 def _pattern(place: Path) -> re.Pattern[str]:
-    parts, last = [], 0
+    parts, last, named = [], 0, set()
     text = str(place)
     for field in _FIELD.finditer(text):
-        kind = r"\d+" if field[1] == "seed" else "[^/]+"
-        parts += [re.escape(text[last : field.start()]), f"(?P<{field[1]}>{kind})"]
+        name = field[1]
+        if name in named:
+            raise InputError(f"{text} has {{{name}}} twice: a run to adopt has one place for it.")
+        if name in FIELDS:
+            named.add(name)
+        kind = r"\d+" if name == "seed" else "[^/]+"
+        parts += [re.escape(text[last : field.start()]), f"(?P<{name}>{kind})" if name in FIELDS else kind]
         last = field.end()
     return re.compile("".join([*parts, re.escape(text[last:])]))
 

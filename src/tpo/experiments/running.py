@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tpo.errors import TPOError
 from tpo.evals.benchmarks.protocol import Row
 from tpo.experiments.definition import Experiment, ExperimentCell
 from tpo.experiments.queries import write_rows
 from tpo.models.resolve import is_local, open_model
 from tpo.options import RunOptions
 from tpo.prompts import Role
+from tpo.rewards.resolve import resolve
 from tpo.runs.answers import read_answers
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory
@@ -110,6 +112,7 @@ class CellRunner:
             TPOError: a cell cannot go on.
         """
         cells = self._experiment.cells()
+        await self._check_rewards([cell for cell in cells if not self._is_finished(cell)])
         async with self._models:
             for number, cell in enumerate(cells, 1):
                 if not self._is_finished(cell):
@@ -117,6 +120,25 @@ class CellRunner:
                     if report.stopped or self._watcher.stopped:
                         return False
         return True
+
+    async def _check_rewards(self, cells: Sequence[ExperimentCell]) -> None:
+        """See that the rewards that are named can be made, before the first cell is paid for.
+
+        Not those that load a model: that takes memory, and a while.
+        """
+        seen: set[tuple[str | None, ...]] = set()
+        for cell in cells:
+            spec = self._experiment.spec(cell, self._references)
+            reward = spec.reward
+            if not isinstance(reward, str | None) or (reward or "").startswith("hf:") or (reward, *spec.require) in seen:
+                continue
+            seen.add((reward, *spec.require))
+            try:
+                found = resolve(reward, spec.require)
+            except TPOError as error:
+                error.args = (f"{self._experiment.where(cell)}: {error}",)
+                raise
+            await found.aclose()
 
     def status(self) -> list[CellStatus]:
         """How far each cell is."""

@@ -292,13 +292,15 @@ def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
         given: a mapping, or texts such as "best=3".
 
     Raises:
-        InputError: a text is no NAME=VALUE.
+        InputError: it is neither, or a text is no NAME=VALUE.
     """
     if isinstance(given, Mapping):
         return dict(given)
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise InputError(f"The settings are {given!r}; they are a table such as {{best = 3}}, or texts such as best=3.")
     settings = {}
     for text in given:
-        name, sign, value = text.partition("=")
+        name, sign, value = text.partition("=") if isinstance(text, str) else ("", "", "")
         if not sign or not name.strip():
             raise InputError(f"The setting {text!r} is no NAME=VALUE, such as best=3.")
         settings[name.strip()] = value.strip()
