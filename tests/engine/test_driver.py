@@ -14,14 +14,12 @@ from hypothesis import strategies as st
 from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered, said
 from tpo.engine.events import Event
-from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Clock
 from tpo.engine.records import Prompted, Replied, Sampled, Scored
-from tpo.engine.result import result_of
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState
 from tpo.errors import ModelError, RewardError
-from tpo.messages import Conversation, conversation, text_of
+from tpo.messages import Conversation, conversation
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Receiver, Request
 from tpo.rewards.call import spend

@@ -129,12 +129,12 @@ class CellRunner:
         seen: set[tuple[str | None, ...]] = set()
         for cell in cells:
             spec = self._experiment.spec(cell, self._references)
-            reward = spec.reward
-            if not isinstance(reward, str | None) or (reward or "").startswith("hf:") or (reward, *spec.require) in seen:
+            loads = isinstance(spec.reward, str) and spec.reward.startswith("hf:")
+            if not isinstance(spec.reward, str | None) or loads or (spec.reward, *spec.require) in seen:
                 continue
-            seen.add((reward, *spec.require))
+            seen.add((spec.reward, *spec.require))
             try:
-                found = resolve(reward, spec.require)
+                found = resolve(spec.reward, spec.require)
             except TPOError as error:
                 error.args = (f"{self._experiment.where(cell)}: {error}",)
                 raise
