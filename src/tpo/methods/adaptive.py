@@ -150,7 +150,7 @@ def adaptive(
     size = wave
     while left > 0:
         open_arms = [arm for arm in arms if PROPOSALS[arm].possible(pool)]
-        best = pool.chosen.reward or 0.0
+        best = (pool.chosen.reward or 0.0) if pool.chosen.leaked is None else 0.0
         if rule.enough(pool) or not open_arms or bandit.expected_gain(open_arms, best) < price:
             return Outcome(pool.chosen, "enough")
         size = min(size, left)
