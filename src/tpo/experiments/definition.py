@@ -32,7 +32,7 @@ import hashlib
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,20 @@ class Experiment(msgspec.Struct, frozen=True):
             raise InputError(f"{self.where(cell)}: {error}") from error
         return spec
 
+    def check_labels(self, methods: Iterable[str]) -> None:
+        """See that what others are compared with, and the bank, are among these methods.
+
+        Raises:
+            InputError: one is not.
+        """
+        known = sorted(methods)
+        for label in [*self.baselines, *([self.bank] if self.bank else [])]:
+            if label not in known:
+                raise InputError(
+                    f"{self.path} compares with {label}, which is none of its methods: {', '.join(known)}."
+                    f"{did_you_mean(label, known)}"
+                )
+
     def where(self, cell: ExperimentCell) -> str:
         """A cell's place in the file, for errors."""
         return f"{self.path}, model {cell.model}, method {cell.method}"
@@ -253,13 +267,8 @@ def _check(experiment: Experiment) -> None:
         raise InputError(f"{path} has no [models.NAME] or no [methods.NAME], so there is nothing to run.")
     if len(set(experiment.seeds)) < len(experiment.seeds) or not experiment.seeds:
         raise InputError(f"{path}: seeds is {experiment.seeds}; name at least one, and each once.")
-    for label in [*experiment.baselines, *([experiment.bank] if experiment.bank else [])]:
-        # With adopted runs the methods are known when these were found.
-        if not experiment.adopt and label not in experiment.methods:
-            raise InputError(
-                f"{path} compares with {label}, which is none of its methods: {', '.join(experiment.methods)}."
-                f"{did_you_mean(label, experiment.methods)}"
-            )
+    if not experiment.adopt:  # else the methods are known when the adopted runs were found
+        experiment.check_labels(experiment.methods)
     if experiment.maximum is not None and not math.isfinite(experiment.maximum):
         raise InputError(f"{path}: maximum is {experiment.maximum}; it is a number.")
     _check_queries(experiment.queries, path, experiment.reports_only)

@@ -88,6 +88,8 @@ async def run_experiment(
             judge = await open_held_out(experiment.judge, out / SCORES, stack)
         adopting = _Adopting(experiment, out, by_digest, benchmark, judge)
         await adopting.read(watcher)
+        if experiment.methods or adopting.labels:
+            experiment.check_labels({*experiment.methods, *adopting.labels})
         runner = CellRunner(experiment, out, rows, adopting.ids, watcher)
         complete = await runner.run() if runs else True
         status = runner.status()
@@ -156,6 +158,11 @@ class _Adopting:
             if id not in known:
                 known.add(id)
                 self.outcomes.append(one)
+
+    @property
+    def labels(self) -> set[str]:
+        """The methods of what is adopted, unfinished runs too."""
+        return {one.method for one in self.outcomes} | {run.cell.method for run in self.runs}
 
     def facts(self) -> list[str]:
         """What the report says of adopted runs."""
