@@ -231,7 +231,7 @@ async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -
     assert again.files.differences == first.files.differences
     assert "Made by hand." in again.files.text
     # A method that neither the file nor what it adopts has.
-    rewrite(file, file.read_text().replace('compare = ["best-of-4"]', 'compare = ["best-of-44"]'))
+    rewrite(file, f'{head}{tables}[queries]\nbenchmark = "ifeval"\n{models}'.replace('["best-of-4"]', '["best-of-44"]'))
     with pytest.raises(InputError, match=r"compares with best-of-44, .* Did you mean best-of-4\?"):
         await run_experiment(read_experiment(file), tmp_path / "again")
 
