@@ -98,7 +98,7 @@ class Result(msgspec.Struct, frozen=True):
         method: the method's name.
         width: N.
         depth: D.
-        stop: why the run ended: depth, converged, budget, deadline or interrupt; for the trace of a run that
+        stop: why the run ended: depth, converged, enough, budget, deadline or interrupt; for the trace of a run that
             failed or was killed also error or interrupt.
         steps: what happened, step by step.
         usage: what each role cost.
