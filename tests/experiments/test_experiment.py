@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from fakes import FakeModel
 from tpo.cli.app import app
-from tpo.errors import InputError
+from tpo.errors import InputError, ModelError
 from tpo.evals.benchmarks.protocol import Row
 from tpo.experiments.definition import Experiment, ExperimentCell, Queries, rank_of, read_experiment
 from tpo.experiments.experiment import ExperimentReport, run_experiment
@@ -168,6 +168,22 @@ async def test_an_experiment_that_was_broken_off_goes_on(file: Path, tmp_path: P
     after = await run_experiment(with_model(file, model), half)
     assert [one.left for one in after.cells] == [0] * 4
     assert model.requests
+
+
+@pytest.mark.usefixtures("no_figures")
+async def test_failed_queries_are_tried_again_where_that_is_wanted(file: Path, tmp_path: Path) -> None:
+    model = sometimes_right()
+    broken = FakeModel(lambda r, i: ModelError("too long") if "Prompt 3" in str(r.messages) else model.answer(r, i))
+    first = await run_experiment(with_model(file, broken), tmp_path / "out")
+    assert [(one.done, one.failed) for one in first.cells] == [(4, 1)] * 4
+    assert first.failed == 4
+    requests = len(broken.requests)
+    again = await run_experiment(with_model(file, broken), tmp_path / "out")
+    assert (again.failed, len(broken.requests)) == (4, requests)
+    broken.answer = model.answer
+    mended = await run_experiment(with_model(file, broken), tmp_path / "out", retry_failed=True)
+    assert [(one.done, one.failed) for one in mended.cells] == [(5, 0)] * 4
+    assert all("Prompt 3" in str(request.messages) for request in broken.requests[requests:])
 
 
 async def adopted(file: Path, tmp_path: Path, **options: Any) -> Path:

@@ -55,7 +55,12 @@ class ExperimentReport(msgspec.Struct, frozen=True):
 
 
 async def run_experiment(
-    experiment: Experiment, out: Path, watcher: ExperimentWatcher | None = None, *, runs: bool = True
+    experiment: Experiment,
+    out: Path,
+    watcher: ExperimentWatcher | None = None,
+    *,
+    runs: bool = True,
+    retry_failed: bool = False,
 ) -> ExperimentReport:
     """Run every cell that is not finished, one after another, and write the report of all that are.
 
@@ -66,6 +71,7 @@ async def run_experiment(
         out: its directory: queries.jsonl, references.jsonl, runs/MODEL/METHOD-sSEED, and the report.
         watcher: follows the progress.
         runs: run cells; without it only what is there is reported.
+        retry_failed: try queries again that ended with an error.
 
     Raises:
         InputError: what was given cannot be used, or the directory holds another experiment.
@@ -90,7 +96,7 @@ async def run_experiment(
         await adopting.read(watcher)
         if experiment.methods or adopting.labels:
             experiment.check_labels({*experiment.methods, *adopting.labels})
-        runner = CellRunner(experiment, out, rows, adopting.ids, watcher)
+        runner = CellRunner(experiment, out, rows, adopting.ids, watcher, retry_failed=retry_failed)
         complete = await runner.run() if runs else True
         status = runner.status()
         outcomes = list(adopting.outcomes)

@@ -81,6 +81,7 @@ class CellRunner:
         rows: its queries.
         adopted: the ids of queries that adopted runs have answered, by cell.
         watcher: follows the progress.
+        retry_failed: try queries again that ended with an error.
     """
 
     def __init__(
@@ -90,6 +91,8 @@ class CellRunner:
         rows: Sequence[Row],
         adopted: Mapping[ExperimentCell, set[str]],
         watcher: ExperimentWatcher,
+        *,
+        retry_failed: bool = False,
     ) -> None:
         self._experiment = experiment
         self._out = out
@@ -98,6 +101,7 @@ class CellRunner:
         self._rows = rows
         self._adopted = adopted
         self._watcher = watcher
+        self._options = RunOptions(retry_failed=retry_failed)
         self._models = _OpenModels()
         self._limiters: dict[str, Limiter] = {}
 
@@ -163,13 +167,14 @@ class CellRunner:
             wanted = recipe_without_backends(self._experiment.spec(cell, self._references))
             before = {name: value for name, value in identity.recipe.items() if name not in BACKENDS}
             directory.expect(before, wanted)
-        return self._status(cell).left <= 0
+        status = self._status(cell)
+        return status.left <= 0 and not (self._options.retry_failed and status.failed)
 
     async def _run(self, cell: ExperimentCell, watcher: Watcher) -> Report:
         spec = self._experiment.spec(cell, self._references)
         spec = await self._models.opened(spec, self._watcher.note)
         return await run_spec(
-            str(self._data(cell)), self.path(cell), spec, RunOptions(), watcher, limiters=self._limiters
+            str(self._data(cell)), self.path(cell), spec, self._options, watcher, limiters=self._limiters
         )
 
     def _data(self, cell: ExperimentCell) -> Path:
