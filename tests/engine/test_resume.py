@@ -91,16 +91,16 @@ async def test_failed_answers_are_drawn_again_on_resume() -> None:
 
 
 async def test_an_answer_that_parts_were_scored_after_is_not_drawn_again() -> None:
-    calls = 0
+    calls, lost = 0, 0
 
     def answer(request: Request, index: int) -> str | ModelError:
         nonlocal calls
         calls += 1
         return ModelUnavailable("lost") if request.seed == lost else f"{calls} first.\n\n{calls} second."
 
-    lost, probe = None, FakeModel(by_seed)
+    probe = FakeModel(by_seed)
     await drive(probe, method="best-of-n", width=2, seed=3)
-    lost = probe.requests[1].seed
+    lost = probe.requests[1].seed or 0
     whole = await drive(FakeModel(answer), method="segments", width=2, depth=1, seed=3)
     assert [c.error for c in whole.steps[0].candidates] == [None, "lost"]
     cut = next(place for place, record in enumerate(whole.trace) if isinstance(record, Rated))
