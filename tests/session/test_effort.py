@@ -129,16 +129,18 @@ def test_what_is_explicit_counts() -> None:
 
 
 def test_a_setting_that_is_given_leaves_the_levels_others_as_they_are() -> None:
-    options: Any = {"effort": "medium", "reward": "verifier:ifeval", "policy": "embedded"}
+    def settings_of(**more: Any) -> dict[str, Any]:
+        options: Any = {"effort": "medium", "reward": "verifier:ifeval", "policy": "embedded", **more}
+        return specified(options).method_settings
+
     waves = dict(level_of("medium", "words", "tiny").settings)
     assert waves == {"wave": 5}
     for given in (["price=0.1"], {"price": 0.1}):
-        assert specified({**options, "settings": given}).method_settings == {**waves, "price": 0.1}
-        own = specified({**options, "settings": given, "method": "best-of-n"})
-        assert own.method_settings == {**waves, "price": 0.1}
-    assert specified({**options, "settings": ["wave=2"]}).method_settings == {"wave": 2}
+        assert settings_of(settings=given) == {**waves, "price": 0.1}
+        assert settings_of(settings=given, method="best-of-n") == {**waves, "price": 0.1}
+    assert settings_of(settings=["wave=2"]) == {"wave": 2}
     # Filling in what was filled in already changes nothing.
-    filled = with_effort({**options, "settings": ["price=0.1"]})
+    filled = with_effort({"effort": "medium", "reward": "verifier:ifeval", "settings": ["price=0.1"]})
     assert with_effort(filled) == filled
 
 
