@@ -147,7 +147,7 @@ BAD_FILES = {
         (["hi", "--file", "latin.txt"], "more than one prompt"),
         (["--file", "nowhere.txt"], "nowhere.txt cannot be read: No such file"),
         (["--file", "latin.txt"], "latin.txt is not UTF-8 (byte 3)"),
-        (["--messages", "no.json"], "no.json, line 1: this is no JSON"),
+        (["--messages", "no.json"], "no.json, line 1: this is not JSON"),
         (["--messages", "empty.json"], "messages are empty"),
         (["--messages", "text.json"], "text.json holds no chat messages"),
         (["--messages", "roles.json"], "role 'robot'"),

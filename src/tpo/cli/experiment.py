@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @reporting
 def experiment(
     file: Annotated[Path, typer.Argument(help="The experiment, a TOML file (docs/experiments.md).")],
-    out: Annotated[Path, typer.Option(help="The directory of the experiment.")],
+    out: Annotated[Path, typer.Option(help="The directory of the experiment.", metavar="FOLDER")],
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Run nothing; report the cells that are finished.")
     ] = False,
@@ -38,7 +38,7 @@ def experiment(
 
     Each cell is a run below OUT/runs, so the same command continues where the last one stopped and pays for nothing
     twice. OUT/REPORT.md has the tables and figures, OUT/outcomes.jsonl what they are made of. The exit code is 0 if all
-    queries were answered, 3 if some failed, 2 if it could not go on, 130 if it was interrupted.
+    queries were answered, 3 if some failed, 2 if it could not continue, 130 if it was interrupted.
     """
     from tpo.experiments.definition import read_experiment
 
@@ -51,7 +51,7 @@ def experiment(
             left = sum(cell.left for cell in report.cells)
             note(f"interrupted: {left} answers are left; the same command continues.")
         if files is not None and not files.drawn:
-            note("figures are left out: they need Matplotlib, pip install 'tpo[plots]'")
+            note("no figures: they need Matplotlib, pip install 'tpo[plots]'")
     if as_json:
         cells = [
             {

@@ -17,9 +17,9 @@ WIDEST, LEFT = 100, 26
 HARD_SPACE = "\u00a0"
 # What versions of typer print for a type, and the word that people know.
 METAVARS = {
-    r"INTEGER|<int>": "COUNT",
+    r"INTEGER(?: RANGE)?|<int(?: range)?>": "COUNT",
     r"FLOAT|<float>": "NUMBER",
-    r"<path>": "FILE",
+    r"<path>|<list\[Path\]>": "FILE",
     r"TEXT|<str>|<list\[str\]>": "NAME",
     r"<([\w|-]+)>": r"\1",
 }
@@ -127,6 +127,10 @@ def default_of(parameter: Any) -> str | None:
     value = parameter.default
     if parameter.param_type_name == "argument" or getattr(parameter, "show_default", True) is False:
         return None
-    if value is None or callable(value) or value in ((), []) or isinstance(value, bool):
+    if isinstance(value, bool):
+        return str(parameter.opts[0]) if value else None
+    if value is None or callable(value) or value in ((), []):
         return None
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     return str(value.value if isinstance(value, Enum) else value)
