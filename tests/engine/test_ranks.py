@@ -74,6 +74,15 @@ async def test_a_tournament_goes_on_from_anywhere(method: str) -> None:
         assert (result.answer, result.reward, result.steps) == (expected.answer, expected.reward, expected.steps)
 
 
+async def test_where_no_answer_gets_a_rank_the_reason_is_given() -> None:
+    class Silent(Tournament):
+        async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
+            return [Score(math.nan, feedback="no verdict") for _ in conversations]
+
+    with pytest.raises(RewardError, match=r"Not one answer got a reward\. The first: .*no verdict"):
+        await drive(FakeModel(numbered()), Silent(), width=2, depth=0)
+
+
 async def test_a_method_that_goes_on_sees_the_ranks_of_each_turn_again() -> None:
     seen: list[list[float | None]] = []
 
