@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+import msgspec
+
 from tpo.candidate import Candidate
 from tpo.engine.events import Event
 from tpo.http.retry import patiently
@@ -98,6 +100,17 @@ LONGEST_NAME = 1024
 _SCHEMAS = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
 
 
+def answer_size(completions: list[Completion]) -> int:
+    """About how many bytes an answer takes while it is kept; a trace holds all prompts of its search."""
+    return sum(
+        len(one.narration)
+        + sum(len(candidate.text) for candidate in one.candidates)
+        + sum(map(len, one.thoughts.values()))
+        + (len(msgspec.json.encode(one.search)) if one.search is not None and "trace" in one.search else 0)
+        for one in completions
+    )
+
+
 class Answers:
     """Answers the conversations of requests, aligned or plain; all protocols share it.
 
@@ -117,7 +130,7 @@ class Answers:
         self.aligned = registry.admission
         self._admission = admission
         self._relay = Relay()
-        self.idempotency: Idempotency[list[Completion]] = Idempotency()
+        self.idempotency: Idempotency[list[Completion]] = Idempotency(size_of=answer_size)
 
     async def aclose(self) -> None:
         """End shared work, and close the connections to plain models' servers."""

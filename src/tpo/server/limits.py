@@ -144,7 +144,8 @@ class Limited:
             await refuse(send, 429, message, code="rate_limit_exceeded", headers=headers)
             return
         account.begin()
-        request_info(scope).spent = account.spend
+        info = request_info(scope)
+        info.spent, info.concurrency = account.spend, account.limits.concurrency
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
