@@ -15,6 +15,7 @@ from tpo.engine.events import Event
 from tpo.http.retry import patiently
 from tpo.models.fleet import Fleet
 from tpo.models.protocol import Choice, Receiver, Request, Usage
+from tpo.scheduling.limiter import Owner, call_owner
 from tpo.server.admission import Admission
 from tpo.server.asgi import Message, Receive, RequestInfo, Send, WhileConnected
 from tpo.server.bodies import pause
@@ -223,6 +224,7 @@ class Answers:
         options = await self.options(request, named)
         if options is None:
             info.kind = "passed"
+            call_owner.set(Owner(info.client, info.weight))
             async with self._admission.admitted(info.client, info.weight):
                 fleet = (await self.service.fleets(named.model))["policy"]
                 patience = self.service.setup.serving.patience

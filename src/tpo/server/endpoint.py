@@ -67,7 +67,7 @@ class ProtocolEndpoint:
             parsed = await self._read(body, named, scope)
             await pause(len(message["body"]))
             key = header(scope, HEADER)
-            retried = None if key is None else (scope["path"], key.decode("latin-1"), message["body"])
+            retried = None if not key else (scope["path"], key.decode("latin-1"), message["body"])
             await self._respond(parsed, named, info, receive, send, retried)
         except (TPOError, BadRequest, ApiError) as error:
             refusal = explained(error)
