@@ -65,7 +65,7 @@ def test_a_response_grows_until_it_is_complete(tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9), st.integers(1, 9))), st.integers(1, 30))
 def test_counts_are_those_of_what_is_there(story: list[tuple[str, int, int]], most: int) -> None:
-    quota, there = Quota(most), dict[str, tuple[str, int]]()
+    quota, there = Quota(most, lambda id: False), dict[str, tuple[str, int]]()
     for client, number, size in story:
         id = f"{client}{number}"
         there[id] = (client, size)

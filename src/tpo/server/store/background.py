@@ -157,6 +157,7 @@ class BackgroundResponses:
 
     async def aclose(self) -> None:
         """Leave what is unfinished to the next process."""
+        await asyncio.sleep(0)  # a task that has not begun would close nothing
         tasks = [*self._tasks.values(), *filter(None, [self._resuming, self._surveying])]
         for task in tasks:
             task.cancel()

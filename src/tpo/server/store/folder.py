@@ -109,7 +109,7 @@ class ResponseStore:
     def __init__(self, folder: Path, days: float, most: int = 2_000_000_000) -> None:
         self._folder = folder
         self._days = days
-        self._quota = Quota(most)
+        self._quota = Quota(most, self.is_open)
         self._closing = False
         self._swept = float("-inf")
         self._writer = LineWriter[Entry](Entry)
@@ -185,7 +185,8 @@ class ResponseStore:
                 owner = msgspec.json.decode(path.read_bytes(), type=prepared(_Owner))
                 found.append((owner.at, owner.client, path.parent.name, self._bytes(path.parent.name)))
         found.sort(key=lambda one: one[0])
-        self._delete_closed(self._quota.earlier((client, id, size) for _, client, id, size in found))
+        for id in self._quota.earlier((client, id, size) for _, client, id, size in found):
+            self.delete(id)
 
     def find(self, id: str, client: str | None) -> StoredRequest:
         """The request of a stored response.
@@ -319,12 +320,8 @@ class ResponseStore:
 
     def _count(self, client: str | None, id: str) -> None:
         with suppress(OSError):
-            self._delete_closed(self._quota.put(client, id, self._bytes(id)))
-
-    def _delete_closed(self, ids: Iterable[str]) -> None:
-        for id in ids:
-            if not self.is_open(id):
-                self.delete(id)
+            for other in self._quota.put(client, id, self._bytes(id)):
+                self.delete(other)
 
     def _sweep(self) -> None:
         if time.monotonic() - self._swept < SWEEP:

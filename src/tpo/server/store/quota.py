@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
 
@@ -11,10 +11,12 @@ class Quota:
 
     Args:
         most: bytes of one key's responses.
+        is_open: whether a response is still being made, so that it stays.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, is_open: Callable[[str], bool]) -> None:
         self._most = most
+        self._is_open = is_open
         self._lock = Lock()
         self._clients: dict[str, str | None] = {}
         self._sizes: dict[str | None, dict[str, int]] = {}
@@ -78,7 +80,7 @@ class Quota:
         for id, size in self._sizes.get(client, {}).items():
             if over <= 0:
                 break
-            if id != kept:
+            if id != kept and not self._is_open(id):
                 surplus.append(id)
                 over -= size
         return surplus
