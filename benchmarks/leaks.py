@@ -1,11 +1,14 @@
 """How many final answers repeat words of ours, and whether answers grow.
 
-    python benchmarks/leaks.py RUN… [--words 8]
+    python benchmarks/leaks.py RUN… [--words 8] [--drawn]
 
 A RUN is a directory of `tpo run`; folders of runs are searched. Our words are those of all templates, and those of the
 prompt that an answer was drawn by, less what that shows of the query, of answers and of critiques. An answer leaks that
 holds so many of our words in a row, unless the query holds the same row. This counts from the journals alone and shares
 no code with `tpo.prompts.leaks`, which cuts such words off when an answer lands.
+
+With `--drawn` every answer that was drawn is looked at, whether it was chosen or not: there are many more of them, and
+any of them could have been chosen.
 
 Prints a Markdown table, and each leak with its words. The exit code is 1 if there are leaks, or if the answers of a run
 are more than 15 % longer or shorter than its first samples.
@@ -22,8 +25,8 @@ from statistics import fmean
 from typing import NamedTuple
 
 import tpo
+from tpo.candidate import Candidate
 from tpo.engine.records import Prompted, Replied, Sampled
-from tpo.engine.result import Result
 from tpo.messages import text_of
 from tpo.runs.directory import IDENTITY
 from tpo.runs.history import QueryHistory, histories
@@ -39,17 +42,17 @@ _GAP = "\0"
 
 
 class Leak(NamedTuple):
-    """A row of our words in a final answer."""
+    """A row of our words in an answer."""
 
     query: str
     words: str
 
 
 class Checked(NamedTuple):
-    """The final answers of a run.
+    """The answers of a run.
 
     Attributes:
-        answers: how many there are.
+        answers: how many were looked at.
         leaks: those that repeat our words.
         first: mean characters of the first samples of the same queries.
         length: mean characters of the answers.
@@ -66,12 +69,13 @@ class Checked(NamedTuple):
         return self.length / self.first - 1 if self.first else 0.0
 
 
-def checked(path: Path, size: int) -> Checked:
-    """Look at every final answer of a run.
+def checked(path: Path, size: int, *, drawn: bool = False) -> Checked:
+    """Look at the answers of a run.
 
     Args:
         path: its directory.
         size: so many of our words in a row are a leak.
+        drawn: look at all that were drawn, and not only at the final ones.
     """
     templates = set(_rows_of(_templates(), size))
     leaks: list[Leak] = []
@@ -81,27 +85,29 @@ def checked(path: Path, size: int) -> Checked:
         if result is None or not result.answer:
             continue
         firsts.append(len(result.candidates[0].text))
-        answers.append(len(result.answer))
-        row = _leaked(history, result, templates, size)
-        if row is not None:
-            leaks.append(Leak(history.id, row))
+        chosen = [one for one in result.candidates if one.text and (drawn or one.id == result.chosen)]
+        for candidate in chosen:
+            answers.append(len(candidate.text))
+            row = _leaked(history, candidate, templates, size)
+            if row is not None:
+                leaks.append(Leak(history.id, row))
     return Checked(len(answers), leaks, fmean(firsts or [0]), fmean(answers or [0]))
 
 
-def _leaked(history: QueryHistory, result: Result, templates: set[str], size: int) -> str | None:
+def _leaked(history: QueryHistory, answer: Candidate, templates: set[str], size: int) -> str | None:
     """The first row of our words in the answer; None where it has none."""
     query = [text_of(message) for message in history.plan.query] if history.plan is not None else []
     of_query = set(_rows_of(query, size))
-    ours = (templates | set(_rows_of(_sent(history, result.chosen, query), size))) - of_query
-    return next((row for row in _rows_of([result.answer], size) if row in ours), None)
+    ours = (templates | set(_rows_of(_sent(history, answer.id, query), size))) - of_query
+    return next((row for row in _rows_of([answer.text], size) if row in ours), None)
 
 
-def _sent(history: QueryHistory, chosen: str, query: Sequence[str]) -> list[str]:
+def _sent(history: QueryHistory, id: str, query: Sequence[str]) -> list[str]:
     """The prompt that an answer was drawn by, without what it shows of the query, of answers and of critiques.
 
     A check quotes pieces of answers, so that few words in a row are enough to be theirs.
     """
-    drawn = next(one for one in reversed(history.records) if isinstance(one, Sampled) and one.id == chosen)
+    drawn = next(one for one in reversed(history.records) if isinstance(one, Sampled) and one.id == id)
     shown = [*query]
     for one in history.records:
         if isinstance(one, Sampled | Replied) and one.turn < drawn.turn:
@@ -157,12 +163,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--words", type=int, default=8)
+    parser.add_argument("--drawn", action="store_true", help="look at every answer that was drawn")
     given = parser.parse_args(arguments)
     runs = runs_in(given.runs)
     if not runs:
         print("There is no run.", file=sys.stderr)
         return 2
-    found = {path: checked(path, given.words) for path in runs}
+    found = {path: checked(path, given.words, drawn=given.drawn) for path in runs}
     print("| run | answers | with words of ours | first samples, characters | answers, characters | growth |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for path, one in found.items():

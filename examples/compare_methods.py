@@ -1,4 +1,4 @@
-"""Several methods on the same questions, with one reward: what each gains, and what it costs.
+"""Compare several methods on the same questions with one reward: mean reward, tokens and seconds.
 
 python examples/compare_methods.py best-of-4 tpo-d1-n2 restate-d1-n2       (for tables with intervals: tpo eval)
 """

@@ -12,15 +12,15 @@ THINGS = ["a rug", "a wooden table", "a window", "silver spoons", "a bicycle", "
 
 
 class Brevity(Benchmark):
-    """Is an answer that has to be one sentence one sentence?"""
+    """Whether an answer is one sentence, as requested."""
 
     name = "brevity"
-    columns = (Column("kept", "Brevity", "%", "answers that are one sentence, as asked"),)
+    columns = (Column("kept", "Brevity", "%", "answers that are one sentence, as requested"),)
 
     def rows(self, source: Source, limit: int | None = None, seed: int = 0) -> list[Row]:
         """See `Benchmark`."""
-        asked = [f"In one sentence: how do I clean {thing}?" for thing in THINGS]
-        rows = [Row(f"brevity-{number}", [{"role": "user", "content": text}]) for number, text in enumerate(asked)]
+        questions = [f"In one sentence: how do I clean {thing}?" for thing in THINGS]
+        rows = [Row(f"brevity-{number}", [{"role": "user", "content": text}]) for number, text in enumerate(questions)]
         return chosen(rows, limit, seed)
 
     async def grade(self, row: Row, response: Response, graders: Graders) -> Grade:

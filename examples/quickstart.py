@@ -1,4 +1,4 @@
-"""Align one answer, and look at how the search went.
+"""Align one answer, and print the rewards of each step.
 
 python examples/quickstart.py                                                      (the built-in model, offline)
 TPO_POLICY=http://localhost:8000/v1 python examples/quickstart.py                  (your server)

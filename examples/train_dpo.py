@@ -13,7 +13,7 @@ def main(pairs: Path, model: str, out: Path, steps: int = 20) -> float:
     """Train, save the model, and return the last loss.
 
     Args:
-        pairs: what `tpo export --format dpo` wrote.
+        pairs: the file of `tpo export --format dpo`.
         model: a name on the Hugging Face Hub, or a folder.
         out: where the trained model goes.
         steps: updates of the weights.
@@ -23,7 +23,7 @@ def main(pairs: Path, model: str, out: Path, steps: int = 20) -> float:
     from trl import DPOConfig, DPOTrainer
 
     if not pairs.stat().st_size:
-        raise SystemExit(f"{pairs} holds no pairs: `tpo export` says on stderr why queries were left out.")
+        raise SystemExit(f"{pairs} holds no pairs: `tpo export` reports on stderr why it left queries out.")
     settings = DPOConfig(
         output_dir=str(out),
         max_steps=steps,

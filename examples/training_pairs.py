@@ -1,4 +1,4 @@
-"""From questions to preference pairs for DPO: a run that continues after any stop, and its scored answers as pairs.
+"""Make preference pairs for DPO: answer questions in a run, which continues after any stop, and export its answers.
 
 python examples/training_pairs.py OUT     (leaves OUT/run and OUT/pairs.jsonl; TRL trains on them: docs/runs.md)
 """

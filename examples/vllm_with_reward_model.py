@@ -1,4 +1,4 @@
-"""A policy and a reward model, each behind a vLLM of its own: checked first, then used for one answer.
+"""Answer a question with a policy and a reward model, each behind its own vLLM server.
 
 vllm serve Qwen/Qwen3-8B --port 8000
 vllm serve Skywork/Skywork-Reward-V2-Qwen3-0.6B --port 8001 --runner pooling
@@ -16,7 +16,7 @@ REWARD = os.environ.get("TPO_REWARD", "vllm:http://localhost:8001")
 
 def main(question: str) -> None:
     try:
-        # A reward that cannot tell a good answer from a bad one is refused when it is opened.
+        # Opening the session tests the reward model, and raises if it cannot tell a good answer from a bad one.
         result = tpo.align_sync(question, policy=POLICY, reward=REWARD, width=5, depth=2, max_tokens=1024)
     except tpo.TPOError as error:
         raise SystemExit(f"{error}\nBoth servers must run; docs/reward-servers.md has their commands.") from None

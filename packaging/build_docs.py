@@ -1,7 +1,7 @@
 """The documentation as a site: `make docs`. The pages of docs/, and a few files of the root.
 
-Links that leave docs/ become links into the repository, so that the site stands by itself. Without an address of the
-repository in pyproject.toml they become plain text.
+Links that leave docs/ become links into the repository. Without an address of the repository in pyproject.toml they
+become plain text.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#)([^)#\s]+)(#[^)]*)?\)")
 SECTIONS = {
     "Start": ["index", "start", "models", "embedded", "glossary", "faq", "comparison"],
     "Your model and reward": ["configuration", "rewards", "reward-servers", "hf", "judges", "verifiers"],
+    "Methods": ["methods"],
     "Datasets": ["data", "runs", "clusters"],
     "Evaluate": ["evaluation", "report", "experiments", "results/index"],
     "Serve": ["serve", "clients"],
-    "Look": ["view", "traces"],
-    "Extend": ["methods", "prompts", "contributing"],
+    "Look at results": ["view", "traces"],
+    "Extend": ["prompts", "contributing"],
     "Operate": ["deploy", "observability", "compatibility", "changelog"],
     "Reference": ["reference/cli", "reference/configuration", "reference/python", "reference/http"],
 }
@@ -70,7 +71,7 @@ def main() -> None:
         write_page(ROOT / path, name)
     methods = sorted(f"methods/{page.stem}" for page in SOURCE.glob("methods/*.md"))
     sections = {name: [*pages] for name, pages in SECTIONS.items()}
-    sections["Extend"][1:1] = methods
+    sections["Methods"] += methods
     sections["Evaluate"] += sorted(f"results/{page.parent.name}/{page.stem}" for page in SOURCE.glob("results/*/*.md"))
     listed = {name for names in sections.values() for name in names}
     if missing := {str(page.relative_to(SOURCE).with_suffix("")) for page in SOURCE.rglob("*.md")} ^ listed:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ForwardRef, get_args, get_origin
 
 import msgspec
 
@@ -26,9 +26,9 @@ MODULES = {
     "tpo": "What most programs need. These names are kept ([compatibility](../compatibility.md)).",
     "tpo.methods": "To write a method: [methods](../methods.md#write-your-own).",
     "tpo.rewards.protocol": "To write a reward: [rewards](../rewards.md#your-own-in-python).",
-    "tpo.models.protocol": "To write a model that is no OpenAI-compatible server.",
+    "tpo.models.protocol": "To write a model that is not behind an OpenAI-compatible server.",
     "tpo.evals.benchmarks": "To write a benchmark: [evaluation](../evaluation.md).",
-    "tpo.options": "Every option of the forms, as typed records.",
+    "tpo.options": "All options of the commands, of the library and of the server, as typed records.",
 }
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):$")
 
@@ -108,10 +108,10 @@ def commands() -> str:
     lines = [
         "# Commands",
         "",
-        "`tpo COMMAND -h` shows what one needs first, `--help-all` all of this. Flags that have",
+        "`tpo COMMAND -h` shows the most used flags, `tpo COMMAND --help-all` all of them. A flag with a variable can",
+        "be set in the environment, too; [tpo.toml](configuration.md) lists those that a file can set.",
         "",
     ]
-    lines[-2] += " a variable can be set in the environment and in [tpo.toml](configuration.md) as well."
     for name, listed in COMMANDS.items():
         command = built(name, listed)
         parts = getattr(command, "commands", None)
@@ -120,7 +120,7 @@ def commands() -> str:
             continue
         lines += [f"## tpo {name}", "", f"{listed.summary}", ""]
         for part in parts.values():
-            # `tasks` is what `tpo eval TASK…` means without a word.
+            # `tpo eval TASK…` runs the command `tasks`.
             lines += _command(part, f"tpo {name}" if part.name == "tasks" else f"tpo {name} {part.name}", (), "###")
     return "\n".join(lines)
 
@@ -232,6 +232,9 @@ def _public(module: Any) -> list[str]:
 
 def _object(value: Any, name: str) -> Iterator[str]:
     yield from (f"### {name}", "")
+    if get_origin(value) is not None:
+        yield from ("```text", f"{name.rpartition('.')[2]} = {_type_in_words(value)}", "```", "")
+        return
     if not (inspect.isclass(value) or inspect.isfunction(value)):
         yield from (
             " ".join((inspect.getdoc(type(value)) or "").split("\n\n")[0].split()) if callable(value) else "",
@@ -261,8 +264,7 @@ def _signature(value: Any, name: str) -> Iterator[str]:
     shown = [one for one in signature.parameters.values() if one.name not in ("self", "cls")]
     head = "async def " if inspect.iscoroutinefunction(value) else ""
     back = signature.return_annotation
-    text = back if isinstance(back, str) else getattr(back, "__name__", "")
-    tail = f" -> {text}" if back is not inspect.Signature.empty and inspect.isfunction(value) else ""
+    tail = f" -> {_type_in_words(back)}" if back is not inspect.Signature.empty and inspect.isfunction(value) else ""
     parameters = list(_parameters(shown))
     line = f"{head}{name}({', '.join(parameters)}){tail}"
     if len(line) > 100:
@@ -279,14 +281,25 @@ def _parameters(parameters: list[inspect.Parameter]) -> Iterator[str]:
             keyword = True
             yield "*"
         stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
-        annotation = one.annotation if isinstance(one.annotation, str) else getattr(one.annotation, "__name__", "")
-        text = f"{stars}{one.name}" + (f": {annotation}" if one.annotation is not one.empty and annotation else "")
+        text = f"{stars}{one.name}"
+        if one.annotation is not one.empty:
+            text += f": {_type_in_words(one.annotation)}"
         if one.default is not one.empty:
             default = one.default
             shown = repr(default.value) if isinstance(default, Enum) else repr(default)
             # Objects have addresses, which differ from run to run.
             text += " = " + ("…" if " at 0x" in shown or shown.startswith("<") else shown)
         yield text
+
+
+def _type_in_words(annotation: Any) -> str:
+    """An annotation as source code, without modules and without what `Annotated` adds."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if isinstance(annotation, ForwardRef):
+        annotation = annotation.__forward_arg__
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", text)
 
 
 def _docstring(value: Any) -> Iterator[str]:

@@ -93,7 +93,7 @@ async def test_a_broken_off_trace_is_continued_and_a_finished_one_replaced(tmp_p
     assert result.stop == "depth"
     assert result.steps[0].candidates[0].text.startswith("answer")
     assert len(second.requests) == 13 - len(paid)
-    assert notes == [f"{path} holds the beginning of this very run: going on from there."]
+    assert notes == [f"{path} holds the beginning of this search, which continues from there."]
     third = FakeModel(numbered())
     await run(third)
     assert len(third.requests) == 13
@@ -128,7 +128,7 @@ async def test_a_broken_off_trace_of_another_run_is_replaced_with_a_note(tmp_pat
     first = FakeModel(stopping)
     assert (await tpo.align("How?", policy=first, trace=path, stopper=stopper)).stop == "interrupt"
     again = await tpo.align("Why?", policy=FakeModel(numbered()), depth=0, trace=path, on_note=notes.append)
-    assert notes == [f"{path} held the beginning of another run; it is replaced."]
+    assert notes == [f"{path} held an unfinished search with another plan; it is replaced."]
     assert tpo.replay(path) == again
 
 

@@ -1,9 +1,9 @@
-"""Check that the servers of a recipe serve what the paper used, before anything is paid for.
+"""Check that the servers of a recipe serve the models of the paper, before the first paid call.
 
 python3 recipes/paper/check.py recipes/paper/NAME/tpo.toml
 
-What a server says of itself is compared: the model's name, the repository or folder that its weights came from, and the
-longest context. Whether weights in a folder are the published ones cannot be seen from outside; then a line says so.
+It compares what a server reports: the model's name, the repository or folder of its weights, and the longest context.
+It cannot see whether weights in a folder are the published ones; then it prints a line.
 """
 
 from __future__ import annotations

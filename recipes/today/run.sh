@@ -9,7 +9,7 @@ config=recipes/today/tpo.toml
 
 tpo check --policy http://localhost:8000/v1 --reward vllm:http://localhost:8001
 
-# How far are the judge and the two rewards to be trusted?
+# How far do the judge and the two rewards agree with people?
 tpo eval judge "$data/llmbar" "$data/pandalm" --judge http://localhost:8003/v1 --max-tokens 4096 --keep judged.jsonl
 tpo eval judge "$data/llmbar" "$data/pandalm" --reward vllm:http://localhost:8001
 tpo eval judge "$data/llmbar" "$data/pandalm" --reward vllm:http://localhost:8002

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Policy on GPUs 0 and 1, the reward that steers on 2, the one that measures on 3, the judge on 4 and 5; until Ctrl-C.
+# Policy on GPUs 0 and 1, reward on 2, held-out reward on 3, judge on 4 and 5; until Ctrl-C.
 set -eu
 trap 'kill 0' EXIT
 
-# Thinking is off: a critique is thinking enough, and all that is thought costs N times.
+# Thinking is off: a critique does its work, and each of the N answers would pay for it.
 CUDA_VISIBLE_DEVICES=0,1 vllm serve Qwen/Qwen3.6-27B \
   --port 8000 --tensor-parallel-size 2 --max-model-len 32768 \
   --default-chat-template-kwargs '{"enable_thinking": false}' &

@@ -1,4 +1,4 @@
-"""The library's front door: one query in, the best answer and its whole story out."""
+"""The functions of the library: answer one query or a dataset, and rebuild a result from its trace."""
 
 from __future__ import annotations
 
@@ -38,45 +38,47 @@ async def align(
     Args:
         query: a question, or chat messages with system message and history.
         method: a method's name (`tpo methods` lists them), `python:MODULE:NAME`, or the generator function itself.
-        effort: low, medium, high or max: one dial for method, width, depth and length of critiques, chosen by the kind
-            of reward and the size of the policy. What is given explicitly counts.
-        settings: the method's own settings, by name.
+        effort: low, medium, high or max: chooses method, width, depth and length of critiques by the kind of reward and
+            the size of the policy. Explicit arguments override it.
+        settings: settings of the method, by name.
         width: N, answers per step.
         depth: D, update steps.
-        policy: who answers: `embedded`, `gguf:PATH`, `hub:ORG/REPO[:FILE]`, the URL of an OpenAI-compatible server, or
-            a `Model`.
-        policy_model: the model's name there; not needed where the server has one model.
-        critic: who writes loss and gradient; the policy unless given.
-        critic_model: likewise.
-        editor: who writes the updated answers; the policy unless given.
-        editor_model: likewise.
-        reward: what steers: `surface` (the default), `python:MODULE:FUNCTION`, a function that takes a list of
+        policy: the model that answers: `embedded`, `gguf:PATH`, `hub:ORG/REPO[:FILE]`, the URL of an OpenAI-compatible
+            server, or a `Model`; a mapping of names to these is a panel.
+        policy_model: the model's name at the server; not needed if the server has one model.
+        critic: the model that writes critiques and advice; the policy unless given.
+        critic_model: the critic's name at its server.
+        editor: the model that writes updated answers; the policy unless given.
+        editor_model: the editor's name at its server.
+        reward: the reward: `surface` (the default), `python:MODULE:FUNCTION`, a function that takes a list of
             conversations and returns a list of numbers, or a `Reward`.
-        prefer: a file with a rubric in plain words, or with liked and disliked answers, as the reward; the critic, or
-            the policy, writes its checklist and goes through it.
+        prefer: a file as the reward: a rubric in plain words, or liked and disliked answers. The critic, or else the
+            policy, makes a checklist of it and checks answers by it.
         require: rules such as `max-words=80`, which rank before the reward.
         rewards: rewards that `reward` may name, as in `[rewards.NAME]` of tpo.toml.
         score_cache: a file that keeps scores for later runs.
-        check: refuse a reward model that looks broken (constant, squashed, blind to quality) before anything is paid.
-        judge: a reward that steers nothing, as for `reward`, or the address of a judge. It scores the first sample and
-            the answer when the search is over (`Result.held_out`).
-        select: what chooses the answer among the candidates: `best` (the highest reward), `soft`, `hedged`, `mbr`,
-            `majority` or `knockout`, with a number as in `soft:10`.
-        prompts: a folder with templates that replace the default wording; or `small`, the wording for small models, or
+        check: test a reward model first, and refuse one that is constant, squashed or blind to quality.
+        judge: a held-out reward, as for `reward`, or the address of a judge. It scores the first sample and the answer
+            after the search (`Result.held_out`), and changes neither.
+        select: the rule that chooses the answer among the candidates: `best` (the highest reward), `soft`, `hedged`,
+            `mbr`, `majority` or `knockout`, with a number as in `soft:10`.
+        prompts: a folder of templates that replace the default prompts; `small`, the prompts for small models; or
             `auto`, which chooses by the size in the model's name.
         temperature: sampling temperature, 0 or more.
-        top_p: nucleus mass, above 0 and at most 1.
-        seed: seed of the run; the same seed gives the same result where the backend is deterministic.
-        max_tokens: completion tokens per answer.
-        critic_max_tokens: completion tokens per critique; `max_tokens` unless given.
-        quorum: answers of a step that suffice to go on; those still being written are left behind. All unless given.
-        budget_tokens: prompt and completion tokens of all roles together, after which the best answer so far counts.
-        budget_seconds: likewise in wall-clock time.
-        extra: further fields of the chat-completions requests for answers: tools, stop, response_format and so on.
-        trace: a JSON Lines file to write everything to, as it happens. A trace of the same run that was broken off is
-            continued, a trace of another run or of a whole one is replaced, and a file that is no trace is refused.
-        stopper: ends the run from outside, with the best answer so far.
-        on_event: called with each event. Unless given, a notebook shows a line of progress, and nothing else does.
+        top_p: probability mass of nucleus sampling, above 0 and at most 1.
+        seed: seed of all random choices; the same seed gives the same result if the backend is deterministic.
+        max_tokens: most completion tokens of an answer.
+        critic_max_tokens: most completion tokens of a critique; `max_tokens` unless given.
+        quorum: answers of a step that are enough to continue; the others are cancelled. All unless given.
+        budget_tokens: prompt and completion tokens of all roles together, after which the search ends with the best
+            answer so far.
+        budget_seconds: seconds after which the search ends with the best answer so far.
+        extra: more fields for the chat-completions requests for answers: tools, stop, response_format and so on.
+        omit: fields to leave out of requests, such as `top_p`, if a server refuses them.
+        trace: a JSON Lines file that records the search. The trace of an unfinished search with the same plan is
+            continued, another trace is replaced, and a file that is not a trace is refused.
+        stopper: ends the search from outside, with the best answer so far.
+        on_event: called with each event. Without it, a notebook shows a line of progress.
         on_note: called with each sentence that a user should read.
 
     Returns:
@@ -90,7 +92,7 @@ async def align(
         CheckError: a reward model failed the check.
         JournalError: the trace cannot be written.
     """
-    conversation(query)  # a query that cannot be used is refused before anything is opened
+    conversation(query)  # refuses an unusable query before anything is opened
     async with Session(pace=pace_for_one, on_note=on_note, **options) as session:
         return await session.align(query, trace=trace, stopper=stopper, on_event=on_event, alone=True)
 
@@ -103,35 +105,36 @@ async def run_dataset(
     on_note: Callable[[str], None] = _quiet,
     **options: Unpack[DatasetOptions],
 ) -> Report:
-    """Answer every query of a dataset, aligned, at the full speed of the server; nothing that was paid for is lost.
+    """Answer every query of a dataset, aligned, as fast as the server allows.
 
-    The same call again continues where the last one stopped, however it ended.
+    The same call continues where the last one stopped, for whatever reason.
 
     Args:
         data: a JSON Lines, CSV, Parquet or text file, a folder, or a dataset of the Hugging Face Hub (`docs/data.md`).
         out: the directory of the run; answers.jsonl and summary.json are in it.
-        total_budget_tokens: completion tokens of all queries together, spent where more answers are worth most.
-        column: the column that holds the query, where it has no usual name.
-        split: the split of a dataset that has several.
-        skip_bad_rows: leave bad rows out, instead of refusing to begin.
-        concurrency: sequences in flight at each server; None finds out what the server takes.
-        patience: seconds for which an endpoint that is down or overloaded is tried again.
-        fresh: begin anew; what was in the directory is put aside.
-        retry_failed: try the queries again that ended with an error.
-        input_order: put the answers into the order of the data when all are there.
+        total_budget_tokens: completion tokens of all queries together; each query draws its first answers, the rest is
+            spent where the expected gain is largest.
+        column: the column that holds the query, if it has no usual name.
+        split: the split to read, if the dataset has several.
+        skip_bad_rows: skip bad rows instead of stopping before the run begins.
+        concurrency: sequences in flight at each server; None measures what the server takes.
+        patience: seconds for which tpo retries a server that is down or overloaded.
+        fresh: start again; earlier files are moved aside.
+        retry_failed: run the failed queries again.
+        input_order: sort the answers as in the data at the end.
         parquet: write answers.parquet as well.
-        prices: what a million tokens cost, such as `policy=0.15/0.60` for prompt and completion.
-        ray: the address of a Ray cluster over which the queries are spread (`docs/clusters.md`).
-        on_note: called with each sentence that a user should read. A notebook shows a line of progress besides.
+        prices: prices of a million tokens, such as `policy=0.15/0.60` for prompt and completion.
+        ray: the address of a Ray cluster that works on the queries (`docs/clusters.md`).
+        on_note: called with each sentence that a user should read. A notebook also shows a line of progress.
         options: the options of `align` that decide a result: method, width, depth, models, reward and so on. A
-            policy may be several URLs with commas between them, which serve the same model.
+            policy may be several URLs, separated by commas, of servers with the same model.
 
     Returns:
-        where the run is, and what it came to.
+        the run's directory and its summary.
 
     Raises:
         InputError: what was given cannot be used, or the directory holds another run.
-        TPOError: as `align`; a query's own error is recorded with it and raises nothing.
+        TPOError: as `align`; the error of a single query is recorded with it and not raised.
     """
     running = options_from(RunOptions, {name: value for name, value in options.items() if name in table(RunOptions)})
     search: Any = {name: value for name, value in options.items() if name not in table(RunOptions)}
@@ -171,14 +174,14 @@ def align_sync(query: str | Sequence[Mapping[str, Any]], **options: Any) -> Resu
 
 
 def replay(trace: str | Path, on_note: Callable[[str], None] = _quiet) -> Result:
-    """Rebuild a run's result from its trace, without any call.
+    """Rebuild a search's result from its trace, without any call.
 
     Args:
-        trace: a file that `align` wrote; that of a run which was killed gives the best answer so far.
+        trace: a file of `align(trace=…)`; from the trace of a killed search, the result has the best answer so far.
         on_note: called with a sentence about a torn last line.
 
     Raises:
-        JournalError: the file is no trace, or holds no answer.
+        JournalError: the file is not a trace, or holds no answer.
     """
     records, torn = read_journal(Path(trace))
     if torn:

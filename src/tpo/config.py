@@ -87,7 +87,7 @@ def load_config(path: Path | None) -> Config:
     except OSError as error:
         raise InputError(f"The configuration {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The configuration {path} is no TOML: {error}.") from error
+        raise InputError(f"The configuration {path} is not TOML: {error}.") from error
     tables = values.pop("rewards", {})
     if not isinstance(tables, Mapping):
         raise InputError(f"{path}: rewards is a table of tables, [rewards.NAME].")
@@ -129,14 +129,14 @@ def _table(entry: Entry, text: str, path: Path) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise InputError(f"{path}: {entry.shown} is no JSON ({error}): {text[:80]!r}") from None
+        raise InputError(f"{path}: {entry.shown} is not JSON ({error}): {text[:80]!r}") from None
 
 
 def _named(name: str, table: Any, path: Path) -> NamedReward:
     where = f"{path}, [rewards.{name}]"
     fields = [field.encode_name for field in msgspec.structs.fields(NamedReward)]
     if not isinstance(table, Mapping):
-        raise InputError(f"{where} is no table.")
+        raise InputError(f"{where} is not a table.")
     for key in table:
         _known(key, fields, where)
     try:
@@ -152,4 +152,4 @@ def _known(key: str, names: list[str], where: str) -> None:
     if key in names:
         return
     near = did_you_mean(key, names)
-    raise InputError(f"{where} sets {key}, which is no setting.{near} Known: {', '.join(sorted(names))}.")
+    raise InputError(f"{where} sets {key}, which is not an option.{near} Known: {', '.join(sorted(names))}.")

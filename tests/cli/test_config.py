@@ -57,10 +57,10 @@ async def test_rewards_have_names_and_are_combined(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("wdth = 3\n", "tpo.toml sets wdth, which is no setting. Did you mean width?"),
-        ("width = ", "tpo.toml is no TOML"),
+        ("wdth = 3\n", "tpo.toml sets wdth, which is not an option. Did you mean width?"),
+        ("width = ", "tpo.toml is not TOML"),
         ("rewards = 3\n", "rewards is a table of tables"),
-        ('[rewards.a]\nuze = "surface"\n', "[rewards.a] sets uze, which is no setting. Did you mean use?"),
+        ('[rewards.a]\nuze = "surface"\n', "[rewards.a] sets uze, which is not an option. Did you mean use?"),
         ("[rewards.a]\n", "needs exactly one of use, sum and min"),
         ('[rewards.a]\nuse = "surface"\nmin = ["surface"]\n', "needs exactly one of use, sum and min"),
         ("[rewards.a]\nuse = 3\n", "[rewards.a]: Expected `str"),

@@ -86,7 +86,7 @@ def test_the_history_of_a_query(tmp_path: Path) -> None:
     assert lines[1].startswith("ended: depth, ")
     assert lines[3:5] == [f"answer 1.2, reward {lines[4].split()[-1]}", f"  {lines[4].strip()}"]  # the answer is first
     assert "    Apples?" in lines
-    assert "  sets out from 0.2, compared with 0.0" in lines
+    assert "  starts from 0.2, compared with 0.0" in lines
     assert "  0.0: reward 1, stop, 2 tokens, rejected for step 1" in lines
     assert "  0.2: reward 3, stop, 2 tokens, chosen for step 1" in lines
     assert "    parts: length 0.5" in lines

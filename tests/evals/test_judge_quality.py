@@ -204,7 +204,7 @@ def test_the_command(tmp_path: Path) -> None:
         ([], "either a judge"),
         (["--judge", "http://localhost:1/v1", "--reward", "surface"], "either a judge"),
         (["--reward", "none"], "nothing to measure"),
-        (["--reward", "surface", "--rubric", "x.md"], "--rubric is for a judge"),
+        (["--reward", "surface", "--rubric", "x.md"], "--rubric needs a judge"),
         (["--judge", "surface"], "is no judge"),
     ],
 )

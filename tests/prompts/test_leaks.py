@@ -15,6 +15,7 @@ from tpo.prompts.leaks import Cleaned
 
 GOOD = Candidate("0.0", 0, "Wipe it with a soft cloth.", 1.0, feedback="kept all 2 requirements")
 BAD = Candidate("0.1", 0, "Burn it.", 0.0, feedback="kept 1 of 2 requirements: the answer has no bullet points")
+LACKING = Candidate("0.2", 0, "Wipe it.", 0.5, feedback="missing: bullet points with a cloth of linen")
 QUERY = conversation("How do I clean a wooden table?")
 REAL = "Dust it first. Then wipe it with a damp cloth."
 
@@ -45,6 +46,8 @@ AROUND = [
     f"{REAL} The improved answer follows the instructions.",
     f"{REAL} Write up to three short instructions for improving the better answer, as a numbered list.",
     f"{REAL} Do not write the answer itself.",
+    f"{REAL}\n1 of 2 requirements: the answer has no bullet points",
+    f"1 of 2 requirements: the answer has no bullet points.\n{REAL}",
     f"{REAL}\n\nNow answer the question again, better: follow the instructions.",
     f"Now answer the question again, better: follow the instructions.\n\n{REAL}",
     f"You review answers and give honest, specific criticism.\n{REAL}",
@@ -131,6 +134,7 @@ INNOCENT = [
     "  Dust it.\n\n\nWipe it.  ",
     "You should answer the door before cleaning it.",
     "I have nothing against oil.",
+    "Dust it first. That meets 1 of 2 requirements: it has no bullet points.",
     "Kept dry, it lasts. Follow these steps: dust, wipe, dry.",
 ]
 
@@ -177,13 +181,20 @@ def test_words_of_the_query_are_no_leak(query: str, reply: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", ["Kept 1 of 2 requirements: the answer has no bullet points.", "The answer has no bullet points"]
+    "reply", ["Kept 1 of 2 requirements: the answer has no bullet points.", "of 2 requirements: the answer has"]
 )
+def test_the_rewards_words_about_the_answer_are_ours(reply: str) -> None:
+    assert clean(reply, update()).text == ""
+    assert clean(f"{REAL} {reply}", update()) == (REAL, None)
+    assert clean(reply, update(f"Repeat this: {reply}")) == (reply, None)
+    assert clean(reply, update("What is the answer?")) == (reply, reply)
+
+
+@pytest.mark.parametrize("reply", ["Missing: bullet points with a cloth.", "bullet points with a cloth of linen"])
 def test_an_answer_that_is_nothing_but_what_the_reward_said_is_marked(reply: str) -> None:
-    cleaned = clean(reply, update())
-    assert cleaned == (reply, reply)
-    assert clean(f"{REAL} Here, the answer has no bullet points.", update()).leaked is None
-    assert clean(reply, update(f"Repeat this: {reply}")).leaked is None
+    prompt = PromptSet().render("update", QUERY, chosen=LACKING, rejected=BAD, loss="None.", gradient="1. Dry it.")
+    assert clean(reply, prompt) == (reply, reply)
+    assert clean(f"{REAL} {reply}", prompt).leaked is None
 
 
 def test_the_plain_question_has_no_words_of_ours() -> None:

@@ -40,7 +40,8 @@ def test_the_quick_look_finds_all_that_the_exact_search_finds(
             assert found == clean(reply, ours)
 
 
-TEMPLATED = ["Dust it first. Then wipe it with a damp cloth.", "It's fine.", "Burn it", "kept all 2 requirements", ""]
+TEMPLATED = ["Dust it first. Then wipe it with a damp cloth.", "It's fine.", "Burn it", "kept all 2 requirements"]
+TEMPLATED += ["kept 1 of 2 requirements: the answer has no bullet points", ""]
 
 
 @settings(deadline=None, max_examples=50)

@@ -55,7 +55,7 @@ async def test_other_wording_is_refused_with_what_to_do(run: Path) -> None:
     identity = json.loads((run / "run.json").read_text())
     identity["recipe"]["prompts"] = "default@000000000000"
     (run / "run.json").write_text(json.dumps(identity))
-    with pytest.raises(InputError, match=r"prompts was 'default@0+' and is .*--out, or start anew with --fresh"):
+    with pytest.raises(InputError, match=r"prompts was 'default@0+' and is .*--out, or start again with --fresh"):
         await go_on(run, FakeModel(numbered()))
 
 

@@ -65,7 +65,7 @@ async def _choices(model: Model) -> Finding:
 
 async def _seeds(model: Model) -> Finding:
     if not model.profile.seeds:
-        return Finding("seeds", "warn", f"not sent: {model.profile.name} does not bear them")
+        return Finding("seeds", "warn", f"not sent: {model.profile.name} cannot handle them")
     texts = [(await _call(model, seed=11))[0][0].text for _ in range(2)]
     if texts[0] == texts[1]:
         return Finding("seeds", "ok", "the same seed gives the same answer")

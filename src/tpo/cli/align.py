@@ -37,7 +37,7 @@ def align(
     trace: Annotated[
         Path | None,
         typer.Option(
-            help="Write everything that happens to this JSON Lines file; continues where a broken-off run stopped.",
+            help="Record the search in this JSON Lines file; the same command continues an interrupted search.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -122,7 +122,7 @@ def _means_file(prompt: str) -> bool:
         return False
     if sys.stdin.isatty() and sys.stderr.isatty():
         return typer.confirm(f"{prompt} is a file. Is the question in it?", default=True, err=True)
-    note(f"{prompt} is the name of a file, and taken as the question itself; --file {prompt} reads the file")
+    note(f"{prompt} is the name of a file; tpo answers the name as the question. --file {prompt} reads the file")
     return False
 
 
@@ -146,7 +146,9 @@ def _chat(path: Path) -> list[dict[str, Any]]:
     try:
         value = json.loads(_text(path))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: this is no JSON ({error.msg}); {shape} is expected.") from error
+        raise InputError(
+            f"{path}, line {error.lineno}: this is not JSON ({error.msg}); {shape} is expected."
+        ) from error
     if isinstance(value, dict):  # the body of a chat request
         value = value.get("messages")
     if not isinstance(value, list):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def chat(
     context: typer.Context,
     system: Annotated[
-        str | None, typer.Option(help="A system message.", metavar="TEXT", rich_help_panel=OUTPUT)
+        str | None, typer.Option(help="A system message.", metavar="MESSAGE", rich_help_panel=OUTPUT)
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.", rich_help_panel=OUTPUT)
@@ -34,7 +34,7 @@ def chat(
 ) -> None:
     """Chat over several turns; each answer is aligned and becomes part of the conversation.
 
-    An empty line or Ctrl-D ends it. Ctrl-C ends a search with the best answer so far.
+    An empty line or Ctrl-D ends the chat. Ctrl-C ends a search with the best answer so far.
     """
     options = search_options(context, flags, noting(quiet=quiet))
     asyncio.run(_chat(options, system, quiet))

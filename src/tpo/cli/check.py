@@ -27,25 +27,27 @@ def check(
     context: typer.Context,
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="A model, or several as NAME=MODEL, as for align; `none` checks the reward alone."),
+        typer.Option(help="A model, or several as NAME=MODEL, as for align; none tests the reward alone."),
     ] = None,
-    policy_model: Annotated[str | None, typer.Option(help="The model's name.")] = None,
+    policy_model: Annotated[str | None, typer.Option(help="The policy's model name.")] = None,
     critic: Annotated[str | None, typer.Option(help="The model that criticises; the policy unless given.")] = None,
     critic_model: Annotated[str | None, typer.Option(help="The critic's model name.")] = None,
     editor: Annotated[str | None, typer.Option(help="The model that writes updates; the policy unless given.")] = None,
     editor_model: Annotated[str | None, typer.Option(help="The editor's model name.")] = None,
     reward: Annotated[str, typer.Option(help="The reward, as for align.")] = "surface",
     prefer: Annotated[
-        Path | None, typer.Option(help="A preference, as for align: is its checklist flat, does it fit the examples?")
+        Path | None, typer.Option(help="A preference file, as for align; its checklist is tested too.")
     ] = None,
     pairs: Annotated[
         list[Path] | None,
-        typer.Option(help="Human preferences to hold the reward against (repeatable); checks nothing else."),
+        typer.Option(
+            help="A file of human preferences (repeatable): only measures how often the reward agrees with them."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Check models and reward: what they are, what they can do, and whether they work.
+    """Test models and a reward: what they are, what they can do, and whether they work.
 
     The exit code is 0 if nothing failed, and 2 otherwise.
     """

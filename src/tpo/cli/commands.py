@@ -48,7 +48,7 @@ COMMANDS = {
         ("prompt", "file", "messages", "as_json", "trace", "quiet", *SEARCH),
         configured=True,
     ),
-    "chat": Listed("tpo.cli.chat:chat", "Talk over several turns, each answer aligned.", ("tpo chat",), SEARCH, True),
+    "chat": Listed("tpo.cli.chat:chat", "Chat over several turns, each answer aligned.", ("tpo chat",), SEARCH, True),
     "run": Listed(
         "tpo.cli.run:run",
         "Answer every query of a dataset, aligned.",
@@ -58,7 +58,7 @@ COMMANDS = {
     ),
     "serve": Listed(
         "tpo.cli.serve:serve",
-        "Serve aligned answers in OpenAI's protocols.",
+        "Serve aligned answers over OpenAI's and Anthropic's APIs.",
         ("tpo serve --policy http://localhost:8000/v1 --reward hf:NAME --port 9000",),
         ("host", "port", "keys", "preset", "deadline", "ui", "quiet", *SEARCH),
         configured=True,
@@ -66,14 +66,14 @@ COMMANDS = {
     "key": Listed("tpo.cli.key:key", "Make and list keys for the clients of a server.", ("tpo key alice",)),
     "view": Listed(
         "tpo.cli.view:view",
-        "Look at runs and traces in a browser.",
+        "Show runs and traces in a browser.",
         ("tpo view answers",),
         ("paths", "host", "port", "open", "play", "policy", "reward"),
         configured=True,
     ),
     "check": Listed(
         "tpo.cli.check:check",
-        "Check models and a reward.",
+        "Test models and a reward.",
         ("tpo check --policy http://localhost:8000/v1 --reward hf:NAME",),
         configured=True,
     ),
@@ -81,7 +81,7 @@ COMMANDS = {
     "show": Listed("tpo.cli.show:show", "Show a run, or one of its queries.", ("tpo show answers q1",)),
     "experiment": Listed(
         "tpo.cli.experiment:experiment",
-        "Compare methods, models and seeds; a report.",
+        "Compare methods, models and seeds, in a report.",
         ("tpo experiment recipes/small/experiment.toml --out small",),
     ),
     "runs": Listed("tpo.cli.runs:runs", "List runs.", ("tpo runs experiments",)),
@@ -167,11 +167,11 @@ class TpoGroup(TyperGroup):
                 return "align", self.commands["align"], args  # where a user decides what a file's name means
             if _is_there(word, Path.is_file):
                 ctx.fail(
-                    f"{word} is a file, and no command: tpo align --file {word} answers the question in it, "
-                    f"tpo align {word} takes its name as the question."
+                    f"{word} is a file, not a command: tpo align --file {word} answers the question in it, "
+                    f"tpo align {word} answers the name as a question."
                 )
             if _is_there(word, Path.is_dir):
-                ctx.fail(f"{word} is a folder, and no command: tpo view {word} shows the runs in it.")
+                ctx.fail(f"{word} is a folder, not a command: tpo view {word} shows the runs in it.")
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -189,8 +189,8 @@ class TpoGroup(TyperGroup):
             *("", "Options:"),
             *rows(
                 [
-                    ("--config FILE", "A configuration; tpo.toml unless given, if there is one. [TPO_CONFIG]"),
-                    ("--version", "Show the version and leave."),
+                    ("--config FILE", "The configuration file; ./tpo.toml unless given, if it exists. [TPO_CONFIG]"),
+                    ("--version", "Show the version and exit."),
                     ("--install-completion", "Install completion for the current shell."),
                     ("-h, --help", "Show this help; tpo COMMAND -h shows a command's."),
                 ],

@@ -31,7 +31,7 @@ def config(
 ) -> None:
     """Show the configuration in force, as TOML that can be saved as tpo.toml.
 
-    Flags go over the environment, the environment over tpo.toml, tpo.toml over the defaults.
+    A flag overrides the environment, the environment overrides tpo.toml, and tpo.toml overrides the defaults.
     """
     loaded: Config = context.obj
     values = {name.replace("_", "-"): _in_force(name, entries[0], loaded) for name, entries in configurable().items()}

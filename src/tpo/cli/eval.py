@@ -68,15 +68,17 @@ def tasks(
         typer.Argument(
             metavar="TASK…",
             help="Benchmarks: alpaca_eval, arena_hard, hh_rlhf, beavertails, xstest, math500, ifeval, mt_bench, gsm8k, "
-            "those of installed packages, python:MODULE:NAME, or any other name that --data NAME=FILE gives data to.",
+            "those of installed packages, python:MODULE:NAME, or your own: any other name with --data NAME=FILE.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The directory of the evaluation.", rich_help_panel=OUTPUT)],
+    out: Annotated[
+        Path, typer.Option(help="The directory of the evaluation.", metavar="FOLDER", rich_help_panel=OUTPUT)
+    ],
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="A method (repeatable), with dials where these are not --width and --depth: sample, tpo, tpo-d5-n20, "
-            "revision, best-of-n, best-of-30. Unless given: sample, best-of-n and tpo.",
+            help="A method (repeatable): sample, tpo, revision, best-of-n, or with its own depth and width tpo-d5-n20, "
+            "best-of-30. Unless given: sample, best-of-n and tpo.",
             rich_help_panel=METHOD,
         ),
     ] = None,
@@ -101,7 +103,7 @@ def tasks(
     """Run methods on benchmarks, grade the answers, and print one table with 95 % intervals and costs.
 
     The same command again continues where the last one stopped, and pays for nothing twice. The exit code is 0 if all
-    queries were answered, 3 if some failed, 2 if it could not go on, 130 if it was interrupted.
+    queries were answered, 3 if some failed, 2 if it could not continue, 130 if it was interrupted.
     """
     import msgspec
 

@@ -30,7 +30,7 @@ def export(
 ) -> None:
     """Turn the answers of a run into training data, in the formats that TRL's trainers read.
 
-    An unfinished run gives what is there.
+    Of an unfinished run, the finished queries are exported.
     """
     from tpo.runs.export import Export, write_file, write_stream
     from tpo.runs.history import histories

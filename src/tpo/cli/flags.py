@@ -96,8 +96,8 @@ def search_options(context: typer.Context, flags: Mapping[str, Any], on_note: Ca
         options = {name: value for name, value in options.items() if name not in DIALS or _is_given(context, name)}
     if options.get("method") != "sample" and options["reward"] == "surface" and not options.get("prefer"):
         on_note(
-            "the reward is 'surface', a demonstration that looks at form, not at truth; "
-            "steer with a real one by --reward python:MODULE:FUNCTION"
+            "the reward is 'surface', a demonstration that scores form, not truth; "
+            "choose a real one with --reward, such as python:MODULE:FUNCTION"
         )
     return options  # type: ignore[return-value]
 
@@ -162,7 +162,7 @@ def _json_object(name: str, text: str | None) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise InputError(f"--{name} is no JSON ({error}): {text[:80]!r}") from None
+        raise InputError(f"--{name} is not JSON ({error}): {text[:80]!r}") from None
     if not isinstance(value, dict):
         raise InputError(f'--{name} is {text!r}; a JSON object is expected, such as {{"top_k": 20}}.')
     return value

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from enum import Enum
 from typing import Any
 
+from typer import BadParameter
 from typer.core import TyperCommand
 
 EVERYTHING = "--help-all"
@@ -16,9 +17,9 @@ WIDEST, LEFT = 100, 26
 HARD_SPACE = "\u00a0"
 # What versions of typer print for a type, and the word that people know.
 METAVARS = {
-    r"INTEGER|<int>": "COUNT",
+    r"INTEGER(?: RANGE)?|<int(?: range)?>": "COUNT",
     r"FLOAT|<float>": "NUMBER",
-    r"<path>": "FILE",
+    r"<path>|<list\[Path\]>": "FILE",
     r"TEXT|<str>|<list\[str\]>": "NAME",
     r"<([\w|-]+)>": r"\1",
 }
@@ -40,7 +41,12 @@ class HelpfulCommand(TyperCommand):
         if EVERYTHING in args[: args.index("--") if "--" in args else None]:
             print(help_text(self, ctx, everything=True))
             ctx.exit()
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except BadParameter as error:
+            # Some versions of typer pass on what pydantic says, with the kind of the error before it.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """See `click.Command.format_help`."""
@@ -121,6 +127,10 @@ def default_of(parameter: Any) -> str | None:
     value = parameter.default
     if parameter.param_type_name == "argument" or getattr(parameter, "show_default", True) is False:
         return None
-    if value is None or callable(value) or value in ((), []) or isinstance(value, bool):
+    if isinstance(value, bool):
+        return str(parameter.opts[0]) if value else None
+    if value is None or callable(value) or value in ((), []):
         return None
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     return str(value.value if isinstance(value, Enum) else value)

@@ -54,25 +54,27 @@ def judge(
         str | None,
         typer.Option(help="The judge: http://HOST:PORT/v1, embedded, gguf:PATH, hub:ORG/REPO.", show_default=False),
     ] = None,
-    judge_model: Annotated[str | None, typer.Option(help="Its model, where several are served.")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The judge's model name, if its server has several.")] = None,
     reward: Annotated[
         str | None, typer.Option(help="A reward to measure instead, as for tpo align.", show_default=False)
     ] = None,
-    rubric: Annotated[Path | None, typer.Option(help="A file on what makes an answer good, for the judge.")] = None,
-    templates: Annotated[Path | None, typer.Option(help="A folder with other wording for the judge.")] = None,
+    rubric: Annotated[Path | None, typer.Option(help="A file that describes a good answer, for the judge.")] = None,
+    templates: Annotated[
+        Path | None, typer.Option(help="A folder of templates that replace the judge's prompts.", metavar="FOLDER")
+    ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens of a verdict; thousands for a model that thinks first.")
+        int | None, typer.Option(help="Most tokens of a verdict; a thinking model needs thousands.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most pairs of each file, drawn at random.")] = None,
     subset_seed: Annotated[int, typer.Option(help="Seed of that selection.")] = 0,
     keep: Annotated[
         Path | None,
-        typer.Option(help="Keep judgements in this file: the same command again pays only for new ones."),
+        typer.Option(help="Keep judgements in this file; the same command then calls the judge only for new pairs."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Measure a judge or a reward against human preferences: agreement, ties, liking for place and for length.
+    """Measure a judge or a reward against human preferences: agreement, ties, bias for position and for length.
 
     A judge gets each pair in both orders. Every number is in percent, with its 95 % interval.
     """
@@ -90,7 +92,7 @@ def judge(
             for flag, value in (("--rubric", rubric), ("--templates", templates), ("--keep", keep))
             if value is not None
         ]:
-            raise InputError(f"{given[0]} is for a judge (--judge URL), and a reward is measured.")
+            raise InputError(f"{given[0]} needs a judge (--judge URL); here a reward is measured.")
         name, opinions = asyncio.run(_reward(sets, str(reward), configured))
     _show(name, _measured(sets, opinions), as_json=as_json)
 

@@ -17,15 +17,15 @@ from tpo.options import KeyOptions
 @takes(KeyOptions)
 def key(
     name: Annotated[str | None, typer.Argument(help="The client's name.", show_default=False)] = None,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Take the client's key away.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Remove the client's key.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the clients instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: print a JSON list.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     **flags: Any,
 ) -> None:
-    """Make a key for a client of `tpo serve`, and print it: this once, since only its hash is kept.
+    """Make a key for a client of `tpo serve`, and print it once: the file keeps only its hash.
 
-    A running server takes a change over within a second. A key that leaked is replaced by --revoke and a new one.
+    A running server reads a change within a second. To replace a key that leaked, use --revoke and make a new one.
     """
     from tpo.server.keyfile import make_key, revoke_key
     from tpo.server.limits import Limits
@@ -35,7 +35,7 @@ def key(
     limits = Limits(options.requests_per_minute, options.tokens_per_minute, options.concurrency)
     if list_ or as_json:
         if name is not None or revoke or operator or limits != Limits():
-            raise InputError("--list shows what there is, and takes no name, limit, --operator or --revoke.")
+            raise InputError("--list shows all clients; it takes no name, no limits, no --operator and no --revoke.")
         _show(file, as_json)
         return
     if name is None:
@@ -44,10 +44,10 @@ def key(
         if operator or limits != Limits():
             raise InputError("--revoke takes no limits and no --operator.")
         revoke_key(file, name)
-        note(f"{name} has no key in {file} any more")
+        note(f"removed the key of {name} from {file}")
         return
     typer.echo(make_key(file, name, limits, operator=operator))
-    note(f"this is the key of {name}, shown this once; {file} has its hash")
+    note(f"this is the key of {name}; {file} keeps only its hash, so it cannot be shown again")
 
 
 def _show(file: Path, as_json: bool) -> None:

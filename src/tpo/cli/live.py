@@ -115,7 +115,7 @@ class LineView(SilentView):
                 size = f"width {plan.width}, depth {plan.depth}"
                 self._print(f"{plan.method} ({size}) with {plan.models['policy']}, reward {plan.reward or 'none'}")
             case Prompted() if event.width is not None:
-                self._print(f"step {event.step}: drawing {event.width}")
+                self._print(f"step {event.step}: sampling {event.width} answer{'' if event.width == 1 else 's'}")
             case Sampled():
                 self._sampled[event.id] = event
             case Scored():

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 @reporting
 def methods(
     name: Annotated[
-        str | None, typer.Argument(help="One method alone: a name, or python:MODULE:NAME.", show_default=False)
+        str | None, typer.Argument(help="Show one method: a name, or python:MODULE:NAME.", show_default=False)
     ] = None,
-    width: Annotated[int, typer.Option(help="N, for the cost.")] = 5,
-    depth: Annotated[int, typer.Option(help="D, for the cost.")] = 2,
-    efforts: Annotated[bool, typer.Option("--efforts", help="The levels of --effort alone.")] = False,
+    width: Annotated[int, typer.Option(help="The width (N) for the cost.")] = 5,
+    depth: Annotated[int, typer.Option(help="The depth (D) for the cost.")] = 2,
+    efforts: Annotated[bool, typer.Option("--efforts", help="Show only the levels of --effort.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, an object a method.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """List the methods: what each does, its settings, what it costs, and where it comes from; then the efforts.
+    """List the methods with their costs, settings and papers, then the levels of --effort.
 
-    The cost is counted by running the method without any model: answers drawn, other replies, and stages, which are
-    round trips that wait for the one before.
+    tpo counts the cost by running the method without any model: answers, other replies, and stages. A stage is a round
+    trip that waits for the one before.
     """
     from tpo.methods import methods as registered
     from tpo.methods import resolve_method

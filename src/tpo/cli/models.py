@@ -18,17 +18,17 @@ def models(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="Fetch this one and print its path: embedded, or hub:ORG/REPO[:FILE].",
+            help="Fetch this model and print its path: embedded, or hub:ORG/REPO[:FILE].",
             show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, an object a model.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """List models that run without a server: those in the cache, and some to begin with.
+    """List models that run without a server: those in the cache, and some suggestions.
 
     Any GGUF repository of the Hugging Face Hub can be named as hub:ORG/REPO, with :FILE where it has several files. The
-    speed is an estimate for one answer at a time on this machine without other work.
+    speed is an estimate for one answer at a time on this machine, if it has no other work.
     """
     from tpo.models import catalogue, weights
 
@@ -76,5 +76,5 @@ def _show(row: dict[str, Any]) -> None:
     typer.echo(f"--policy {row['model']}")
     speed = f"about {row['tokens_per_second']:.0f} tokens/s" if row["fits"] else "too large for the free memory"
     facts = [megabytes(row["bytes"]), row["licence"] or "licence unknown", speed]
-    facts.append("in the cache" if row["path"] else "fetched at its first use")
+    facts.append("in the cache" if row["path"] else "fetched at the first use")
     typer.echo(f"  {', '.join(facts)}" + (f": {row['note']}" if row["note"] else ""))

@@ -17,9 +17,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Rebuild a run's result from its trace, without any call.
+    """Rebuild a search's result from its trace, without any call.
 
-    The trace of a run that was killed or failed gives the best answer so far.
+    From the trace of a search that was killed or failed, it prints the best answer so far.
     """
     from tpo.api import replay as rebuild
     from tpo.engine.records import Ended

@@ -30,7 +30,12 @@ def report(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Where to [default: RUN/report, or ./report for several].", show_default=False)
+        Path | None,
+        typer.Option(
+            help="The folder for the report [default: RUN/report, or ./report for several].",
+            metavar="FOLDER",
+            show_default=False,
+        ),
     ] = None,
     format: Annotated[
         ReportFormat | None,
@@ -40,7 +45,7 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="ROLE=COUNT",
-            help="Parameters of a model (repeatable), such as policy=70B, where its name does not hold them.",
+            help="Parameters of a model (repeatable), such as policy=70B, if its name has no size.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as one JSON object.")] = False,
@@ -50,7 +55,7 @@ def report(
     """Compare runs: a table of methods with intervals and paired differences, and the paper's figures.
 
     Writes one HTML page that needs no other file, tables as Markdown, CSV and LaTeX, and figures as PDF, PNG, SVG and
-    CSV. It only reads the runs, so it may be used while they are at work. Figures need Matplotlib:
+    CSV. It only reads the runs, so you can use it while they work. Figures need Matplotlib:
     pip install 'tpo[plots]'.
     """
     from tpo.evals.costs import parse_parameters
@@ -63,7 +68,7 @@ def report(
             for missing in section.missing:
                 note(f"{section.group.title}: {missing.title} is not drawn; it needs {missing.needs}")
         if not made.drawn:
-            note("figures are left out: they need Matplotlib, pip install 'tpo[plots]'")
+            note("no figures: they need Matplotlib, pip install 'tpo[plots]'")
     if as_json:
         figures, tables = ([str(path) for path in paths] for paths in (made.figures, made.tables))
         print_json({"page": str(made.page), "figures": figures, "tables": tables})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def run(
     context: typer.Context,
     data: Annotated[str, typer.Argument(help="A file, a folder, a dataset's name, or - for standard input.")],
-    out: Annotated[Path, typer.Option(help="The directory of the run.", rich_help_panel=OUTPUT)],
+    out: Annotated[Path, typer.Option(help="The directory of the run.", metavar="FOLDER", rich_help_panel=OUTPUT)],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object.", rich_help_panel=OUTPUT)
     ] = False,
@@ -37,7 +37,7 @@ def run(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)] = False,
     **flags: Any,
 ) -> None:
-    """Answer every query of a dataset, aligned, at the full speed of the server.
+    """Answer every query of a dataset, aligned, as fast as the server allows.
 
     Answers go to OUT/answers.jsonl as they come, the summary to OUT/summary.json and stdout. The same command again
     continues where the last one stopped. The exit code is 0 if all queries were answered, 3 if some failed, 2 if the
@@ -91,7 +91,9 @@ def _show(report: Report, *, as_json: bool, quiet: bool) -> None:
 
     summary = report.summary
     if report.idle and not quiet:
-        note(f"{report.directory} is finished: all {summary.total} queries have their answers; nothing was done.")
+        note(
+            f"{report.directory} is finished: all {summary.total} queries have their answers; there was nothing to do."
+        )
     if report.stopped and not quiet:
         note(f"interrupted: {summary.left} of {summary.total} queries are left; the same command continues.")
     if as_json:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def runs(
     directories: Annotated[
         list[Path] | None,
-        typer.Argument(help="Where to look: there, and one level below [default: here].", show_default=False),
+        typer.Argument(help="Folders to search, one level deep [default: the current folder].", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, an object a run.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 def serve(
     context: typer.Context,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No notes on stderr but the log.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--quiet", "-q", help="Only the log on stderr, no notes.", rich_help_panel=OUTPUT)
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)] = False,
     **flags: Any,
 ) -> None:
-    """Serve aligned answers in OpenAI's protocols (chat completions, responses, completions).
+    """Serve aligned answers over OpenAI's APIs (chat completions, responses, completions) and Anthropic's messages.
 
-    Models are served under their own names, passed through, and with presets behind a colon, aligned: MODEL:tpo,
-    MODEL:best-of-5. The key for clients is TPO_SERVE_KEY, or several are in --keys; the keys for the models' servers
-    are those of `tpo align`. Ctrl-C ends it once the requests under way are answered; a second one ends it at once.
+    A model's own name passes requests through unchanged; a preset after a colon aligns them: MODEL:tpo,
+    MODEL:best-of-5. Clients need the key in TPO_SERVE_KEY, or one of those in --keys; the keys for the models' servers
+    are those of `tpo align`. Ctrl-C ends the server after the open requests; a second Ctrl-C ends it at once.
     """
     from tpo.server.app import AppOptions
     from tpo.server.keys import VARIABLE, Keys
@@ -69,7 +69,7 @@ async def _serve(setup: Setup, options: AppOptions, on_note: Callable[[str], Non
         gc.set_threshold(50_000, 20, 100)
         on_note(f"serving at {url}/v1" + (f", the page at {url}/ui/" if serving.ui else ""))
         if options.keys is None:
-            on_note("anybody on this machine can send requests; TPO_SERVE_KEY or --keys requires a key")
+            on_note("anyone on this machine can send requests; set TPO_SERVE_KEY or --keys to require a key")
 
     app, service = assembled(setup, options)
     await run(app, service, serving.host, serving.port, grace=serving.grace, on_start=started)

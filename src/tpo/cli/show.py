@@ -36,9 +36,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Show the state of a run, or with an ID the answer to that query and everything that led to it.
+    """Show the summary of a run, or with an ID the answer to that query and every step of its search.
 
-    It only reads, so it may be used while the run is at work.
+    It only reads the run, so you can use it while the run works.
     """
     from tpo.errors import InputError
     from tpo.runs.history import query_history
@@ -69,7 +69,7 @@ def _run_state(found: RunStatus) -> str:
     summary = found.summary
     over = f"{summary.left} of {summary.total} queries are left" if found.counted else "some queries may be left"
     return {
-        "running": "running: a process is at work in it",
+        "running": "running: a process works on it",
         "finished": "finished: all queries have their answers",
         "failed": f"finished, but {summary.failed} of {summary.total} queries failed; --retry-failed tries them again",
         "unfinished": f"unfinished: {over}; the command that began it can continue it",
@@ -164,7 +164,7 @@ def _query_state(history: QueryHistory) -> str:
     if history.error is not None:
         return safe(f"failed: {history.error}")
     if history.ended is None:
-        return "open: it has not ended yet" if history.records else "nothing is written down about it"
+        return "open: it has not ended yet" if history.records else "not begun: there is no record of it"
     return f"ended: {history.ended.stop}, {history.ended.seconds:.1f} s"
 
 
@@ -198,7 +198,7 @@ def _steps(history: QueryHistory, prompts: bool) -> Iterator[Block]:
 def _step(step: Step, uses: dict[str, list[str]]) -> Iterator[Block]:
     if step.chosen is not None:
         compared = f", compared with {step.rejected}" if step.rejected else ""
-        yield Block(Text(f"sets out from {step.chosen}{compared}"), 1)
+        yield Block(Text(f"starts from {step.chosen}{compared}"), 1)
     for name, text in (("loss", step.loss), ("gradient", step.gradient)):
         if text is not None:
             yield Block(Text(f"{name}:", style="cyan"), 1)

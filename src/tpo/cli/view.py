@@ -31,7 +31,7 @@ def view(
     context: typer.Context,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Runs, folders of runs or traces, and traces; the current folder unless given."),
+        typer.Argument(help="Runs, traces, and folders of them; the current folder unless given."),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=OUTPUT)
@@ -41,9 +41,8 @@ def view(
 ) -> None:
     """Show runs and traces in a browser, compare runs query by query, and try questions live.
 
-    The models and the reward of the playground have the same flags as for `tpo align`; models are connected to at the
-    first question. Nothing is fetched from anywhere, and only this machine can look unless --host says
-    otherwise. Ctrl-C ends it.
+    The playground has the flags of `tpo align` for models and reward, and connects to the models at the first question.
+    The page needs no network. Only this machine can open it, unless --host names another address. Ctrl-C ends it.
     """
     from tpo.view.sources import Sources
 
@@ -69,7 +68,7 @@ async def _serve(sources: Sources, options: Options | None, viewing: ViewOptions
         if not quiet:
             stderr.print(f"tpo: the page is at [bold]{url}/[/bold]")
             if not is_local(host):
-                note(f"anyone who can reach {host} can read all of it and use the playground")
+                note(f"anyone who can reach {host} can read everything and use the playground")
         if viewing.browse:
             webbrowser.open(f"{url}/")
 

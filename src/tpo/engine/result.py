@@ -98,15 +98,15 @@ class Result(msgspec.Struct, frozen=True):
         method: the method's name.
         width: N.
         depth: D.
-        stop: why the run ended: depth, converged, budget, deadline or interrupt; for the trace of a run that
-            failed or was killed also error or interrupt.
-        steps: what happened, step by step.
+        stop: why the search ended: depth, converged, enough, budget, deadline, interrupt or error; interrupt is also
+            the reason in the trace of a killed search.
+        steps: the steps, each with its critique, advice and candidates.
         usage: what each role cost.
         seconds: wall-clock time.
         chosen: id of the answer among the candidates.
-        trace: the records that all of this is made from.
-        arms: what each arm of a panel cost and brought; empty where the policy is one model.
-        held_out: the first sample and the answer by the held-out judge; None where there is none.
+        trace: the records from which all of this is computed.
+        arms: what each arm of a panel cost and won; empty where the policy is one model.
+        held_out: the held-out judge's scores of the first sample and the answer; None without a judge.
     """
 
     answer: str

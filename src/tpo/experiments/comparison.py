@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tpo.evals.costs import FORWARD
 from tpo.experiments.results import REWARD, ModelResults, growth, main_of, tokens_of
-from tpo.experiments.rules import evaluated, matched, reference
+from tpo.experiments.rules import Evaluated, evaluated, matched, reference
 from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
 from tpo.tables import DASH, MARK, Part, shown, significant, without_empty_columns
 
@@ -197,11 +197,13 @@ def rules(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
         mean = one.mean
         ours, theirs = ([each.value for each in rule.each] for rule in (one, whole))
         gap = difference_of(ours, theirs, scale)
+        equal = _at_equal_tokens(results, one) if one.stops else None
         rows.append(
             [
                 one.label,
                 f"{scale * mean.value:.{digits}f}",
                 "the same" if ours == theirs else shown(gap, digits, signed=True),
+                DASH if equal is None else shown(equal, digits, signed=True),
                 f"{mean.draws:.1f}",
                 f"{mean.tokens:.0f}",
                 f"{mean.tokens / whole.mean.tokens:.0%}",
@@ -216,6 +218,9 @@ def rules(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
                 "difference": gap.value,
                 "low": gap.low,
                 "high": gap.high,
+                "difference_at_equal_tokens": None if equal is None else equal.value,
+                "low_at_equal_tokens": None if equal is None else equal.low,
+                "high_at_equal_tokens": None if equal is None else equal.high,
                 "draws": mean.draws,
                 "completion_tokens": mean.tokens,
                 "token_share": mean.tokens / whole.mean.tokens,
@@ -227,8 +232,17 @@ def rules(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
         f"{results.bank_size()} answers), without any further call"
     )
     title = f"{results.main.title}, %" if results.main.unit == "%" else results.main.title
-    headings = ["rule", title, f"against {whole.label}", "answers", "completion", "share of tokens"]
+    headings = ["rule", title, f"against {whole.label}", "at equal tokens", "answers", "completion", "share of tokens"]
     return Part(caption, headings, rows), records
+
+
+def _at_equal_tokens(results: ModelResults, rule: Evaluated) -> Estimate | None:
+    """How far a rule is above best-of-n that draws all at once and spends as many tokens."""
+    best = matched(results, rule.queries, rule.mean.tokens, stops=False)
+    if best is None:
+        return None
+    ours, theirs = ([each.value for each in some] for some in (rule.each, best[1]))
+    return difference_of(ours, theirs, results.main.scale)
 
 
 def wins(results: ModelResults) -> Part | None:

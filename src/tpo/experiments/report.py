@@ -160,9 +160,10 @@ def _remarks(everything: Sequence[ModelResults]) -> list[str]:
     if any(results.bank for results in everything):
         remarks.append(
             "Best of n on the bank is the unbiased estimate from all its answers; stop rules are averaged over random "
-            "orders of the bank. At equal tokens, n is set so that best-of-n spends as many completion tokens as the "
-            "method on average (between two n it takes the larger one for a share of the queries). A later answer is "
-            "compared with the bank's answers to the same queries, which were drawn apart from it."
+            "orders of the bank. At equal tokens, n is set so that best-of-n, which draws all at once, spends as many "
+            "completion tokens as the method or rule on average (between two n it takes the larger one for a share of "
+            "the queries). A later answer is compared with the bank's answers to the same queries, which were drawn "
+            "apart from it."
         )
     for results in everything:
         if results.unmeasured:

@@ -25,11 +25,13 @@ class Evaluated(NamedTuple):
         label: what it is called.
         queries: the queries.
         each: what it brings for each.
+        stops: it may leave a part of the bank undrawn.
     """
 
     label: str
     queries: list[str]
     each: list[Expected]
+    stops: bool = False
 
     @property
     def mean(self) -> Expected:
@@ -39,7 +41,10 @@ class Evaluated(NamedTuple):
 
 def evaluated(results: ModelResults) -> list[Evaluated]:
     """Best-of-n by n, soft and hedged choices, the first answer at the maximum, and Bayes stops at some prices."""
-    return [_on_bank(results, label, rule) for label, rule in _rules(results)] if results.bank else []
+    if not results.bank:
+        return []
+    found = [_on_bank(results, label, rule) for label, rule in _choices(results)]
+    return found + [_on_bank(results, label, rule)._replace(stops=True) for label, rule in _stops(results)]
 
 
 def reference(results: ModelResults) -> Evaluated | None:
@@ -48,14 +53,18 @@ def reference(results: ModelResults) -> Evaluated | None:
     return _on_bank(results, f"best of {size}", lambda bank: best_of(bank, size)) if size else None
 
 
-def _rules(results: ModelResults) -> Iterator[tuple[str, Rule]]:
-    size, maximum = results.bank_size(), results.maximum
+def _choices(results: ModelResults) -> Iterator[tuple[str, Rule]]:
+    size = results.bank_size()
     for n in sorted({n for n in WIDTHS if n < size} | {size}):
         yield f"best of {n}", lambda bank, n=n: best_of(bank, n)  # type: ignore[misc]
     for sharpness in SHARPNESS:
         yield f"soft:{sharpness:g}, of {size}", lambda bank, s=sharpness: soft(bank, s)  # type: ignore[misc]
     for mean in MEANS:
         yield f"hedged:{mean:g}, of {size}", lambda bank, mean=mean: hedged(bank, mean)  # type: ignore[misc]
+
+
+def _stops(results: ModelResults) -> Iterator[tuple[str, Rule]]:
+    size, maximum = results.bank_size(), results.maximum
     if maximum is not None:
         yield f"first at {maximum:g}, of {size}", lambda bank: first_at(bank, maximum, size)
     for wave in WAVES:

@@ -36,7 +36,7 @@ class EvalOptions(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     judge_model: Annotated[
-        str | None, Option(help="The judge's model, where several are served.", group=MEASURES, metavar="NAME")
+        str | None, Option(help="The judge's model name, if its server has several.", group=MEASURES, metavar="NAME")
     ] = None
     judge_max_tokens: Annotated[
         int | None,
@@ -54,7 +54,7 @@ class EvalOptions(msgspec.Struct, frozen=True, kw_only=True):
     against: Annotated[
         str | None,
         Option(
-            help="Hold answers against those of this method where a benchmark has a published baseline.",
+            help="Compare with the answers of this method instead of a benchmark's published baseline.",
             group=MEASURES,
             metavar="METHOD",
         ),
@@ -62,7 +62,7 @@ class EvalOptions(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Annotated[
         Sequence[str],
         Option(
-            help="Parameters of a model (repeatable), such as policy=70B, where its name does not hold them.",
+            help="Parameters of a model (repeatable), such as policy=70B, if its name has no size.",
             group=MEASURES,
             metavar="ROLE=COUNT",
         ),

@@ -19,19 +19,21 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     total_budget_tokens: Annotated[
         int | None,
         Option(
-            help="Completion tokens of all queries together, spent where more answers are worth most; each query gets "
-            "its first wave.",
+            help="Completion tokens of all queries together. Each query draws its first answers; the rest is spent "
+            "where the expected gain is largest.",
             group=SAMPLING,
             least=1,
             metavar="COUNT",
         ),
     ] = None
     column: Annotated[str | None, Option(help="The column that holds the query.", group=DATA, metavar="NAME")] = None
-    split: Annotated[str | None, Option(help="The split of a dataset.", group=DATA, metavar="NAME")] = None
+    split: Annotated[
+        str | None, Option(help="The split to read, if the dataset has several.", group=DATA, metavar="NAME")
+    ] = None
     skip_bad_rows: Annotated[
         bool,
         Option(
-            help="Refuse to begin, or leave out rows without a query.",
+            help="Rows without a query: stop before the run begins, or skip them.",
             group=DATA,
             flag="on-bad-row",
             words={"stop": False, "skip": True},
@@ -48,14 +50,14 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     patience: Annotated[
         float,
-        Option(help="Seconds for which a server that is down is tried again.", group=SPEED, least=0, metavar="SECONDS"),
+        Option(help="Seconds for which tpo retries a server that is down.", group=SPEED, least=0, metavar="SECONDS"),
     ] = 1800.0
     fresh: Annotated[bool, Option(help="Start again; earlier files are moved aside.", group=RESUME)] = False
     retry_failed: Annotated[bool, Option(help="Try the failed queries again.", group=RESUME)] = False
     input_order: Annotated[
         bool,
         Option(
-            help="As queries finish, or in the end as in the data.",
+            help="Order of the answers: as queries finish, or sorted as in the data at the end.",
             group=OUTPUT,
             flag="order",
             words={"finished": False, "input": True},
@@ -65,7 +67,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     prices: Annotated[
         Sequence[str],
         Option(
-            help="What a million tokens cost (repeatable), such as policy=0.15/0.60.",
+            help="Price of a million tokens (repeatable), such as policy=0.15/0.60.",
             group=OUTPUT,
             flag="price",
             metavar="ROLE=PROMPT/COMPLETION",
@@ -86,12 +88,12 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     ray_workers: Annotated[
         int | None,
-        Option(help="Workers; one on each node unless given.", group=CLUSTER, least=1, metavar="COUNT"),
+        Option(help="Number of workers; one on each node unless given.", group=CLUSTER, least=1, metavar="COUNT"),
     ] = None
     ray_rewards: Annotated[
         int | None,
         Option(
-            help="Actors that hold an in-process reward; one on each GPU, or one.",
+            help="Number of actors for an in-process reward; one on each GPU, or one, unless given.",
             group=CLUSTER,
             least=1,
             metavar="COUNT",
@@ -143,7 +145,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     improved_only: Annotated[
         bool, Option(help="Only best answers that beat the query's first sample.", group=PAIRS)
     ] = False
-    keep_cut: Annotated[bool, Option(help="Let answers that were cut off be the best as well.", group=PAIRS)] = False
+    keep_cut: Annotated[bool, Option(help="Allow answers that were cut off as the best.", group=PAIRS)] = False
 
     def check(self) -> None:
         """Check that the options fit together.

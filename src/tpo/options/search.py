@@ -31,7 +31,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     method: Annotated[
         Any,
         Option(
-            help="tpo, best-of-n or another that `tpo methods` lists, or python:MODULE:NAME.",
+            help="The method: tpo, best-of-n or another that `tpo methods` lists, or python:MODULE:NAME.",
             group=METHOD,
             metavar="NAME",
             in_requests=True,
@@ -40,15 +40,20 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     effort: Annotated[
         Effort | str | None,
         Option(
-            help="One dial for method, width, depth and critiques, chosen by reward and model; `tpo methods` shows the "
-            "levels. What is given explicitly counts.",
+            help="Chooses method, width, depth and length of critiques by the reward and the model's size; "
+            "`tpo methods --efforts` lists the levels. Explicit flags win.",
             group=METHOD,
             in_requests=True,
         ),
     ] = None
     settings: Annotated[
         Sequence[str],
-        Option(help="A setting of the method's own (repeatable).", group=METHOD, metavar="NAME=VALUE", flag="set"),
+        Option(
+            help="A setting of the method (repeatable); `tpo methods` lists them.",
+            group=METHOD,
+            metavar="NAME=VALUE",
+            flag="set",
+        ),
     ] = ()
     width: Annotated[
         int, Option(help="N: answers per step.", group=METHOD, least=1, most=MAX_WIDTH, in_requests=True)
@@ -57,8 +62,8 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     select: Annotated[
         str,
         Option(
-            help="What chooses the answer among the candidates: best, soft, hedged, mbr, majority or knockout; see "
-            "docs/methods.md.",
+            help="The rule that chooses the answer among the candidates: best, soft, hedged, mbr, majority or knockout "
+            "(docs/methods.md).",
             group=METHOD,
             metavar="RULE",
             in_requests=True,
@@ -67,8 +72,8 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     prompts: Annotated[
         str | Path | None,
         Option(
-            help="A folder of templates that replace the default wording, or small, the wording for small models, or "
-            "auto, which chooses by the size in the model's name.",
+            help="A folder of templates that replace the default prompts. small: the prompts for small models. auto: "
+            "small or default, by the size in the model's name.",
             group=METHOD,
             metavar="FOLDER",
         ),
@@ -76,7 +81,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     policy: Annotated[
         Any,
         Option(
-            help="Who answers: embedded, gguf:PATH, hub:ORG/REPO, or http://HOST:PORT/v1. "
+            help="The model that answers: embedded, gguf:PATH, hub:ORG/REPO, or http://HOST:PORT/v1. "
             "Several, as NAME=MODEL (repeatable), are a panel.",
             group=MODELS,
             metavar="MODEL",
@@ -85,21 +90,25 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = "embedded"
     policy_model: Annotated[
         str | None,
-        Option(help="The policy's model name, where several are served.", group=MODELS, metavar="NAME"),
+        Option(help="The policy's model name, if its server has several.", group=MODELS, metavar="NAME"),
     ] = None
     critic: Annotated[
-        Any, Option(help="Who writes loss and gradient, if not the policy.", group=MODELS, metavar="MODEL")
+        Any,
+        Option(
+            help="The model that writes critiques and advice; the policy unless given.", group=MODELS, metavar="MODEL"
+        ),
     ] = None
     critic_model: Annotated[str | None, Option(help="The critic's model name.", group=MODELS, metavar="NAME")] = None
-    editor: Annotated[Any, Option(help="Who writes the updates, if not the policy.", group=MODELS, metavar="MODEL")] = (
-        None
-    )
+    editor: Annotated[
+        Any,
+        Option(help="The model that writes updated answers; the policy unless given.", group=MODELS, metavar="MODEL"),
+    ] = None
     editor_model: Annotated[str | None, Option(help="The editor's model name.", group=MODELS, metavar="NAME")] = None
     reward: Annotated[
         Any,
         Option(
-            help="What steers: surface, vllm:URL, hf:NAME, judge:URL, verifier:NAME, python:MODULE:FUNCTION, … or a "
-            "name from tpo.toml.",
+            help="The reward: surface, vllm:URL, hf:NAME, judge:URL, verifier:NAME, python:MODULE:FUNCTION, … (docs/"
+            "rewards.md), or a name from tpo.toml.",
             group=REWARD,
             metavar="REWARD",
             in_requests=True,
@@ -108,8 +117,8 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     prefer: Annotated[
         str | Path | None,
         Option(
-            help="A rubric in plain words, or liked and disliked answers (JSON Lines), as the reward; the critic or "
-            "the policy goes through its checklist.",
+            help="A file as the reward: a rubric in plain words, or liked and disliked answers (JSON Lines). The "
+            "critic, or else the policy, checks answers by it.",
             group=REWARD,
             metavar="FILE",
         ),
@@ -124,14 +133,14 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     score_cache: Annotated[
-        str | Path | None, Option(help="A file that keeps scores for later runs.", group=REWARD, metavar="FILE")
+        str | Path | None, Option(help="A file that keeps scores, for later runs.", group=REWARD, metavar="FILE")
     ] = None
-    check: Annotated[bool, Option(help="Refuse a broken reward model.", group=REWARD)] = True
+    check: Annotated[bool, Option(help="Test a reward model first, and refuse a broken one.", group=REWARD)] = True
     judge: Annotated[
         Any,
         Option(
-            help="A reward or judge that steers nothing and scores first sample and answer: http://HOST:PORT/v1, or as "
-            "for --reward.",
+            help="A held-out judge or reward: it scores the first sample and the answer, and changes neither. "
+            "http://HOST:PORT/v1, or as for --reward.",
             group=REWARD,
             metavar="REWARD",
         ),
@@ -139,18 +148,33 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     temperature: Annotated[
         float, Option(help="Sampling temperature.", group=SAMPLING, least=0, most=100, in_requests=True)
     ] = 0.7
-    top_p: Annotated[float, Option(help="Nucleus mass.", group=SAMPLING, above=0, most=1, in_requests=True)] = 0.95
+    top_p: Annotated[
+        float,
+        Option(
+            help="Nucleus sampling: the probability mass to sample from.",
+            group=SAMPLING,
+            above=0,
+            most=1,
+            in_requests=True,
+        ),
+    ] = 0.95
     seed: Annotated[
         int | None,
-        Option(help="Makes the search repeatable.", group=SAMPLING, least=0, most=2**63 - 1, in_requests=True),
+        Option(
+            help="Seed of all random choices, which makes the search repeatable.",
+            group=SAMPLING,
+            least=0,
+            most=2**63 - 1,
+            in_requests=True,
+        ),
     ] = None
     max_tokens: Annotated[
-        int, Option(help="Tokens per answer.", group=SAMPLING, least=1, metavar="COUNT", in_requests=True)
+        int, Option(help="Most tokens of an answer.", group=SAMPLING, least=1, metavar="COUNT", in_requests=True)
     ] = 1024
     critic_max_tokens: Annotated[
         int | None,
         Option(
-            help="Tokens per critique; as many as per answer unless given.",
+            help="Most tokens of a critique; as many as for an answer unless given.",
             group=SAMPLING,
             least=1,
             metavar="COUNT",
@@ -160,7 +184,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     quorum: Annotated[
         int | None,
         Option(
-            help="Answers of a step that suffice to go on; all unless given.",
+            help="Answers of a step that are enough to continue; all unless given.",
             group=SAMPLING,
             least=1,
             metavar="COUNT",
@@ -170,7 +194,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     extra: Annotated[
         Mapping[str, Any] | None,
         Option(
-            help='Further fields of the requests for answers, such as \'{"stop": ["END"], "top_k": 20}\'.',
+            help='More fields for the requests for answers, such as \'{"stop": ["END"], "top_k": 20}\'.',
             group=SAMPLING,
             metavar="JSON",
         ),
@@ -178,7 +202,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     omit: Annotated[
         Sequence[str],
         Option(
-            help="A field that requests go without (repeatable), such as top_p, where a server refuses it.",
+            help="A field to leave out of requests (repeatable), such as top_p, if a server refuses it.",
             group=SAMPLING,
             metavar="FIELD",
         ),
@@ -186,7 +210,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     budget_tokens: Annotated[
         int | None,
         Option(
-            help="Tokens of all roles, after which the best so far counts.",
+            help="Tokens of all roles after which the search ends with the best answer so far.",
             group=SAMPLING,
             least=1,
             metavar="COUNT",
@@ -196,7 +220,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     budget_seconds: Annotated[
         float | None,
         Option(
-            help="Seconds after which the best so far counts.",
+            help="Seconds after which the search ends with the best answer so far.",
             group=SAMPLING,
             above=0,
             metavar="SECONDS",

@@ -12,7 +12,7 @@ import msgspec
 from tpo.options.groups import ACCESS, ADDRESS, LIMITS, LOAD, LOGS, METHOD, OUTPUT, SAMPLING, STORE
 from tpo.options.option import Option
 
-Host: TypeAlias = Annotated[str, Option(help="The address to listen at.", group=ADDRESS)]
+Host: TypeAlias = Annotated[str, Option(help="The address to listen on.", group=ADDRESS)]
 Port: TypeAlias = Annotated[int, Option(help="The port; 0 takes any.", group=ADDRESS, least=0, most=65535)]
 THIS_MACHINE = "127.0.0.1"
 
@@ -48,8 +48,8 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
             metavar="ORIGIN",
         ),
     ] = ()
-    max_width: Annotated[int, Option(help="The largest N of a request.", group=SAMPLING, least=1)] = 32
-    max_depth: Annotated[int, Option(help="The largest D of a request.", group=SAMPLING, least=0)] = 8
+    max_width: Annotated[int, Option(help="The largest width (N) of a request.", group=SAMPLING, least=1)] = 32
+    max_depth: Annotated[int, Option(help="The largest depth (D) of a request.", group=SAMPLING, least=0)] = 8
     max_answer: Annotated[
         int | None, Option(help="The most tokens per answer of a request.", group=SAMPLING, least=1, metavar="COUNT")
     ] = None
@@ -64,15 +64,22 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = 4_000_000
     deadline: Annotated[
         float,
-        Option(help="Seconds after which a request gets the best so far.", group=SAMPLING, above=0, metavar="SECONDS"),
+        Option(
+            help="Seconds after which a request gets the best answer so far.",
+            group=SAMPLING,
+            above=0,
+            metavar="SECONDS",
+        ),
     ] = 300.0
     preset: Annotated[
         Sequence[str],
-        Option(help="A preset to list (repeatable); any other is served too.", group=METHOD, metavar="NAME"),
+        Option(
+            help="A preset that /v1/models lists (repeatable); other presets work too.", group=METHOD, metavar="NAME"
+        ),
     ] = ()
-    requests: Annotated[int, Option(help="Aligned requests in progress at once.", group=LOAD, least=1)] = 128
-    passed: Annotated[int, Option(help="Requests passed through at once.", group=LOAD, least=1)] = 1024
-    queue: Annotated[int, Option(help="Requests that may wait; more are answered 429.", group=LOAD, least=0)] = 512
+    requests: Annotated[int, Option(help="Most aligned requests at once.", group=LOAD, least=1)] = 128
+    passed: Annotated[int, Option(help="Most requests to plain models at once.", group=LOAD, least=1)] = 1024
+    queue: Annotated[int, Option(help="Most requests that wait; any more get a 429.", group=LOAD, least=0)] = 512
     concurrency: Annotated[
         int | None,
         Option(
@@ -84,13 +91,18 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     patience: Annotated[
         float,
-        Option(help="Seconds for which a server that is down is tried again.", group=LOAD, least=0, metavar="SECONDS"),
+        Option(help="Seconds for which tpo retries a server that is down.", group=LOAD, least=0, metavar="SECONDS"),
     ] = 0.0
     grace: Annotated[
         float,
-        Option(help="Seconds in which requests may finish at the end.", group=LOAD, least=0, metavar="SECONDS"),
+        Option(
+            help="Seconds that open requests have to finish when the server stops.",
+            group=LOAD,
+            least=0,
+            metavar="SECONDS",
+        ),
     ] = 20.0
-    log: Annotated[LogFormat, Option(help="How log lines look.", group=LOGS)] = LogFormat.TEXT
+    log: Annotated[LogFormat, Option(help="Format of log lines.", group=LOGS)] = LogFormat.TEXT
     log_contents: Annotated[bool, Option(help="Log questions and answers.", group=LOGS)] = False
     record: Annotated[
         str | Path | None,
@@ -119,7 +131,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
             metavar="COUNT",
         ),
     ] = 2000
-    ui: Annotated[bool, Option(help="Show the page at /ui.", group=LOGS)] = True
+    ui: Annotated[bool, Option(help="Serve the page at /ui.", group=LOGS)] = True
 
 
 class KeyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,13 +141,13 @@ class KeyOptions(msgspec.Struct, frozen=True, kw_only=True):
         "keys.toml"
     )
     operator: Annotated[
-        bool, Option(help="It may see the requests of all clients, at /ui and in /metrics.", group=ACCESS)
+        bool, Option(help="Give it access to the requests of all clients, at /ui and in /metrics.", group=ACCESS)
     ] = False
-    requests_per_minute: Annotated[int | None, Option(help="Requests a minute.", group=LIMITS)] = None
+    requests_per_minute: Annotated[int | None, Option(help="Most requests a minute.", group=LIMITS)] = None
     tokens_per_minute: Annotated[
-        int | None, Option(help="Tokens a minute, prompts and all roles included.", group=LIMITS)
+        int | None, Option(help="Most tokens a minute, of prompts and answers of all roles.", group=LIMITS)
     ] = None
-    concurrency: Annotated[int | None, Option(help="Requests at once.", group=LIMITS)] = None
+    concurrency: Annotated[int | None, Option(help="Most requests at once.", group=LIMITS)] = None
 
 
 class ViewOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,5 +155,5 @@ class ViewOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Host = THIS_MACHINE
     port: Port = 8080
-    browse: Annotated[bool, Option(help="Open it in the browser.", group=ADDRESS, flag="open")] = True
+    browse: Annotated[bool, Option(help="Open the page in the browser.", group=ADDRESS, flag="open")] = True
     play: Annotated[bool, Option(help="Offer the playground.", group=OUTPUT)] = True

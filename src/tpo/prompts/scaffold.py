@@ -3,7 +3,8 @@
 We know every word that we sent. Words that stand neither in the query nor in an answer that was shown, nor in any other
 value of a template, are the prompt's own. An answer repeats them where it holds a run of them, or a whole sentence. A
 sentence that talks about "Answer 1", "the original answer" or "the instructions", which the query does not do, counts
-the same. The reward's words about an answer may come back in a better one, but they alone are no answer.
+the same. The reward's words may come back in a better answer, but not where they talk about "the answer", and they
+alone are no answer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from tpo.prompts.shown import Shown, texts_in
 # So many words in a row are no accident; a whole sentence of ours counts from so few.
 RUN = 6
 SENTENCE = 3
+# What the reward's words call an answer that it saw.
+_ANSWER = "the answer"
 # A shorter value may stand in our own words by accident.
 SHORTEST_VALUE = 16
 
@@ -139,13 +142,12 @@ class Scaffold:
 
     def is_feedback(self, text: str) -> bool:
         """Whether a text is nothing but what the reward said of an answer that was shown."""
-        shown = [value for value in self._values if isinstance(value, Shown)]
-        feedback = [words_of(one.feedback) for one in shown if one.feedback]
+        feedback = [words_of(one.feedback) for one in self._shown if one.feedback]
         # A shorter text may be an answer which the reward's words contain.
         if not feedback or len(words := words_of(text)) < RUN:
             return False
         spaced = _spaced([words])
-        return spaced in _spaced(feedback) and spaced not in _spaced(map(words_of, [self._query, *shown]))
+        return spaced in _spaced(feedback) and spaced not in _spaced(map(words_of, [self._query, *self._shown]))
 
     def _repeated(self, sentence: str, lead: Sequence[str]) -> int | None:
         """Where a run or sentence of ours begins in a sentence; None where there is none: the exact search."""
@@ -193,7 +195,20 @@ class Scaffold:
 
     @cached_property
     def _runs(self) -> frozenset[Words]:
-        return _all_runs(self._texts) - _all_runs(self._values)
+        return (_all_runs(self._texts) - _all_runs(self._values)) | self._verdicts
+
+    @property
+    def _shown(self) -> list[Shown]:
+        return [value for value in self._values if isinstance(value, Shown)]
+
+    @cached_property
+    def _verdicts(self) -> frozenset[Words]:
+        """The runs of the reward's words that talk about "the answer", as the query does not."""
+        feedback = [one.feedback for one in self._shown if _ANSWER in one.feedback.lower()]
+        if not feedback or "answer" in self._query.lower():
+            return frozenset()
+        runs = {run for run in _all_runs(feedback) if f" {_ANSWER} " in _spaced([run])}
+        return frozenset(runs) - _all_runs([self._query, *self._shown])
 
     @cached_property
     def _sentences(self) -> frozenset[Words]:
@@ -208,7 +223,7 @@ class Scaffold:
         """The runs in our passages; and their short sentences and the words beside each edge of a value, spaced."""
         texts = (*self._values, *map(text_of, self._conversation))
         values = {str(text) for text in texts if len(text) >= SHORTEST_VALUE}
-        runs: set[Words] = set()
+        runs: set[Words] = set(self._verdicts)
         phrases: list[str] = []
         for text in self._texts:
             if text in values:

@@ -252,7 +252,7 @@ class _Run:
             found = f"{rows} no query:\n{shown}{more}"
             if not self._options.skip_bad_rows:
                 raise InputError(f"{found}\nMend {self._source.name}, or leave them out with --on-bad-row skip.")
-            self._watcher.note(f"{found}\nThey are left out.")
+            self._watcher.note(f"{found}\nThe run skips them.")
         if not survey.total:
             raise InputError(f"{self._source.name} holds no query.")
         return survey
@@ -275,9 +275,9 @@ class _Run:
         if gone:
             ids = ", ".join(gone[:SHOWN_BAD_ROWS]) + (" …" if len(gone) > SHOWN_BAD_ROWS else "")
             raise InputError(
-                f"{self._directory.path} holds answers to {len(gone)} queries that {self._source.name} does not hold "
-                f"(any more): {ids}. Give the data that the run was begun with, name another --out, or start anew with "
-                f"--fresh."
+                f"{self._directory.path} holds answers to {len(gone)} queries that are not in "
+                f"{self._source.name}: {ids}. Use the data that the run began with, name another --out, or start again "
+                f"with --fresh."
             )
         if lines > len(done):
             keep_only(path, done)

@@ -135,7 +135,7 @@ class RunDirectory:
         try:
             return msgspec.json.decode(self._identity.read_bytes(), type=Identity)
         except (OSError, msgspec.DecodeError) as error:
-            raise InputError(f"{self._identity} cannot be read: {error}. Use --fresh to start anew.") from error
+            raise InputError(f"{self._identity} cannot be read: {error}. Use --fresh to start again.") from error
 
     def claim(self, data: str, named: dict[str, Any], recipe: dict[str, Any], endpoints: dict[str, list[str]]) -> bool:
         """Write down what this run is, or compare it with what an earlier start wrote.
@@ -170,8 +170,8 @@ class RunDirectory:
         changes = differences(before, now)
         if changes:
             raise InputError(
-                f"{self.path} holds a run with another configuration: {'; '.join(changes)}. Give what it was begun "
-                f"with, name another --out, or start anew with --fresh."
+                f"{self.path} holds a run with another configuration: {'; '.join(changes)}. Use the settings "
+                f"that it began with, name another --out, or start again with --fresh."
             )
 
     def put_aside(self) -> None:

@@ -52,11 +52,11 @@ def _continued(path: Path, file: TraceFile, plan: Plan, on_note: Callable[[str],
     same = msgspec.json.encode(state.plan) == msgspec.json.encode(plan)
     if (state.finished and not finished) or not same:
         if not state.finished:
-            on_note(f"{path} held the beginning of another run; it is replaced.")
+            on_note(f"{path} held an unfinished search with another plan; it is replaced.")
         file.cut(0)
         return []
     if torn:
         on_note(torn)
         file.cut(path.read_bytes().rfind(b"\n") + 1)
-    on_note(f"{path} holds the beginning of this very run: going on from there.")
+    on_note(f"{path} holds the beginning of this search, which continues from there.")
     return records

@@ -120,7 +120,7 @@ class _Bench:
         limits.limiters = limiters_of(models)
         changes = differences(recipe, unlocated(recipe_of(spec, models, reward, await session.judge())))
         if changes:
-            raise InputError(f"what this node would do is not what the run was begun with: {'; '.join(changes)}")
+            raise InputError(f"this node's configuration differs from that of the run: {'; '.join(changes)}")
         journals, progress = SentJournals(self._sender), RunProgress(0)
         self._runner = Runner(session, recipe, models, reward, journals, self._finished, progress, self._sender.note)
         self._running = asyncio.ensure_future(self._run(self._runner))
