@@ -326,7 +326,7 @@ def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _places(where: Any) -> list[str]:
     """Where the models of a role are, as texts; other objects are left out."""
     named = [ArmSpec(arm).where for arm in where.values()] if isinstance(where, Mapping) else [where]
-    return [part for text in named if isinstance(text, str) for one in text.split(",") if (part := one.strip())]
+    return [part.strip() for text in named if isinstance(text, str) for part in text.strip(", ").split(",")]
 
 
 def _filled(value: Any, references: Path) -> Any:

@@ -206,7 +206,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
 
 def _role(role: Role, where: Any, model: str | None, omit: tuple[str, ...]) -> RoleSpec:
     """Who plays a role: named by text, or an object that generates."""
-    for place in where.values() if isinstance(where, Mapping) else [where]:
+    for place in where.values() if role == "policy" and isinstance(where, Mapping) else [where]:
         if not isinstance(place, str | None) and not hasattr(place, "generate"):
             kind = type(place).__name__
             raise InputError(f"The {role} is of type {kind}: give a URL such as http://localhost:8000/v1, or a Model.")
