@@ -129,7 +129,7 @@ def test_what_is_explicit_counts() -> None:
 
 
 def test_a_wrong_effort_is_refused_by_name() -> None:
-    with pytest.raises(tpo.InputError, match="effort is 'hihg'; it is one of low, medium, high, max"):
+    with pytest.raises(tpo.InputError, match="effort is 'hihg'; it must be one of low, medium, high, max"):
         specified({"effort": "hihg"})
 
 

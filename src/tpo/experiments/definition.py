@@ -256,7 +256,7 @@ def _check(experiment: Experiment) -> None:
 
 def _check_queries(queries: Queries, path: Path, reports_only: bool) -> None:
     if queries.split not in ("all", "tune", "held-out"):
-        raise InputError(f"{path}, [queries]: split is {queries.split!r}; it is all, tune or held-out.")
+        raise InputError(f"{path}, [queries]: split is {queries.split!r}; it must be all, tune or held-out.")
     if queries.split != "all" and queries.held_out < 1:
         raise InputError(f"{path}, [queries]: with a split, held-out says how many queries are held out.")
     if queries.start < 0 or (queries.limit is not None and queries.limit < 1):

@@ -225,7 +225,7 @@ class Method:
         """
         for dial, value, low, high in (("width", width, 1, MAX_WIDTH), ("depth", depth, 0, MAX_DEPTH)):
             if not low <= value <= high:
-                raise InputError(f"The {dial} is {value}; it goes from {low} to {high}.")
+                raise InputError(f"The {dial} is {value}; it must be from {low} to {high}.")
         return (width if self.has_width else 1), (depth if self.has_depth else 0)
 
 
