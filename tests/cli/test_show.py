@@ -132,7 +132,7 @@ def test_a_models_text_cannot_move_the_cursor_and_is_no_markup(tmp_path: Path) -
 def test_a_users_mistake_is_one_clear_line(tmp_path: Path) -> None:
     run = run_of(tmp_path, "Apples?")
     for arguments, complaint in (
-        ((tmp_path,), "is no directory of a run: it has no run.json"),
+        ((tmp_path,), "is not a directory of a run: it has no run.json"),
         ((tmp_path / "nowhere",), "is not there"),
         ((tmp_path / "data.jsonl", "q0"), "is a file"),
         ((run, "q"), "has begun no query 'q'; near are q0"),

@@ -238,7 +238,7 @@ async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -
         (("best-of-n", "best-of-m"), "model small, method best-of-4: There is no method 'best-of-m'"),
         (
             ("width = 4", "wdith = 4"),
-            "[methods.best-of-4] sets wdith, which is no option of a search. Did you mean width?",
+            "[methods.best-of-4] sets wdith, which is not an option of a search. Did you mean width?",
         ),
         (("max-tokens = 20", "seed = 3"), "Write seeds = [1, 2] above all tables."),
         (("depth = 1", "settings = { nothing = 1 }"), "nothing"),
@@ -251,7 +251,7 @@ async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -
         (('data = "ifeval"', 'data = "ifeval"\nstart = 9'), "holds none of 5 queries"),
         (("[models.small]", '[models."../x"]'), "names a folder"),
         (('parameters = "135M"', 'parameters = "much"'), "write a count such as 135M"),
-        (("compare =", "compare"), "is no TOML"),
+        (("compare =", "compare"), "is not TOML"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_before_anything_runs(

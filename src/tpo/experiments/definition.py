@@ -211,7 +211,7 @@ def read_experiment(path: Path) -> Experiment:
     except OSError as error:
         raise InputError(f"The experiment {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The experiment {path} is no TOML: {error}.") from error
+        raise InputError(f"The experiment {path} is not TOML: {error}.") from error
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: {error}. docs/experiments.md lists what the file holds.") from error
     experiment = Experiment(
@@ -286,7 +286,9 @@ def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name not in known:
             hint = " Write seeds = [1, 2] above all tables." if name == "seed" else did_you_mean(name, known)
-            raise InputError(f"{where} sets {key}, which is no option of a search.{hint} Known: {', '.join(known)}.")
+            raise InputError(
+                f"{where} sets {key}, which is not an option of a search.{hint} Known: {', '.join(known)}."
+            )
         found[name] = value
     return found
 

@@ -239,25 +239,25 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
         code: a hash of its source, where the name alone does not identify it.
 
     Raises:
-        InputError: it is no method; the message says why.
+        InputError: it is not a method; the message says why.
     """
     if not callable(function) or not inspect.isgeneratorfunction(inspect.unwrap(function)):
         raise InputError(
-            f"{name} is no method: a method is a generator function, such as "
+            f"{name} is not a method: a method is a generator function, such as "
             f"def merge(query, *, width, prompts): … that yields Sample and Ask and returns an Outcome."
         )
     try:
         hints = get_type_hints(function, include_extras=True)
     except Exception as error:
-        raise InputError(f"{name} is no method: its annotations cannot be read ({error}).") from error
+        raise InputError(f"{name} is not a method: its annotations cannot be read ({error}).") from error
     parameters = [*inspect.signature(function).parameters.values()]
     others = parameters[1:]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if not parameters or parameters[0].kind not in positional:
-        raise InputError(f"{name} is no method: its first parameter has to be the query.")
+        raise InputError(f"{name} is not a method: its first parameter has to be the query.")
     names = {one.name for one in others}
     if "prompts" not in names:
-        raise InputError(f"{name} is no method: it lacks the parameter prompts, by which it renders what it sends.")
+        raise InputError(f"{name} is not a method: it lacks the parameter prompts, by which it renders what it sends.")
     settings = {}
     for one in others:
         if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL) or one.name in GIVEN:
@@ -265,7 +265,7 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
         if one.default is one.empty or one.name not in hints:
             lacks = "default" if one.default is one.empty else "annotation"
             raise InputError(
-                f"{name} is no method: its parameter {one.name} has no {lacks}. A setting of a method's own "
+                f"{name} is not a method: its parameter {one.name} has no {lacks}. A setting of a method's own "
                 f"needs both; the engine gives {', '.join(GIVEN)}."
             )
         settings[one.name] = Setting(one.name, hints[one.name], one.default)

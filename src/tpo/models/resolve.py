@@ -51,7 +51,7 @@ async def open_model(
         return await _open_embedded(spec, role, progress, omit)
     if "://" not in spec:
         raise InputError(
-            f"{without_passwords(spec)!r} is no model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, "
+            f"{without_passwords(spec)!r} is not a model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, "
             f"{GGUF}PATH, or {HUB}ORG/REPO."
         )
     return await connect(Endpoint(spec, key_role or role), role, model, omit=omit, on_note=progress)

@@ -217,7 +217,7 @@ def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
         given: a mapping, or texts such as "best=3".
 
     Raises:
-        InputError: a text is no NAME=VALUE.
+        InputError: a text is not a NAME=VALUE.
     """
     if isinstance(given, Mapping):
         return dict(given)
@@ -225,7 +225,7 @@ def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     for text in given:
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
-            raise InputError(f"The setting {text!r} is no NAME=VALUE, such as best=3.")
+            raise InputError(f"The setting {text!r} is not a NAME=VALUE, such as best=3.")
         settings[name.strip()] = value.strip()
     return settings
 
