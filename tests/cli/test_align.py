@@ -156,6 +156,7 @@ BAD_FILES = {
         (["hi", "--width", "-3"], "width is -3"),
         (["hi", "--depth", "-1"], "depth is -1"),
         (["hi", "--width", "many"], "Invalid value for '--width'"),
+        (["hi", "--effort", "hihg"], "Invalid value for '--effort': 'hihg' is not one of 'low'"),
         (["hi", "--method", "best-of-m"], "no method 'best-of-m'"),
         (["hi", "--reward", "surfce"], "'surfce' is unknown"),
         (["hi", "--reward", "python:nowhere:f"], "no module named 'nowhere'"),

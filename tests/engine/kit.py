@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Plan, SamplingSettings
 from tpo.engine.result import Result
 from tpo.messages import Conversation, conversation
-from tpo.methods import find_method
+from tpo.methods import Method, resolve_method
 from tpo.models.protocol import Model
 from tpo.prompts import PromptSet
 from tpo.rewards.protocol import Reward
@@ -27,7 +28,7 @@ async def drive(
     reward: Reward | None = None,
     *,
     query: str | Conversation = "How?",
-    method: str = "tpo",
+    method: str | Method = "tpo",
     width: int = 3,
     depth: int = 2,
     critic: Model | None = None,
@@ -38,18 +39,19 @@ async def drive(
     stopper: Stopper | None = None,
     events: list[Event] | None = None,
     path: Path | None = None,
+    own: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Result:
-    """One run; the reward is the answer's length unless given."""
+    """One run; the reward is the answer's length unless given, and `own` are the method's own settings."""
     messages = conversation(query)
-    chosen = find_method(method)
+    chosen = resolve_method(method)
     scorer = (reward or FakeReward(lambda text: float(len(text)))) if chosen.needs_reward else None
     width, depth = chosen.dials(width, depth)
     models: dict[Any, Model] = {"policy": policy, "critic": critic or policy, "editor": editor or policy}
     names = {role: model.name for role, model in models.items()}
     plan = Plan(
         messages,
-        method,
+        chosen.name,
         width,
         depth,
         SamplingSettings(seed=seed, **settings),
@@ -61,4 +63,4 @@ async def drive(
     driver = Driver(
         plan, models, scorer, journal or Journal(None if path is None else TraceFile(path)), budget, stopper, listen
     )
-    return await driver.run(chosen.start(messages, width=width, depth=depth, prompts=PROMPTS))
+    return await driver.run(chosen.start(messages, width=width, depth=depth, prompts=PROMPTS, settings=own))

@@ -14,14 +14,12 @@ from hypothesis import strategies as st
 from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered, said
 from tpo.engine.events import Event
-from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Clock
 from tpo.engine.records import Prompted, Replied, Sampled, Scored
-from tpo.engine.result import result_of
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState
 from tpo.errors import ModelError, RewardError
-from tpo.messages import Conversation, conversation, text_of
+from tpo.messages import Conversation, conversation
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Receiver, Request
 from tpo.rewards.call import spend
@@ -228,63 +226,6 @@ async def test_a_reward_of_the_wrong_shape_is_reported(scores: object) -> None:
 
     with pytest.raises(RewardError, match="reward wrong returned"):
         await drive(FakeModel(numbered()), Wrong())  # type: ignore[arg-type]
-
-
-class Tournament:
-    """Ranks a pool by length: the shortest gets 0, the next 1, and so on."""
-
-    name = "tournament"
-
-    def __init__(self) -> None:
-        self.pools: list[list[str]] = []
-
-    relative = True
-
-    async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
-        texts = [text_of(conversation[-1]) for conversation in conversations]
-        self.pools.append(texts)
-        order = sorted(texts, key=len)
-        return [Score(float(order.index(text))) for text in texts]
-
-
-async def test_a_reward_may_look_at_the_whole_pool_after_each_step() -> None:
-    lengths = iter([5, 1, 3, 0, 0, 4, 2, 9, 0, 0, 7, 6, 8])
-    reward = Tournament()
-    journal = Journal()
-    result = await drive(FakeModel(lambda r, i: "x" * next(lengths)), reward, width=3, depth=2, journal=journal)
-    assert [len(pool) for pool in reward.pools] == [3, 6, 9]
-    assert len(result.answer) == 9
-    # The rewards of early answers are those of the last ranking, and the contrast followed each of them.
-    assert [(len(c.text), c.reward) for c in result.candidates] == [
-        *((5, 4.0), (1, 0.0), (3, 2.0)),
-        *((4, 3.0), (2, 1.0), (9, 8.0)),
-        *((7, 6.0), (6, 5.0), (8, 7.0)),
-    ]
-    assert [(step.chosen, step.rejected) for step in result.steps] == [(None, None), ("0.0", "0.1"), ("1.2", "0.1")]
-    assert result.usage["reward"].calls == 3
-    assert result_of(journal.records) == result
-
-
-@pytest.mark.parametrize("method", ["tpo", "rsa"])
-async def test_a_tournament_goes_on_from_anywhere(method: str) -> None:
-    def answer(request: Request, index: int) -> str:
-        return "x" * (1 + (request.seed or 0) % 50)
-
-    journal = Journal()
-    expected = await drive(FakeModel(answer), Tournament(), method=method, seed=2, journal=journal)
-    for kept in range(1, len(journal.records)):
-        begun = Journal(None, journal.records[:kept])
-        result = await drive(FakeModel(answer), Tournament(), method=method, seed=2, journal=begun)
-        assert (result.answer, result.reward, result.steps) == (expected.answer, expected.reward, expected.steps)
-
-
-async def test_where_no_answer_gets_a_rank_the_reason_is_given() -> None:
-    class Silent(Tournament):
-        async def score(self, conversations: Sequence[Conversation]) -> list[Score]:
-            return [Score(math.nan, feedback="no verdict") for _ in conversations]
-
-    with pytest.raises(RewardError, match=r"Not one answer got a reward\. The first: .*no verdict"):
-        await drive(FakeModel(numbered()), Silent(), width=2, depth=0)
 
 
 async def test_parts_and_feedback_reach_candidates_and_critic() -> None:

@@ -10,7 +10,10 @@ from tpo.engine.events import Event, Retrying
 from tpo.engine.records import Called, Ended
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import LONGEST_WAIT, TRIES
+from tpo.models.profiles import Profile
 from tpo.models.protocol import Request
+
+ALL_IN_ONE = Profile("n", choices="n", max_choices=4)
 
 
 async def test_what_may_pass_is_tried_again_and_counted() -> None:
@@ -68,9 +71,46 @@ async def test_one_lost_answer_does_not_cost_the_others() -> None:
     assert len([c for c in result.candidates if c.reward is not None]) == 2
 
 
-async def test_an_answer_that_landed_before_the_connection_broke_is_kept() -> None:
-    from tpo.models.profiles import Profile
+async def test_a_lost_answer_does_not_cost_those_that_are_drawn_beside_it() -> None:
+    merges: list[Request] = []
 
+    def answer(request: Request, index: int) -> str | ModelError:
+        if said(request) == "How?":
+            return f"answer {index}"
+        merges.append(request)
+        return ModelUnavailable("broke off") if request.seed == merges[0].seed else f"merge {request.seed}"
+
+    result = await drive(FakeModel(answer, ALL_IN_ONE), method="rsa", width=3, depth=1, seed=1)
+    lost = [c for c in result.candidates if c.error]
+    assert [(c.step, c.error) for c in lost] == [(1, "broke off")]
+    assert len({c.text for c in result.candidates if c.step == 1}) == 3
+    assert result.stop == "depth"
+    with pytest.raises(ModelError, match="all gone"):
+        await drive(
+            FakeModel(lambda r, i: "draft" if said(r) == "How?" else ModelUnavailable("all gone")),
+            method="rsa",
+            width=2,
+            depth=1,
+        )
+
+
+async def test_an_empty_answer_in_one_wave_does_not_end_the_search() -> None:
+    texts = {0: "", 1: "", 2: "at last"}
+    model = FakeModel(lambda r, i: texts[len(model.requests) - 1], Profile("seeded", choices="n", max_choices=1))
+    result = await drive(model, method="best-of-n", width=3, seed=1, own={"wave": 1})
+    assert (result.answer, len(result.candidates)) == ("at last", 3)
+    silent = FakeModel(lambda r, i: "")
+    with pytest.raises(ModelError, match=r"No answer can be used \(3 were drawn\): the answer is empty"):
+        await drive(silent, method="best-of-n", width=3, seed=1, own={"wave": 1})
+    # What shows a critic or an editor an answer needs one.
+    for method in ("tpo", "feedback-descent"):
+        silent = FakeModel(lambda r, i: "")
+        with pytest.raises(ModelError, match=r"No answer can be used \(1 were drawn\)"):
+            await drive(silent, method=method, width=1, seed=1)
+        assert {said(request) for request in silent.requests} == {"How?"}
+
+
+async def test_an_answer_that_landed_before_the_connection_broke_is_kept() -> None:
     calls = 0
 
     def answer(request: Request, index: int) -> str | ModelError:
@@ -78,7 +118,7 @@ async def test_an_answer_that_landed_before_the_connection_broke_is_kept() -> No
         calls += 1
         return ModelUnavailable("broke off") if calls == 3 else f"answer {calls}"
 
-    model = FakeModel(answer, profile=Profile("n", choices="n", max_choices=4))
+    model = FakeModel(answer, ALL_IN_ONE)
     result = await drive(model, method="best-of-n", width=4)
     assert [request.n for request in model.requests] == [4, 2]
     assert sorted(c.text for c in result.candidates) == ["answer 1", "answer 2", "answer 4", "answer 5"]

@@ -16,9 +16,9 @@ from tpo.api import replay
 from tpo.engine.journal import Journal, TraceFile, read_journal
 from tpo.engine.limits import Budget
 from tpo.engine.log import cut_torn_line
-from tpo.engine.records import Called, Ended, Plan, Record, Replied, Sampled, SamplingSettings, Scored, Started
+from tpo.engine.records import Called, Ended, Plan, Rated, Record, Replied, Sampled, SamplingSettings, Scored, Started
 from tpo.engine.result import result_of
-from tpo.errors import JournalError
+from tpo.errors import JournalError, ModelError, ModelUnavailable
 from tpo.models.protocol import Request, Usage
 
 
@@ -88,6 +88,27 @@ async def test_failed_answers_are_drawn_again_on_resume() -> None:
     result = await drive(model, method="best-of-n", seed=3, journal=Journal(None, broken))
     assert len(model.requests) == 1
     assert all(c.error is None for c in result.candidates)
+
+
+async def test_an_answer_that_parts_were_scored_after_is_not_drawn_again() -> None:
+    calls, lost = 0, 0
+
+    def answer(request: Request, index: int) -> str | ModelError:
+        nonlocal calls
+        calls += 1
+        return ModelUnavailable("lost") if request.seed == lost else f"{calls} first.\n\n{calls} second."
+
+    probe = FakeModel(by_seed)
+    await drive(probe, method="best-of-n", width=2, seed=3)
+    lost = probe.requests[1].seed or 0
+    whole = await drive(FakeModel(answer), method="segments", width=2, depth=1, seed=3)
+    assert [c.error for c in whole.steps[0].candidates] == [None, "lost"]
+    cut = next(place for place, record in enumerate(whole.trace) if isinstance(record, Rated))
+    model = FakeModel(by_seed)
+    begun = Journal(None, whole.trace[: cut + 1])
+    resumed = await drive(model, method="segments", width=2, depth=1, seed=3, journal=begun)
+    assert [c.error for c in resumed.steps[0].candidates] == [None, "lost"]
+    assert lost not in [request.seed for request in model.requests]
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

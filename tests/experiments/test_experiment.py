@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from fakes import FakeModel
 from tpo.cli.app import app
-from tpo.errors import InputError
+from tpo.errors import InputError, ModelError
 from tpo.evals.benchmarks.protocol import Row
 from tpo.experiments.definition import Experiment, ExperimentCell, Queries, rank_of, read_experiment
 from tpo.experiments.experiment import ExperimentReport, run_experiment
@@ -170,6 +170,22 @@ async def test_an_experiment_that_was_broken_off_goes_on(file: Path, tmp_path: P
     assert model.requests
 
 
+@pytest.mark.usefixtures("no_figures")
+async def test_failed_queries_are_tried_again_where_that_is_wanted(file: Path, tmp_path: Path) -> None:
+    model = sometimes_right()
+    broken = FakeModel(lambda r, i: ModelError("too long") if "Prompt 3" in str(r.messages) else model.answer(r, i))
+    first = await run_experiment(with_model(file, broken), tmp_path / "out")
+    assert [(one.done, one.failed) for one in first.cells] == [(4, 1)] * 4
+    assert first.failed == 4
+    requests = len(broken.requests)
+    again = await run_experiment(with_model(file, broken), tmp_path / "out")
+    assert (again.failed, len(broken.requests)) == (4, requests)
+    broken.answer = model.answer
+    mended = await run_experiment(with_model(file, broken), tmp_path / "out", retry_failed=True)
+    assert [(one.done, one.failed) for one in mended.cells] == [(5, 0)] * 4
+    assert all("Prompt 3" in str(request.messages) for request in broken.requests[requests:])
+
+
 async def adopted(file: Path, tmp_path: Path, **options: Any) -> Path:
     """A run of the first three prompts that `tpo run` made, in a folder that names its cell."""
     experiment = with_model(file, sometimes_right())
@@ -230,6 +246,10 @@ async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -
     assert again.files.means == first.files.means
     assert again.files.differences == first.files.differences
     assert "Made by hand." in again.files.text
+    # A method that neither the file nor what it adopts has.
+    rewrite(file, f'{head}{tables}[queries]\nbenchmark = "ifeval"\n{models}'.replace('["best-of-4"]', '["best-of-44"]'))
+    with pytest.raises(InputError, match=r"compares with best-of-44, .* Did you mean best-of-4\?"):
+        await run_experiment(read_experiment(file), tmp_path / "again")
 
 
 @pytest.mark.parametrize(
@@ -252,6 +272,17 @@ async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -
         (("[models.small]", '[models."../x"]'), "names a folder"),
         (('parameters = "135M"', 'parameters = "much"'), "write a count such as 135M"),
         (("compare =", "compare"), "is not TOML"),
+        (('policy = "embedded"', 'policy = "embeded"'), "model small, method best-of-4: 'embeded' is not a model"),
+        (('policy = "embedded"', 'policy = { a = "embedded", b = "embeded" }'), "'embeded' is not a model"),
+        (("depth = 1", "settings = 5"), "model small, method restate: The settings are 5"),
+        (("depth = 1", 'settings = ["wave=1", 5]'), "The setting 5 is not a NAME=VALUE"),
+        (("depth = 1", 'reward = "surfce"'), "model small, method restate: The reward 'surfce' is unknown"),
+        (("depth = 1", 'require = ["max-wrds=3"]'), "method restate: The requirement 'max-wrds=3' is unknown"),
+        (('judge = "surface"', 'judge = "surfce"'), "'surfce' is unknown"),
+        (("width = 4", "width = 4\nsettings = { wave = 1 }"), "is the bank, and sets wave"),
+        (('bank = "best-of-4"', 'bank = "restate"'), "is the bank, and its method is restate"),
+        (("seeds = [1, 2]", "maximum = nan"), "maximum is nan; it must be a number"),
+        (("seeds = [1, 2]", 'adopt = ["old/{model}/{model}"]'), "has {model} twice"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_before_anything_runs(

@@ -123,3 +123,13 @@ def test_failures_count_as_the_worst_answer() -> None:
     with_worst.record(PLAIN, [candidate("0.0", 0.2), candidate("0.1", 0.8)])
     with_worst.record("a", [candidate("1.0", 0.2)])
     assert bandit.belief("a") == with_worst.belief("a")
+
+
+def test_the_latest_rewards_count() -> None:
+    # A reward that compares answers gives old ones another reward with every wave.
+    now = [candidate("0.0", 0.6), candidate("0.1", 0.4)]
+    bandits = [Bandit({"a": 0.0}, {}, None, random.Random(1)) for _ in range(2)]
+    bandits[0].record(PLAIN, [candidate("0.0", 2.0), candidate("0.1", 8.0)])
+    bandits[0].renew([*now, candidate("1.0", 9.0)])
+    bandits[1].record(PLAIN, now)
+    assert bandits[0].belief("a") == bandits[1].belief("a")

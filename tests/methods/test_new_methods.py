@@ -50,6 +50,13 @@ def end_of(send: Callable[[], Any]) -> Outcome:
         ("followed all 3 instructions", ""),
         ("kept all 2 requirements. It names no cloth.", "It names no cloth."),
         ("It names no cloth.", "It names no cloth."),
+        # Rules before a reward, and a sum of rewards: each reports.
+        (f"{FOX}. followed 0 of 1 instruction; missing: no commas", "uses the word fox; no commas"),
+        (f"{FOX}. followed all 3 instructions", "uses the word fox"),
+        (f"{FOX}\nkept the requirement\nIt names no cloth.", "uses the word fox; It names no cloth."),
+        (f"kept all 2 requirements\n{FOX}", "uses the word fox"),
+        (f"{FOX}. It names no cloth.", "uses the word fox. It names no cloth."),
+        ("You kept the requirement of rhyme.", "You kept the requirement of rhyme."),
         (None, ""),
     ],
 )

@@ -49,6 +49,18 @@ def test_the_maximum_stops_at_once_and_no_price_never_does() -> None:
     assert not StopRule().enough(pool_of(*[0.5] * 50))
 
 
+def test_an_answer_that_repeats_our_words_is_never_enough() -> None:
+    leaked = Candidate("0.0", 0, "a", 1.0, leaked="words of ours")
+    pool = Pool()
+    pool.add([leaked])
+    assert not StopRule(maximum=1.0).enough(pool)
+    pool.add([Candidate("1.0", 1, "b", 0.4)])
+    assert not StopRule(maximum=1.0).enough(pool)
+    search = find_method("adaptive").start(QUERY, width=2, depth=1, prompts=PromptSet(), seed=1, maximum=1.0)
+    next(search)
+    assert search.send([leaked])  # goes on
+
+
 def test_a_search_may_end_after_two_answers() -> None:
     search = find_method("best-of-n").start(
         QUERY, width=16, depth=0, prompts=PromptSet(), settings={"wave": 1, "price": 0.2}, maximum=1.0

@@ -128,6 +128,22 @@ def test_what_is_explicit_counts() -> None:
     assert with_effort({"width": 3}) == {"width": 3}
 
 
+def test_a_setting_that_is_given_leaves_the_levels_others_as_they_are() -> None:
+    def settings_of(**more: Any) -> dict[str, Any]:
+        options: Any = {"effort": "medium", "reward": "verifier:ifeval", "policy": "embedded", **more}
+        return specified(options).method_settings
+
+    waves = dict(level_of("medium", "words", "tiny").settings)
+    assert waves == {"wave": 5}
+    for given in (["price=0.1"], {"price": 0.1}):
+        assert settings_of(settings=given) == {**waves, "price": 0.1}
+        assert settings_of(settings=given, method="best-of-n") == {**waves, "price": 0.1}
+    assert settings_of(settings=["wave=2"]) == {"wave": 2}
+    # Filling in what was filled in already changes nothing.
+    filled = with_effort({"effort": "medium", "reward": "verifier:ifeval", "settings": ["price=0.1"]})
+    assert with_effort(filled) == filled
+
+
 def test_a_wrong_effort_is_refused_by_name() -> None:
     with pytest.raises(tpo.InputError, match="effort is 'hihg'; it must be one of low, medium, high, max"):
         specified({"effort": "hihg"})

@@ -11,6 +11,7 @@ import typer
 from tpo.cli.console import INTERRUPTED, PARTLY_FAILED, note, print_answer, print_json, reporting, stderr
 from tpo.cli.interrupts import interruptible
 from tpo.cli.progress import RunWatcher, print_lines
+from tpo.errors import InputError
 from tpo.experiments.running import ExperimentWatcher
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def experiment(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Run nothing; report the cells that are finished.")
     ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try the failed queries again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
@@ -40,7 +42,9 @@ def experiment(
     """
     from tpo.experiments.definition import read_experiment
 
-    report = asyncio.run(_run(read_experiment(file), out, runs=not report_only, quiet=quiet))
+    if report_only and retry_failed:
+        raise InputError("--report-only runs nothing, and --retry-failed runs failed queries: leave one out.")
+    report = asyncio.run(_run(read_experiment(file), out, not report_only, retry_failed, quiet))
     files = report.files
     if not quiet:
         if report.stopped:
@@ -72,12 +76,12 @@ def experiment(
         raise typer.Exit(PARTLY_FAILED)
 
 
-async def _run(experiment: Experiment, out: Path, *, runs: bool, quiet: bool) -> ExperimentReport:
+async def _run(experiment: Experiment, out: Path, runs: bool, retry_failed: bool, quiet: bool) -> ExperimentReport:
     from tpo.experiments.experiment import run_experiment
 
     progress = ExperimentProgress(stderr, quiet)
     with interruptible(progress.stop), progress:
-        return await run_experiment(experiment, out, progress, runs=runs)
+        return await run_experiment(experiment, out, progress, runs=runs, retry_failed=retry_failed)
 
 
 class ExperimentProgress(ExperimentWatcher):

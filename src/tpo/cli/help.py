@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from enum import Enum
 from typing import Any
 
+from typer import BadParameter
 from typer.core import TyperCommand
 
 EVERYTHING = "--help-all"
@@ -40,7 +41,12 @@ class HelpfulCommand(TyperCommand):
         if EVERYTHING in args[: args.index("--") if "--" in args else None]:
             print(help_text(self, ctx, everything=True))
             ctx.exit()
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except BadParameter as error:
+            # Some versions of typer pass on what pydantic says, with the kind of the error before it.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """See `click.Command.format_help`."""

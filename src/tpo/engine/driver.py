@@ -32,7 +32,7 @@ from tpo.errors import JournalError, ModelError, RewardError, TPOError
 from tpo.messages import Conversation, answered
 from tpo.methods import Action, Ask, BudgetSpent, Outcome, Reply, Sample, ScoreTexts, Search
 from tpo.models.protocol import Choice, Model, Usage
-from tpo.prompts.prompt import Role
+from tpo.prompts.prompt import Prompt, Role
 from tpo.rewards import call
 from tpo.rewards.protocol import Reward
 from tpo.scheduling.concurrency import together
@@ -90,6 +90,8 @@ class Driver:
         self._judge = judge
         self._may_go_on = may_go_on
         self._drawing: list[tuple[Place, int]] = []
+        # Of the turn's actions that drew no answer, the first error.
+        self._failures: dict[int, ModelError] = {}
         # The last failure of a call that is being retried.
         self._trouble: str | None = None
 
@@ -186,10 +188,12 @@ class Driver:
                 turn += 1
                 step += drew
         except BudgetSpent:
+            self._expect_an_answer()
             best = self._state.best
-            assert best is not None  # a turn drew answers, and without one that can be used it fails
+            assert best is not None  # a turn drew answers, and one of them can be used
             return Outcome(best, "budget")
         except StopIteration as end:
+            self._expect_an_answer()
             outcome: Outcome = end.value
             return outcome
 
@@ -205,10 +209,35 @@ class Driver:
             self._clock.skip(self._clock() - began)
 
     async def _perform_all(self, actions: list[Action], turn: int, step: int) -> list[Any]:
+        if not all(isinstance(action, Sample) and _draws_anew(action.prompt) for action in actions):
+            self._expect_an_answer()
+        self._failures.clear()
         results = await together([self._perform(action, turn, number, step) for number, action in enumerate(actions)])
+        drawn = [number for number, action in enumerate(actions) if isinstance(action, Sample)]
+        if drawn and len(self._failures) == len(drawn):
+            raise self._failures[drawn[0]]
+        if drawn and self._scorer.ranks_pools:
+            await self._rank(results, drawn, turn)
         # Nothing is built on a result that a power cut could still take away.
         await self._journal.commit()
         return results
+
+    def _expect_an_answer(self) -> None:
+        """See that the answers so far are not all empty: an empty answer is none, and shows a critic nothing."""
+        candidates = self._state.candidates
+        if candidates and not any(candidate.text for candidate in candidates):
+            raise ModelError(f"No answer can be used ({len(candidates)} were drawn): {candidates[0].error}.")
+
+    async def _rank(self, results: list[Any], drawn: list[int], turn: int) -> None:
+        """Score all answers against each other, once those of a turn are all there, and put the rewards in place.
+
+        Older answers whose reward has changed come after those of the last `Sample`; the pool knows them by their ids.
+        """
+        await self._scorer.rank(turn, drawn[-1])
+        before, now = self._state.candidates_at(turn - 1), self._state.candidates_at(turn)
+        for number in drawn:
+            results[number] = [now[candidate.id] for candidate in results[number]]
+        results[drawn[-1]] += [now[id] for id, candidate in before.items() if now[id] != candidate]
 
     async def _perform(self, action: Action, turn: int, number: int, step: int) -> list[Candidate] | Reply:
         if isinstance(action, ScoreTexts):
@@ -226,9 +255,8 @@ class Driver:
         extra = self._plan.settings.extra
         sampling = Sampling(place, step, self._state, self._calls, self._scorer, self._write, extra)
         candidates = await sampling.draw(action.width, self._grown(place), self._plan.settings.quorum)
-        if not any(candidate.text for candidate in self._state.candidates):
-            # A critic has nothing to criticise, and an empty answer is none.
-            raise ModelError(f"No answer can be used ({len(candidates)} were drawn): {candidates[0].error}.")
+        if sampling.failure is not None:
+            self._failures[number] = sampling.failure
         return candidates
 
     async def _rate(self, action: ScoreTexts, turn: int, number: int, step: int) -> list[Candidate]:
@@ -292,6 +320,11 @@ class Driver:
     def _watch_budget(self) -> None:
         if self._budget.tokens is not None and self._ledger.tokens >= self._budget.tokens:
             self._stopper.stop("budget")
+
+
+def _draws_anew(prompt: Prompt) -> bool:
+    """Whether a prompt works without any answer: nothing is edited, and no answer is shown."""
+    return prompt.role == "policy" and prompt.chosen is None
 
 
 @cache

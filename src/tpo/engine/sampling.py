@@ -33,6 +33,9 @@ class Sampling:
         scorer: scores.
         write: takes records.
         extra: the further fields of the run's requests for answers.
+
+    Attributes:
+        failure: the first error, where every call failed.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Sampling:
         self._landed: set[int] = set()
         self._candidates: dict[int, Candidate] = {}
         self._group: asyncio.TaskGroup
+        self.failure: ModelError | None = None
         self._failures: list[ModelError] = []
         # Indices of answers that were empty at the first try.
         self._empty: set[int] = set()
@@ -70,10 +74,10 @@ class Sampling:
             quorum: how many answers suffice; those that are still being written then are cancelled.
 
         Returns:
-            the candidates in the order of their indices, one for each, then older ones whose reward has changed.
+            the candidates in the order of their indices, one for each.
 
         Raises:
-            ModelError: every call failed.
+            ModelError: the endpoint refuses, so that no other try can help.
             RewardError: the reward is broken.
         """
         async with task_group() as self._group:
@@ -92,14 +96,8 @@ class Sampling:
                     if index not in self._landed:
                         self._miss(index, LEFT_BEHIND, f"{quorum} of {width} answers were there, which was enough")
         if len(self._failures) == width:
-            raise self._failures[0]
-        candidates = [self._candidates[index] for index in sorted(self._candidates)]
-        if self._scorer.ranks_pools:
-            # Older answers may come back with other rewards, after these; the pool knows them by their ids.
-            changed = await self._scorer.rank(self._place.turn, self._place.action)
-            ranked = {sampled.id: candidate_of(sampled, scored) for sampled, scored in changed}
-            candidates = [ranked.pop(candidate.id, candidate) for candidate in candidates] + [*ranked.values()]
-        return candidates
+            self.failure = self._failures[0]
+        return [self._candidates[index] for index in sorted(self._candidates)]
 
     async def _draw(self, wanted: list[int], on_text: Callable[[int, str], None]) -> None:
         await self._calls.draw(self._place, wanted, self._finished, self._failed, on_text)

@@ -81,12 +81,8 @@ class Scorer:
             return None
         return self._settle(sampled, await self._once(sampled))
 
-    async def rank(self, turn: int, action: int) -> list[tuple[Sampled, Scored]]:
-        """Score all answers so far against each other.
-
-        Returns:
-            the answers whose score is new or has changed.
-        """
+    async def rank(self, turn: int, action: int) -> None:
+        """Score all answers so far against each other, and write down the scores that are new or have changed."""
         ranked = [
             (sampled, before)
             for sampled, before in self._state.answers
@@ -94,16 +90,14 @@ class Scorer:
             if sampled.turn <= turn and sampled.text and not sampled.error
         ]
         if all(before is not None for _, before in ranked):
-            return []  # nothing new, or the scores of an earlier process
+            return  # nothing new, or the scores of an earlier process
         texts = list(dict.fromkeys(sampled.text for sampled, _ in ranked))
         scores = dict(zip(texts, await self._call(texts, turn, action), strict=True))
-        changed = []
-        for sampled, before in ranked:
+        # The new ones come last: until all of them are written, a run that is continued ranks again.
+        for sampled, before in sorted(ranked, key=lambda pair: pair[1] is None):
             scored = _scored(sampled, scores[sampled.text])
             if scored != before:
                 self._write(scored)
-                changed.append((sampled, scored))
-        return changed
 
     async def rate(self, texts: Sequence[str], turn: int, action: int) -> list[Rated]:
         """Score texts that are no answers of the query, and write the scores down.

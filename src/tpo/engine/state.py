@@ -72,6 +72,8 @@ class SearchState:
         # The last that were no failures.
         self._sampled: dict[AnswerPlace, Sampled] = {}
         self._scored: dict[AnswerPlace, Scored] = {}
+        # The last score of each turn: a reward that compares answers scores old ones again with every turn.
+        self._scores: dict[AnswerPlace, dict[int, Scored]] = {}
         self._turn = 0
         for record in records:
             self.apply(record)
@@ -94,6 +96,7 @@ class SearchState:
                 self.replied[record.turn, record.action] = record
             case Rated():
                 self.rated[record.turn, record.action, record.index] = record
+                self._turn = max(self._turn, record.turn)
             case Paused():
                 self.paused.add(record.turn)
                 self._turn = max(self._turn, record.turn + 1)
@@ -109,11 +112,13 @@ class SearchState:
     def _apply_answer(self, place: AnswerPlace, record: Sampled | Scored) -> None:
         if isinstance(record, Sampled):
             self._answers[place] = (record, None)
+            self._scores[place] = {}
             if record.error is None:
                 self._sampled[place] = record
             return
         if place in self._answers:
             self._answers[place] = (self._answers[place][0], record)
+            self._scores[place][self._turn] = record
         if record.error is None:
             self._scored[place] = record
 
@@ -131,6 +136,18 @@ class SearchState:
     def candidates(self) -> list[Candidate]:
         """Every answer as a candidate, by place."""
         return [candidate_of(*answer) for answer in self.answers]
+
+    def candidates_at(self, turn: int) -> dict[str, Candidate]:
+        """The candidates when a turn was over, by id: without those of later turns, and with the rewards of that time.
+
+        They are what the method was sent, so that a search which is continued goes on as it did before.
+        """
+        found = {}
+        for place in sorted(place for place in self._answers if place[0] <= turn):
+            sampled, scores = self._answers[place][0], self._scores[place]
+            last = max((one for one in scores if one <= turn), default=None)
+            found[sampled.id] = candidate_of(sampled, None if last is None else scores[last])
+        return found
 
     @property
     def scored(self) -> list[tuple[Sampled, Scored]]:

@@ -43,6 +43,7 @@ from tpo.evals.evaluation import (
 from tpo.evals.judging import Judging, open_judge
 from tpo.evals.scoring import Scoring, open_held_out
 from tpo.methods import resolve_method
+from tpo.methods.definition import named_settings
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import RunOptions
 from tpo.rewards.protocol import Reward, is_relative
@@ -51,7 +52,7 @@ from tpo.runs.directory import RunDirectory, replace
 from tpo.scheduling.concurrency import together
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import open_reward
-from tpo.session.spec import Options, Spec, named_settings, specified
+from tpo.session.spec import Options, Spec, specified
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,9 +29,10 @@ depth = 2
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ import msgspec
 
 from tpo.errors import InputError
 from tpo.evals.costs import parse_parameters
+from tpo.models.panel import ArmSpec
+from tpo.models.resolve import check_place
 from tpo.options import SearchOptions, table
 from tpo.session.spec import Options, Spec, specified
 from tpo.specs import did_you_mean
@@ -152,9 +155,31 @@ class Experiment(msgspec.Struct, frozen=True):
         given = {name: _filled(value, references) for name, value in given.items()}
         options: Options = {**given, "seed": cell.seed}  # type: ignore[typeddict-item]
         try:
-            return specified(options)
+            spec = specified(options)
+            for role in spec.roles.values():
+                for place in _places(role.where):
+                    check_place(place)
         except InputError as error:
-            raise InputError(f"{self.path}, model {cell.model}, method {cell.method}: {error}") from error
+            raise InputError(f"{self.where(cell)}: {error}") from error
+        return spec
+
+    def check_labels(self, methods: Iterable[str]) -> None:
+        """See that what others are compared with, and the bank, are among these methods.
+
+        Raises:
+            InputError: one is not.
+        """
+        known = sorted(methods)
+        for label in [*self.baselines, *([self.bank] if self.bank else [])]:
+            if label not in known:
+                raise InputError(
+                    f"{self.path} compares with {label}, which is none of its methods: {', '.join(known)}."
+                    f"{did_you_mean(label, known)}"
+                )
+
+    def where(self, cell: ExperimentCell) -> str:
+        """A cell's place in the file, for errors."""
+        return f"{self.path}, model {cell.model}, method {cell.method}"
 
 
 class ExperimentCell(msgspec.Struct, frozen=True):
@@ -242,16 +267,23 @@ def _check(experiment: Experiment) -> None:
         raise InputError(f"{path} has no [models.NAME] or no [methods.NAME], so there is nothing to run.")
     if len(set(experiment.seeds)) < len(experiment.seeds) or not experiment.seeds:
         raise InputError(f"{path}: seeds is {experiment.seeds}; name at least one, and each once.")
-    for label in [*experiment.baselines, *([experiment.bank] if experiment.bank else [])]:
-        # With adopted runs the methods are known when these were found.
-        if not experiment.adopt and label not in experiment.methods:
-            raise InputError(
-                f"{path} compares with {label}, which is none of its methods: {', '.join(experiment.methods)}."
-                f"{did_you_mean(label, experiment.methods)}"
-            )
+    if not experiment.adopt:  # else the methods are known when the adopted runs were found
+        experiment.check_labels(experiment.methods)
+    if experiment.maximum is not None and not math.isfinite(experiment.maximum):
+        raise InputError(f"{path}: maximum is {experiment.maximum}; it must be a number.")
     _check_queries(experiment.queries, path, experiment.reports_only)
     for cell in experiment.cells():
-        experiment.spec(cell, Path("queries.jsonl"))
+        spec = experiment.spec(cell, Path("queries.jsonl"))
+        if cell.method == experiment.bank:
+            _check_bank(spec, experiment.where(cell))
+
+
+def _check_bank(spec: Spec, where: str) -> None:
+    """A bank is a sample of what the model writes, whatever the answers are: it draws all that it may."""
+    if spec.method.name != "best-of-n":
+        raise InputError(f"{where} is the bank, and its method is {spec.method.name}: a bank is a wide best-of-n.")
+    if stops := [name for name in ("price", "wave") if name in spec.method_settings]:
+        raise InputError(f"{where} is the bank, and sets {' and '.join(stops)}: a bank stops nowhere; leave that out.")
 
 
 def _check_queries(queries: Queries, path: Path, reports_only: bool) -> None:
@@ -291,6 +323,12 @@ def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
             )
         found[name] = value
     return found
+
+
+def _places(where: Any) -> list[str]:
+    """Where the models of a role are, as texts; other objects are left out."""
+    named = [ArmSpec(arm).where for arm in where.values()] if isinstance(where, Mapping) else [where]
+    return [part for text in named if isinstance(text, str) for one in text.split(",") if (part := one.strip())]
 
 
 def _filled(value: Any, references: Path) -> Any:

@@ -55,7 +55,12 @@ class ExperimentReport(msgspec.Struct, frozen=True):
 
 
 async def run_experiment(
-    experiment: Experiment, out: Path, watcher: ExperimentWatcher | None = None, *, runs: bool = True
+    experiment: Experiment,
+    out: Path,
+    watcher: ExperimentWatcher | None = None,
+    *,
+    runs: bool = True,
+    retry_failed: bool = False,
 ) -> ExperimentReport:
     """Run every cell that is not finished, one after another, and write the report of all that are.
 
@@ -66,6 +71,7 @@ async def run_experiment(
         out: its directory: queries.jsonl, references.jsonl, runs/MODEL/METHOD-sSEED, and the report.
         watcher: follows the progress.
         runs: run cells; without it only what is there is reported.
+        retry_failed: try queries again that ended with an error.
 
     Raises:
         InputError: what was given cannot be used, or the directory holds another experiment.
@@ -88,7 +94,9 @@ async def run_experiment(
             judge = await open_held_out(experiment.judge, out / SCORES, stack)
         adopting = _Adopting(experiment, out, by_digest, benchmark, judge)
         await adopting.read(watcher)
-        runner = CellRunner(experiment, out, rows, adopting.ids, watcher)
+        if experiment.methods or adopting.labels:
+            experiment.check_labels({*experiment.methods, *adopting.labels})
+        runner = CellRunner(experiment, out, rows, adopting.ids, watcher, retry_failed=retry_failed)
         complete = await runner.run() if runs else True
         status = runner.status()
         outcomes = list(adopting.outcomes)
@@ -157,6 +165,11 @@ class _Adopting:
                 known.add(id)
                 self.outcomes.append(one)
 
+    @property
+    def labels(self) -> set[str]:
+        """The methods of what is adopted, unfinished runs too."""
+        return {one.method for one in self.outcomes} | {run.cell.method for run in self.runs}
+
     def facts(self) -> list[str]:
         """What the report says of adopted runs."""
         facts = []
@@ -220,6 +233,8 @@ def _commit() -> str | None:
 
 
 _FIELD = re.compile(r"\{(\w+)\}")
+# The fields that say which cell a run belongs to; any other stands for anything.
+FIELDS = ("model", "method", "seed")
 
 
 class AdoptedRun(NamedTuple):
@@ -278,11 +293,16 @@ def mismatch(run: AdoptedRun, experiment: Experiment, references: Path) -> str |
 
 
 def _pattern(place: Path) -> re.Pattern[str]:
-    parts, last = [], 0
+    parts, last, named = [], 0, set()
     text = str(place)
     for field in _FIELD.finditer(text):
-        kind = r"\d+" if field[1] == "seed" else "[^/]+"
-        parts += [re.escape(text[last : field.start()]), f"(?P<{field[1]}>{kind})"]
+        name = field[1]
+        if name in named:
+            raise InputError(f"{text} has {{{name}}} twice: a run to adopt has one place for it.")
+        if name in FIELDS:
+            named.add(name)
+        kind = r"\d+" if name == "seed" else "[^/]+"
+        parts += [re.escape(text[last : field.start()]), f"(?P<{name}>{kind})" if name in FIELDS else kind]
         last = field.end()
     return re.compile("".join([*parts, re.escape(text[last:])]))
 

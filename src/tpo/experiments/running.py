@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tpo.errors import TPOError
 from tpo.evals.benchmarks.protocol import Row
 from tpo.experiments.definition import Experiment, ExperimentCell
 from tpo.experiments.queries import write_rows
 from tpo.models.resolve import is_local, open_model
 from tpo.options import RunOptions
 from tpo.prompts import Role
+from tpo.rewards.resolve import resolve
 from tpo.runs.answers import read_answers
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory
@@ -79,6 +81,7 @@ class CellRunner:
         rows: its queries.
         adopted: the ids of queries that adopted runs have answered, by cell.
         watcher: follows the progress.
+        retry_failed: try queries again that ended with an error.
     """
 
     def __init__(
@@ -88,6 +91,8 @@ class CellRunner:
         rows: Sequence[Row],
         adopted: Mapping[ExperimentCell, set[str]],
         watcher: ExperimentWatcher,
+        *,
+        retry_failed: bool = False,
     ) -> None:
         self._experiment = experiment
         self._out = out
@@ -96,6 +101,7 @@ class CellRunner:
         self._rows = rows
         self._adopted = adopted
         self._watcher = watcher
+        self._options = RunOptions(retry_failed=retry_failed)
         self._models = _OpenModels()
         self._limiters: dict[str, Limiter] = {}
 
@@ -110,6 +116,7 @@ class CellRunner:
             TPOError: a cell cannot go on.
         """
         cells = self._experiment.cells()
+        await self._check_rewards([cell for cell in cells if not self._is_finished(cell)])
         async with self._models:
             for number, cell in enumerate(cells, 1):
                 if not self._is_finished(cell):
@@ -117,6 +124,25 @@ class CellRunner:
                     if report.stopped or self._watcher.stopped:
                         return False
         return True
+
+    async def _check_rewards(self, cells: Sequence[ExperimentCell]) -> None:
+        """See that the rewards that are named can be made, before the first cell is paid for.
+
+        Not those that load a model: that takes memory, and a while.
+        """
+        seen: set[tuple[str | None, ...]] = set()
+        for cell in cells:
+            spec = self._experiment.spec(cell, self._references)
+            loads = isinstance(spec.reward, str) and spec.reward.startswith("hf:")
+            if not isinstance(spec.reward, str | None) or loads or (spec.reward, *spec.require) in seen:
+                continue
+            seen.add((spec.reward, *spec.require))
+            try:
+                found = resolve(spec.reward, spec.require)
+            except TPOError as error:
+                error.args = (f"{self._experiment.where(cell)}: {error}",)
+                raise
+            await found.aclose()
 
     def status(self) -> list[CellStatus]:
         """How far each cell is."""
@@ -141,13 +167,14 @@ class CellRunner:
             wanted = recipe_without_backends(self._experiment.spec(cell, self._references))
             before = {name: value for name, value in identity.recipe.items() if name not in BACKENDS}
             directory.expect(before, wanted)
-        return self._status(cell).left <= 0
+        status = self._status(cell)
+        return status.left <= 0 and not (self._options.retry_failed and status.failed)
 
     async def _run(self, cell: ExperimentCell, watcher: Watcher) -> Report:
         spec = self._experiment.spec(cell, self._references)
         spec = await self._models.opened(spec, self._watcher.note)
         return await run_spec(
-            str(self._data(cell)), self.path(cell), spec, RunOptions(), watcher, limiters=self._limiters
+            str(self._data(cell)), self.path(cell), spec, self._options, watcher, limiters=self._limiters
         )
 
     def _data(self, cell: ExperimentCell) -> Path:

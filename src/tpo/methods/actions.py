@@ -14,8 +14,8 @@ from tpo.prompts.prompt import Prompt
 class Sample:
     """Draw `width` answers to a prompt; the method is sent a list of scored `Candidate`s, in a fixed order.
 
-    Where a reward compares all answers, older candidates whose reward has changed follow the `width` new ones;
-    `Pool.add` takes both.
+    Where a reward compares all answers, older candidates whose reward has changed follow the `width` new ones, of
+    several actions those of the last `Sample`; `Pool.add` takes both.
 
     Attributes:
         prompt: what to answer.

@@ -150,7 +150,7 @@ def adaptive(
     size = wave
     while left > 0:
         open_arms = [arm for arm in arms if PROPOSALS[arm].possible(pool)]
-        best = pool.chosen.reward or 0.0
+        best = (pool.chosen.reward or 0.0) if pool.chosen.leaked is None else 0.0
         if rule.enough(pool) or not open_arms or bandit.expected_gain(open_arms, best) < price:
             return Outcome(pool.chosen, "enough")
         size = min(size, left)
@@ -162,6 +162,7 @@ def adaptive(
         for (arm, share), answers in zip(shares.items(), (yield samples), strict=True):
             pool.add(answers)
             bandit.record(arm, answers[:share], replies[arm].tokens)
+        bandit.renew(pool.candidates)
         left -= size
         size *= 2
     return Outcome(pool.chosen, "depth")

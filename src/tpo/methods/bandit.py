@@ -54,6 +54,12 @@ class Bandit:
         self._candidates[arm] += candidates
         self._other_tokens[arm] += other_tokens
 
+    def renew(self, candidates: Iterable[Candidate]) -> None:
+        """Take in the latest rewards of answers that it knows: a reward that compares answers changes old ones."""
+        latest = {one.id: one for one in candidates}
+        for arm, known in self._candidates.items():
+            self._candidates[arm] = [latest.get(one.id, one) for one in known]
+
     def belief(self, arm: str) -> RewardPrior:
         """What is believed of the rewards of an arm's answers."""
         plain = usual_prior(self._rewards(PLAIN), self._maximum).after(self._rewards(PLAIN))

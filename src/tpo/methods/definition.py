@@ -285,6 +285,28 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
     )
 
 
+def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    """The method's own settings by name.
+
+    Args:
+        given: a mapping, or texts such as "best=3".
+
+    Raises:
+        InputError: it is neither, or a text is not NAME=VALUE.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise InputError(f"The settings are {given!r}; they are a table such as {{best = 3}}, or texts such as best=3.")
+    settings = {}
+    for text in given:
+        name, sign, value = text.partition("=") if isinstance(text, str) else ("", "", "")
+        if not sign or not name.strip():
+            raise InputError(f"The setting {text!r} is not a NAME=VALUE, such as best=3.")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
 def random_source(query: Conversation, seed: int | None, *use: str) -> random.Random:
     """A random source that depends on nothing but the query, the run's seed, and what it is used for.
 

@@ -97,8 +97,10 @@ class StopRule:
         self._maximum = maximum
 
     def is_perfect(self, candidate: Candidate) -> bool:
-        """Whether no answer can have a larger reward."""
-        return self._maximum is not None and candidate.reward is not None and candidate.reward >= self._maximum
+        """Whether no answer can be better: it has the largest reward, and repeats no words of ours."""
+        if self._maximum is None or candidate.reward is None or candidate.leaked is not None:
+            return False
+        return candidate.reward >= self._maximum
 
     def enough(self, pool: Pool) -> bool:
         """Whether the pool holds all that is worth drawing."""

@@ -6,16 +6,21 @@ import re
 
 from tpo.candidate import Candidate
 
-_KEPT = re.compile(r"(?:kept|followed) (?:all \d+|the) (?:requirement|instruction)s?\W*", re.IGNORECASE)
+# Where several rewards report, each begins a sentence or a line.
+_REPORT = re.compile(
+    r"(?:^|(?<=\n)|(?<=\. ))(?=(?:kept|followed) (?:all \d+|\d+ of \d+|the) (?:requirement|instruction))",
+    re.IGNORECASE,
+)
+_KEPT = re.compile(r"^(?:kept|followed) (?:all \d+|the) (?:requirement|instruction)s?\W*", re.IGNORECASE)
 _MISSING = re.compile(r".*?\bmissing: *", re.IGNORECASE | re.DOTALL)
 
 
 def unmet(candidate: Candidate) -> str:
     """The requirements that an answer fails, in the reward's words; empty where it names none."""
-    words = (candidate.feedback or "").strip()
-    if kept := _KEPT.match(words):
-        words = words[kept.end() :]
-    return _MISSING.sub("", words, count=1).strip()
+    *joined, last = _REPORT.split((candidate.feedback or "").strip())
+    reports = [*(one.rstrip(". \n") for one in joined), last]
+    missing = [_MISSING.sub("", _KEPT.sub("", one), count=1).strip() for one in reports]
+    return "; ".join(filter(None, missing))
 
 
 def demands(candidate: Candidate) -> dict[str, str]:

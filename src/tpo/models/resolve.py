@@ -47,14 +47,23 @@ async def open_model(
         InputError: the spec is none of these, a model must be named, or a field cannot be left out.
         ModelError: the server cannot be reached or refuses.
     """
+    check_place(spec)
     if is_local(spec):
         return await _open_embedded(spec, role, progress, omit)
-    if "://" not in spec:
+    return await connect(Endpoint(spec, key_role or role), role, model, omit=omit, on_note=progress)
+
+
+def check_place(spec: str) -> None:
+    """See that a text says where a model is, before anything is opened.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not is_local(spec) and "://" not in spec:
         raise InputError(
             f"{without_passwords(spec)!r} is not a model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, "
             f"{GGUF}PATH, or {HUB}ORG/REPO."
         )
-    return await connect(Endpoint(spec, key_role or role), role, model, omit=omit, on_note=progress)
 
 
 async def served_models(spec: str, role: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tpo.config import NamedReward
-from tpo.methods.definition import Method
+from tpo.methods.definition import Method, named_settings
 from tpo.methods.efforts import SIZES, SMALL, TINY, Level, RewardKind, Size, level_of
 from tpo.methods.registry import resolve_method
 from tpo.models.panel import arms_of
@@ -52,11 +52,12 @@ def with_effort(options: Mapping[str, Any], policy_name: str | None = None) -> d
     own = options.get("method")
     if own is None:
         filled["method"] = level.method
-    if own is None or own == level.method:
-        filled["settings"] = dict(level.settings)
-    else:
-        filled |= _dials(resolve_method(own), level)
-    return {**filled, **options}
+    elif own != level.method:
+        return {**filled, **_dials(resolve_method(own), level), **options}
+    # A setting that is given leaves the level's others as they are.
+    given = named_settings(options.get("settings") or {})
+    settings = {**level.settings, **{name.replace("-", "_"): value for name, value in given.items()}}
+    return {**filled, **options, "settings": settings}
 
 
 def _dials(method: Method, level: Level) -> dict[str, int]:

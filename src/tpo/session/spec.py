@@ -15,7 +15,7 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Method, MethodSource, resolve_method, wording
 from tpo.methods.actions import Search
-from tpo.methods.definition import random_source
+from tpo.methods.definition import named_settings, random_source
 from tpo.methods.selection import BEST, Selection, parse_selection
 from tpo.models.dialect import omitted
 from tpo.models.panel import arms_of
@@ -208,26 +208,6 @@ def _as_reward(judge: Any) -> Any:
     """A held-out judge as a reward is named: an address alone is that of a judge."""
     is_address = isinstance(judge, str) and judge.startswith(("http://", "https://"))
     return f"judge:{judge}" if is_address else judge
-
-
-def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
-    """The method's own settings by name.
-
-    Args:
-        given: a mapping, or texts such as "best=3".
-
-    Raises:
-        InputError: a text is not a NAME=VALUE.
-    """
-    if isinstance(given, Mapping):
-        return dict(given)
-    settings = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip():
-            raise InputError(f"The setting {text!r} is not a NAME=VALUE, such as best=3.")
-        settings[name.strip()] = value.strip()
-    return settings
 
 
 def _checked(settings: SamplingSettings, width: int) -> SamplingSettings:
