@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from tpo.decoding import prepared
 from tpo.errors import JournalError, ModelError
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class LineWriter(Generic[T]):
 
     def __init__(self, kind: Any) -> None:
         self._encoder = msgspec.json.Encoder()
-        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(prepared(kind))
 
     def line(self, record: T) -> bytes:
         """The line, without its end.
@@ -60,7 +61,7 @@ class LineReader(Generic[T]):
 
     def __init__(self, kind: Any, what: str) -> None:
         self._kind = kind
-        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(prepared(kind))
         self._what = what
         self._sealed = False
 

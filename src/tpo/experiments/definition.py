@@ -38,7 +38,7 @@ from typing import Any
 
 import msgspec
 
-from tpo.errors import InputError
+from tpo.errors import InputError, PromptError
 from tpo.evals.costs import parse_parameters
 from tpo.models.panel import ArmSpec
 from tpo.models.resolve import check_place
@@ -159,7 +159,7 @@ class Experiment(msgspec.Struct, frozen=True):
             for role in spec.roles.values():
                 for place in _places(role.where):
                     check_place(place)
-        except InputError as error:
+        except (InputError, PromptError) as error:
             raise InputError(f"{self.where(cell)}: {error}") from error
         return spec
 

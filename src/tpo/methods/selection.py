@@ -137,7 +137,11 @@ def _choosing(
     try:
         wish = next(search)
         while True:
-            results = yield wish
+            try:
+                results = yield wish
+            except BudgetSpent as spent:
+                wish = search.throw(spent)  # a method may catch it
+                continue
             pairs = zip(wish, results, strict=True) if isinstance(wish, list) else [(wish, results)]
             for action, result in pairs:
                 if isinstance(action, Sample):

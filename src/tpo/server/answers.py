@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+import msgspec
+
 from tpo.candidate import Candidate
 from tpo.engine.events import Event
 from tpo.http.retry import patiently
 from tpo.models.fleet import Fleet
 from tpo.models.protocol import Choice, Receiver, Request, Usage
+from tpo.scheduling.limiter import Owner, call_owner
 from tpo.server.admission import Admission
 from tpo.server.asgi import Message, Receive, RequestInfo, Send, WhileConnected
 from tpo.server.bodies import pause
@@ -98,6 +101,17 @@ LONGEST_NAME = 1024
 _SCHEMAS = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
 
 
+def answer_size(completions: list[Completion]) -> int:
+    """About how many bytes an answer takes while it is kept; a trace holds all prompts of its search."""
+    return sum(
+        len(one.narration)
+        + sum(len(candidate.text) for candidate in one.candidates)
+        + sum(map(len, one.thoughts.values()))
+        + (len(msgspec.json.encode(one.search)) if one.search is not None and "trace" in one.search else 0)
+        for one in completions
+    )
+
+
 class Answers:
     """Answers the conversations of requests, aligned or plain; all protocols share it.
 
@@ -117,7 +131,7 @@ class Answers:
         self.aligned = registry.admission
         self._admission = admission
         self._relay = Relay()
-        self.idempotency: Idempotency[list[Completion]] = Idempotency()
+        self.idempotency: Idempotency[list[Completion]] = Idempotency(size_of=answer_size)
 
     async def aclose(self) -> None:
         """End shared work, and close the connections to plain models' servers."""
@@ -210,6 +224,7 @@ class Answers:
         options = await self.options(request, named)
         if options is None:
             info.kind = "passed"
+            call_owner.set(Owner(info.client, info.weight))
             async with self._admission.admitted(info.client, info.weight):
                 fleet = (await self.service.fleets(named.model))["policy"]
                 patience = self.service.setup.serving.patience

@@ -16,8 +16,9 @@ import msgspec
 from tpo.engine.events import Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
-from tpo.engine.records import Called, Record
+from tpo.engine.records import Called, Prompted, Record, Replied, Sampled
 from tpo.errors import ModelError, TPOError
+from tpo.messages import text_of
 from tpo.scheduling.limiter import Owner, call_owner
 from tpo.server.admission import Admission
 from tpo.server.asgi import RequestInfo
@@ -32,8 +33,9 @@ log = logging.getLogger("tpo.server")
 
 # Makes a listener for one request, and closes it when the request is over.
 Watch = Callable[[RequestInfo, RequestOptions], AbstractContextManager[Listener]]
-# Searches that are over and still shown on the page.
+# Searches that are over and still shown on the page, and characters of their records.
 KEPT = 50
+KEPT_CHARACTERS = 50_000_000
 
 
 def unwatched(info: RequestInfo, options: RequestOptions) -> AbstractContextManager[Listener]:
@@ -64,6 +66,7 @@ class LiveSearches:
         self._kept = kept
         self._open: dict[str, list[Record]] = {}
         self._over: dict[str, list[Record]] = {}
+        self._characters: dict[str, int] = {}
 
     def begin(self, id: str, records: list[Record]) -> None:
         """A search begins, and its journal grows from now on."""
@@ -74,12 +77,21 @@ class LiveSearches:
         records = self._open.pop(id, None)
         if records is not None and self._kept:
             self._over[id] = records
-            if len(self._over) > self._kept:
-                del self._over[next(iter(self._over))]
+            self._characters[id] = sum(map(_characters, records))
+            # A long conversation stands in each prompt of its search anew.
+            while len(self._over) > self._kept or sum(self._characters.values()) > KEPT_CHARACTERS:
+                oldest = next(iter(self._over))
+                del self._over[oldest], self._characters[oldest]
 
     def __call__(self) -> Mapping[str, Sequence[Record]]:
         """All of them, the oldest first."""
         return {**self._over, **self._open}
+
+
+def _characters(record: Record) -> int:
+    if isinstance(record, Prompted):
+        return sum(len(text_of(message)) for message in record.messages)
+    return len(record.text) if isinstance(record, Replied | Sampled) else 0
 
 
 class SearchRegistry:
