@@ -82,7 +82,7 @@ def test_options_are_read() -> None:
         ("m?max_batch=0", "max_batch is 0; it must be 1 or more"),
         ("m?max_batch_tokens=-1", "max_batch_tokens is -1"),
         ("m?trust_remote_code=perhaps", "trust_remote_code: Expected `bool`"),
-        ("m?weights=good", "no list of NAME:NUMBER"),
+        ("m?weights=good", "not a list of NAME:NUMBER"),
         ("m?weights=good:much", "Expected `float`"),
     ],
 )

@@ -86,7 +86,7 @@ def test_accounts(file: Path) -> None:
         ("[alice]\nsha256 = 3\n", r"\[alice\].*str"),
         ("[alice]\n", r"\[alice\].*sha256"),
         ("alice = 3\n", r"\[alice\]"),
-        ('[alice]\nsha256 = "abc"\n', "no hash of a key"),
+        ('[alice]\nsha256 = "abc"\n', "not a hash of a key"),
         (table("alice", SECRET).upper(), "ALICE"),
         (table("alice", SECRET, requests_per_minute=0), "at least 1"),
         (table("alice", SECRET, requests_per_minute=-5), "at least 1"),
