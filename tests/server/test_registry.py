@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -39,12 +40,12 @@ def test_searches_with_long_prompts_are_kept_as_long_as_there_is_room(monkeypatc
 async def test_a_request_waits_no_longer_than_its_deadline() -> None:
     service: Any = SimpleNamespace(setup=SimpleNamespace(serving=ServeOptions(deadline=0.01)))
     searches = SearchRegistry(service, Admission(1, 5))
-    search: Any = (None, "m", "id")  # which it does not come to
+    search: Any = partial(cast(Any, searches.search), None, "m", "id")  # it does not come to what is searched
     async with searches.admission.admitted():
         of_the_background = RequestInfo("req", background=True)
-        background = asyncio.create_task(searches.search(*search, of_the_background, lambda event: None))
+        background = asyncio.create_task(search(of_the_background, lambda event: None))
         with pytest.raises(ApiError, match="no place") as error:
-            await searches.search(*search, RequestInfo("req"), lambda event: None)
+            await search(RequestInfo("req"), lambda event: None)
         assert error.value.status == 503
         assert searches.admission.waiting == 1  # the time of the other counts from its turn
         background.cancel()
