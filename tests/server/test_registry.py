@@ -1,12 +1,21 @@
-"""The searches that the page shows."""
+"""Searches: how long they wait for their turn, and which of them the page shows."""
 
 from __future__ import annotations
+
+import asyncio
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tpo.engine.records import Prompted, Record
+from tpo.options import ServeOptions
 from tpo.server import registry
-from tpo.server.registry import LiveSearches
+from tpo.server.admission import Admission
+from tpo.server.asgi import RequestInfo
+from tpo.server.errors import ApiError
+from tpo.server.registry import LiveSearches, SearchRegistry
 
 
 def prompts(characters: int) -> list[Record]:
@@ -26,3 +35,19 @@ def test_searches_with_long_prompts_are_kept_as_long_as_there_is_room(monkeypatc
     assert [*live()] == ["c", "d", "e", "f"]
     live.end("f")
     assert [*live()] == []
+
+
+async def test_a_request_waits_no_longer_than_its_deadline() -> None:
+    service: Any = SimpleNamespace(setup=SimpleNamespace(serving=ServeOptions(deadline=0.01)))
+    searches = SearchRegistry(service, Admission(1, 5))
+    search: Any = partial(cast(Any, searches.search), None, "m", "id")  # it does not come to what is searched
+    async with searches.admission.admitted():
+        of_the_background = RequestInfo("req", background=True)
+        background = asyncio.create_task(search(of_the_background, lambda event: None))
+        with pytest.raises(ApiError, match="no place") as error:
+            await search(RequestInfo("req"), lambda event: None)
+        assert error.value.status == 503
+        assert searches.admission.waiting == 1  # the time of the other counts from its turn
+        background.cancel()
+        await asyncio.wait({background})
+        assert searches.admission.waiting == 0

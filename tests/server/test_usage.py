@@ -149,8 +149,11 @@ async def test_an_answer_counts_wherever_and_whether_its_server_reports_usage(
         assert 30_000 < spent.tokens <= 50_001
 
 
+@pytest.mark.parametrize("path", ["chat/completions", "messages"])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_leaves_early_pays_for_its_prompt(serve: Serve, tmp_path: Path, stream: bool) -> None:
+async def test_a_client_that_leaves_early_pays_for_its_prompt(
+    serve: Serve, tmp_path: Path, stream: bool, path: str
+) -> None:
     spent = Spent(tmp_path)
 
     async def answer(body: dict[str, Any], number: int) -> Said:
@@ -159,9 +162,9 @@ async def test_a_client_that_leaves_early_pays_for_its_prompt(serve: Serve, tmp_
         return {"role": "assistant", "content": "Ho", "hang": True}
 
     async with serve(answer, options=AppOptions(keys=spent.keys)) as up:
-        body = {"model": "small", "messages": LONG, "stream": stream}
+        body = {"model": "small", "messages": LONG, "stream": stream, "max_tokens": 9}
         async with aiohttp.ClientSession(headers=spent.headers) as client:
-            post = asyncio.create_task(client.post(f"{up.url}/chat/completions", json=body))
+            post = asyncio.create_task(client.post(f"{up.url}/{path}", json=body))
             if stream:
                 async with await post as response:
                     await response.content.readline()

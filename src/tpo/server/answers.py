@@ -24,7 +24,7 @@ from tpo.server.errors import refused
 from tpo.server.idempotency import Idempotency
 from tpo.server.logs import log_contents
 from tpo.server.models import NamedModel
-from tpo.server.passthrough import Relay
+from tpo.server.passthrough import Relay, prompt_tokens
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.registry import Durable, SearchRegistry
 from tpo.server.request_options import RequestOptions, check_lengths, check_size
@@ -46,7 +46,8 @@ async def plain_response(
         request: the conversation, and how it is answered; sampling settings that it does not name are left to the
             model's server.
         sink: called with each delta of text and thought.
-        spend: called with the tokens of the call, however it ends.
+        spend: called with the tokens of the call, however it ends; where its end is cut off, with an estimate of the
+            prompt's, which servers report last.
         patience: seconds for which a server that is down or overloaded is tried again.
 
     Raises:
@@ -64,10 +65,15 @@ async def plain_response(
     )
     think = (lambda index, text: sink(Thought(index, text))) if request.thought else _ignore
     receiver = Receiver(usage, choices.append, lambda index, text: sink(Text(index, text)) if text else None)
-    receiver = receiver._replace(on_thought=think)
+    sent: list[None] = []
+    receiver = receiver._replace(on_thought=think, on_start=lambda: sent.append(None))
     seat = fleet.seat()
     try:
         await patiently(lambda: seat.generate(call, receiver), lambda error, wait: None, patience=patience)
+    except asyncio.CancelledError:
+        if sent and not usage.prompt_tokens:
+            usage.prompt_tokens = prompt_tokens({"messages": request.messages})
+        raise
     finally:
         await seat.aclose()
         spend(usage.total)

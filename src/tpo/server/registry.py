@@ -5,10 +5,11 @@ Requests of the API and of the page both go through here, so that both are count
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -138,19 +139,23 @@ class SearchRegistry:
             ApiError: the time ran out before there was one, or the server ends.
         """
         call_owner.set(Owner(info.client, info.weight))
-        async with self.admission.admitted(info.client, info.weight):
-            waited = 0.0 if info.background else time.monotonic() - info.began
+        most = self.service.setup.serving.deadline
+        late = ApiError(503, f"There was no place for this request within {most:g} s.")
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(None if info.background else most - (time.monotonic() - info.began)):
+                    await stack.enter_async_context(self.admission.admitted(info.client, info.weight))
+            except TimeoutError:
+                raise late from None
+            began = time.monotonic() if info.background else info.began
             info.servers = await self.service.addresses(model)
             with self._watch(info, options) as watch:
-                budget = self._budget(options.spec.budget, waited)
+                left = most - (time.monotonic() - began)
+                if left <= 0:
+                    raise late
+                wanted = options.spec.budget
+                budget = Budget(wanted.tokens, min(wanted.seconds or left, left))
                 return await self._run(options, model, id, budget, both(watch, listen), info.spend, durable)
-
-    def _budget(self, budget: Budget, waited: float) -> Budget:
-        most = self.service.setup.serving.deadline
-        left = most - waited
-        if left <= 0:
-            raise ApiError(503, f"There was no place for this request within {most:g} s.")
-        return Budget(budget.tokens, min(budget.seconds or left, left))
 
     async def _run(
         self,

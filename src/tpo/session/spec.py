@@ -225,7 +225,7 @@ def _checked(settings: SamplingSettings, width: int) -> SamplingSettings:
     if ours:
         raise InputError(f"extra has {', '.join(ours)}, which tpo sets by itself: use its own options for these.")
     if settings.quorum is not None and settings.quorum > width:
-        raise InputError(f"The quorum is {settings.quorum}; it goes from 1 to the width, {width}.")
+        raise InputError(f"The quorum is {settings.quorum}; it must be from 1 to the width, {width}.")
     return settings
 
 
