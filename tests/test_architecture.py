@@ -10,7 +10,7 @@ from pathlib import Path
 SRC = Path(__file__).parents[1] / "src"
 # From the bottom to the top, as CONTRIBUTING.md shows them; rooms of one line may import each other's modules.
 LAYERS = (
-    ("errors", "messages", "candidate", "templates", "specs", "stats", "tables", "plugins"),
+    ("errors", "messages", "candidate", "decoding", "templates", "specs", "stats", "tables", "plugins"),
     ("options", "config", "http", "scheduling"),
     ("models", "rewards", "prompts", "dialogues"),
     ("methods",),

@@ -57,6 +57,15 @@ def end_of(send: Callable[[], Any]) -> Outcome:
         (f"kept all 2 requirements\n{FOX}", "uses the word fox"),
         (f"{FOX}. It names no cloth.", "uses the word fox. It names no cloth."),
         ("You kept the requirement of rhyme.", "You kept the requirement of rhyme."),
+        # Praise of a verifier is nothing that is missing, beside another reward's words either.
+        ("the final answer is right", ""),
+        ("passed all 3 tests", ""),
+        ("passed the test", ""),
+        (f"{FOX}. the final answer is right", "uses the word fox"),
+        (f"the JSON keeps the schema\n{FOX}", "uses the word fox"),
+        ("passed 2 of 3 tests; failed: f(1): missing: 'a'; f(2): 3 is no 4", "f(1): missing: 'a'; f(2): 3 is no 4"),
+        ("passed 0 of 3 tests; the code does not run: no def", "the code does not run: no def"),
+        ("missing: a match for the expected pattern (it has none)", "a match for the expected pattern (it has none)"),
         (None, ""),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tpo.candidate import Candidate
 from tpo.errors import InputError
 from tpo.messages import conversation
-from tpo.methods import Ask, Outcome, Reply, Sample, Search, find_method
+from tpo.methods import Ask, BudgetSpent, Outcome, Pool, Reply, Sample, Search, find_method
 from tpo.methods.hedging import MOST, hedged
 from tpo.methods.selection import _RULES, TEMPLATES, mbr_scores, parse_selection, similarities, soft_odds
 from tpo.prompts import PromptSet
@@ -239,3 +239,33 @@ def test_a_search_that_is_closed_closes_the_method() -> None:
     next(search)
     search.close()
     assert closed == [True]
+
+
+def test_a_method_that_catches_the_end_of_its_budget_may_do_so_under_a_rule() -> None:
+    def thrifty() -> Search:
+        pool = Pool()
+        try:
+            while True:
+                pool.add((yield Sample(PROMPTS.render("answer", QUERY), 2)))
+        except BudgetSpent:
+            pool.add((yield Sample(PROMPTS.render("answer", QUERY), 1)))
+        return Outcome(pool.chosen, "budget")
+
+    search = parse_selection("soft:1000").applied(thrifty(), QUERY, PROMPTS, random.Random(0))
+    next(search)
+    search.send(answers(0.1, 0.2))
+    last = search.throw(BudgetSpent())
+    assert isinstance(last, Sample)
+    assert last.width == 1
+    best = Candidate("1.0", 1, "best", 0.9)
+    with pytest.raises(StopIteration) as end:
+        search.send([best])
+    assert end.value.value == Outcome(best, "budget")
+    # One that does not catch it ends with the rule's choice among what is there.
+    waves = find_method("best-of-n").start(QUERY, width=4, depth=0, prompts=PROMPTS, settings={"wave": 2})
+    plain = parse_selection("soft:1000").applied(waves, QUERY, PROMPTS, random.Random(0))
+    next(plain)
+    plain.send(answers(0.1, 0.9))
+    with pytest.raises(StopIteration) as end:
+        plain.throw(BudgetSpent())
+    assert (end.value.value.chosen.reward, end.value.value.stop) == (0.9, "budget")

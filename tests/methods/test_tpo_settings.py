@@ -132,6 +132,10 @@ def test_the_gate_puts_the_rewards_words_where_the_critic_leaves_them_out() -> N
         ("Name a cloth.", None, True),
         ("Name a cloth.", MISSING, False),
         ("It has more than 20 words, at most that many are wanted.", MISSING, True),
+        # A requirement without a longer word is not named by every critique.
+        ("Fine.", "kept 0 of 2 requirements; missing: no gin; at most 20 words", False),
+        ("", "kept 0 of 1 requirement; missing: no gin", False),
+        ("Leave out the gin.", "kept 0 of 1 requirement; missing: no gin", True),
     ],
 )
 def test_the_content_of_a_critique(critique: str, feedback: str | None, says: bool) -> None:

@@ -141,7 +141,7 @@ async def test_a_policy_may_come_later(unused_tcp_port: int) -> None:
 
 
 async def test_what_waiting_cannot_mend_ends_the_server() -> None:
-    with pytest.raises(InputError, match="no http"):
+    with pytest.raises(InputError, match="not an http"):
         await open_patiently(Service(Setup(options={"policy": "ftp://nowhere"})))
 
 
@@ -195,3 +195,38 @@ async def test_health_readiness_and_unknown_paths(serve: Serve) -> None:
         document = (await up.client.get(f"{root}/openapi.json")).json()
         fields = document["components"]["schemas"]["Alignment"]["properties"]
         assert {"width", "depth", "reward", "return_trace"} <= fields.keys()
+
+
+async def test_calls_for_plain_answers_take_turns_between_keys_too(serve: Serve, tmp_path: Path) -> None:
+    secrets = {name: f"a key of sixteen+ {name}" for name in ("greedy", "modest")}
+    path = tmp_path / "keys.toml"
+    tables = [f'[{name}]\nsha256 = "{hashed(secret)}"\noperator = true\n' for name, secret in secrets.items()]
+    path.write_text("".join(tables))
+    path.chmod(0o600)
+    go = asyncio.Event()
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        await go.wait()
+        return "a"
+
+    async def ask(name: str) -> None:
+        body = {"model": "small", "messages": [{"role": "user", "content": name}], "max_tokens": 9}
+        response = await up.client.post("/messages", json=body, headers={"x-api-key": secrets[name]})
+        assert response.status_code == 200
+
+    async def under_way(count: int) -> None:
+        line = f'tpo_in_flight{{kind="passed"}} {count}.0'
+        async with asyncio.timeout(10):
+            while line not in (await up.client.get(f"{up.url[:-3]}/metrics", headers=key)).text:
+                pass
+
+    key = {"x-api-key": secrets["greedy"]}
+    options = AppOptions(keys=Keys(path))
+    async with serve(answer, options=options, serving=ServeOptions(concurrency=1)) as up:
+        asking = [asyncio.create_task(ask("greedy")) for _ in range(4)]
+        await under_way(4)
+        asking.append(asyncio.create_task(ask("modest")))
+        await under_way(5)
+        go.set()
+        await asyncio.gather(*asking)
+        assert up.policy.prompts == ["greedy", "modest", "greedy", "greedy", "greedy"]

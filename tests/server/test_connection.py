@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from server.raw import CLOSE, HOST, POST, Echo, fine, listening, request, statuses, until
 from tpo.server import connection
-from tpo.server.asgi import Receive, Scope, Send, refuse
+from tpo.server.asgi import Receive, Scope, Send, WhileConnected, begin_request, refuse
 from tpo.server.connection import AHEAD, HEAD_BYTES, HELD_BYTES, Connection, JoinedWrites
 
 
@@ -274,6 +274,25 @@ async def test_a_client_that_leaves_is_noticed(sent: bytes) -> None:
         await echo.arrived.wait()
         writer.transport.abort()
         await until(lambda: echo.left == 1 and not at.state.connections)
+
+
+async def test_a_client_that_leaves_after_a_large_body_is_noticed() -> None:
+    arrived, left = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        async with WhileConnected(receive, begin_request(scope, "req")):  # which receives nothing
+            arrived.set()
+            await asyncio.Event().wait()
+        left.set()
+
+    async with listening(app) as at:
+        _, writer = await at.connect()
+        writer.write(request("POST", body=b"x" * 4_000_000))
+        await arrived.wait()
+        writer.transport.abort()
+        await asyncio.wait_for(left.wait(), 10)
 
 
 async def test_a_half_closed_socket_is_one_that_was_left() -> None:

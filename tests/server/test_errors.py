@@ -10,7 +10,9 @@ import pytest
 from server.conftest import HI, Serve
 from server.policy import Said, call, drawing, saying
 from tpo.server import stream as streams
+from tpo.server.admission import Busy
 from tpo.server.answers import Answers
+from tpo.server.errors import explained
 from tpo.server.service import Service
 
 ENDPOINTS: dict[str, dict[str, Any]] = {
@@ -164,3 +166,8 @@ async def test_a_plain_model_keeps_its_servers_settings(serve: Serve, stream: bo
             assert answer.status_code == 200 and "weather" in answer.text
         for body in up.policy.bodies:
             assert not {"temperature", "top_p", "seed"} & body.keys()
+
+
+def test_a_full_server_is_the_same_error_in_a_stream() -> None:
+    refusal = explained(Busy(7))
+    assert (refusal.status, refusal.type, refusal.headers) == (429, "rate_limit_error", {"retry-after": "7"})

@@ -106,6 +106,16 @@ async def test_no_origin_is_nobodys_host() -> None:
     assert (await answered([(b"origin", b"null")], version="1.0"))[0] == 403
 
 
+@pytest.mark.parametrize("path", [b"/metrics\n", b"/v1/models\r", b"/\0", b"/a\x7fb"])
+async def test_a_path_with_a_control_character_is_refused(path: bytes) -> None:
+    # The checks of keys compare paths, and the routes' patterns match one that ends in a line break as well.
+    assert (await answered(host("localhost"), path=path))[0] == 400
+    echo = Echo()
+    async with listening(Guard(echo)) as at:
+        answer = await at.say(request("GET", "/v1/%0d%0aX:%20y", CLOSE))
+    assert statuses(answer) == [400] and b"\nX:" not in answer and not echo.scopes
+
+
 async def test_heads_that_are_too_large() -> None:
     ours = host("localhost")
     assert (await answered([*ours, *[(b"x", b"y")] * 99]))[0] == 200
@@ -174,13 +184,12 @@ async def test_a_failure_in_the_middle_of_an_answer_closes_the_connection(
     assert ("Traceback" in caplog.text) == isinstance(failure, RuntimeError)
 
 
-@pytest.mark.parametrize("path", ["/%2e%2e/etc/passwd", "/%00", "//v1", "/v1/%0d%0aX:%20y", "/%ff%fe", "/*", "/;/%5c"])
+@pytest.mark.parametrize("path", ["/%2e%2e/etc/passwd", "//v1", "/v1/X:%20y", "/%ff%fe", "/*", "/;/%5c"])
 async def test_paths_reach_the_app_as_they_are_meant(path: str) -> None:
     echo = Echo()
     async with listening(Guard(echo)) as at:
         answer = await at.say(request("GET", path, CLOSE))
     assert statuses(answer) == [200]
-    assert b"\nX:" not in answer.partition(b"\r\n\r\n")[0]
     assert echo.scopes[0]["raw_path"] == path.encode()
 
 

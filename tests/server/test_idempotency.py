@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from server.conftest import HI, Serve
 from server.policy import Said, saying
+from tpo.candidate import Candidate
 from tpo.errors import ModelError
+from tpo.server.answers import answer_size
 from tpo.server.errors import ApiError
-from tpo.server.idempotency import SECONDS, Idempotency
+from tpo.server.idempotency import KEPT_BYTES, SECONDS, Idempotency
+from tpo.session.response import Completion, TokenUsage
 
 KEY = {"idempotency-key": "k1"}
 CHAT: dict[str, Any] = {"model": "small:best-of-2", "messages": HI}
@@ -106,3 +110,63 @@ async def test_work_without_clients_ends() -> None:
     with pytest.raises(ModelError):
         await again.task
     await shared.aclose()
+
+
+async def test_a_request_that_comes_back_while_its_work_is_ended_begins_it_again() -> None:
+    shared: Idempotency[int] = Idempotency(linger=0.0)
+    ending, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:  # as a search closes its calls
+            ending.set()
+            await go.wait()
+        return 1
+
+    work, _ = shared.join(None, "/x", "k", b"", slow)
+    await asyncio.sleep(0)
+    shared.leave(work)
+    await ending.wait()
+    again, begun = shared.join(None, "/x", "k", b"", done)
+    go.set()
+    assert begun and await again.task == 1
+    assert not shared.join(None, "/x", "k", b"", done)[1]  # the end of the first has not removed the second
+    await shared.aclose()
+
+
+async def test_leaving_is_no_way_around_the_limit_of_requests_at_once() -> None:
+    shared: Idempotency[int] = Idempotency()
+
+    async def wait() -> int:
+        await asyncio.Event().wait()
+        return 1
+
+    works = [shared.join(client, "/x", f"k{n}", b"", wait)[0] for n in range(4) for client in ("alice", "bob")]
+    await asyncio.sleep(0)
+    for work in works:
+        shared.leave(work, 2 if work.place[0] == "alice" else None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [work.task.cancelled() for work in works[::2]] == [True, True, False, False]
+    assert not any(work.task.done() for work in works[1::2])
+    await shared.aclose()
+
+
+async def test_large_results_are_kept_as_long_as_there_is_room() -> None:
+    shared: Idempotency[int] = Idempotency(size_of=lambda result: KEPT_BYTES // 2)
+    for name in "abc":
+        work, _ = shared.join(None, "/x", name, b"", done)
+        await work.task
+        await asyncio.sleep(0)
+        shared.leave(work)
+    kept = [not shared.join(None, "/x", name, b"", done)[1] for name in "cba"]
+    assert kept == [True, True, False]
+    await shared.aclose()
+
+
+def test_a_trace_counts_for_the_size_of_an_answer() -> None:
+    candidate, trace = Candidate(id="0.0", step=0, text="a" * 10), [{"record": "prompted", "messages": "b" * 1000}]
+    plain = Completion([candidate], TokenUsage(), {"0.0": "c" * 5}, "d" * 7, {"method": "tpo"})
+    traced = msgspec.structs.replace(plain, search={"method": "tpo", "trace": trace})
+    assert answer_size([plain]) == 22 and answer_size([plain, traced]) > 1000

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from tpo.decoding import prepared
 from tpo.errors import JournalError, ModelError
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class LineWriter(Generic[T]):
 
     def __init__(self, kind: Any) -> None:
         self._encoder = msgspec.json.Encoder()
-        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(prepared(kind))
 
     def line(self, record: T) -> bytes:
         """The line, without its end.
@@ -60,7 +61,7 @@ class LineReader(Generic[T]):
 
     def __init__(self, kind: Any, what: str) -> None:
         self._kind = kind
-        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(prepared(kind))
         self._what = what
         self._sealed = False
 
@@ -94,7 +95,7 @@ class LineReader(Generic[T]):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             repaired = self._repaired(line, error) if isinstance(error, msgspec.ValidationError) else None
             if repaired is None:
-                raise JournalError(f"{where()}: this is no {self._what} ({error}). {ADVICE}") from error
+                raise JournalError(f"{where()}: this is not a {self._what} ({error}). {ADVICE}") from error
             return repaired
 
     def _repaired(self, line: bytes, error: Exception) -> T | None:
@@ -117,8 +118,8 @@ class LineReader(Generic[T]):
 
 
 ADVICE = (
-    "Put a copy of the file in its place if there is one; or delete this line to go on without it, and what it held is "
-    "asked for again."
+    "Restore a copy of the file if you have one, or delete this line to continue without it: tpo then repeats what the "
+    "line recorded."
 )
 _PATH = re.compile(r" - at `\$\.([\w.]+)[^`]*`")
 

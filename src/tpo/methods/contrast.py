@@ -8,7 +8,7 @@ from typing import Literal
 
 from tpo.candidate import Candidate
 from tpo.methods.pool import Pool, preference
-from tpo.methods.unmet import demands, unmet
+from tpo.methods.unmet import demands
 
 # The paper takes the worst of the whole pool, which is often the same early failure in every step.
 Contrast = Literal["worst", "latest", "closest", "minimal"]
@@ -73,9 +73,10 @@ def is_useful(critique: str, chosen: Candidate) -> bool:
         critique: the critic's words.
         chosen: the answer that they are about. Where the reward says what that fails, the critique has to name one of
             these requirements, by half of its longer words; a critic that finds none has not seen what is wrong.
+            One without longer words cannot be recognised.
     """
     found = {word.casefold() for word in _WORD.findall(critique)}
-    if not unmet(chosen):
-        return len(critique.split()) >= LEAST_WORDS
     wanted = [{word.casefold() for word in _WORD.findall(words)} for words in demands(chosen).values()]
-    return any(2 * len(words & found) >= len(words) for words in wanted)
+    if not any(wanted):
+        return len(critique.split()) >= LEAST_WORDS
+    return any(2 * len(words & found) >= len(words) for words in wanted if words)

@@ -112,7 +112,7 @@ def parse_selection(text: str) -> Selection:
         return Selection(BEST)
     if found is None or name not in _RULES:
         known = ", ".join([BEST, *(f"{name}[:{rule.usual:g}]" for name, rule in _RULES.items())])
-        raise InputError(f"The selection rule is {text!r}; it is one of {known}.")
+        raise InputError(f"The selection rule is {text!r}; it must be one of {known}.")
     rule = _RULES[name]
     try:
         value = rule.usual if found[2] is None else float(found[2])
@@ -137,7 +137,11 @@ def _choosing(
     try:
         wish = next(search)
         while True:
-            results = yield wish
+            try:
+                results = yield wish
+            except BudgetSpent as spent:
+                wish = search.throw(spent)  # a method may catch it
+                continue
             pairs = zip(wish, results, strict=True) if isinstance(wish, list) else [(wish, results)]
             for action, result in pairs:
                 if isinstance(action, Sample):

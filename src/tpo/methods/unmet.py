@@ -6,12 +6,16 @@ import re
 
 from tpo.candidate import Candidate
 
-# Where several rewards report, each begins a sentence or a line.
-_REPORT = re.compile(
-    r"(?:^|(?<=\n)|(?<=\. ))(?=(?:kept|followed) (?:all \d+|\d+ of \d+|the) (?:requirement|instruction))",
-    re.IGNORECASE,
+# How our rules, checklists and verifiers begin: with praise, or with a count of what is kept.
+_OF = r"(?:requirement|instruction|test)s?\b"
+_PRAISE = (
+    rf"(?:kept|followed|passed) (?:all \d+|the) {_OF}|the final answer is right|the JSON keeps the schema|"
+    r"the answer matches the expected pattern"
 )
-_KEPT = re.compile(r"^(?:kept|followed) (?:all \d+|the) (?:requirement|instruction)s?\W*", re.IGNORECASE)
+_COUNT = rf"(?:kept|followed|passed) \d+ of \d+ {_OF}; (?:(?:missing|failed): *)?"
+# Where several rewards report, each begins a sentence or a line.
+_REPORT = re.compile(rf"(?:^|(?<=\n)|(?<=\. ))(?={_PRAISE}|{_COUNT})", re.IGNORECASE)
+_OPENING = re.compile(rf"(?:{_COUNT}|(?:{_PRAISE})\W*)", re.IGNORECASE)
 _MISSING = re.compile(r".*?\bmissing: *", re.IGNORECASE | re.DOTALL)
 
 
@@ -19,8 +23,13 @@ def unmet(candidate: Candidate) -> str:
     """The requirements that an answer fails, in the reward's words; empty where it names none."""
     *joined, last = _REPORT.split((candidate.feedback or "").strip())
     reports = [*(one.rstrip(". \n") for one in joined), last]
-    missing = [_MISSING.sub("", _KEPT.sub("", one), count=1).strip() for one in reports]
-    return "; ".join(filter(None, missing))
+    return "; ".join(filter(None, map(_without_opening, reports)))
+
+
+def _without_opening(report: str) -> str:
+    if opening := _OPENING.match(report):
+        return report[opening.end() :].strip()
+    return _MISSING.sub("", report, count=1).strip()
 
 
 def demands(candidate: Candidate) -> dict[str, str]:

@@ -122,6 +122,15 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     store_days: Annotated[
         float, Option(help="Days for which responses are stored.", group=STORE, above=0, metavar="DAYS")
     ] = 30.0
+    store_mb: Annotated[
+        int,
+        Option(
+            help="Megabytes of stored responses per key; beyond that its oldest are deleted.",
+            group=STORE,
+            least=1,
+            metavar="COUNT",
+        ),
+    ] = 2000
     ui: Annotated[bool, Option(help="Serve the page at /ui.", group=LOGS)] = True
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tpo.errors import RewardError, RewardTooLong, RewardUnavailable
 from tpo.messages import Conversation
-from tpo.rewards.cache import Identifier, Identity, Memory
+from tpo.rewards.cache import Identifier, Memory, ScoreIdentity
 from tpo.rewards.call import connect, score
 from tpo.rewards.protocol import Reward, Score, maximum_of
 
@@ -101,7 +101,7 @@ class Batched:
         """Let the reward find out what serves it."""
         await connect(self.reward)
 
-    def _enter(self, identity: Identity, conversation: Conversation) -> asyncio.Future[Score]:
+    def _enter(self, identity: ScoreIdentity, conversation: Conversation) -> asyncio.Future[Score]:
         key, size = identity
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Score] = loop.create_future()

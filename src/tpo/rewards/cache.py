@@ -35,7 +35,7 @@ class Memory(Generic[T]):
             del self._kept[next(iter(self._kept))]
 
 
-class Identity(NamedTuple):
+class ScoreIdentity(NamedTuple):
     """What identifies a score: a hash of the reward's name and the conversation, and the length of what is hashed."""
 
     key: bytes
@@ -51,7 +51,7 @@ class Identifier:
         self._hashed = hashlib.sha256()
         self._size = 0
 
-    def of(self, name: str, conversation: Conversation) -> Identity:
+    def of(self, name: str, conversation: Conversation) -> ScoreIdentity:
         """What identifies the score of a conversation by the reward with this name."""
         shared, last = conversation[:-1], conversation[-1:]
         if shared != self._shared or name != self._name:
@@ -62,4 +62,4 @@ class Identifier:
         end = msgspec.json.encode(last)[1:]
         hashed = self._hashed.copy()
         hashed.update(end)
-        return Identity(hashed.digest(), self._size + len(end))
+        return ScoreIdentity(hashed.digest(), self._size + len(end))

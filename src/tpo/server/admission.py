@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from tpo.errors import InputError, TPOError
@@ -105,16 +105,23 @@ class Admission:
             self._seconds += _SHARE * (time.monotonic() - began - self._seconds)
             self._leave()
 
-    def expect_room(self, promised: int) -> None:
-        """Check that there is room for another request.
+    def expect_room(self, key: str | None, weight: float, promised: Collection[tuple[str | None, float]]) -> None:
+        """Check that there is room for another request, or that another key's requests fill the room.
 
         Args:
-            promised: requests that were accepted and may not be in the queue yet.
+            key: the name of the client's key.
+            weight: the key's share, against that of others.
+            promised: key and weight of each request that was accepted and may not be in the queue yet.
 
         Raises:
-            Busy: there is none.
+            Busy: there is no room, and no key has more requests that wait.
         """
-        if max(promised, self.waiting) >= self.queue + self.concurrency - self.live:
+        if max(len(promised), self.waiting) < self.queue + self.concurrency - self.live:
+            return
+        lengths = {other: line.length for other, line in self._lines.items()}
+        for other, count in Counter(promised).items():
+            lengths[other[0]] = max(lengths.get(other[0], 0.0), count / other[1])
+        if max(lengths.values(), default=0.0) <= lengths.get(key, 0.0) + 1 / weight:
             raise Busy(self.retry_after)
 
     def _earliest(self, key: str | None) -> float:

@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+import msgspec
+
 from tpo.candidate import Candidate
 from tpo.engine.events import Event
 from tpo.http.retry import patiently
 from tpo.models.fleet import Fleet
 from tpo.models.protocol import Choice, Receiver, Request, Usage
+from tpo.scheduling.limiter import Owner, call_owner
 from tpo.server.admission import Admission
 from tpo.server.asgi import Message, Receive, RequestInfo, Send, WhileConnected
 from tpo.server.bodies import pause
@@ -21,7 +24,7 @@ from tpo.server.errors import refused
 from tpo.server.idempotency import Idempotency
 from tpo.server.logs import log_contents
 from tpo.server.models import NamedModel
-from tpo.server.passthrough import Relay
+from tpo.server.passthrough import Relay, prompt_tokens
 from tpo.server.protocols.request import GenerationRequest
 from tpo.server.registry import Durable, SearchRegistry
 from tpo.server.request_options import RequestOptions, check_lengths, check_size
@@ -43,7 +46,8 @@ async def plain_response(
         request: the conversation, and how it is answered; sampling settings that it does not name are left to the
             model's server.
         sink: called with each delta of text and thought.
-        spend: called with the tokens of the call, however it ends.
+        spend: called with the tokens of the call, however it ends; where its end is cut off, with an estimate of the
+            prompt's, which servers report last.
         patience: seconds for which a server that is down or overloaded is tried again.
 
     Raises:
@@ -61,10 +65,15 @@ async def plain_response(
     )
     think = (lambda index, text: sink(Thought(index, text))) if request.thought else _ignore
     receiver = Receiver(usage, choices.append, lambda index, text: sink(Text(index, text)) if text else None)
-    receiver = receiver._replace(on_thought=think)
+    sent: list[None] = []
+    receiver = receiver._replace(on_thought=think, on_start=lambda: sent.append(None))
     seat = fleet.seat()
     try:
         await patiently(lambda: seat.generate(call, receiver), lambda error, wait: None, patience=patience)
+    except asyncio.CancelledError:
+        if sent and not usage.prompt_tokens:
+            usage.prompt_tokens = prompt_tokens({"messages": request.messages})
+        raise
     finally:
         await seat.aclose()
         spend(usage.total)
@@ -98,6 +107,17 @@ LONGEST_NAME = 1024
 _SCHEMAS = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
 
 
+def answer_size(completions: list[Completion]) -> int:
+    """About how many bytes an answer takes while it is kept; a trace holds all prompts of its search."""
+    return sum(
+        len(one.narration)
+        + sum(len(candidate.text) for candidate in one.candidates)
+        + sum(map(len, one.thoughts.values()))
+        + (len(msgspec.json.encode(one.search)) if one.search is not None and "trace" in one.search else 0)
+        for one in completions
+    )
+
+
 class Answers:
     """Answers the conversations of requests, aligned or plain; all protocols share it.
 
@@ -117,7 +137,7 @@ class Answers:
         self.aligned = registry.admission
         self._admission = admission
         self._relay = Relay()
-        self.idempotency: Idempotency[list[Completion]] = Idempotency()
+        self.idempotency: Idempotency[list[Completion]] = Idempotency(size_of=answer_size)
 
     async def aclose(self) -> None:
         """End shared work, and close the connections to plain models' servers."""
@@ -210,6 +230,7 @@ class Answers:
         options = await self.options(request, named)
         if options is None:
             info.kind = "passed"
+            call_owner.set(Owner(info.client, info.weight))
             async with self._admission.admitted(info.client, info.weight):
                 fleet = (await self.service.fleets(named.model))["policy"]
                 patience = self.service.setup.serving.patience

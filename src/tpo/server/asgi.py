@@ -65,6 +65,7 @@ class RequestInfo(msgspec.Struct):
         tokens: prompt and completion tokens of all roles together.
         status: the response's status.
         spent: called with tokens as they are counted, for the client's limits.
+        concurrency: requests that the client may have under way at once; None for any number.
         background: no client waits for the answer, so that its time counts from its turn.
         connection_end: the end of its connection; None where the ASGI server does not report it.
     """
@@ -79,6 +80,7 @@ class RequestInfo(msgspec.Struct):
     tokens: int = 0
     status: int | None = None
     spent: Callable[[int], None] | None = None
+    concurrency: int | None = None
     background: bool = False
     connection_end: ConnectionEnd | None = None
 

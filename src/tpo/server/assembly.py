@@ -25,6 +25,8 @@ from tpo.server.telemetry import RequestTelemetry, Traced
 from tpo.telemetry.provider import configured
 from tpo.view.sources import Sources
 
+MEGABYTE = 1_000_000
+
 
 def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
     """Make the server.
@@ -55,13 +57,16 @@ def assembled(setup: Setup, options: AppOptions) -> tuple[App, Service]:
         service.at_end(sent.close)
         watchers.append(telemetry.watch)
     searches = SearchRegistry(service, aligned, _together(watchers), kept=KEPT if serving.ui else 0)
+    store = None
+    if serving.store is not None:
+        store = ResponseStore(Path(serving.store), serving.store_days, serving.store_mb * MEGABYTE)
     app = create_app(
         searches,
         passed,
         options,
         metrics=metrics,
         page=_page(searches, record) if serving.ui else None,
-        store=ResponseStore(Path(serving.store), serving.store_days) if serving.store is not None else None,
+        store=store,
     )
     return (app if telemetry is None else Traced(app, telemetry)), service
 

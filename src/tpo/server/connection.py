@@ -177,6 +177,10 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._framing = 0
         super().on_message_complete()
+        if not self.pipeline:
+            # A large body stopped the reading, and uvicorn goes on only when the application asks for more, which it
+            # does not while it works: its client's leaving would not show.
+            self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         """A response is complete, and the next request is handled."""

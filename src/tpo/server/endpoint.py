@@ -10,7 +10,6 @@ import msgspec
 
 from tpo.errors import TPOError
 from tpo.scheduling.concurrency import together
-from tpo.server.admission import Busy
 from tpo.server.answers import Answers
 from tpo.server.asgi import (
     BrokenOff,
@@ -24,7 +23,7 @@ from tpo.server.asgi import (
     send_json,
 )
 from tpo.server.bodies import pause
-from tpo.server.errors import ApiError, BadRequest, busy, explained
+from tpo.server.errors import ApiError, BadRequest, explained
 from tpo.server.idempotency import HEADER
 from tpo.server.models import NamedModel
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
@@ -68,10 +67,8 @@ class ProtocolEndpoint:
             parsed = await self._read(body, named, scope)
             await pause(len(message["body"]))
             key = header(scope, HEADER)
-            retried = None if key is None else (scope["path"], key.decode("latin-1"), message["body"])
+            retried = None if not key else (scope["path"], key.decode("latin-1"), message["body"])
             await self._respond(parsed, named, info, receive, send, retried)
-        except Busy as error:
-            await self._refuse(send, busy(str(error), error.retry_after))
         except (TPOError, BadRequest, ApiError) as error:
             refusal = explained(error)
             if info.status is not None:  # an answer was begun, and its part must not pass for the whole
@@ -112,7 +109,7 @@ class ProtocolEndpoint:
                     await _stream(stream, answering, joined=joined)
         finally:
             if work is not None:
-                self._answers.idempotency.leave(work)
+                self._answers.idempotency.leave(work, info.concurrency)
             else:
                 answering.cancel()
                 await asyncio.gather(answering, return_exceptions=True)

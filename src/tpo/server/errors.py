@@ -12,6 +12,7 @@ import msgspec
 
 from tpo.errors import CheckError, InputError, ModelError, ModelUnavailable, PromptError, RewardError, TPOError
 from tpo.http.failures import ContextOverflow, RequestRefused
+from tpo.server.admission import Busy
 
 UPSTREAM = "upstream_error"
 # Kinds of errors by status, as OpenAI names them.
@@ -110,6 +111,8 @@ def explained(error: Exception) -> ApiError:
     """The error response for an exception; internal details stay in the log."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, Busy):
+        return busy(str(error), error.retry_after)
     if isinstance(error, BadRequest):
         return ApiError(400, str(error), param=error.param, code=error.code)
     if isinstance(error, InputError | PromptError):

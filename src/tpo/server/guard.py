@@ -30,6 +30,8 @@ REQUEST_ID = b"x-request-id"
 _CLEAN_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 # Ids need not be secret, and each number of `secrets` is a call of the operating system.
 _IDS = random.Random()
+# To the checks of keys, a path that ends in a line break is another one; the routes find the page without it.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LOCAL_NAMES = frozenset({"localhost"})
 
 
@@ -119,6 +121,8 @@ class Guard:
     ) -> tuple[int, str] | None:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_BYTES:
             return 414, f"The address is longer than {URL_BYTES} bytes."
+        if _CONTROL.search(scope["path"]):
+            return 400, "The address has a control character."
         if headers > HEADERS or size > HEADER_BYTES:
             return 431, f"There are more than {HEADERS} headers, or more than {HEADER_BYTES} bytes of them."
         if len(hosts) > 1 or (not hosts and scope["http_version"] != "1.0"):

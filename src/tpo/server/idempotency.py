@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Generic, TypeVar
 
 from tpo.server.errors import ApiError
@@ -18,8 +19,9 @@ T = TypeVar("T")
 HEADER = b"idempotency-key"
 # Characters of a key.
 LONGEST = 255
-# Results that are kept, and for how many seconds.
+# Results that are kept, bytes of them, and for how many seconds.
 KEPT = 256
+KEPT_BYTES = 50_000_000
 SECONDS = 600.0
 # Seconds for which work goes on although no client waits for it: one whose connection broke may come back.
 LINGER = 60.0
@@ -29,14 +31,19 @@ class Work(Generic[T]):
     """Work for all requests with one key.
 
     Attributes:
+        place: client, path and idempotency key.
         task: the work.
         waiting: requests that wait for it now.
+        size: bytes of its result, about.
+        abandoned: ends the work when it has gone on for long enough without a client; None while one waits.
     """
 
-    def __init__(self, task: asyncio.Future[T], fingerprint: bytes) -> None:
+    def __init__(self, place: tuple[str | None, str, str], task: asyncio.Future[T], fingerprint: bytes) -> None:
+        self.place = place
         self.task = task
         self.waiting = 0
         self.fingerprint = fingerprint
+        self.size = 0
         self.ends_at = float("inf")
         self.abandoned: asyncio.TimerHandle | None = None
 
@@ -47,10 +54,17 @@ class Idempotency(Generic[T]):
     Args:
         linger: seconds for which work goes on although no client waits for it.
         clock: seconds, on any clock.
+        size_of: bytes of a result, about.
     """
 
-    def __init__(self, linger: float = LINGER, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        linger: float = LINGER,
+        clock: Callable[[], float] = time.monotonic,
+        size_of: Callable[[T], int] = lambda result: 0,
+    ) -> None:
         self._linger = linger
+        self._size_of = size_of
         self._clock = clock
         self._works: dict[tuple[str | None, str, str], Work[T]] = {}
 
@@ -82,19 +96,46 @@ class Idempotency(Generic[T]):
             raise ApiError(422, message, code="idempotency_key_reused")
         begun = work is None
         if work is None:
-            work = self._works[place] = Work(asyncio.ensure_future(begin()), fingerprint)
-            work.task.add_done_callback(lambda task: self._done(place, task))
+            work = self._works[place] = Work(place, asyncio.ensure_future(begin()), fingerprint)
+            work.task.add_done_callback(partial(self._done, work))
         work.waiting += 1
         if work.abandoned is not None:
             work.abandoned.cancel()
             work.abandoned = None
         return work, begun
 
-    def leave(self, work: Work[T]) -> None:
-        """A request no longer waits for the work."""
+    def leave(self, work: Work[T], most: int | None = None) -> None:
+        """A request no longer waits for the work.
+
+        Args:
+            work: the work.
+            most: works of one client that go on although no request waits for them; the oldest above that ends now.
+        """
         work.waiting -= 1
-        if work.waiting == 0 and not work.task.done():
-            work.abandoned = asyncio.get_running_loop().call_later(self._linger, work.task.cancel)
+        if work.waiting:
+            return
+        if work.task.done():
+            self._forget()
+            return
+        work.abandoned = asyncio.get_running_loop().call_later(self._linger, self._end, work)
+        if most is not None:
+            client = work.place[0]
+            alone = [
+                other for other in self._works.values() if other.place[0] == client and other.abandoned is not None
+            ]
+            for other in alone[: max(len(alone) - most, 0)]:
+                self._end(other)
+
+    def _end(self, work: Work[T]) -> None:
+        """End work that no request waits for; one that comes now begins it again."""
+        if work.abandoned is not None:
+            work.abandoned.cancel()
+        self._drop(work)
+        work.task.cancel()
+
+    def _drop(self, work: Work[T]) -> None:
+        if self._works.get(work.place) is work:
+            del self._works[work.place]
 
     async def aclose(self) -> None:
         """End all work."""
@@ -103,16 +144,20 @@ class Idempotency(Generic[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _done(self, place: tuple[str | None, str, str], task: asyncio.Future[T]) -> None:
-        work = self._works[place]
+    def _done(self, work: Work[T], task: asyncio.Future[T]) -> None:
+        if work.abandoned is not None:
+            work.abandoned.cancel()
+            work.abandoned = None
         if task.cancelled() or task.exception() is not None:  # the next try of the same request may succeed
-            del self._works[place]
+            self._drop(work)
         else:
             work.ends_at = self._clock() + SECONDS
+            work.size = self._size_of(task.result())
+            self._forget()
 
     def _forget(self) -> None:
-        now = self._clock()
-        ended = [place for place, work in self._works.items() if work.task.done() and not work.waiting]
-        old = [place for place in ended if self._works[place].ends_at <= now]
-        for place in {*old, *ended[: max(len(self._works) - KEPT, 0)]}:
-            del self._works[place]
+        now, count, size = self._clock(), len(self._works), sum(work.size for work in self._works.values())
+        for work in [work for work in self._works.values() if work.task.done() and not work.waiting]:
+            if work.ends_at <= now or count > KEPT or size > KEPT_BYTES:
+                self._drop(work)
+                count, size = count - 1, size - work.size

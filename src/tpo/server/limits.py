@@ -8,6 +8,7 @@ beyond that has to fill up again first.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ import msgspec
 from tpo.server.asgi import App, Header, Message, Receive, Scope, Send, refuse, request_info
 
 MINUTE = 60.0
+_CANCEL = re.compile(r"/v1/responses/[^/]+/cancel")
 # Sums of parts of a second are not exact, and a client that waited for `Retry-After` must get in.
 _ALMOST = 1e-6
 
@@ -130,7 +132,8 @@ class Limited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request (ASGI)."""
         account = None
-        if scope["type"] == "http" and scope["method"] == "POST":  # reading counts for nothing
+        # Reading counts for nothing, and neither does ending a response, which a key at its limit has to be able to.
+        if scope["type"] == "http" and scope["method"] == "POST" and not _CANCEL.fullmatch(scope["path"]):
             account = self._account_of(request_info(scope).client)
         if account is None:
             await self._app(scope, receive, send)
@@ -144,7 +147,8 @@ class Limited:
             await refuse(send, 429, message, code="rate_limit_exceeded", headers=headers)
             return
         account.begin()
-        request_info(scope).spent = account.spend
+        info = request_info(scope)
+        info.spent, info.concurrency = account.spend, account.limits.concurrency
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":

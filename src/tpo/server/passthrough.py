@@ -5,6 +5,7 @@ The tokens of a relayed stream are counted whether or not the client wants their
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,20 +17,23 @@ from tpo.http.client import JSON, PATIENT, WHOLE, connections
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, unsent
 from tpo.http.redaction import PassingBody, Secrets
+from tpo.messages import text_of
 from tpo.models.fleet import Fleet
 from tpo.models.openai import OpenAIModel
 from tpo.server.asgi import BrokenOff, Header, Send
-from tpo.server.errors import UPSTREAM, ApiError
+from tpo.server.errors import UPSTREAM, ApiError, refused
 
 # Headers of a response that belong to one connection, or to the server behind us.
 _DROPPED = frozenset(
     [b"connection", b"content-encoding", b"content-length", b"date", b"keep-alive", b"server", b"set-cookie"]
 ) | {b"trailer", b"transfer-encoding", b"upgrade", b"x-request-id", b"proxy-authenticate", b"strict-transport-security"}
-# The end of an answer, where its usage is.
-_TAIL = 4096
 # Shorter answers whose length is known are passed on in one piece.
 _WHOLE = 1_000_000
-_TOTAL = re.compile(rb'"total_tokens"\s*:\s*(\d+)')
+# Usage in an answer that comes in pieces, and the bytes that it may stretch over. Quotes in texts have a backslash.
+_TOTAL = re.compile(rb'"total_tokens"\s*:\s*(\d{1,18})')
+_OVERLAP = 64
+# Characters of a token, for requests whose tokens no server counts: right for English within a third.
+_TOKEN_CHARACTERS = 4
 
 
 class Relay:
@@ -61,12 +65,15 @@ class Relay:
             body: the request as it came.
             given: the same, read.
             send: the way to the client.
-            spend: called with the tokens, where the server reports them.
+            spend: called with the tokens: as the server reports them, else as the request and the answer have them.
 
         Raises:
             ModelUnavailable: the server cannot be reached, or broke off before its answer began.
             ApiError: the model has no server.
+            BadRequest: `stream` is no boolean; servers that take 1 or "true" would stream without reporting usage.
         """
+        if not isinstance(given.get("stream"), bool | None):
+            raise refused("stream", "is neither true nor false")
         server = fleet.roomiest
         if not isinstance(server.model, OpenAIModel):
             raise ApiError(400, f"{fleet.name} has no server to pass this on to: use {fleet.name}:tpo.")
@@ -80,7 +87,7 @@ class Relay:
             body = body if reports_usage else with_usage(body, {key: given[key] for key in given if key != "tpo"})
         server.queries += 1
         try:
-            await self._pass(endpoint, path, body, usage, send, spend)
+            await self._pass(endpoint, path, body, usage, send, _Count(given, spend))
         finally:
             server.queries -= 1
 
@@ -91,7 +98,7 @@ class Relay:
         body: bytes,
         usage: StreamUsage | None,
         send: Send,
-        spend: Callable[[int], None],
+        count: _Count,
     ) -> None:
         session = self._sessions.get(id(endpoint))
         if session is None:
@@ -100,19 +107,63 @@ class Relay:
         url = endpoint.at(path)
         with explained(url, redact=endpoint.secrets.out_of):
             # A timer for each piece that is read costs as much as the rest of reading it.
-            response = await _sent(session, url, body, WHOLE if usage is None else PATIENT)
+            response = await _sent(session, url, body, WHOLE if usage is None else PATIENT, count)
             async with response:
+                count.failed = response.status >= 400
                 if response.status in (401, 403):
                     # It is the server's key that was refused, and not the client's.
                     message = f"{url} refused this server's key: its {endpoint.key_variable} must be corrected."
                     raise ApiError(502, message, UPSTREAM, code="upstream_failed")
                 head = _head(response.raw_headers, endpoint.secrets)
                 if (response.content_length or _WHOLE) < _WHOLE:
-                    await _pass_whole(url, response, endpoint.secrets, head, send, spend)
+                    await _pass_whole(url, response, endpoint.secrets, head, send, count)
                 else:
                     await send({"type": "http.response.start", "status": response.status, "headers": head})
-                    usage = usage if _streams(response.headers) else None
-                    await _pass_pieces(url, response, endpoint.secrets.passing(), usage, send, spend)
+                    # A server may stream for reasons of its own, as one that takes "Stream" for "stream".
+                    usage = usage or StreamUsage(hide=False) if _streams(response.headers) else None
+                    await _pass_pieces(url, response, endpoint.secrets.passing(), usage, send, count)
+
+
+class _Count:
+    """Counts the tokens of one request for the limits of its key, however it ends.
+
+    Args:
+        given: the request.
+        spend: called with the tokens.
+
+    Attributes:
+        failed: the server refused the request, which costs nothing.
+    """
+
+    def __init__(self, given: Mapping[str, Any], spend: Callable[[int], None]) -> None:
+        self._given = given
+        self._spend = spend
+        self.failed = False
+
+    def reported(self, tokens: int) -> None:
+        """Count tokens as the server reported them."""
+        self._spend(tokens)
+
+    def estimated(self, completion: int) -> None:
+        """Count the prompt by its length, and tokens of the answer that came so far."""
+        if not self.failed:
+            self._spend(prompt_tokens(self._given) + completion)
+
+
+def prompt_tokens(given: Mapping[str, Any]) -> int:
+    """About how many tokens a request's prompt has, by the length of its text.
+
+    Args:
+        given: a request for a chat completion, or for a completion.
+    """
+    messages, prompt = given.get("messages"), given.get("prompt")
+    texts = (
+        [text_of(message) for message in messages if isinstance(message, Mapping)] if isinstance(messages, list) else []
+    )
+    parts = prompt if isinstance(prompt, list) else [prompt]
+    texts += [part for part in parts if isinstance(part, str)]
+    tokens = sum(len(part) if isinstance(part, list) else isinstance(part, int) for part in parts)
+    return tokens + -(-sum(map(len, texts)) // _TOKEN_CHARACTERS)
 
 
 async def _pass_whole(
@@ -121,15 +172,17 @@ async def _pass_whole(
     secrets: Secrets,
     head: list[Header],
     send: Send,
-    spend: Callable[[int], None],
+    count: _Count,
 ) -> None:
     """Pass a short answer on in one piece."""
+    body = b""
     try:
         body = secrets.out_of_body(await response.read())
     except (aiohttp.ClientError, TimeoutError):
         raise ApiError(502, f"{url} broke off in the middle of its answer.", UPSTREAM) from None
-    if counted := _TOTAL.findall(body[-_TAIL:]):
-        spend(int(counted[-1]))
+    finally:
+        tokens = _reported(body)
+        count.estimated(len(body) // _TOKEN_CHARACTERS) if tokens is None else count.reported(tokens)
     head.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": response.status, "headers": head})
     await send({"type": "http.response.body", "body": body})
@@ -141,17 +194,22 @@ async def _pass_pieces(
     passing: PassingBody,
     usage: StreamUsage | None,
     send: Send,
-    spend: Callable[[int], None],
+    count: _Count,
 ) -> None:
     """Pass an answer on as it comes."""
     tail = rest = b""
+    tokens: int | None = None
+    size = 0
     try:
         async for raw in response.content.iter_any():
             piece = passing.take(raw)
             if usage is not None:
                 piece = usage.take(piece)
             else:
-                tail = (tail + piece)[-_TAIL:] if len(piece) < _TAIL else piece[-_TAIL:]
+                # Usage may stand anywhere: some servers write what a client wished for after it.
+                tail, size = tail + piece, size + len(piece)
+                tokens = tokens if (found := _reported(tail)) is None else found
+                tail = tail[-_OVERLAP:]
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
     except (aiohttp.ClientError, TimeoutError):
@@ -164,21 +222,29 @@ async def _pass_pieces(
         rest = passing.end()
         if usage is not None:
             rest = usage.take(rest) + usage.end()
-            spend(usage.tokens)
-        elif counted := _TOTAL.findall(tail):
-            spend(int(counted[-1]))
+            tokens, size = usage.reported, usage.chunks * _TOKEN_CHARACTERS
+        count.estimated(size // _TOKEN_CHARACTERS) if tokens is None else count.reported(tokens)
     await send({"type": "http.response.body", "body": rest})
 
 
 async def _sent(
-    session: aiohttp.ClientSession, url: str, body: bytes, timeout: aiohttp.ClientTimeout
+    session: aiohttp.ClientSession, url: str, body: bytes, timeout: aiohttp.ClientTimeout, count: _Count
 ) -> aiohttp.ClientResponse:
     try:
-        return await session.post(url, data=body, timeout=timeout, allow_redirects=False)
-    except aiohttp.ClientOSError as error:
-        if not unsent(error):
-            raise
-        return await session.post(url, data=body, timeout=timeout, allow_redirects=False)
+        try:
+            return await session.post(url, data=body, timeout=timeout, allow_redirects=False)
+        except aiohttp.ClientOSError as error:
+            if not unsent(error):
+                raise
+            return await session.post(url, data=body, timeout=timeout, allow_redirects=False)
+    except asyncio.CancelledError:  # the client has left, and the server has read the prompt
+        count.estimated(0)
+        raise
+
+
+def _reported(data: bytes) -> int | None:
+    """The tokens that an answer, or a part of one, reports."""
+    return max(map(int, _TOTAL.findall(data)), default=None)
 
 
 def _head(headers: Iterable[Header], secrets: Secrets) -> list[Header]:
@@ -214,14 +280,15 @@ class StreamUsage:
         hide: leave out the chunk that only has the usage, since the client does not want it.
 
     Attributes:
-        tokens: as the server counted them; before it did, the chunks so far, each of which is about a token.
+        reported: tokens as the server counted them; None before it did.
+        chunks: the chunks so far, each of which is about a token.
     """
 
     def __init__(self, *, hide: bool) -> None:
         self._hide = hide
         self._rest = b""
-        self.tokens = 0
-        self._counted = False
+        self.reported: int | None = None
+        self.chunks = 0
 
     def take(self, piece: bytes) -> bytes:
         """Take a piece of the stream.
@@ -238,7 +305,7 @@ class StreamUsage:
             end = len(data)
         complete, self._rest = data[:end], data[end:]
         if b'"usage"' not in complete:
-            self._count(len(_DATA.findall(complete)))
+            self.chunks += len(_DATA.findall(complete))
             return complete
         return b"".join(self._event(event) for event in _events(complete))
 
@@ -257,15 +324,10 @@ class StreamUsage:
             return event
         usage = chunk.get("usage") if isinstance(chunk, dict) else None
         if not isinstance(usage, dict):
-            self._count(1)
+            self.chunks += 1
             return event
-        self._counted = True
-        self.tokens = _total(usage)
+        self.reported = _total(usage)
         return b"" if self._hide and not chunk.get("choices") else event
-
-    def _count(self, chunks: int) -> None:
-        if not self._counted:
-            self.tokens += chunks
 
 
 def with_usage(body: bytes, given: Mapping[str, Any]) -> bytes:

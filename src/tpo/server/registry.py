@@ -5,10 +5,11 @@ Requests of the API and of the page both go through here, so that both are count
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -16,8 +17,9 @@ import msgspec
 from tpo.engine.events import Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
-from tpo.engine.records import Called, Record
+from tpo.engine.records import Called, Prompted, Record, Replied, Sampled
 from tpo.errors import ModelError, TPOError
+from tpo.messages import text_of
 from tpo.scheduling.limiter import Owner, call_owner
 from tpo.server.admission import Admission
 from tpo.server.asgi import RequestInfo
@@ -32,8 +34,9 @@ log = logging.getLogger("tpo.server")
 
 # Makes a listener for one request, and closes it when the request is over.
 Watch = Callable[[RequestInfo, RequestOptions], AbstractContextManager[Listener]]
-# Searches that are over and still shown on the page.
+# Searches that are over and still shown on the page, and characters of their records.
 KEPT = 50
+KEPT_CHARACTERS = 50_000_000
 
 
 def unwatched(info: RequestInfo, options: RequestOptions) -> AbstractContextManager[Listener]:
@@ -64,6 +67,7 @@ class LiveSearches:
         self._kept = kept
         self._open: dict[str, list[Record]] = {}
         self._over: dict[str, list[Record]] = {}
+        self._characters: dict[str, int] = {}
 
     def begin(self, id: str, records: list[Record]) -> None:
         """A search begins, and its journal grows from now on."""
@@ -74,12 +78,21 @@ class LiveSearches:
         records = self._open.pop(id, None)
         if records is not None and self._kept:
             self._over[id] = records
-            if len(self._over) > self._kept:
-                del self._over[next(iter(self._over))]
+            self._characters[id] = sum(map(_characters, records))
+            # A long conversation stands in each prompt of its search anew.
+            while len(self._over) > self._kept or sum(self._characters.values()) > KEPT_CHARACTERS:
+                oldest = next(iter(self._over))
+                del self._over[oldest], self._characters[oldest]
 
     def __call__(self) -> Mapping[str, Sequence[Record]]:
         """All of them, the oldest first."""
         return {**self._over, **self._open}
+
+
+def _characters(record: Record) -> int:
+    if isinstance(record, Prompted):
+        return sum(len(text_of(message)) for message in record.messages)
+    return len(record.text) if isinstance(record, Replied | Sampled) else 0
 
 
 class SearchRegistry:
@@ -126,19 +139,23 @@ class SearchRegistry:
             ApiError: the time ran out before there was one, or the server ends.
         """
         call_owner.set(Owner(info.client, info.weight))
-        async with self.admission.admitted(info.client, info.weight):
-            waited = 0.0 if info.background else time.monotonic() - info.began
+        most = self.service.setup.serving.deadline
+        late = ApiError(503, f"There was no place for this request within {most:g} s.")
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(None if info.background else most - (time.monotonic() - info.began)):
+                    await stack.enter_async_context(self.admission.admitted(info.client, info.weight))
+            except TimeoutError:
+                raise late from None
+            began = time.monotonic() if info.background else info.began
             info.servers = await self.service.addresses(model)
             with self._watch(info, options) as watch:
-                budget = self._budget(options.spec.budget, waited)
+                left = most - (time.monotonic() - began)
+                if left <= 0:
+                    raise late
+                wanted = options.spec.budget
+                budget = Budget(wanted.tokens, min(wanted.seconds or left, left))
                 return await self._run(options, model, id, budget, both(watch, listen), info.spend, durable)
-
-    def _budget(self, budget: Budget, waited: float) -> Budget:
-        most = self.service.setup.serving.deadline
-        left = most - waited
-        if left <= 0:
-            raise ApiError(503, f"There was no place for this request within {most:g} s.")
-        return Budget(budget.tokens, min(budget.seconds or left, left))
 
     async def _run(
         self,

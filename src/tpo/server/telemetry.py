@@ -27,7 +27,7 @@ _ROUTES = frozenset(
     }
 )
 _LONGEST = 200
-_RESPONSE = re.compile(r"/v1/responses/[^/]*")
+_RESPONSE = re.compile(r"/v1/responses/[^/]+(/cancel|/input_items)?")
 
 
 class RequestTelemetry:
@@ -54,8 +54,9 @@ class RequestTelemetry:
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = _method(scope["method"]), scope["path"]
-        route = _RESPONSE.sub("/v1/responses/{id}", path)
-        known = path in _ROUTES or route != path
+        found = _RESPONSE.fullmatch(path)
+        route = path if found is None else f"/v1/responses/{{id}}{found[1] or ''}"
+        known = found is not None or path in _ROUTES
         attributes = {"http.request.method": method, "url.path": path[:_LONGEST], "url.scheme": scope["scheme"]}
         with self._telemetry.tracer.start_as_current_span(
             f"{method} {route}" if known else method,

@@ -190,9 +190,9 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         Budget(chosen.budget_tokens, chosen.budget_seconds),
         wordings.for_method((*method.templates, *select.templates)),
         {
-            "policy": RoleSpec(arms or chosen.policy, chosen.policy_model, omit),
-            "critic": RoleSpec(chosen.critic, chosen.critic_model, omit),
-            "editor": RoleSpec(chosen.editor, chosen.editor_model, omit),
+            "policy": _role("policy", arms or chosen.policy, chosen.policy_model, omit),
+            "critic": _role("critic", chosen.critic, chosen.critic_model, omit),
+            "editor": _role("editor", chosen.editor, chosen.editor_model, omit),
         },
         options.get("reward"),  # None and the default are recorded apart
         chosen.require,
@@ -202,6 +202,15 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         _as_reward(chosen.judge),
         select,
     )
+
+
+def _role(role: Role, where: Any, model: str | None, omit: tuple[str, ...]) -> RoleSpec:
+    """Who plays a role: named by text, or an object that generates."""
+    for place in where.values() if role == "policy" and isinstance(where, Mapping) else [where]:
+        if not isinstance(place, str | None) and not hasattr(place, "generate"):
+            kind = type(place).__name__
+            raise InputError(f"The {role} is of type {kind}: give a URL such as http://localhost:8000/v1, or a Model.")
+    return RoleSpec(where, model, omit)
 
 
 def _as_reward(judge: Any) -> Any:
@@ -216,7 +225,7 @@ def _checked(settings: SamplingSettings, width: int) -> SamplingSettings:
     if ours:
         raise InputError(f"extra has {', '.join(ours)}, which tpo sets by itself: use its own options for these.")
     if settings.quorum is not None and settings.quorum > width:
-        raise InputError(f"The quorum is {settings.quorum}; it goes from 1 to the width, {width}.")
+        raise InputError(f"The quorum is {settings.quorum}; it must be from 1 to the width, {width}.")
     return settings
 
 

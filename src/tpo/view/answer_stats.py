@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from tpo.decoding import prepared
 from tpo.errors import InputError, JournalError
 from tpo.rewards.rules import parse_rule
 from tpo.runs.store import KEY
@@ -58,8 +59,8 @@ class AnswerStats:
     def __init__(self, journal: Path) -> None:
         self._path = journal
         self._reading = threading.Lock()
-        self._texts = msgspec.json.Decoder(_TextLine)
-        self._scores = msgspec.json.Decoder(_ScoreLine)
+        self._texts = msgspec.json.Decoder(prepared(_TextLine))
+        self._scores = msgspec.json.Decoder(prepared(_ScoreLine))
         self._forget(0)
 
     def _forget(self, inode: int) -> None:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
+from tpo.decoding import prepared
 from tpo.errors import JournalError
 from tpo.messages import Conversation, question
 from tpo.runs.store import KEY
@@ -45,7 +46,7 @@ class JournalIndex:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
         self._reading = threading.Lock()
-        self._decoder = msgspec.json.Decoder(_FirstLine)
+        self._decoder = msgspec.json.Decoder(prepared(_FirstLine))
         self._forget(0)
 
     def _forget(self, inode: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from tpo.decoding import prepared
 from tpo.errors import JournalError
 from tpo.runs.answers import Answer
 from tpo.runs.history import QueryHistory, history_of, open_run, query_history
@@ -45,7 +46,7 @@ class RunIndex:
         self._journal = JournalIndex(self.directory.journal)
         self.answer_stats = AnswerStats(self.directory.journal)
         self._reading = threading.Lock()
-        self._decoder = msgspec.json.Decoder(Answer)
+        self._decoder = msgspec.json.Decoder(prepared(Answer))
         self._found: OrderedDict[tuple[str, int, int], Integers] = OrderedDict()
         self._forget(0)
 

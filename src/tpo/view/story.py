@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tpo.decoding import prepared
 from tpo.engine.journal import read_journal
 from tpo.engine.records import Called, Ended, Prompted, Record, Resumed, Sampled, Started
 from tpo.engine.result import Result, Step
@@ -53,7 +54,7 @@ def trace_line(name: str, path: Path) -> dict[str, Any]:
     line: dict[str, Any] = {"name": name, "question": None, "method": None, "width": None, "depth": None, "at": None}
     try:
         with path.open("rb") as file:
-            started = msgspec.json.decode(file.readline(), type=Started)
+            started = msgspec.json.decode(file.readline(), type=prepared(Started))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # listed all the same; opening it shows what is wrong
         return line
     plan = started.plan

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.verifiers.kit import scored
+from tpo.candidate import Candidate
 from tpo.errors import InputError
+from tpo.methods.unmet import unmet
 from tpo.rewards.verifiers.answers import TAKES, clipped, final_answer, last_code, normalised, unfenced
 from tpo.rewards.verifiers.exact import Exact
 from tpo.rewards.verifiers.pattern import Regex
@@ -63,6 +65,13 @@ def test_the_right_answer_is_revealed_only_with_reveal() -> None:
     assert scored(Exact("Lyon", reveal=True), "Paris").feedback == 'the final answer, "Paris", is wrong; right is Lyon'
     assert "Lyon" not in str(scored(Exact("Lyon"), "").feedback)
     assert "\\boxed" in str(scored(Exact("Lyon", "boxed"), "Lyon").feedback)
+
+
+def test_praise_names_nothing_that_is_missing() -> None:
+    for reward, answer in ((Exact("Lyon"), "Lyon"), (Regex(r"^\d+$"), "12")):
+        score = scored(reward, answer)
+        assert score.feedback
+        assert unmet(Candidate("0.0", 0, answer, feedback=score.feedback)) == ""
 
 
 def test_any_of_several_answers_is_right() -> None:

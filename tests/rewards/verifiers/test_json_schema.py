@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 pytest.importorskip("jsonschema", reason="jsonschema is not installed (pip install 'tpo[verifiers]')")
 
 from rewards.verifiers.kit import scored
+from tpo.candidate import Candidate
 from tpo.errors import InputError, RewardError
+from tpo.methods.unmet import unmet
 from tpo.rewards.verifiers.json_schema import JsonSchema
 
 SCHEMA = {
@@ -44,6 +46,7 @@ def test_kept(reward: JsonSchema, answer: str) -> None:
     score = scored(reward, answer)
     assert (score.value, score.parts) == (1.0, {"json": 1.0, "schema": 1.0})
     assert score.feedback == "the JSON keeps the schema"
+    assert unmet(Candidate("0.0", 0, answer, feedback=score.feedback)) == ""
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,14 @@ def test_answers_stand_in_the_order_of_prompts_and_usage_adds_up() -> None:
     }
 
 
+def test_a_stream_has_the_summary_of_each_prompts_search() -> None:
+    write = renderer(prompt=["a", "b"])
+    done = [response(answer(text, 0), search={"method": text}) for text in "xy"]
+    chunks = data_of(write.begin() + b"".join(write.finish(place, one) for place, one in enumerate(done)) + write.end())
+    found = [(chunk["choices"][0]["index"], chunk["tpo"]) for chunk in chunks]
+    assert found == [(0, {"method": "x"}), (1, {"method": "y"})]
+
+
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.text(min_size=1)), max_size=12), st.booleans())
 def test_streams_of_several_prompts_do_not_mix(pieces: list[tuple[int, int, str]], echo: bool) -> None:
     write = renderer(prompt=["p", "q"], n=2, echo=echo, stream_options={"include_usage": True})

@@ -114,7 +114,8 @@ class CompletionsRenderer:
             self._choice(place, index, "", None, response.finish_reason(index))
             for index in range(len(response.candidates))
         ]
-        return b"".join(self._chunk([end]) for end in ends)
+        search = {} if response.search is None else {"tpo": response.search}
+        return b"".join([*(self._chunk([end]) for end in ends[:-1]), self._chunk(ends[-1:], **search)])
 
     def end(self) -> bytes:
         """The token counts, where they are wanted, and the end."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from tpo.decoding import prepared
 from tpo.server.errors import refused
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ def fitting(value: Any, kind: type[T], where: str) -> T:
         BadRequest: it does not fit.
     """
     try:
-        return msgspec.convert(_integers(value, kind), kind)
+        return msgspec.convert(_integers(value, kind), prepared(kind))
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `$")
         path = (where + place.rstrip("`")).removeprefix(".")

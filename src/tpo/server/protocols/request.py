@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from tpo.decoding import prepared
 from tpo.messages import Conversation
 from tpo.options import Effort
 from tpo.server.errors import refused
@@ -168,7 +169,7 @@ def _headers(headers: Headers) -> dict[str, Any]:
             found.setdefault(name, []).append(text)
             continue
         try:
-            found[name] = getattr(msgspec.convert({name: text}, Alignment, strict=False), name)
+            found[name] = getattr(msgspec.convert({name: text}, prepared(Alignment), strict=False), name)
         except msgspec.ValidationError as error:
             raise refused(f"The header {header}", f"does not fit: {str(error).partition(' - at')[0]}") from error
     return found

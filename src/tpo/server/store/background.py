@@ -37,6 +37,9 @@ log = logging.getLogger("tpo.server")
 
 # Seconds for which narration is collected before it becomes an event.
 BEAT = 0.1
+# Seconds for a cancelled response to end before its client gets it as it is: after a restart it waits for the models.
+PATIENCE = 10.0
+_STANDS_STILL = "The server cannot go on with this response, and its log has the reason. Its next start tries again."
 
 
 class Job:
@@ -50,7 +53,7 @@ class Job:
         line: an entry as it stands there.
 
     Attributes:
-        searching: a search is under way, which can be stopped with its best answer so far.
+        searching: a search has begun, here or in an earlier process, which can be stopped with its best answer so far.
         cancelled: its client ended it.
         stopped: no more is to come from this process.
         stopper: stops the search.
@@ -143,15 +146,19 @@ class BackgroundResponses:
         self._keys = keys
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._storing: list[StoredRequest] = []
         self._resuming: asyncio.Task[None] | None = None
+        self._surveying: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Go on with the responses of an earlier process, once the models are reached."""
+        """Go on with the responses of an earlier process."""
         self._resuming = asyncio.create_task(self._resume())
+        self._surveying = asyncio.create_task(self.store.run(self.store.survey))
 
     async def aclose(self) -> None:
         """Leave what is unfinished to the next process."""
-        tasks = [*self._tasks.values(), *([self._resuming] if self._resuming is not None else [])]
+        await asyncio.sleep(0)  # a task that has not begun would close nothing
+        tasks = [*self._tasks.values(), *filter(None, [self._resuming, self._surveying])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -159,6 +166,8 @@ class BackgroundResponses:
 
     async def request(self, id: str, client: str | None) -> StoredRequest:
         """The request of a stored response; see `ResponseStore.find`."""
+        if self._resuming is not None and not self._resuming.done():  # what it is about to continue has no job yet
+            await asyncio.wait({self._resuming})
         job = self._jobs.get(id)
         if job is not None and job.request.client == client:  # clients that poll cost no reading
             return job.request
@@ -177,31 +186,49 @@ class BackgroundResponses:
         """A response that is being made."""
         return self._jobs.get(id)
 
-    @property
-    def waiting(self) -> int:
-        """Responses whose turn has not come."""
-        return sum(not job.begun for job in self._jobs.values())
-
     async def begin(self, request: StoredRequest) -> Job:
         """Store a request, and begin to work on its response.
 
         Raises:
             Busy: too many wait already.
             ApiError: it cannot be stored.
+            JournalError: the same.
         """
-        self._answers.aligned.expect_room(self.waiting)
-        await self.store.run(self.store.add, request, open=True)
-        return self._start(request)
+        promised = [*self._storing, *(job.request for job in self._jobs.values() if not job.begun)]
+        waiting = [(other.client, self._weight(other.client)) for other in promised]
+        self._answers.aligned.expect_room(request.client, self._weight(request.client), waiting)
+        self._storing.append(request)
+        try:
+            await self.store.run(self.store.add, request, open=True)
+            try:
+                return await self.resume(request)
+            except JournalError:
+                await self.store.run(self.store.delete, request.id)
+                raise
+        finally:
+            self._storing.remove(request)
+
+    async def resume(self, request: StoredRequest) -> Job:
+        """Go on with a stored response that is not complete.
+
+        Raises:
+            JournalError: its file is damaged, or cannot be written.
+        """
+        job = await self.store.run(self._opened, request)
+        self._jobs[request.id] = job
+        task = self._tasks[request.id] = asyncio.create_task(self._run(job))
+        task.add_done_callback(lambda _: self._end(job))
+        return job
 
     async def cancel(self, job: Job) -> None:
         """End a response with the best answer so far."""
-        task = self._tasks[job.request.id]
+        task, again = self._tasks[job.request.id], job.cancelled
         job.cancelled = True
         await self.store.run(self.store.cancel, job.request.id)
         job.stopper.stop("interrupt")
-        if not job.searching:
+        if not (again or job.searching or job.renderer.over):
             task.cancel()
-        await asyncio.wait({task})
+        await asyncio.wait({task}, timeout=PATIENCE)
 
     async def delete(self, id: str) -> None:
         """Forget a response, and end the work on it."""
@@ -215,26 +242,29 @@ class BackgroundResponses:
         try:
             entries = self.store.entries(request.id)
         except JournalError as error:
+            self.store.find(request.id, request.client)  # deleted meanwhile
             raise ApiError(500, str(error)) from error
-        return Job(request, *self.store.rendered(request, entries))
+        job = Job(request, *self.store.rendered(request, entries))
+        if not job.renderer.over:  # in memory alone: the next process continues with it
+            job.add(Failed(500, _STANDS_STILL))
+        return job
 
     async def _resume(self) -> None:
-        await self._answers.service.opened.wait()
         for request in await self.store.run(self.store.unfinished):
             try:
-                self._start(request)
+                await self.resume(request)
             except (TPOError, BadRequest) as error:
                 log.error("The stored response %s cannot go on. %s", request.id, error)
+            except Exception:
+                log.exception("A bug: the stored response %s cannot go on.", request.id)
 
-    def _start(self, request: StoredRequest) -> Job:
+    def _opened(self, request: StoredRequest) -> Job:
         entries, file = self.store.reopened(request.id)
         job = Job(request, *self.store.rendered(request, entries), file, self.store.line)
+        job.searching = self.store.searched(request.id)
         job.cancelled = self.store.cancelled(request.id)
         if job.cancelled:
             job.stopper.stop("interrupt")
-        self._jobs[request.id] = job
-        task = self._tasks[request.id] = asyncio.create_task(self._run(job))
-        task.add_done_callback(lambda _: self._end(job))
         return job
 
     def _end(self, job: Job) -> None:
@@ -262,8 +292,12 @@ class BackgroundResponses:
 
     async def _make(self, job: Job) -> None:
         service = self._answers.service
+        if job.cancelled and not job.searching:  # an earlier process ended before it could end this
+            job.apply(self._nothing(job))
+            return
         end: Entry
         try:
+            await service.opened.wait()
             with self._counted(job):  # and no longer when the client sees the end
                 end = await self._answered(job)
         except asyncio.CancelledError:
@@ -297,13 +331,16 @@ class BackgroundResponses:
             if account is not None:
                 account.end()
 
+    def _weight(self, client: str | None) -> float:
+        return self._keys.weight_of(client) if self._keys is not None and client is not None else 1.0
+
     def _account(self, job: Job) -> Account | None:
         return self._keys.account_of(job.request.client) if self._keys is not None else None
 
     def _nothing(self, job: Job) -> Completed:
         """The end of a response that was cancelled before there was an answer."""
         trace = self.store.trace(job.request.id)
-        records = read_journal(trace)[0] if trace.exists() and trace.stat().st_size else []
+        records = read_journal(trace)[0] if self.store.searched(job.request.id) else []
         used = [record.usage for record in records if isinstance(record, Called)]
         prompt, cached, completion = (
             sum(getattr(usage, kind) for usage in used)
@@ -337,7 +374,7 @@ class BackgroundResponses:
         return RequestInfo(
             job.request.id,
             client=client,
-            weight=self._keys.weight_of(client) if self._keys is not None and client is not None else 1.0,
+            weight=self._weight(client),
             model=job.renderer.request.model,
             spent=account.spend if account is not None else None,
             background=True,

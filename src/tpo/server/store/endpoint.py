@@ -306,6 +306,8 @@ class ResponsesEndpoint(ProtocolEndpoint):
             raise ApiError(422, message, code="idempotency_key_reused")
         job = self._background.find(record.id) or await self._background.read(earlier)
         if job.renderer.response["status"] == "failed":  # the same request may have better luck
+            if await self._store.run(self._store.is_open, record.id) and self._background.find(record.id) is None:
+                return await self._background.resume(earlier)  # what its journal holds is not paid again
             await self._background.delete(record.id)
             return None
         return job

@@ -28,6 +28,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 from filelock import FileLock, Timeout
 
+from tpo.decoding import prepared
 from tpo.engine.lines import LineReader, LineWriter
 from tpo.engine.log import Log
 from tpo.errors import InputError, JournalError
@@ -36,6 +37,7 @@ from tpo.server.errors import ApiError
 from tpo.server.protocols import sse
 from tpo.server.protocols.responses.reader import read_responses
 from tpo.server.protocols.responses.renderer import Begun, Completed, Entry, Failed, ResponsesRenderer
+from tpo.server.store.quota import Quota
 
 log = logging.getLogger("tpo.server")
 
@@ -45,6 +47,8 @@ T = TypeVar("T")
 # Threads that read and write.
 THREADS = 4
 DAY = 86_400.0
+# Bytes of a disk that a folder takes, and a file at least.
+BLOCK = 4096
 # Seconds between two searches for responses that are too old.
 SWEEP = 3600.0
 
@@ -78,6 +82,13 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
         return f"resp_{self.key}"
 
 
+class _Owner(msgspec.Struct):
+    """What the survey reads of a stored request."""
+
+    client: str | None
+    at: int
+
+
 def key_of(client: str | None, idempotency_key: str) -> str:
     """The key of a response to a request with an idempotency key: the same each time."""
     return hashlib.sha256(msgspec.json.encode((client, idempotency_key))).hexdigest()[:32]
@@ -89,14 +100,17 @@ class ResponseStore:
     Args:
         folder: where responses are stored.
         days: for how long.
+        most: bytes of one key's responses; beyond that its oldest are deleted.
 
     Raises:
         InputError: the folder cannot be written to, or another server uses it.
     """
 
-    def __init__(self, folder: Path, days: float) -> None:
+    def __init__(self, folder: Path, days: float, most: int = 2_000_000_000) -> None:
         self._folder = folder
         self._days = days
+        self._quota = Quota(most, self.is_open)
+        self._closing = False
         self._swept = float("-inf")
         self._writer = LineWriter[Entry](Entry)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tpo-store")
@@ -113,6 +127,7 @@ class ResponseStore:
 
     def close(self) -> None:
         """Let other servers use the folder, once all is written."""
+        self._closing = True
         self._threads.shutdown()
         self._lock.release()
 
@@ -156,7 +171,22 @@ class ResponseStore:
             shutil.rmtree(part, ignore_errors=True)
             message = f"The response cannot be stored: {error.strerror}."
             raise ApiError(503, message, code="not_stored") from error
+        self._count(request.client, request.id)
         self._sweep()
+
+    def survey(self) -> None:
+        """Delete what is too old, and count what the responses of an earlier process take."""
+        self._sweep()
+        found = []
+        for path in self._folder.glob("resp_*/request.json"):
+            if self._closing:
+                return
+            with suppress(OSError, msgspec.MsgspecError):
+                owner = msgspec.json.decode(path.read_bytes(), type=prepared(_Owner))
+                found.append((owner.at, owner.client, path.parent.name, self._bytes(path.parent.name)))
+        found.sort(key=lambda one: one[0])
+        for id in self._quota.earlier((client, id, size) for _, client, id, size in found):
+            self.delete(id)
 
     def find(self, id: str, client: str | None) -> StoredRequest:
         """The request of a stored response.
@@ -237,6 +267,11 @@ class ResponseStore:
         """An entry as it stands in its file."""
         return self._writer.line(entry)
 
+    def searched(self, id: str) -> bool:
+        """Whether a search for a response has begun."""
+        trace = self.trace(id)
+        return trace.exists() and trace.stat().st_size > 0
+
     def cancel(self, id: str) -> None:
         """Keep in mind that a response's client ended it."""
         with suppress(OSError):
@@ -246,10 +281,16 @@ class ResponseStore:
         """Whether its client ended it."""
         return (self.path(id) / "cancelled").exists()
 
+    def is_open(self, id: str) -> bool:
+        """Whether there is something left to do for a response."""
+        return (self.path(id) / "open").exists()
+
     def complete(self, id: str) -> None:
         """There is nothing left to do for a response."""
         with suppress(OSError):
             (self.path(id) / "open").unlink(missing_ok=True)
+        if id in self._quota:  # else the survey counts it
+            self._count(self._quota.client_of(id), id)
 
     def delete(self, id: str) -> None:
         """Remove a response."""
@@ -257,6 +298,7 @@ class ResponseStore:
         with suppress(OSError):  # at once, so that half of it is never seen
             self.path(id).rename(gone)
             shutil.rmtree(gone)
+        self._quota.forget(id)
 
     def unfinished(self) -> list[StoredRequest]:
         """Responses that an earlier process did not complete, the oldest first."""
@@ -265,12 +307,21 @@ class ResponseStore:
 
     def _read(self, id: str) -> StoredRequest | None:
         try:
-            return msgspec.json.decode((self.path(id) / "request.json").read_bytes(), type=StoredRequest)
+            return msgspec.json.decode((self.path(id) / "request.json").read_bytes(), type=prepared(StoredRequest))
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
             log.error("The stored response %s cannot be read: %s.", self.path(id), error)
             return None
+
+    def _bytes(self, id: str) -> int:
+        files = [file.stat().st_size for file in self.path(id).iterdir()]
+        return BLOCK + sum(-(-size // BLOCK) * BLOCK for size in files)
+
+    def _count(self, client: str | None, id: str) -> None:
+        with suppress(OSError):
+            for other in self._quota.put(client, id, self._bytes(id)):
+                self.delete(other)
 
     def _sweep(self) -> None:
         if time.monotonic() - self._swept < SWEEP:
@@ -279,5 +330,5 @@ class ResponseStore:
         before = time.time() - self._days * DAY
         for path in self._folder.glob("resp_*"):
             with suppress(OSError):
-                if path.stat().st_mtime < before and not (path / "open").exists():
+                if path.stat().st_mtime < before and not self.is_open(path.name):
                     self.delete(path.name)
