@@ -15,7 +15,7 @@ from tpo.candidate import Candidate
 from tpo.errors import JournalError
 from tpo.server.admission import Admission, Busy
 from tpo.server.answers import Answers
-from tpo.server.errors import ApiError
+from tpo.server.errors import ApiError, BadRequest
 from tpo.server.store.background import BackgroundResponses, Job
 from tpo.server.store.folder import ResponseStore, StoredRequest
 from tpo.server.store.history import History
@@ -228,6 +228,12 @@ async def test_a_response_that_is_deleted_while_it_is_read_is_not_found(
         with pytest.raises(ApiError) as error:
             await made.read(sent)
         assert error.value.status == 404
+        find = iter([sent])
+        monkeypatch.setattr(
+            made.store, "find", lambda *given: next(find, None) or ResponseStore.find(made.store, *given)
+        )
+        with pytest.raises(BadRequest, match="names no response"):
+            History(made.store, None).continued({"input": "Go on.", "previous_response_id": sent.id})
 
 
 async def test_a_damaged_response_shows_its_file_to_the_log_alone(

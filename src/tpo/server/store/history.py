@@ -85,6 +85,7 @@ class History:
             try:
                 renderer, _ = self._store.rendered(request, self._store.entries(id))
             except JournalError as error:
+                self._store.find(id, self._client)  # deleted meanwhile
                 log.error("%s", error)
                 raise explained(error) from error
             self._read[id] = request, renderer.response
