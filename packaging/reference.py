@@ -206,7 +206,7 @@ def _bounds(entry: Any) -> str:
     from tpo.options.option import bounds
 
     text = bounds(entry.option)
-    return "" if text == "is a number" else text.removeprefix("is ").removeprefix("goes ")
+    return "" if text == "a number" else text
 
 
 def python_api() -> str:

@@ -116,7 +116,7 @@ def _value(entries: Sequence[Entry], value: Any, path: Path) -> Any:
     for entry in entries:
         if entry.option.words is not None:
             if value not in entry.option.words:
-                raise InputError(f"{path}: {entry.shown} is {value!r}; it is {' or '.join(entry.option.words)}.")
+                raise InputError(f"{path}: {entry.shown} is {value!r}; it must be {' or '.join(entry.option.words)}.")
             continue
         if entry.kind is Mapping and isinstance(value, str):
             value = _table(entry, value, path)

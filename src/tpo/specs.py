@@ -108,7 +108,7 @@ def _typed(name: str, text: str, kind: Any, what: str) -> Any:
         pairs = [entry.rpartition(":") for entry in text.split(",")]
         if not all(key and number for key, _, number in pairs):
             raise InputError(
-                f"The {what}: {name}={text} is no list of NAME:NUMBER, such as helpfulness:0.7,verbosity:-0.1."
+                f"The {what}: {name}={text} is not a list of NAME:NUMBER, such as helpfulness:0.7,verbosity:-0.1."
             )
         value = {key: number for key, _, number in pairs}
     try:

@@ -174,7 +174,7 @@ BAD_FILES = {
         (["hi", "--budget-tokens", "0"], "budget-tokens is 0"),
         (["hi", "--budget-seconds", "-2"], "budget-seconds is -2"),
         (["hi", "--trace", "."], "trace . cannot be written"),
-        (["hi", "--policy", "gpt-4"], "'gpt-4' is no model"),
+        (["hi", "--policy", "gpt-4"], "'gpt-4' is not a model"),
         (["hi", "--policy", "gguf:nowhere.gguf"], "nowhere.gguf"),
         (["hi", "--nonsense"], "nonsense"),
     ],

@@ -67,12 +67,12 @@ async def test_rewards_have_names_and_are_combined(tmp_path: Path) -> None:
         ('reward = "a"\n[rewards.a]\nsum = { b = 1 }\n[rewards.b]\nuse = "a"\n', "made of itself: a -> b -> a"),
         ('reward = "a"\n[rewards.a]\nsum = { none = 1 }\n', "which scores nothing"),
         ('reward = "carful"\n[rewards.careful]\nuse = "surface"\n', "'carful' is unknown. Did you mean careful?"),
-        ('width = "many"\n', "tpo.toml: width is 'many'; it is a whole number."),
-        ("width = true\n", "tpo.toml: width is True; it is a whole number."),
-        ("top-p = nan\n", "tpo.toml: top-p is nan; it is above 0 and at most 1."),
-        ("patience = nan\n", "tpo.toml: patience is nan; it is at least 0."),
-        ('on-bad-row = "leave"\n', "tpo.toml: on-bad-row is 'leave'; it is stop or skip."),
-        ('require = "max-words=3"\n', "tpo.toml: require is 'max-words=3'; it is a list of texts."),
+        ('width = "many"\n', "tpo.toml: width is 'many'; it must be a whole number."),
+        ("width = true\n", "tpo.toml: width is True; it must be a whole number."),
+        ("top-p = nan\n", "tpo.toml: top-p is nan; it must be above 0 and at most 1."),
+        ("patience = nan\n", "tpo.toml: patience is nan; it must be at least 0."),
+        ('on-bad-row = "leave"\n', "tpo.toml: on-bad-row is 'leave'; it must be stop or skip."),
+        ('require = "max-words=3"\n', "tpo.toml: require is 'max-words=3'; it must be a list of texts."),
     ],
 )
 async def test_a_mistake_in_the_file_is_one_clear_line(tmp_path: Path, text: str, complaint: str) -> None:

@@ -54,7 +54,7 @@ def test_an_unfinished_run_gives_what_is_there(tmp_path: Path) -> None:
 def test_a_users_mistake_is_one_clear_line(tmp_path: Path) -> None:
     run = run_of(tmp_path, "Apples?")
     for arguments, complaint in (
-        ((tmp_path, "--format", "dpo"), "is no directory of a run"),
+        ((tmp_path, "--format", "dpo"), "is not a directory of a run"),
         ((run, "--format", "ppo"), "Invalid value for '--format': 'ppo' is not one of 'dpo'"),
         ((run,), "Missing option '--format'"),
         ((run, "--format", "sft", "--min-gap", "1"), "for dpo and kto"),

@@ -120,9 +120,9 @@ def test_who_has_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a b"], "no name"),
-        (["[x]"], "no name"),
-        ([""], "no name"),
+        (["a b"], "not a name"),
+        (["[x]"], "not a name"),
+        ([""], "not a name"),
         (["alice", "--concurrency", "0"], "at least 1"),
         (["known"], "already"),
         (["nobody", "--revoke"], "no key for nobody; it knows known"),
@@ -144,11 +144,11 @@ def test_mistakes_are_one_line_and_change_nothing(tmp_path: Path, arguments: lis
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("[alice\n")
-    assert "no TOML" in call(key, "bob", "--file", broken).err
+    assert "not TOML" in call(key, "bob", "--file", broken).err
     assert broken.read_text() == "[alice\n"
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe\x00")
-    assert "no TOML" in call(key, "bob", "--file", binary).err
+    assert "not TOML" in call(key, "bob", "--file", binary).err
     missing = call(key, "bob", "--file", tmp_path / "nowhere" / "keys.toml")
     assert (missing.code, missing.out) == (2, "")
     assert "cannot be written" in " ".join(missing.err.split())

@@ -100,7 +100,7 @@ async def test_what_a_search_of_the_same_query_and_seed_finds_is_what_the_run_fi
         (("data.jsonl", "--out", "data.jsonl"), "cannot be written"),
         (("data.jsonl", "--out", "out", "--concurrency", "0"), "concurrency is 0"),
         (("data.jsonl", "--out", "out", "--width", "0"), "width is 0"),
-        (("data.jsonl", "--out", "out", "--quorum", "9"), "quorum is 9; it goes from 1 to the width"),
+        (("data.jsonl", "--out", "out", "--quorum", "9"), "quorum is 9; it must be from 1 to the width"),
         (("data.jsonl", "--out", "out", "--extra", "[1]"), "--extra is '[1]'; a JSON object is expected"),
         (("data.jsonl", "--out", "out", "--extra", '{"seed": 1}'), "extra has seed, which tpo sets by itself"),
         (("data.jsonl", "--out", "out", "--price", "policy=cheap"), "'policy=cheap' is not understood"),

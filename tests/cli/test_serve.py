@@ -139,7 +139,7 @@ async def test_a_file_names_what_is_served(tmp_path: Path) -> None:
 
 async def test_mistakes_are_one_line(tmp_path: Path) -> None:
     assert "tpo key" in await refused(tmp_path, "--host", "0.0.0.0")
-    assert "no http(s) URL" in await refused(tmp_path, "--policy", "ftp://x", "--port", "0")
+    assert "not an http(s) URL" in await refused(tmp_path, "--policy", "ftp://x", "--port", "0")
     assert "no method" in await refused(tmp_path, "--preset", "magic", "--port", "0")
     assert "keys.toml" in await refused(tmp_path, "--keys", "keys.toml")
     with socket.socket() as taken:

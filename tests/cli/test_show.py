@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from fakes import FakeModel, FakeReward, numbered
 from runs.kit import by_number, make_run
 from runs.test_history import failing
+from tpo.cli.help import HelpfulCommand
 from tpo.cli.show import show
 from tpo.rewards.protocol import Score
 from view.runs import ARM, make_judged
@@ -27,8 +28,8 @@ class Shown(NamedTuple):
 
 def call(command: Callable[..., Any], *arguments: str | Path) -> Shown:
     """Call one command as the command line does."""
-    app = typer.Typer()
-    app.command()(command)
+    app = typer.Typer(rich_markup_mode=None)
+    app.command(cls=HelpfulCommand)(command)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
     return Shown(result.exit_code, result.stdout, result.stderr)
 
@@ -132,7 +133,7 @@ def test_a_models_text_cannot_move_the_cursor_and_is_no_markup(tmp_path: Path) -
 def test_a_users_mistake_is_one_clear_line(tmp_path: Path) -> None:
     run = run_of(tmp_path, "Apples?")
     for arguments, complaint in (
-        ((tmp_path,), "is no directory of a run: it has no run.json"),
+        ((tmp_path,), "is not a directory of a run: it has no run.json"),
         ((tmp_path / "nowhere",), "is not there"),
         ((tmp_path / "data.jsonl", "q0"), "is a file"),
         ((run, "q"), "has begun no query 'q'; near are q0"),

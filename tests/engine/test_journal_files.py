@@ -58,7 +58,7 @@ def test_a_line_is_plain_json_with_its_checksum_at_the_end(tmp_path: Path) -> No
 def test_damage_names_the_line_and_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     path.write_bytes(written(path).replace(b'"completion_tokens":7', b'"completion_tokens":8'))
-    with pytest.raises(JournalError, match=r"trace.jsonl, line 2: the line is damaged.*delete this line to go on"):
+    with pytest.raises(JournalError, match=r"trace.jsonl, line 2: the line is damaged.*delete this line to continue"):
         read_journal(path)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[2])
@@ -97,7 +97,7 @@ def test_what_decides_a_result_is_never_guessed(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     lines = [msgspec.json.encode(record).decode() for record in RECORDS]
     path.write_text("\n".join([lines[0], lines[1], lines[2].replace('"text":"an', '"text":5,"was":"an')]) + "\n")
-    with pytest.raises(JournalError, match=r"line 3: this is no record of a trace .*delete this line to go on"):
+    with pytest.raises(JournalError, match=r"line 3: this is not a record of a trace .*delete this line to continue"):
         read_journal(path)
 
 

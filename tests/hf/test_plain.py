@@ -79,10 +79,10 @@ def test_options_are_read() -> None:
         ("m?colour=red", "Options are revision, dtype"),
         ("m?dtype=fp8", "dtype: Invalid enum value 'fp8' (known: auto, bfloat16, float16, float32)"),
         ("m?max_batch=many", "max_batch: Expected `int`"),
-        ("m?max_batch=0", "max_batch is 0; it is 1 or more"),
+        ("m?max_batch=0", "max_batch is 0; it must be 1 or more"),
         ("m?max_batch_tokens=-1", "max_batch_tokens is -1"),
         ("m?trust_remote_code=perhaps", "trust_remote_code: Expected `bool`"),
-        ("m?weights=good", "no list of NAME:NUMBER"),
+        ("m?weights=good", "not a list of NAME:NUMBER"),
         ("m?weights=good:much", "Expected `float`"),
     ],
 )

@@ -36,7 +36,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
             "localhost:3128",
             r"HTTP_PROXY is 'localhost:3128', which has no scheme: write http://localhost",
         ),
-        ("http_proxy", "http://h:port", "http_proxy is 'http://h:port', which is no URL"),
+        ("http_proxy", "http://h:port", "http_proxy is 'http://h:port', which is not a URL"),
         (
             "ALL_PROXY",
             "socks5://me:hunter2@h:1080",

@@ -183,7 +183,7 @@ def test_an_unknown_method_is_named_with_its_nearest_neighbour() -> None:
 
 @pytest.mark.parametrize(("width", "depth"), [(0, 2), (-1, 2), (10**9, 2), (5, -1), (5, 10**9)])
 def test_dials_out_of_range_are_refused(width: int, depth: int) -> None:
-    with pytest.raises(InputError, match="it goes from"):
+    with pytest.raises(InputError, match="it must be from"):
         find_method("tpo").dials(width, depth)
 
 

@@ -149,7 +149,7 @@ def test_python_names_are_imported_and_presets_may_name_them(tmp_path: Path, mon
         parse_preset("python:brought:search-n4", python=False)
     for name, complaint in (
         ("python:brought:serch", r"The method python:brought:serch is not there.*search"),
-        ("python:brought:other", "is no method"),
+        ("python:brought:other", "is not a method"),
         ("python:nowhere_at_all:search", "no module named"),
         ("python:broken_method:search", "fails to import: ZeroDivisionError"),
         ("python:brought", "write python:module:function"),

@@ -85,9 +85,9 @@ def broken(folder: Path, kind: str) -> Path:
     [
         ("missing", "There is no file"),
         ("folder", "is a folder"),
-        ("empty", "is no GGUF file"),
+        ("empty", "is not a GGUF file"),
         ("magic alone", "header does not parse"),
-        ("text", "is no GGUF file"),
+        ("text", "is not a GGUF file"),
         ("version", "GGUF version 99"),
         ("header cut", "header does not parse"),
         ("data cut", "cut short"),

@@ -326,7 +326,7 @@ async def test_what_is_no_url_is_refused(url: str) -> None:
 
 
 async def test_what_is_no_model_is_refused() -> None:
-    with pytest.raises(InputError, match="'gpt-4' is no model"):
+    with pytest.raises(InputError, match="'gpt-4' is not a model"):
         await open_model("gpt-4", "policy")
 
 

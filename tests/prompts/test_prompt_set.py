@@ -133,7 +133,7 @@ def test_the_name_distinguishes_wordings(tmp_path: Path) -> None:
         ("loss.user.jinja", "one\ntwo {{ chosen | nofilter }}", "line 2"),
         ("loss.user.jinja", "{{ chosen.missing }}", "does not render"),
         ("los.user.jinja", "x", "holds los.user.jinja, which no method uses"),
-        ("set.toml", "tags = [", "is no TOML"),
+        ("set.toml", "tags = [", "is not TOML"),
         ("set.toml", "tags = []", "needs tags"),
         ("set.toml", 'tags = ["a"]\nmore = 1', "sets more"),
         ("notes.txt", "x", "holds no template"),

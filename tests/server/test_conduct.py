@@ -141,7 +141,7 @@ async def test_a_policy_may_come_later(unused_tcp_port: int) -> None:
 
 
 async def test_what_waiting_cannot_mend_ends_the_server() -> None:
-    with pytest.raises(InputError, match="no http"):
+    with pytest.raises(InputError, match="not an http"):
         await open_patiently(Service(Setup(options={"policy": "ftp://nowhere"})))
 
 

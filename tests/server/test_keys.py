@@ -82,17 +82,17 @@ def test_accounts(file: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("[alice\n", "no TOML"),
+        ("[alice\n", "not TOML"),
         ("[alice]\nsha256 = 3\n", r"\[alice\].*str"),
         ("[alice]\n", r"\[alice\].*sha256"),
         ("alice = 3\n", r"\[alice\]"),
-        ('[alice]\nsha256 = "abc"\n', "no hash of a key"),
+        ('[alice]\nsha256 = "abc"\n', "not a hash of a key"),
         (table("alice", SECRET).upper(), "ALICE"),
         (table("alice", SECRET, requests_per_minute=0), "at least 1"),
         (table("alice", SECRET, requests_per_minute=-5), "at least 1"),
         (table("alice", SECRET) + "requests = 5\n", "requests"),
-        (table("alice", SECRET) + table("alice", SECRET), "no TOML"),
-        ("\x00", "no TOML"),
+        (table("alice", SECRET) + table("alice", SECRET), "not TOML"),
+        ("\x00", "not TOML"),
     ],
 )
 def test_files_that_are_wrong_name_the_place(tmp_path: Path, written: str, said: str) -> None:
@@ -109,7 +109,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         Keys(tmp_path)
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="no TOML"):
+    with pytest.raises(InputError, match="not TOML"):
         Keys(binary)
 
 

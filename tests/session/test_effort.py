@@ -145,7 +145,7 @@ def test_a_setting_that_is_given_leaves_the_levels_others_as_they_are() -> None:
 
 
 def test_a_wrong_effort_is_refused_by_name() -> None:
-    with pytest.raises(tpo.InputError, match="effort is 'hihg'; it is one of low, medium, high, max"):
+    with pytest.raises(tpo.InputError, match="effort is 'hihg'; it must be one of low, medium, high, max"):
         specified({"effort": "hihg"})
 
 

@@ -127,6 +127,6 @@ def read_journal(path: Path) -> tuple[list[Record], str | None]:
         reader.check(line, where)
         records.append(reader.read(line, where))
     if not records or not isinstance(records[0], Started):
-        raise JournalError(f"{path} is no trace: it does not begin with a started run.")
+        raise JournalError(f"{path} is not a trace: it does not begin with a started run.")
     torn = f"The last line of {path} was torn ({len(rest)} bytes) and is left out." if rest else None
     return records, torn

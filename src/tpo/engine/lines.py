@@ -95,7 +95,7 @@ class LineReader(Generic[T]):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             repaired = self._repaired(line, error) if isinstance(error, msgspec.ValidationError) else None
             if repaired is None:
-                raise JournalError(f"{where()}: this is no {self._what} ({error}). {ADVICE}") from error
+                raise JournalError(f"{where()}: this is not a {self._what} ({error}). {ADVICE}") from error
             return repaired
 
     def _repaired(self, line: bytes, error: Exception) -> T | None:
@@ -118,8 +118,8 @@ class LineReader(Generic[T]):
 
 
 ADVICE = (
-    "Put a copy of the file in its place if there is one; or delete this line to go on without it, and what it held is "
-    "asked for again."
+    "Restore a copy of the file if you have one, or delete this line to continue without it: tpo then repeats what the "
+    "line recorded."
 )
 _PATH = re.compile(r" - at `\$\.([\w.]+)[^`]*`")
 

@@ -96,7 +96,7 @@ class Log:
         except OSError as error:
             self._failure = (
                 f"The {self._what} {self.path} cannot be written: {error.strerror}. What it holds is kept: free some "
-                f"space and run the same command again to go on from there."
+                f"space and run the same command again to continue."
             )
             self._cut_off(written - data.rfind(b"\n", 0, written) - 1)
 

@@ -236,7 +236,7 @@ def read_experiment(path: Path) -> Experiment:
     except OSError as error:
         raise InputError(f"The experiment {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The experiment {path} is no TOML: {error}.") from error
+        raise InputError(f"The experiment {path} is not TOML: {error}.") from error
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: {error}. docs/experiments.md lists what the file holds.") from error
     experiment = Experiment(
@@ -270,7 +270,7 @@ def _check(experiment: Experiment) -> None:
     if not experiment.adopt:  # else the methods are known when the adopted runs were found
         experiment.check_labels(experiment.methods)
     if experiment.maximum is not None and not math.isfinite(experiment.maximum):
-        raise InputError(f"{path}: maximum is {experiment.maximum}; it is a number.")
+        raise InputError(f"{path}: maximum is {experiment.maximum}; it must be a number.")
     _check_queries(experiment.queries, path, experiment.reports_only)
     for cell in experiment.cells():
         spec = experiment.spec(cell, Path("queries.jsonl"))
@@ -288,7 +288,7 @@ def _check_bank(spec: Spec, where: str) -> None:
 
 def _check_queries(queries: Queries, path: Path, reports_only: bool) -> None:
     if queries.split not in ("all", "tune", "held-out"):
-        raise InputError(f"{path}, [queries]: split is {queries.split!r}; it is all, tune or held-out.")
+        raise InputError(f"{path}, [queries]: split is {queries.split!r}; it must be all, tune or held-out.")
     if queries.split != "all" and queries.held_out < 1:
         raise InputError(f"{path}, [queries]: with a split, held-out says how many queries are held out.")
     if queries.start < 0 or (queries.limit is not None and queries.limit < 1):
@@ -318,7 +318,9 @@ def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name not in known:
             hint = " Write seeds = [1, 2] above all tables." if name == "seed" else did_you_mean(name, known)
-            raise InputError(f"{where} sets {key}, which is no option of a search.{hint} Known: {', '.join(known)}.")
+            raise InputError(
+                f"{where} sets {key}, which is not an option of a search.{hint} Known: {', '.join(known)}."
+            )
         found[name] = value
     return found
 
@@ -326,7 +328,7 @@ def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _places(where: Any) -> list[str]:
     """Where the models of a role are, as texts; other objects are left out."""
     named = [ArmSpec(arm).where for arm in where.values()] if isinstance(where, Mapping) else [where]
-    return [part for text in named if isinstance(text, str) for one in text.split(",") if (part := one.strip())]
+    return [part.strip() for text in named if isinstance(text, str) for part in text.strip(", ").split(",")]
 
 
 def _filled(value: Any, references: Path) -> Any:

@@ -196,7 +196,7 @@ def read_outcomes(path: Path) -> list[QueryOutcome]:
         try:
             found.append(msgspec.json.decode(line, type=QueryOutcome))
         except msgspec.DecodeError as error:
-            raise InputError(f"{path}, line {number}, is no outcome of an experiment: {error}.") from error
+            raise InputError(f"{path}, line {number}, is not an outcome of an experiment: {error}.") from error
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +32,10 @@ from tpo.session.spec import RoleSpec, Spec
 QUERIES = "queries.jsonl"
 # All queries of the data, which a reward reads its references from: the same file whatever the limit is.
 REFERENCES = "references.jsonl"
+
+
+# What a file can hold; an object comes from Python.
+_WRITTEN = (str, bool, int, float, list, dict, NoneType)
 
 
 class CellStatus(NamedTuple):
@@ -126,23 +131,25 @@ class CellRunner:
         return True
 
     async def _check_rewards(self, cells: Sequence[ExperimentCell]) -> None:
-        """See that the rewards that are named can be made, before the first cell is paid for.
+        """See that the rewards and judges that are named can be made, before the first cell is paid for.
 
         Not those that load a model: that takes memory, and a while.
         """
-        seen: set[tuple[str | None, ...]] = set()
+        seen: set[str] = set()
         for cell in cells:
             spec = self._experiment.spec(cell, self._references)
-            loads = isinstance(spec.reward, str) and spec.reward.startswith("hf:")
-            if not isinstance(spec.reward, str | None) or loads or (spec.reward, *spec.require) in seen:
-                continue
-            seen.add((spec.reward, *spec.require))
-            try:
-                found = resolve(spec.reward, spec.require)
-            except TPOError as error:
-                error.args = (f"{self._experiment.where(cell)}: {error}",)
-                raise
-            await found.aclose()
+            for reward, require in ((spec.reward, spec.require), (spec.judge, ())):
+                key = f"{reward!r} {require}"
+                loads = isinstance(reward, str) and reward.startswith("hf:")
+                if key in seen or loads or type(reward) not in _WRITTEN:
+                    continue
+                seen.add(key)
+                try:
+                    found = resolve(reward, require)
+                except TPOError as error:
+                    error.args = (f"{self._experiment.where(cell)}: {error}",)
+                    raise
+                await found.aclose()
 
     def status(self) -> list[CellStatus]:
         """How far each cell is."""

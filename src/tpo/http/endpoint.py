@@ -46,7 +46,7 @@ def proxy_for(scheme: str, host: str) -> Proxy | None:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise InputError(f"{where} is {shown!r}, which is no URL: {error}.") from error
+        raise InputError(f"{where} is {shown!r}, which is not a URL: {error}.") from error
     if "://" not in url:
         raise InputError(f"{where} is {shown!r}, which has no scheme: write http://{shown}.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -95,9 +95,9 @@ class Endpoint:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise InputError(f"{safe!r} is no URL: {error}.") from error
+            raise InputError(f"{safe!r} is not a URL: {error}.") from error
         if parts.scheme not in ("http", "https") or not host:
-            raise InputError(f"{safe!r} is no http(s) URL: give something like http://localhost:8000/v1.")
+            raise InputError(f"{safe!r} is not an http(s) URL: give something like http://localhost:8000/v1.")
         path = parts.path.rstrip("/") or "/v1"
         where = f"[{host}]" if ":" in host else host
         where = f"{where}:{port}" if port else where

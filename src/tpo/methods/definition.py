@@ -225,7 +225,7 @@ class Method:
         """
         for dial, value, low, high in (("width", width, 1, MAX_WIDTH), ("depth", depth, 0, MAX_DEPTH)):
             if not low <= value <= high:
-                raise InputError(f"The {dial} is {value}; it goes from {low} to {high}.")
+                raise InputError(f"The {dial} is {value}; it must be from {low} to {high}.")
         return (width if self.has_width else 1), (depth if self.has_depth else 0)
 
 
@@ -239,25 +239,25 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
         code: a hash of its source, where the name alone does not identify it.
 
     Raises:
-        InputError: it is no method; the message says why.
+        InputError: it is not a method; the message says why.
     """
     if not callable(function) or not inspect.isgeneratorfunction(inspect.unwrap(function)):
         raise InputError(
-            f"{name} is no method: a method is a generator function, such as "
+            f"{name} is not a method: a method is a generator function, such as "
             f"def merge(query, *, width, prompts): … that yields Sample and Ask and returns an Outcome."
         )
     try:
         hints = get_type_hints(function, include_extras=True)
     except Exception as error:
-        raise InputError(f"{name} is no method: its annotations cannot be read ({error}).") from error
+        raise InputError(f"{name} is not a method: its annotations cannot be read ({error}).") from error
     parameters = [*inspect.signature(function).parameters.values()]
     others = parameters[1:]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if not parameters or parameters[0].kind not in positional:
-        raise InputError(f"{name} is no method: its first parameter has to be the query.")
+        raise InputError(f"{name} is not a method: its first parameter has to be the query.")
     names = {one.name for one in others}
     if "prompts" not in names:
-        raise InputError(f"{name} is no method: it lacks the parameter prompts, by which it renders what it sends.")
+        raise InputError(f"{name} is not a method: it lacks the parameter prompts, by which it renders what it sends.")
     settings = {}
     for one in others:
         if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL) or one.name in GIVEN:
@@ -265,7 +265,7 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
         if one.default is one.empty or one.name not in hints:
             lacks = "default" if one.default is one.empty else "annotation"
             raise InputError(
-                f"{name} is no method: its parameter {one.name} has no {lacks}. A setting of a method's own "
+                f"{name} is not a method: its parameter {one.name} has no {lacks}. A setting of a method's own "
                 f"needs both; the engine gives {', '.join(GIVEN)}."
             )
         settings[one.name] = Setting(one.name, hints[one.name], one.default)
@@ -292,7 +292,7 @@ def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
         given: a mapping, or texts such as "best=3".
 
     Raises:
-        InputError: it is neither, or a text is no NAME=VALUE.
+        InputError: it is neither, or a text is not NAME=VALUE.
     """
     if isinstance(given, Mapping):
         return dict(given)
@@ -302,7 +302,7 @@ def named_settings(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     for text in given:
         name, sign, value = text.partition("=") if isinstance(text, str) else ("", "", "")
         if not sign or not name.strip():
-            raise InputError(f"The setting {text!r} is no NAME=VALUE, such as best=3.")
+            raise InputError(f"The setting {text!r} is not a NAME=VALUE, such as best=3.")
         settings[name.strip()] = value.strip()
     return settings
 

@@ -112,7 +112,7 @@ def parse_selection(text: str) -> Selection:
         return Selection(BEST)
     if found is None or name not in _RULES:
         known = ", ".join([BEST, *(f"{name}[:{rule.usual:g}]" for name, rule in _RULES.items())])
-        raise InputError(f"The selection rule is {text!r}; it is one of {known}.")
+        raise InputError(f"The selection rule is {text!r}; it must be one of {known}.")
     rule = _RULES[name]
     try:
         value = rule.usual if found[2] is None else float(found[2])

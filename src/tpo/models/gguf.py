@@ -98,7 +98,7 @@ def read_head(path: Path) -> Head:
         size = path.stat().st_size
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise ModelError(f"{path} is no GGUF file: it does not begin with {MAGIC.decode()!r}.")
+                raise ModelError(f"{path} is not a GGUF file: it does not begin with {MAGIC.decode()!r}.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _head(data, size, path)
     except IsADirectoryError as error:
@@ -149,7 +149,7 @@ def read_layout(data: mmap.mmap | bytes, path: Path) -> Layout:
     except (struct.error, OverflowError, UnicodeDecodeError, KeyError) as error:
         raise ModelError(f"{path} is cut short or damaged: its header does not parse. Fetch it again.") from error
     if not tensors:
-        raise ModelError(f"{path} holds no tensors, so it is no model that can be run.")
+        raise ModelError(f"{path} holds no tensors, so it is not a model that can be run.")
     return Layout(values, places, table, tensors, reader.at)
 
 

@@ -61,7 +61,7 @@ def check_place(spec: str) -> None:
     """
     if not is_local(spec) and "://" not in spec:
         raise InputError(
-            f"{without_passwords(spec)!r} is no model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, "
+            f"{without_passwords(spec)!r} is not a model: give a URL such as http://localhost:8000/v1, {EMBEDDED}, "
             f"{GGUF}PATH, or {HUB}ORG/REPO."
         )
 

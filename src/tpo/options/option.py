@@ -141,7 +141,7 @@ def check_value(entry: Entry, value: Any, where: str = "") -> None:
     if value is None and entry.optional:
         return
     if (wanted := _wrong_type(entry.kind, value)) is not None:
-        raise InputError(f"{where}{entry.shown} is {value!r}; it is {wanted}.")
+        raise InputError(f"{where}{entry.shown} is {value!r}; it must be {wanted}.")
     option = entry.option
     outside = (
         (option.least is not None and not value >= option.least)
@@ -150,17 +150,17 @@ def check_value(entry: Entry, value: Any, where: str = "") -> None:
         or (isinstance(value, float) and math.isnan(value))
     )
     if outside:
-        raise InputError(f"{where}{entry.shown} is {value}; it {bounds(option)}.")
+        raise InputError(f"{where}{entry.shown} is {value}; it must be {bounds(option)}.")
 
 
 def bounds(option: Option) -> str:
     """An option's bounds in words."""
     most = None if option.most is None else ("2**63 - 1" if option.most == 2**63 - 1 else f"{option.most:g}")
     if option.above is not None:
-        return f"is above {option.above:g}" + (f" and at most {most}" if most else "")
+        return f"above {option.above:g}" + (f" and at most {most}" if most else "")
     if option.least is not None:
-        return f"goes from {option.least:g} to {most}" if most else f"is at least {option.least:g}"
-    return "is a number"
+        return f"from {option.least:g} to {most}" if most else f"at least {option.least:g}"
+    return "a number"
 
 
 def _wrong_type(kind: Any, value: Any) -> str | None:

@@ -31,12 +31,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     """The settings that a file names.
 
     Raises:
-        PromptError: it is no TOML, or names what is no setting or no value of one.
+        PromptError: it is not TOML, or names what is no setting or no value of one.
     """
     try:
         named = tomllib.loads(templates.read(path))
     except tomllib.TOMLDecodeError as error:
-        raise PromptError(f"The prompt set's {path} is no TOML: {error}") from error
+        raise PromptError(f"The prompt set's {path} is not TOML: {error}") from error
     if unknown := named.keys() - _KINDS.keys():
         raise PromptError(
             f"The prompt set's {path} sets {', '.join(sorted(unknown))}; it may set only {', '.join(_KINDS)}."

@@ -142,7 +142,7 @@ def read_answers(path: Path) -> Iterator[Answer]:
             yield _decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise JournalError(
-                f"{path}, line {number}: this is no answer of a run ({error}). Delete this line, or the whole "
+                f"{path}, line {number}: this is not an answer of a run ({error}). Delete this line, or the whole "
                 f"file, and run the same command again: what is missing is made again from the journal."
             ) from error
 

@@ -251,7 +251,7 @@ class _Run:
             rows = "1 row is" if survey.bad == 1 else f"{survey.bad} rows are"
             found = f"{rows} no query:\n{shown}{more}"
             if not self._options.skip_bad_rows:
-                raise InputError(f"{found}\nMend {self._source.name}, or leave them out with --on-bad-row skip.")
+                raise InputError(f"{found}\nCorrect {self._source.name}, or skip these rows with --on-bad-row skip.")
             self._watcher.note(f"{found}\nThe run skips them.")
         if not survey.total:
             raise InputError(f"{self._source.name} holds no query.")

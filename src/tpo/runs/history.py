@@ -71,7 +71,7 @@ def open_run(path: Path) -> RunDirectory:
     """
     if not (path / IDENTITY).is_file():
         what = "has no " + IDENTITY if path.is_dir() else "is a file" if path.exists() else "is not there"
-        raise InputError(f"{path} is no directory of a run: it {what}. Give what `tpo run` had as --out.")
+        raise InputError(f"{path} is not a directory of a run: it {what}. Give what `tpo run` had as --out.")
     return RunDirectory(path)
 
 

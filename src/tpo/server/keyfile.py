@@ -42,7 +42,7 @@ def make_key(path: Path, name: str, limits: Limits, *, operator: bool = False) -
         InputError: the name is taken or none, a limit is below 1, or the file cannot be read or written.
     """
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} is no name for a client: it has 1 to 64 letters, digits, - and _.")
+        raise InputError(f"{name!r} is not a name for a client: it has 1 to 64 letters, digits, - and _.")
     if any(value is not None and value < 1 for value in msgspec.structs.astuple(limits)):
         raise InputError("A limit is at least 1; leave out what is not to be limited.")
     key = PREFIX + secrets.token_urlsafe(32)
@@ -134,7 +134,7 @@ def _rewriting(path: Path) -> Iterator[list[str]]:
     except OSError as error:
         raise InputError(f"The key file {path} cannot be written: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"The key file {path} is no TOML: {error}.") from error
+        raise InputError(f"The key file {path} is not TOML: {error}.") from error
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -227,7 +227,7 @@ def read_keys(path: Path) -> dict[str, Client]:
     except OSError as error:
         raise InputError(f"The key file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The key file {path} is no TOML: {error}.") from error
+        raise InputError(f"The key file {path} is not TOML: {error}.") from error
     return {name: _client(path, name, table) for name, table in tables.items()}
 
 
@@ -238,7 +238,7 @@ def _client(path: Path, name: str, table: Any) -> Client:
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}.") from error
     if not re.fullmatch(r"[0-9a-f]{64}", client.sha256):
-        raise InputError(f"{where}: sha256 is no hash of a key; `tpo key {name}` makes one.")
+        raise InputError(f"{where}: sha256 is not a hash of a key; `tpo key {name}` makes one.")
     if any(value is not None and value < 1 for value in msgspec.structs.astuple(client.limits)):
         raise InputError(f"{where}: a limit is at least 1; leave out what is not limited.")
     if client.weight is not None and not 0.01 <= client.weight <= 100:

@@ -84,7 +84,7 @@ class Session:
         **options: Unpack[Options],
     ) -> None:
         if concurrency is not None and concurrency < 1:
-            raise InputError(f"The concurrency is {concurrency}; it is at least 1.")
+            raise InputError(f"The concurrency is {concurrency}; it must be at least 1.")
         self.spec = spec or specified(options)
         self._options = options if spec is None else None
         self._patience = patience

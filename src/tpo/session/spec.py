@@ -206,7 +206,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
 
 def _role(role: Role, where: Any, model: str | None, omit: tuple[str, ...]) -> RoleSpec:
     """Who plays a role: named by text, or an object that generates."""
-    for place in where.values() if isinstance(where, Mapping) else [where]:
+    for place in where.values() if role == "policy" and isinstance(where, Mapping) else [where]:
         if not isinstance(place, str | None) and not hasattr(place, "generate"):
             kind = type(place).__name__
             raise InputError(f"The {role} is of type {kind}: give a URL such as http://localhost:8000/v1, or a Model.")
@@ -225,7 +225,7 @@ def _checked(settings: SamplingSettings, width: int) -> SamplingSettings:
     if ours:
         raise InputError(f"extra has {', '.join(ours)}, which tpo sets by itself: use its own options for these.")
     if settings.quorum is not None and settings.quorum > width:
-        raise InputError(f"The quorum is {settings.quorum}; it goes from 1 to the width, {width}.")
+        raise InputError(f"The quorum is {settings.quorum}; it must be from 1 to the width, {width}.")
     return settings
 
 

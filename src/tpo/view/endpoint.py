@@ -47,7 +47,7 @@ def one_of(request: Request, name: str, *choices: str) -> str:
     """
     value = request.query_params.get(name, choices[0])
     if value not in choices:
-        raise InputError(f"The parameter {name} is {value!r}; it is one of {', '.join(choices)}.")
+        raise InputError(f"The parameter {name} is {value!r}; it must be one of {', '.join(choices)}.")
     return value
 
 
@@ -59,7 +59,7 @@ def whole(request: Request, name: str, default: int, low: int, high: int) -> int
     """
     value = request.query_params.get(name, str(default))
     if not (value.isascii() and value.isdigit() and len(value) < 16 and low <= int(value) <= high):
-        raise InputError(f"The parameter {name} is {value!r}; it is a whole number from {low} to {high}.")
+        raise InputError(f"The parameter {name} is {value!r}; it must be a whole number from {low} to {high}.")
     return int(value)
 
 
@@ -75,4 +75,4 @@ def number(request: Request, name: str) -> float | None:
     try:
         return float(value)
     except ValueError:
-        raise InputError(f"The parameter {name} is {value!r}; it is a number.") from None
+        raise InputError(f"The parameter {name} is {value!r}; it must be a number.") from None

@@ -37,9 +37,9 @@ def test_all_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rest", "complaint"),
     [
-        ("", "no http"),
-        ("host:8000", "no http"),
-        ("http://[::1", "no URL"),
+        ("", "not an http"),
+        ("host:8000", "not an http"),
+        ("http://[::1", "not a URL"),
         (f"{URL}?kind=pairwsie", "Did you mean pairwise"),
         (f"{URL}?rubrik=x", "no option 'rubrik'. Did you mean rubric"),
         (f"{URL}?xyz=1", "Options are kind, model, rubric"),

@@ -143,7 +143,7 @@ async def test_a_judge_that_refuses_is_an_error(tmp_path: Path) -> None:
         ("  ", "is empty"),
         ('{"answer": "a", "liked": true}\n', "needs both liked and disliked"),
         ('{"answer": "a", "liked": "yes"}\n', "line 1: there is no answer with liked"),
-        ('{"answer": \n', "line 1: this is no JSON"),
+        ('{"answer": \n', "line 1: this is not JSON"),
         ('{"chosen": "a", "rejected": "b"}\n' * 11, "holds 22 answers"),
     ],
 )

@@ -82,5 +82,5 @@ async def test_answers_of_another_form_are_reported(answer: Any, message: str) -
 def test_forms_and_templates_that_do_not_go_together_are_reported() -> None:
     with pytest.raises(InputError, match=r"form=query: .*template=PATH"):
         HTTPReward("http://localhost", form="query")
-    with pytest.raises(InputError, match="no http"):
+    with pytest.raises(InputError, match="not an http"):
         HTTPReward("localhost:5000/score")

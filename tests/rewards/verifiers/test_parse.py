@@ -92,7 +92,7 @@ def test_code_must_be_allowed(write: Writer) -> None:
         ("exact?answer=1&file=a", "answer and file are given"),
         ("exact?anser=1", "Did you mean answer?"),
         ("exact?answer=1&answer=2", "option answer is given twice"),
-        ("exact?answer=1&reveal=maybe", "reveal is 'maybe'; it is true or false"),
+        ("exact?answer=1&reveal=maybe", "reveal is 'maybe'; it must be true or false"),
         ("exact?answer=1&take=last", "auto, last-line"),
         ("math?answer=1&seconds=-1", "seconds is '-1'; a number above zero"),
         ("regex?pattern=(", "no regular expression"),

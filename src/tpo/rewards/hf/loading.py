@@ -57,7 +57,7 @@ class HfSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("max_batch", "max_batch_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InputError(f"hf:{self.model}: {name} is {value}; it is 1 or more.")
+                raise InputError(f"hf:{self.model}: {name} is {value}; it must be 1 or more.")
 
     @classmethod
     def parse(cls, text: str) -> HfSettings:

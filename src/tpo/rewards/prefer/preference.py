@@ -87,7 +87,7 @@ def _examples(line: str, where: str) -> list[LikedAnswer]:
     try:
         row = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InputError(f"{where}: this is no JSON ({error}); {_EXAMPLE} is expected.") from None
+        raise InputError(f"{where}: this is not JSON ({error}); {_EXAMPLE} is expected.") from None
     if not isinstance(row, dict):
         raise InputError(f"{where}: {_EXAMPLE} is expected.")
     query = _text(row, _QUERIES) or ""

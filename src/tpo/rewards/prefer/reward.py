@@ -172,7 +172,9 @@ class PreferReward:
             from tpo.models import embedded
 
             if not is_local(self._judge):
-                raise InputError(f"judge={self._judge} is no model: give a URL, {EMBEDDED}, gguf:PATH or hub:ORG/REPO.")
+                raise InputError(
+                    f"judge={self._judge} is not a model: give a URL, {EMBEDDED}, gguf:PATH or hub:ORG/REPO."
+                )
             server = await asyncio.to_thread(embedded.start, await local_file(self._judge, lambda line: None))
             self._client = JudgeClient(server.url, server.name, logprobs=self._logprobs, key=server.api_key)
             if self._limits is not None:

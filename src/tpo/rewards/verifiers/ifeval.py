@@ -140,7 +140,7 @@ class IFEval(Verifier[Instructions]):
         self, instructions: Sequence[tuple[str, Mapping[str, Any]]] | References[Instructions], mode: str = "strict"
     ) -> None:
         if mode not in ("strict", "loose"):
-            raise InputError(f"The mode of ifeval is {mode!r}; it is strict or loose.")
+            raise InputError(f"The mode of ifeval is {mode!r}; it must be strict or loose.")
         references = instructions if isinstance(instructions, References) else as_references(_given(instructions))
         super().__init__("ifeval", references, [mode])
         self._mode = mode

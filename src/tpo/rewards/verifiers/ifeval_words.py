@@ -80,7 +80,7 @@ def _counted(
 ) -> BuiltCheck:
     """At least, or less than, so many of a thing."""
     if relation not in ("at least", "less than"):
-        raise ValueError(f"the relation {relation!r} is unknown; it is 'at least' or 'less than'")
+        raise ValueError(f"the relation {relation!r} is unknown; it must be 'at least' or 'less than'")
 
     def check(answer: str) -> str | None:
         found = count(answer)

@@ -29,7 +29,7 @@ class VerifierOptions:
         """True or false; false if not given."""
         value = self._given.get(name, "false").lower()
         if value not in _FLAGS:
-            raise self.error(f"{name} is {self._given[name]!r}; it is true or false")
+            raise self.error(f"{name} is {self._given[name]!r}; it must be true or false")
         return _FLAGS[value]
 
     def number(self, name: str, default: float) -> float:

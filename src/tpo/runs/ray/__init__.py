@@ -60,7 +60,7 @@ class Cluster:
     ) -> None:
         for name, number in (("ray-workers", workers), ("ray-rewards", rewards)):
             if number is not None and number < 1:
-                raise InputError(f"{name} is {number}; it is at least 1.")
+                raise InputError(f"{name} is {number}; it must be at least 1.")
         self._address = address
         self._made = job_spec(options, named or options.get("rewards") or {})
         self._workers = workers

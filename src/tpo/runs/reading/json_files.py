@@ -188,5 +188,5 @@ class _Entries:
     def _broken(self, why: str) -> InputError:
         return InputError(
             f"{self._name} cannot be read at or after entry {max(self._number, 1)}: {why}. "
-            "Mend it, or convert it to JSON lines, in which one bad row spoils no other."
+            "Correct it, or convert it to JSON Lines, where a bad row does not affect others."
         )
