@@ -10,7 +10,16 @@ from typing import Any
 
 import msgspec
 
-from tpo.errors import CheckError, InputError, ModelError, ModelUnavailable, PromptError, RewardError, TPOError
+from tpo.errors import (
+    CheckError,
+    InputError,
+    JournalError,
+    ModelError,
+    ModelUnavailable,
+    PromptError,
+    RewardError,
+    TPOError,
+)
 from tpo.http.failures import ContextOverflow, RequestRefused
 from tpo.server.admission import Busy
 
@@ -128,6 +137,8 @@ def explained(error: Exception) -> ApiError:
         return ApiError(502, str(error), UPSTREAM, code="upstream_failed")
     if isinstance(error, RewardError | CheckError):
         return ApiError(502, str(error), UPSTREAM, code="reward_failed")
+    if isinstance(error, JournalError):  # it names a file of the server's
+        return ApiError(500, "What the server stores cannot be read or written; its log has the details.")
     if isinstance(error, TPOError):
         return ApiError(500, str(error))
     return ApiError(500, "The server failed in a way that it should not; its log has the details.")

@@ -15,9 +15,10 @@ from tpo.candidate import Candidate
 from tpo.errors import JournalError
 from tpo.server.admission import Admission, Busy
 from tpo.server.answers import Answers
-from tpo.server.errors import ApiError
+from tpo.server.errors import ApiError, BadRequest
 from tpo.server.store.background import BackgroundResponses, Job
 from tpo.server.store.folder import ResponseStore, StoredRequest
+from tpo.server.store.history import History
 from tpo.session.response import Completion, TokenUsage
 
 
@@ -227,3 +228,29 @@ async def test_a_response_that_is_deleted_while_it_is_read_is_not_found(
         with pytest.raises(ApiError) as error:
             await made.read(sent)
         assert error.value.status == 404
+        find = iter([sent])
+        monkeypatch.setattr(
+            made.store, "find", lambda *given: next(find, None) or ResponseStore.find(made.store, *given)
+        )
+        with pytest.raises(BadRequest, match="names no response"):
+            History(made.store, None).continued({"input": "Go on.", "previous_response_id": sent.id})
+
+
+async def test_a_damaged_response_shows_its_file_to_the_log_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answering = Answering()
+    answering.go.set()
+    async with background(tmp_path, answering) as made:
+        await made.begin(request())
+        job = await ended(made, request())
+        await asyncio.wait({*made._tasks.values(), asyncio.create_task(asyncio.sleep(0))})
+        path = made.store.path(job.request.id) / "entries.jsonl"
+        path.write_bytes(path.read_bytes().replace(b'"text":"a"', b'"text":"b"'))
+        with pytest.raises(ApiError) as error:
+            await made.read(job.request)
+        assert error.value.status == 500 and str(tmp_path) not in str(error.value)
+        assert str(path) in caplog.text
+        body = {"model": "m", "input": "Go on.", "previous_response_id": job.request.id}
+        with pytest.raises(ApiError, match="its log"):
+            History(made.store, None).continued(body)

@@ -242,6 +242,41 @@ async def test_the_next_server_goes_on_and_pays_nothing_again(store: Path) -> No
     assert replay(trace).answer == ended.output_text
 
 
+async def test_a_response_that_stood_still_goes_on_when_its_request_is_sent_again(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, go = asyncio.Event(), asyncio.Event()
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        if critic(body):
+            stuck.set()
+            await go.wait()
+            return "Say more."
+        return "a" * (number + 1)
+
+    def full(*_: Any) -> None:
+        raise JournalError("No space left on device.")
+
+    sent: Any = {"model": "small:tpo", "input": "Hi", "background": True, "extra_headers": {"Idempotency-Key": "k"}}
+    async with policy(answer) as behind:
+        options: Any = {"policy": behind.url, "reward": length, "check": False, "width": 2, "depth": 1}
+        setup = Setup(options=options, serving=ServeOptions(store=store))
+        async with running(setup, grace=0.0) as url, openai.AsyncOpenAI(base_url=url, api_key="none") as client:
+            begun = await client.responses.create(**sent)
+            await asyncio.wait_for(stuck.wait(), 10)
+        paid = len(behind.bodies)
+        go.set()
+        monkeypatch.setattr(ResponseStore, "reopened", full)
+        async with running(setup) as url, openai.AsyncOpenAI(base_url=url, api_key="none") as client:
+            assert (await client.responses.retrieve(begun.id)).status == "failed"
+            monkeypatch.undo()
+            again = await client.responses.create(**sent)
+            assert again.id == begun.id and again.status != "failed"
+            assert (await done(client, begun.id)).status == "completed"
+        # The critique again, the gradient, and two answers more; nothing that was paid for is paid again.
+        assert len(behind.bodies) == paid + 4
+
+
 async def test_a_request_that_is_sent_again_is_the_same_response(serve: Serve, store: Path) -> None:
     async with up(serve, store, saying("a")) as (server, client):
         sent = {"model": MODEL, "input": "Hi", "background": True, "extra_headers": {"Idempotency-Key": "k"}}

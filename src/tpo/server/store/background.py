@@ -243,7 +243,8 @@ class BackgroundResponses:
             entries = self.store.entries(request.id)
         except JournalError as error:
             self.store.find(request.id, request.client)  # deleted meanwhile
-            raise ApiError(500, str(error)) from error
+            log.error("%s", error)
+            raise explained(error) from error
         job = Job(request, *self.store.rendered(request, entries))
         if not job.renderer.over:  # in memory alone: the next process continues with it
             job.add(Failed(500, _STANDS_STILL))
@@ -280,7 +281,7 @@ class BackgroundResponses:
         except JournalError as error:
             log.error("%s", error)
             if not job.renderer.over:
-                job.add(Failed(500, str(error)))  # in memory alone: the next process continues with it
+                job.add(Failed(500, str(explained(error))))  # in memory alone: the next process continues with it
         finally:
             job.stopped = True
             job.notify()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from tpo.errors import JournalError
 from tpo.server.bodies import BYTES
-from tpo.server.errors import ApiError, refused
+from tpo.server.errors import ApiError, explained, refused
 from tpo.server.store.folder import ResponseStore, StoredRequest
+
+log = logging.getLogger("tpo.server")
 
 # An item of a response carries the response's key in its id.
 _ITEM = re.compile(r"(?:msg|fc)_([0-9a-f]{32})\d+")
@@ -82,6 +85,8 @@ class History:
             try:
                 renderer, _ = self._store.rendered(request, self._store.entries(id))
             except JournalError as error:
-                raise ApiError(500, str(error)) from error
+                self._store.find(id, self._client)  # deleted meanwhile
+                log.error("%s", error)
+                raise explained(error) from error
             self._read[id] = request, renderer.response
         return self._read[id]
