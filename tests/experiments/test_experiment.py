@@ -277,7 +277,7 @@ async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -
         (('policy = "embedded"', "policy = 5"), "model small, method best-of-4: The policy is of type int"),
         (("depth = 1", "depth = 1\ncritic = [1]"), "model small, method restate: The critic is of type list"),
         (("depth = 1", "depth = 1\neditor = {}"), "model small, method restate: The editor is of type dict"),
-        (('policy = "embedded"', 'policy = " "'), "model small, method best-of-4: '' is no model"),
+        (('policy = "embedded"', 'policy = " "'), "model small, method best-of-4: '' is not a model"),
         (("depth = 1", "reward = 5"), "model small, method restate: "),
         (("depth = 1", 'judge = "surfce"'), "model small, method restate: The reward 'surfce' is unknown"),
         (("depth = 1", 'prompts = "nowhere"'), "model small, method restate: There is no template folder nowhere"),
