@@ -250,7 +250,7 @@ def test_tpo_models_fetches_and_lists(fake: FakeHub) -> None:
     assert re.search(
         r"--policy hub:org/model-GGUF:\S+\n  1\.02 MB, apache-2\.0, about \d+ tokens/s, in the cache\n", shown
     )
-    assert "fetched at its first use" in shown
+    assert "fetched at the first use" in shown
 
 
 def test_a_wrong_model_to_fetch_is_one_line(fake: FakeHub) -> None:

@@ -31,9 +31,7 @@ class EvalOptions(msgspec.Struct, frozen=True, kw_only=True):
     subset_seed: Annotated[int, Option(help="Seed of that selection.", group=DATA)] = 0
     judge: Annotated[
         str | None,
-        Option(
-            help="The judge: http://HOST:PORT/v1, embedded, gguf:PATH, hub:ORG/REPO.", group=MEASURES, metavar="MODEL"
-        ),
+        Option(help="The judge: URL, embedded, gguf:PATH or hub:ORG/REPO.", group=MEASURES, metavar="MODEL"),
     ] = None
     judge_model: Annotated[
         str | None, Option(help="The judge's model name, if its server has several.", group=MEASURES, metavar="NAME")

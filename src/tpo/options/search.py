@@ -82,7 +82,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
         Any,
         Option(
             help="The model that answers: embedded, gguf:PATH, hub:ORG/REPO, or http://HOST:PORT/v1. "
-            "Several, as NAME=MODEL (repeatable), are a panel.",
+            "Several, as NAME=MODEL (repeatable): a panel.",
             group=MODELS,
             metavar="MODEL",
             repeatable=True,
@@ -161,7 +161,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: Annotated[
         int | None,
         Option(
-            help="Seed of all random choices, which makes the search repeatable.",
+            help="Seed of all random choices: the search repeats.",
             group=SAMPLING,
             least=0,
             most=2**63 - 1,
