@@ -105,9 +105,13 @@ def without_nulls(value: Any) -> Any:
     Strict servers refuse such fields. Arrow gives each object of a column all fields that any of them has, and other
     programs write `"name": null`.
     """
+    if isinstance(value, str):  # most values; the check of a mapping takes longer
+        return value
+    if isinstance(value, list):
+        return [without_nulls(one) for one in value]
     if isinstance(value, Mapping):
         return {key: without_nulls(one) for key, one in value.items() if one is not None or key == "content"}
-    return [without_nulls(one) for one in value] if isinstance(value, list) else value
+    return value
 
 
 def _is_call(call: Any) -> bool:

@@ -105,6 +105,9 @@ T = TypeVar("T")
 LONGEST_NAME = 1024
 # One after the other: clients that send costly schemas wait for each other.
 _SCHEMAS = ThreadPoolExecutor(1, thread_name_prefix="tpo-schemas")
+# The same for conversations of more bytes than this: checking one of many small objects takes up to 0.1 s.
+_CHECKS = ThreadPoolExecutor(1, thread_name_prefix="tpo-checks")
+_LONG = 16_384
 
 
 def answer_size(completions: list[Completion]) -> int:
@@ -200,10 +203,13 @@ class Answers:
         check_lengths(request.messages, serving.max_message)
         if named.preset is None and not request.alignment.given.keys() - {"reasoning", "narration", "thought"}:
             return None
-        await pause(check_size(request.messages, serving.max_conversation))
+        size = check_size(request.messages, serving.max_conversation)
+        await pause(size)
         if request.response_format or request.alignment.require:
             # In a thread: a schema may take seconds to compile and a pattern milliseconds, and other requests go on.
-            return await _apart(self.service.options, request, named.preset)
+            return await _apart(_SCHEMAS, self.service.options, request, named.preset)
+        if size > _LONG:
+            return await _apart(_CHECKS, self.service.options, request, named.preset)
         return self.service.options(request, named.preset)
 
     async def answer(
@@ -248,5 +254,5 @@ class Answers:
         return result.response(narration=progress.text, thoughts=options.thought, trace=options.return_trace)
 
 
-async def _apart(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_SCHEMAS, partial(call, *args, **kwargs))
+async def _apart(executor: ThreadPoolExecutor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, partial(call, *args, **kwargs))
