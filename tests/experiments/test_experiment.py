@@ -17,9 +17,11 @@ from tpo.cli.app import app
 from tpo.errors import InputError, ModelError
 from tpo.evals.benchmarks.protocol import Row
 from tpo.experiments.definition import Experiment, ExperimentCell, Queries, rank_of, read_experiment
-from tpo.experiments.experiment import ExperimentReport, run_experiment
-from tpo.experiments.outcomes import read_outcomes
+from tpo.experiments.experiment import ExperimentReport, _maximum, run_experiment
+from tpo.experiments.guards import warnings
+from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome, read_outcomes
 from tpo.experiments.queries import chosen_rows
+from tpo.experiments.results import ModelResults
 from tpo.models.protocol import Request
 from tpo.options import RunOptions
 from tpo.runs.dataset import Watcher, run_spec
@@ -115,7 +117,14 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     assert means["best-of-4"]["completion_tokens"] == sum(one.completion for one in best) / len(best)
     assert all(len(one.candidates) == 4 and one.stages == 1 for one in best)
     assert all(seen.judge is not None for one in best for seen in one.candidates)
+    # The held-out judge stands beside the reward: of the answers, and above the first samples.
+    scored = [one.judge for one in best if one.judge is not None]
+    assert means["best-of-4"]["judge"] == pytest.approx(sum(scored) / len(best))
+    assert means["best-of-4"]["judge_gain"] == pytest.approx(
+        sum(one.judge - one.first.judge for one in best if one.judge and one.first.judge) / len(best)
+    )
     text = report.files.text
+    assert "| judge (gain) |" in text and "The judge is held out" in text
     assert "rules on the bank best-of-4 (5 queries, 10 banks of 4 answers)" in text
     assert "differences from best-of-n at the same completion tokens" in text
     with (tmp_path / "out" / "rules.csv").open() as lines:
@@ -133,6 +142,61 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     for plot in ("pareto", "by-seconds", "by-step", "length", "over-optimisation", "wins"):
         assert (tmp_path / "out" / "figures" / f"{plot}-small.svg").read_text().startswith("<?xml")
         assert (tmp_path / "out" / "figures" / f"{plot}-small.csv").read_text().count("\n") > 1
+
+
+def outcome(query: int, answer: CandidateOutcome, first: CandidateOutcome) -> QueryOutcome:
+    return QueryOutcome(
+        model="m",
+        method="tpo",
+        seed=1,
+        query=str(query),
+        reward=answer.reward,
+        values={},
+        completion=1,
+        prompt=1,
+        calls=1,
+        stages=1,
+        seconds=1.0,
+        characters=answer.characters,
+        stop="depth",
+        candidates=[first, answer],
+    )
+
+
+def test_a_method_that_games_its_reward_is_warned_of() -> None:
+    def warned(reward: float, characters: int, judge: float | None) -> list[str]:
+        found = [
+            outcome(n, CandidateOutcome(1, reward + n / 9, 1, characters + n, None, judge), plain)
+            for n, plain in enumerate([CandidateOutcome(0, 0.1, 1, 100, None, None if judge is None else 0.5)] * 5)
+        ]
+        return warnings(ModelResults("m", found, ["tpo"], [], None, None))
+
+    assert warned(0.5, 100, 0.6) == warned(0.5, 100, None) == []
+    (longer,) = warned(0.5, 130, 0.6)
+    assert "m, tpo: answers are 32% longer" in longer
+    (gamed,) = warned(0.5, 100, 0.3)
+    assert "the reward rises by 0.622" in gamed and "judge falls by 0.200" in gamed
+
+
+@pytest.mark.parametrize(
+    ("options", "maximum"),
+    [
+        ('reward = "none"\nrequire = ["max-words=5"]', 1.0),
+        ('reward = "prefer:rubric.txt"', 1.0),
+        ('reward = "verifier:exact"', 1.0),
+        ('reward = "verifier:exact"\nrequire = ["max-words=5"]', None),
+        ('reward = "surface"', None),
+    ],
+)
+def test_the_largest_reward_is_known_where_all_are_steered_by_checks(
+    tmp_path: Path, options: str, maximum: float | None
+) -> None:
+    path = tmp_path / "experiment.toml"
+    path.write_text(
+        f'[queries]\ndata = "q.txt"\n[options]\n{options}\n[models.m]\npolicy = "embedded"\n'
+        '[methods.best]\nmethod = "best-of-n"\n'
+    )
+    assert _maximum(read_experiment(path), tmp_path, []) == maximum
 
 
 @pytest.mark.usefixtures("no_figures")
