@@ -17,6 +17,10 @@ from tpo.options import default
 from tpo.prompts.prompt import Role
 
 
+# The role of a held-out judge's calls.
+JUDGE = "judge"
+
+
 class SamplingSettings(msgspec.Struct, frozen=True):
     """Sampling settings, which all roles share.
 
