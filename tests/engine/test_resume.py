@@ -84,7 +84,7 @@ class Judging(FakeReward):
         return await super().score(conversations)
 
 
-@pytest.mark.parametrize("select", ["best", "knockout"])
+@pytest.mark.parametrize("select", ["best", "knockout:1"])
 async def test_a_run_that_was_killed_anywhere_ends_as_one_that_was_not(select: str) -> None:
     def answer(request: Request, index: int) -> str:
         return "Verdict: B" if "Verdict" in str(request.messages) else by_seed(request, index)

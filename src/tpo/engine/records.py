@@ -16,7 +16,6 @@ from tpo.models.protocol import Usage
 from tpo.options import default
 from tpo.prompts.prompt import Role
 
-
 # The role of a held-out judge's calls.
 JUDGE = "judge"
 
