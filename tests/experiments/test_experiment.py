@@ -304,6 +304,22 @@ def test_a_mistake_in_the_file_is_one_line_before_anything_runs(
     assert not (tmp_path / "out" / "runs").exists()
 
 
+def test_files_that_options_name_stand_beside_the_file(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "wording").mkdir()
+    (tmp_path / "wording" / "answer.user.jinja").write_text("Be brief: {{ question }}")
+    (tmp_path / "rubric.txt").write_text("- It is brief.")
+    (tmp_path / "small").mkdir()  # a name of a prompt set is no folder
+    named = 'prompts = "wording"\nreward = "surface"\nprefer = "rubric.txt"'
+    rewrite(file, FILE.replace("width = 4", f"width = 4\n{named}").replace("depth = 1", 'depth = 1\nprompts = "small"'))
+    monkeypatch.chdir(file.parent.parent)
+    experiment = read_experiment(file)
+    cell = experiment.spec(ExperimentCell("small", "best-of-4", 1), tmp_path / "queries.jsonl")
+    assert cell.prompts.name.startswith("wording@")
+    assert cell.reward == f"prefer:{tmp_path / 'rubric.txt'}?judge=embedded"
+    other = experiment.spec(ExperimentCell("small", "restate", 1), tmp_path / "queries.jsonl")
+    assert other.prompts.name.startswith("small@")
+
+
 @pytest.mark.usefixtures("no_figures")
 async def test_a_larger_limit_draws_what_is_missing_and_other_queries_are_refused(file: Path, tmp_path: Path) -> None:
     def part(more: str) -> str:
