@@ -105,6 +105,7 @@ class Result(msgspec.Struct, frozen=True):
         trace: the records from which all of this is computed.
         arms: what each arm of a panel cost and won; empty where the policy is one model.
         held_out: the held-out judge's scores of the first sample and the answer; None without a judge.
+        select: the rule that chose the answer among the candidates, with its number.
     """
 
     answer: str
@@ -120,6 +121,7 @@ class Result(msgspec.Struct, frozen=True):
     trace: list[Record]
     held_out: HeldOut | None = None
     arms: dict[str, ArmUsage] = {}
+    select: str = "best"
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -254,6 +256,7 @@ def result_from(state: SearchState, records: Sequence[Record]) -> Result:
         trace=list(records),
         held_out=_held_out(state.judged),
         arms=_arms(state.calls, candidates, chosen),
+        select=plan.select,
     )
 
 
