@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tpo.engine.records import Plan, SamplingSettings
 from tpo.engine.result import Result
 from tpo.messages import Conversation, conversation
 from tpo.methods import Method, resolve_method
+from tpo.methods.selection import parse_selection
 from tpo.models.protocol import Model
 from tpo.prompts import PromptSet
 from tpo.rewards.protocol import Reward
@@ -40,6 +42,8 @@ async def drive(
     events: list[Event] | None = None,
     path: Path | None = None,
     own: Mapping[str, Any] | None = None,
+    judge: Reward | None = None,
+    select: str = "best",
     **settings: Any,
 ) -> Result:
     """One run; the reward is the answer's length unless given, and `own` are the method's own settings."""
@@ -60,7 +64,10 @@ async def drive(
         scorer.name if scorer else None,
     )
     listen = events.append if events is not None else (lambda event: None)
-    driver = Driver(
-        plan, models, scorer, journal or Journal(None if path is None else TraceFile(path)), budget, stopper, listen
+    journal = journal or Journal(None if path is None else TraceFile(path))
+    driver = Driver(plan, models, scorer, journal, budget, stopper, listen, judge=judge)
+    rule = parse_selection(select)
+    search = chosen.start(messages, width=width, depth=depth, prompts=PROMPTS, settings=own)
+    return await driver.run(
+        rule.applied(search, messages, PROMPTS.for_method((*chosen.templates, *rule.templates)), random.Random(0))
     )
-    return await driver.run(chosen.start(messages, width=width, depth=depth, prompts=PROMPTS, settings=own))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from tpo.engine.journal import Journal, TraceFile, read_journal
 from tpo.engine.limits import Budget
 from tpo.engine.log import cut_torn_line
 from tpo.engine.records import Called, Ended, Plan, Rated, Record, Replied, Sampled, SamplingSettings, Scored, Started
-from tpo.engine.result import result_of
+from tpo.engine.result import Result, result_of
 from tpo.errors import JournalError, ModelError, ModelUnavailable
+from tpo.messages import Conversation
 from tpo.models.protocol import Request, Usage
+from tpo.rewards import call
+from tpo.rewards.protocol import Score
 
 
 def by_seed(request: Request, index: int) -> str:
@@ -70,6 +74,39 @@ async def test_a_resumed_run_whose_budget_is_spent_still_has_its_answers() -> No
     assert (again.answer, again.reward, again.stop) == (expected.answer, expected.reward, "budget")
     more = await drive(FakeModel(by_seed), seed=3, budget=Budget(tokens=10_000), journal=Journal(None, journal.records))
     assert more.stop == "depth"
+
+
+class Judging(FakeReward):
+    """A judge whose calls use tokens."""
+
+    async def score(self, conversations: Sequence[Conversation]) -> list[Score | float]:
+        call.spend(100, 0, 5)
+        return await super().score(conversations)
+
+
+@pytest.mark.parametrize("select", ["best", "knockout:1"])
+async def test_a_run_that_was_killed_anywhere_ends_as_one_that_was_not(select: str) -> None:
+    def answer(request: Request, index: int) -> str:
+        return "Verdict: B" if "Verdict" in str(request.messages) else by_seed(request, index)
+
+    async def run(tokens: int, journal: Journal) -> Result:
+        budget, judge = Budget(tokens=tokens), Judging(lambda text: -float(len(text)), "judge")
+        model = FakeModel(answer)
+        return await drive(model, seed=3, journal=journal, budget=budget, judge=judge, select=select, depth=1)
+
+    free = Journal()
+    await run(10_000, free)
+    spent = sum(record.usage.total for record in free.records if isinstance(record, Called) and record.role != "judge")
+    for tokens in (spent + 1, spent, spent - 1, spent // 2):
+        whole = Journal()
+        expected = await run(tokens, whole)
+        assert expected.stop == ("depth" if tokens > spent else "budget")
+        last = max(place for place, record in enumerate(whole.records) if isinstance(record, Sampled | Called))
+        # Killed after the search was over and before its end was written down, the judge's scores included.
+        for kept in range(last, len(whole.records)):
+            again = await run(tokens, Journal(None, whole.records[:kept]))
+            assert (again.answer, again.stop) == (expected.answer, expected.stop)
+            assert again.held_out == expected.held_out
 
 
 async def test_failed_answers_are_drawn_again_on_resume() -> None:

@@ -56,7 +56,9 @@ def test_a_bank_without_a_hit_is_drawn_to_the_end() -> None:
 
 
 draws = st.lists(
-    st.builds(Draw, st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 9)),
+    st.builds(
+        Draw, st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 9), st.booleans()
+    ),
     min_size=1,
     max_size=5,
 )
@@ -68,10 +70,10 @@ def test_formulas_are_the_mean_over_all_orders(some: list[Draw], n: int) -> None
     orders = list(itertools.permutations(some))
 
     def until_a_hit(order: tuple[Draw, ...]) -> list[Draw]:
-        hits = [place for place, one in enumerate(order[:n]) if one.reward >= 1]
+        hits = [place for place, one in enumerate(order[:n]) if one.reward >= 1 and not one.leaked]
         return list(order[: hits[0] + 1 if hits else n])
 
-    best = [max(order[:n], key=lambda one: one.reward).value for order in orders]
+    best = [max(order[:n], key=lambda one: (not one.leaked, one.reward)).value for order in orders]
     assert best_of(some, n).value == pytest.approx(fmean(best))
     first = first_at(some, 1.0, n)
     assert first.value == pytest.approx(fmean(best))
@@ -130,9 +132,15 @@ def test_hedged_by_hand() -> None:
     assert hedged(bank(7), 8.0).value == 7
 
 
-def test_the_selection_rules_choose_by_these_chances() -> None:
-    some, number = [Draw(0.1, 1.0, 1), Draw(0.5, 0.0, 1), Draw(0.5, 0.4, 1), Draw(0.9, 0.2, 1)], 1.5
-    candidates = [Candidate(f"0.{i}", 0, f"text {i}", one.reward) for i, one in enumerate(some)]
+@pytest.mark.parametrize(
+    "more", [[], [Draw(1.0, 3.0, 1, leaked=True)], [Draw(0.7, 0.0, 1, leaked=True), Draw(0.2, 5.0, 1, leaked=True)]]
+)
+def test_the_selection_rules_choose_by_these_chances(more: list[Draw]) -> None:
+    some, number = [Draw(0.1, 1.0, 1), Draw(0.5, 0.0, 1), Draw(0.5, 0.4, 1), Draw(0.9, 0.2, 1), *more], 1.5
+    candidates = [
+        Candidate(f"0.{i}", 0, f"text {i}", one.reward, leaked="Answer 1" if one.leaked else None)
+        for i, one in enumerate(some)
+    ]
     values = {f"0.{i}": one.value for i, one in enumerate(some)}
     for label, formula in (("soft", soft), ("hedged", hedged)):
         rule, query = parse_selection(f"{label}:{number}"), conversation("How?")
@@ -147,6 +155,11 @@ def test_the_selection_rules_choose_by_these_chances() -> None:
                 chosen.send(shuffled)
             picked.append(values[end.value.value.chosen.id])
         assert formula(some, number).value == pytest.approx(fmean(picked), abs=0.05)
+
+
+def test_where_all_answers_repeat_our_words_the_best_of_them_is_chosen() -> None:
+    some = [Draw(1, 10, 4, leaked=True), Draw(2, 20, 5, leaked=True)]
+    assert soft(some, 0.0).value == hedged(some, 0.0).value == best_of(some, 2).value == 20
 
 
 @settings(max_examples=25, deadline=None)
@@ -169,7 +182,10 @@ def test_a_stop_rule_is_the_mean_over_all_orders(
                 names = [f"0.{taken + i}" for i in range(len(part))]
                 taken += len(part)
                 wish = search.send(
-                    [Candidate(name, 0, name, one.reward) for name, one in zip(names, part, strict=True)]
+                    [
+                        Candidate(name, 0, name, one.reward, leaked="Answer 1" if one.leaked else None)
+                        for name, one in zip(names, part, strict=True)
+                    ]
                 )
         chosen = order[int(pool.chosen.id.split(".")[1])]
         results.append((chosen.value, sum(one.tokens for one in order[:taken]), taken))

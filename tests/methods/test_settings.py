@@ -233,6 +233,13 @@ def test_the_cost_is_counted_by_running_the_generator() -> None:
     assert costs["fusion"] == (6, 0, 2)
     assert cost_of(find_method("fusion"), 5, 0, {"analysis": True}) == (6, 1, 3)
     assert costs["rsa"] == (15, 0, 3)
+    # Only failed tries are criticised, and only where another try follows.
+    assert costs["feedback-descent"] == (7, 1, 4)
+    # Waves of 1, 2, 4 and 8 answers, a critique before each but the first: what chance decides counts at its most.
+    assert costs["adaptive"] == (15, 3, 7)
+    assert cost_of(find_method("adaptive"), 5, 2, {"arms": ["resample"]}) == (15, 0, 4)
+    # Without words of the reward a minimal pair goes to the critic.
+    assert cost_of(find_method("tpo"), 5, 2, {"contrast": "minimal"}) == (15, 4, 7)
 
 
 def test_a_decorated_function_is_still_the_function(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tpo.methods import Ask, Pool, Sample, find_method
 from tpo.methods.contrast import Contrast, is_useful, one_demand, rejected_by
 from tpo.methods.unmet import demands
 from tpo.prompts import PromptSet
+from tpo.prompts.leaks import clean
 
 QUERY = conversation("How do I clean a table?")
 MISSING = "kept 1 of 3 requirements; missing: uses the word fox (it is not there); at most 20 words (it has 31)"
@@ -69,6 +70,22 @@ def test_a_minimal_pair_makes_one_demand_without_a_critic() -> None:
     assert isinstance(update, Sample)
     assert "at most 20 words" in shown(update)  # the other one keeps it, so it can be kept
     assert "uses the word fox" not in shown(update)
+
+
+def test_a_demand_that_an_answer_repeats_is_a_leak_as_the_same_words_of_a_check_are() -> None:
+    search = start(contrast="minimal", history=1)
+    next(search)
+    demand = "the answer has to hold three bullet points"
+    best = Candidate("0.0", 0, "best", 0.5, feedback=f"kept 0 of 2 requirements; missing: {demand}; no comma")
+    update = search.send([best, Candidate("0.1", 0, "other", 0.4)])
+    leak = f"Dust it. Here {demand}. Wipe it."
+    assert clean(leak, update.prompt.scaffold).leaked
+    # It stands before the next demand, too, and no candidate's feedback has it then.
+    better = Candidate("1.0", 1, "better", 0.9, feedback="kept 1 of 2 requirements; missing: no comma")
+    update = search.send([better])
+    assert demand in shown(update)
+    assert clean(leak, update.prompt.scaffold).leaked
+    assert clean("Dust it. Wipe it with three cloths.", update.prompt.scaffold).leaked is None
 
 
 def test_demands_are_named_by_the_parts_that_failed() -> None:
@@ -152,6 +169,27 @@ def test_width_and_temperature_by_step() -> None:
         wish = search.send("Name a cloth, dry it.")
         drawn.append((wish.width, wish.temperature))
     assert drawn == [(4, 1.0), (2, 0.5), (2, 0.2)]
+
+
+@pytest.mark.parametrize(
+    ("own", "last"),
+    [({}, 1), ({"temperatures": "0,0,0,1"}, 3), ({"temperatures": "0,1"}, 1), ({"widths": "2,2,4"}, 2)],
+)
+def test_a_search_that_finds_nothing_new_goes_on_while_later_steps_differ(own: dict[str, str], last: int) -> None:
+    search = start(depth=5, **own)
+    next(search)
+    search.send(step_of(0, 0.9, 0.1))
+    known = [Candidate("9.0", 9, "text 0.0", 0.9)]
+    for step in range(1, 6):
+        search.send("a loss")
+        update = search.send("Name a cloth.")
+        assert isinstance(update, Sample)
+        try:
+            search.send(known)
+        except StopIteration as end:
+            assert (end.value.stop, step) == ("converged", last)
+            return
+    raise AssertionError("it went its whole depth")
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,16 @@ TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"ty
 class Panel:
     """A server in front of two policies."""
 
-    def __init__(self, one: Answer, two: Answer, **options: Any) -> None:
+    def __init__(self, one: Answer, two: Answer, names: tuple[str, str] = ("one", "two"), **options: Any) -> None:
         self._answers = (one, two)
+        self._names = names
         self._options = options
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> tuple[httpx.AsyncClient, Policy, Policy]:
         enter = self._stack.enter_async_context
         one, two = [
-            await enter(policy(answer, (name,))) for answer, name in zip(self._answers, ("one", "two"), strict=True)
+            await enter(policy(answer, (name,))) for answer, name in zip(self._answers, self._names, strict=True)
         ]
         usual: Any = {
             "policy": {"a": one.url, "b": two.url},
@@ -81,6 +82,14 @@ async def test_an_arm_that_dies_costs_no_answer() -> None:
         answer = await chat(client, "one:panel")
         assert answer["choices"][0]["message"]["content"] == "alive"
         assert answer["tpo"]["arms"]["a"]["answers"] == 4
+
+
+async def test_an_effort_is_that_of_the_smallest_arm() -> None:
+    async with Panel(saying("short"), saying("a longer one"), names=("big-70B", "a-1B")) as (client, _, _):
+        for model in ("big-70B:panel", "a-1B:panel"):
+            answer = await chat(client, model, reasoning_effort="medium")
+            assert answer["tpo"]["method"] == "best-of-n"
+        assert (await chat(client, "big-70B:effort-medium"))["tpo"]["method"] == "fusion"
 
 
 async def test_without_a_panel_there_is_none() -> None:

@@ -32,6 +32,20 @@ async def test_progress_comes_first_and_then_the_answer(serve: Serve) -> None:
         assert len({chunk["id"] for chunk in chunks}) == 1 and text.endswith("data: [DONE]\n\n")
 
 
+async def test_progress_names_what_a_method_does(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb", "cc", "dddd"])) as up:
+        merged = content((await up.events("small:fusion-n2"))[0], "reasoning_content")
+        assert "Step 1. Merging the drafts into one answer" in merged and "advice" not in merged
+        waves = (await up.events("small:restate-d1-n2", tpo={"require": ["contains=zzz"]}))[0]
+        assert "Step 1. Writing 2 answers" in content(waves, "reasoning_content")
+    async with serve(drawing(["a", "bbb", "cc", "dddd", "Verdict: A"])) as up:
+        # The comparisons of a round run at once: none leaves a heading without text.
+        chunks, _ = await up.events("small:best-of-4", tpo={"select": "knockout"})
+        compared = content(chunks, "reasoning_content")
+        assert chunks[-1]["tpo"]["select"] == "knockout:2"
+        assert compared.count("Comparison: ") == 6 and "Comparison: \n" not in compared
+
+
 async def test_progress_can_be_left_out(serve: Serve) -> None:
     async with serve(drawing(["a", "bbb"])) as up:
         chunks, _ = await up.events("small:tpo-d1-n2", tpo={"reasoning": False})

@@ -11,6 +11,7 @@ import pytest
 
 import tpo
 from fakes import FakeModel, FakeReward, numbered
+from models.server import models, serving
 from tpo.config import NamedReward
 from tpo.methods import efforts, find_method
 from tpo.methods.cost import cost_of
@@ -19,6 +20,7 @@ from tpo.methods.presets import Preset, parse_preset
 from tpo.options import Effort
 from tpo.rewards.require import Requirements
 from tpo.session.effort import reward_kind, size_of, with_effort
+from tpo.session.session import Session
 from tpo.session.spec import plan_of, specified
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +104,37 @@ def test_the_kind_of_a_reward_is_read_off_its_name(reward: Any, kind: str) -> No
     ],
 )
 def test_the_size_of_a_policy_is_read_off_its_name(options: dict[str, Any], name: str | None, size: Size) -> None:
-    assert size_of(options, name) == size
+    assert size_of(options, [name] if name else []) == size
+
+
+def test_the_smallest_arm_of_a_panel_decides() -> None:
+    arms = {"policy": {"a": "http://x/v1", "b": "http://y/v1"}}
+    assert size_of(arms, ["big-70B", "a-1B"]) == size_of(arms, ["a-1B", "big-70B"]) == "small"
+    assert size_of(arms, ["big-70B"]) == "large"  # this arm alone answers
+    assert size_of({"policy": {"a": "big-70B@http://x/v1", "b": "big-70B@http://y/v1"}}, ["a", "b"]) == "large"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "noted"),
+    [
+        ("big-70B", {}, True),
+        ("big-70B", {"policy_model": "big-70B"}, False),
+        ("nameless", {}, False),
+        ("a-3B", {}, False),
+    ],
+)
+async def test_a_level_for_another_size_than_the_policys_is_noted(
+    name: str, options: dict[str, Any], noted: bool
+) -> None:
+    notes: list[str] = []
+    async with serving(lambda _: models(name)) as server:
+        session = Session(effort="low", policy=server.url, on_note=notes.append, **options)
+        await session.open()
+        await session.aclose()
+    found = [note for note in notes if "effort" in note]
+    assert len(found) == noted
+    if noted:
+        assert "big-70B is large: with --policy-model big-70B" in found[0]
 
 
 @pytest.mark.parametrize(("effort", "key"), list(itertools.product(Effort, TABLE)))

@@ -114,6 +114,7 @@ async def test_a_judge_that_hangs_does_not_hold_up_an_answer(ends: str) -> None:
     result = await asyncio.wait_for(aligning, 30)
     assert (result.answer, result.stop) == ("answer 4", "depth")
     assert result.held_out is None
+    assert result.usage["judge"].calls == 1  # what it spent is counted all the same
 
 
 def test_an_address_alone_is_that_of_a_judge() -> None:

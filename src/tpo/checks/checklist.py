@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from tpo.checks.finding import Finding
 from tpo.checks.good_and_bad import EXAMPLES
 from tpo.messages import Conversation
+from tpo.rewards.prefer.checklist import UNIVERSAL
 from tpo.rewards.prefer.reward import KEPT, PreferReward
 from tpo.scheduling.concurrency import together
 
 # Items that differ by less over all answers are flat.
 FLAT = 0.05
 _ANY = "Please answer."
+REWORD = "Reword these items, one thing that can be seen in an answer each, or drop them."
+ELSEWHERE = (
+    "These answers come with tpo and are about other things: an item of yours may have no signal here and do well on "
+    "your queries. Measure it on pairs of yours: tpo check --prefer FILE --pairs PAIRS."
+)
 
 
 async def check_checklist(reward: PreferReward) -> list[Finding]:
@@ -35,7 +41,7 @@ async def check_checklist(reward: PreferReward) -> list[Finding]:
     talks = [_talk(query, answer) for query, answer, _ in answers]
     table = await together([reward.item_scores(talk) for talk in talks])
     findings = [Finding("checklist", "info", "; ".join(reward.items))]
-    findings.append(_flat(reward.items, table))
+    findings.append(_flat(reward.items, table, ours=not examples))
     if examples:
         values = [_mean(row) for row in table]
         liked = [value for value, (_, _, is_liked) in zip(values, answers, strict=True) if is_liked]
@@ -53,7 +59,14 @@ def _mean(row: Sequence[float | None]) -> float:
     return math.fsum(read) / len(read) if read else math.nan
 
 
-def _flat(items: Sequence[str], table: Sequence[Sequence[float | None]]) -> Finding:
+def _flat(items: Sequence[str], table: Sequence[Sequence[float | None]], *, ours: bool) -> Finding:
+    """Which items have the same verdict for every answer.
+
+    Args:
+        items: the checklist.
+        table: for each answer, the probability of yes for each item.
+        ours: the answers are those that come with tpo, which are about other things than the user's.
+    """
     flat, unread = [], []
     for item, column in zip(items, zip(*table, strict=True), strict=True):
         read = [value for value in column if value is not None]
@@ -64,19 +77,29 @@ def _flat(items: Sequence[str], table: Sequence[Sequence[float | None]]) -> Find
     if len(unread) == len(items):
         return Finding("items", "fail", "the judge answers no item with yes or no", "Name a larger judge: judge=URL.")
     if len(flat) + len(unread) == len(items):
+        found = f"the checklist is flat: every item has the same answer for all {len(table)} answers: {'; '.join(flat)}"
+        if ours and UNIVERSAL not in items:
+            return Finding("items", "warn", found, ELSEWHERE)
+        # Half of our answers do not do what was requested, which a judge sees by the item that tpo adds.
         return Finding(
-            "items",
-            "fail",
-            f"the checklist is flat: every item has the same answer for all {len(table)} answers: {'; '.join(flat)}",
-            "Write the items yourself, one line each with a dash, or name a larger judge.",
+            "items", "fail", found, "Name a larger judge (judge=URL)." if ours else f"{REWORD} Or name a larger judge."
         )
     if flat or unread:
-        found = [f"no signal: {'; '.join(flat)}"] if flat else []
-        found += [f"never answered with yes or no: {'; '.join(unread)}"] if unread else []
-        return Finding(
-            "items", "warn", f"of {len(items)} items, {'. '.join(found)}", "Reword these items, or drop them."
-        )
+        parts = [f"no signal: {'; '.join(flat)}"] if flat else []
+        parts += [f"never answered with yes or no: {'; '.join(unread)}"] if unread else []
+        return Finding("items", "warn", f"of {len(items)} items, {'. '.join(parts)}", _remedy(flat, unread, ours=ours))
     return Finding("items", "ok", f"all {len(items)} items tell answers apart")
+
+
+def _remedy(flat: Sequence[str], unread: Sequence[str], *, ours: bool) -> str:
+    if all(item.startswith(UNIVERSAL) for item in [*flat, *unread]):
+        why = (
+            "half of these answers should fail it: name a larger judge"
+            if ours
+            else "all of your examples are alike in it"
+        )
+        return f"tpo adds this item, and {why}; universal=false leaves it out."
+    return ELSEWHERE if ours and not unread else REWORD
 
 
 def _agreement(liked: Sequence[float], disliked: Sequence[float]) -> Finding:

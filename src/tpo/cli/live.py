@@ -17,7 +17,7 @@ from rich.text import Text
 from tpo.cli.console import note
 from tpo.cli.terminal import safe
 from tpo.engine.events import Event, Retrying, TextGrew
-from tpo.engine.records import Called, Ended, Prompted, Replied, Sampled, Scored, Started
+from tpo.engine.records import Called, Ended, Plan, Prompted, Replied, Sampled, Scored, Started
 
 PREVIEW = 200
 # Most lines of a critique, and of a long title, error or note.
@@ -113,7 +113,8 @@ class LineView(SilentView):
         match event:
             case Started(plan=plan):
                 size = f"width {plan.width}, depth {plan.depth}"
-                self._print(f"{plan.method} ({size}) with {plan.models['policy']}, reward {plan.reward or 'none'}")
+                reward = f"{plan.reward or 'none'}{_selection(plan)}"
+                self._print(f"{plan.method} ({size}) with {plan.models['policy']}, reward {reward}")
             case Prompted() if event.width is not None:
                 self._print(f"step {event.step}: sampling {event.width} answer{'' if event.width == 1 else 's'}")
             case Sampled():
@@ -131,6 +132,10 @@ class LineView(SilentView):
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False)
+
+
+def _selection(plan: Plan) -> str:
+    return "" if plan.select == "best" else f", chosen by {plan.select}"
 
 
 def _chosen(event: Ended) -> str:
@@ -186,7 +191,8 @@ class LiveView(SilentView):
         match event:
             case Started(plan=plan):
                 size = f"N={plan.width} D={plan.depth}"
-                self._title = f"{plan.method} {size} · {plan.models['policy']} · reward {plan.reward or 'none'}"
+                reward = f"reward {plan.reward or 'none'}{_selection(plan)}"
+                self._title = f"{plan.method} {size} · {plan.models['policy']} · {reward}"
             case Prompted():
                 self._begin(event)
             case TextGrew():

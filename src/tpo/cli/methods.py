@@ -25,8 +25,8 @@ def methods(
 ) -> None:
     """List the methods with their costs, settings and papers, then the levels of --effort.
 
-    tpo counts the cost by running the method without any model: answers, other replies, and stages. A stage is a round
-    trip that waits for the one before.
+    tpo counts the most that a query can cost, by running the method without any model: answers, other replies, and
+    stages. A stage is a round trip that waits for the one before.
     """
     from tpo.methods import methods as registered
     from tpo.methods import resolve_method

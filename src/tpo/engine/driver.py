@@ -23,7 +23,20 @@ from tpo.engine.calls import Calls, Conduct, Place
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Clock, Ledger, Stopped, Stopper
-from tpo.engine.records import Called, Ended, Judged, Paused, Plan, Prompted, Record, Replied, Resumed, Sampled, Started
+from tpo.engine.records import (
+    JUDGE,
+    Called,
+    Ended,
+    Judged,
+    Paused,
+    Plan,
+    Prompted,
+    Record,
+    Replied,
+    Resumed,
+    Sampled,
+    Started,
+)
 from tpo.engine.result import Result, result_from
 from tpo.engine.sampling import Sampling, landed
 from tpo.engine.scoring import Scorer
@@ -160,7 +173,7 @@ class Driver:
         if known is None or known.chosen != chosen.id:
             first, turn = self._state.candidates[0], max((one for one, _ in self._state.prompted), default=0)
             judging = partial(hold_out, judge, self._plan.query, first, chosen, self._clock, self._write, turn)
-            if self._stopper.reason is not None:  # the budget of tokens, which a judge does not use
+            if self._stopper.reason is not None:  # the budget of tokens, of which a judge uses none
                 await judging()
                 return
             with suppress(Stopped):  # the answer is there, and does not wait for a judge that is slow
@@ -181,6 +194,8 @@ class Driver:
             while True:
                 actions = wish if isinstance(wish, list) else [wish]
                 results = await self._stopper.guard(partial(self._perform_all, actions, turn, step))
+                if self._stopper.reason == "budget":  # else a search that is killed and continued would end otherwise
+                    raise Stopped
                 drew = any(isinstance(action, Sample) for action in actions)
                 wish = search.send(results if isinstance(wish, list) else results[0])
                 if drew and self._may_go_on is not None and not await self._permitted(self._may_go_on, turn):
@@ -371,7 +386,11 @@ async def hold_out(
         error = next((score.feedback for score in found if not math.isfinite(score.value)), None)
     except TPOError as failure:
         error = str(failure)
-    write(Called(turn, 0, "judge", round(began, 4), round(clock() - began, 4), usage, error=error))
+    except asyncio.CancelledError:
+        error = "cut short"
+        raise
+    finally:
+        write(Called(turn, 0, JUDGE, round(began, 4), round(clock() - began, 4), usage, error=error))
     judged = Judged(judge.name, first.id, chosen.id, scores.get(first.text), scores.get(chosen.text), error)
     write(judged)
     return judged

@@ -16,6 +16,9 @@ from tpo.models.protocol import Usage
 from tpo.options import default
 from tpo.prompts.prompt import Role
 
+# The role of a held-out judge's calls.
+JUDGE = "judge"
+
 
 class SamplingSettings(msgspec.Struct, frozen=True):
     """Sampling settings, which all roles share.

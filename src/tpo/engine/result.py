@@ -8,15 +8,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from tpo.candidate import Candidate
-from tpo.engine.records import Called, Judged, Record
+from tpo.engine.records import JUDGE, Called, Judged, Record
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError
 from tpo.methods import Pool
 from tpo.representations import curve, frame, heading, rounded, shortened, table, text_block, unfolding
 
 USERS = ("policy", "critic", "editor", "reward")
-# Has an entry where there is one.
-JUDGE = "judge"
 
 
 class HeldOut(msgspec.Struct, frozen=True):
@@ -107,6 +105,7 @@ class Result(msgspec.Struct, frozen=True):
         trace: the records from which all of this is computed.
         arms: what each arm of a panel cost and won; empty where the policy is one model.
         held_out: the held-out judge's scores of the first sample and the answer; None without a judge.
+        select: the rule that chose the answer among the candidates, with its number.
     """
 
     answer: str
@@ -122,6 +121,7 @@ class Result(msgspec.Struct, frozen=True):
     trace: list[Record]
     held_out: HeldOut | None = None
     arms: dict[str, ArmUsage] = {}
+    select: str = "best"
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -240,6 +240,7 @@ def result_from(state: SearchState, records: Sequence[Record]) -> Result:
     pool.add(candidates)
     # A trace that was cut off by a kill has no end: its answer is the best so far.
     ids = {candidate.id: candidate for candidate in candidates}
+    judges = any(call.role == JUDGE for call in state.calls)
     chosen = ids.get(ended.chosen or "", pool.chosen) if ended else pool.chosen
     return Result(
         answer=chosen.text,
@@ -249,12 +250,13 @@ def result_from(state: SearchState, records: Sequence[Record]) -> Result:
         depth=plan.depth,
         stop=ended.stop if ended else "interrupt",
         steps=_steps(state, candidates),
-        usage={role: _usage(role, state.calls) for role in (*USERS, *([JUDGE] if state.judged is not None else []))},
+        usage={role: _usage(role, state.calls) for role in (*USERS, *([JUDGE] if judges else []))},
         seconds=ended.seconds if ended else max((call.began + call.seconds for call in state.calls), default=0.0),
         chosen=chosen.id,
         trace=list(records),
         held_out=_held_out(state.judged),
         arms=_arms(state.calls, candidates, chosen),
+        select=plan.select,
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from tpo.candidate import Candidate
 from tpo.engine.records import (
+    JUDGE,
     Called,
     Ended,
     Judged,
@@ -52,7 +53,7 @@ class SearchState:
         judged: the held-out judge's scores; None where there is no judge, or before the end.
         calls: every call, in the order in which they ended.
         ended: how the search ended; None while it goes on, or where the process was killed.
-        tokens: prompt and completion tokens spent.
+        tokens: prompt and completion tokens spent, without those of a held-out judge, which no budget counts.
         seconds: how long the search has taken.
     """
 
@@ -88,7 +89,7 @@ class SearchState:
                 self._turn = max(self._turn, record.turn)
             case Called():
                 self.calls.append(record)
-                self.tokens += record.usage.total
+                self.tokens += record.usage.total if record.role != JUDGE else 0
                 self.seconds = max(self.seconds, record.began + record.seconds)
             case Sampled() | Scored():
                 self._apply_answer((record.turn, record.action, record.index), record)

@@ -26,11 +26,18 @@ class Draw(NamedTuple):
         reward: what a rule sees.
         value: what it is measured by: the reward itself, a grade, or a held-out reward.
         tokens: completion tokens.
+        leaked: it repeats words of our prompts, and ranks below all others.
     """
 
     reward: float
     value: float
     tokens: int
+    leaked: bool = False
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What answers are ordered by: the best has the largest."""
+        return not self.leaked, self.reward
 
 
 class Expected(NamedTuple):
@@ -50,7 +57,7 @@ class Expected(NamedTuple):
 def best_of(bank: Sequence[Draw], n: int) -> Expected:
     """The answer with the highest reward of n, drawn from the bank without replacement.
 
-    The estimator is unbiased: sum over ranks i of C(i-1, n-1) / C(M, n) times the value of rank i, where equal rewards
+    The estimator is unbiased: sum over ranks i of C(i-1, n-1) / C(M, n) times the value of rank i, where equal ranks
     share their chances, since the first of them is returned and the order is chance.
 
     Args:
@@ -63,12 +70,12 @@ def best_of(bank: Sequence[Draw], n: int) -> Expected:
     size = len(bank)
     if not 1 <= n <= size:
         raise ValueError(f"n is {n}; the bank holds {size} answers")
-    ranked = sorted(bank, key=lambda one: one.reward)
+    ranked = sorted(bank, key=lambda one: one.rank)
     chances = [math.comb(rank, n - 1) / math.comb(size, n) for rank in range(size)]
     value, start = 0.0, 0
     while start < size:
         end = start
-        while end < size and ranked[end].reward == ranked[start].reward:
+        while end < size and ranked[end].rank == ranked[start].rank:
             end += 1
         value += sum(chances[start:end]) * sum(one.value for one in ranked[start:end]) / (end - start)
         start = end
@@ -84,8 +91,8 @@ def first_at(bank: Sequence[Draw], maximum: float, n: int) -> Expected:
         n: from 1 to M.
     """
     size = len(bank)
-    hits = [one for one in bank if one.reward >= maximum]
-    misses = [one for one in bank if one.reward < maximum]
+    hits = [one for one in bank if one.reward >= maximum and not one.leaked]
+    misses = [one for one in bank if one.reward < maximum or one.leaked]
     hit_tokens, miss_tokens = sum(one.tokens for one in hits), sum(one.tokens for one in misses)
     tokens = draws = 0.0
     for drawn in range(n):
@@ -117,10 +124,10 @@ def stopped(bank: Sequence[Draw], rule: StopRule, n: int, wave: int = 1, seed: i
         count = 0
         while count < n:
             count = min(count + wave, n)
-            if settled(tuple(sorted(one.reward for one in order[:count]))):
+            if settled(tuple(sorted(one.reward for one in order[:count] if not one.leaked))):
                 break
         taken = order[:count]
-        value += max(taken, key=lambda one: one.reward).value
+        value += max(taken, key=lambda one: one.rank).value
         tokens += sum(one.tokens for one in taken)
         draws += count
     return Expected(value / len(orders), tokens / len(orders), draws / len(orders))
@@ -140,8 +147,9 @@ def soft(bank: Sequence[Draw], sharpness: float) -> Expected:
         bank: M answers to one query.
         sharpness: the rule's number.
     """
-    odds = soft_odds(quantiles([one.reward for one in bank]), sharpness)
-    value = math.fsum(chance * one.value for chance, one in zip(odds, bank, strict=True))
+    some = _choosable(bank)
+    odds = soft_odds(quantiles([one.reward for one in some]), sharpness)
+    value = math.fsum(chance * one.value for chance, one in zip(odds, some, strict=True))
     return Expected(value, sum(one.tokens for one in bank), len(bank))
 
 
@@ -154,12 +162,20 @@ def hedged(bank: Sequence[Draw], mean: float) -> Expected:
         bank: M answers to one query.
         mean: the rule's number.
     """
-    size = len(bank)
-    chances = [math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) if mean else float(k == 0) for k in range(size)]
+    some = _choosable(bank)
+    chances = [
+        math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) if mean else float(k == 0) for k in range(len(some))
+    ]
     # More than there are is all of them.
     chances[-1] = max(1 - math.fsum(chances[:-1]), 0.0)
-    value = math.fsum(chance * best_of(bank, n).value for n, chance in enumerate(chances, 1))
-    return Expected(value, sum(one.tokens for one in bank), size)
+    value = math.fsum(chance * best_of(some, n).value for n, chance in enumerate(chances, 1))
+    return Expected(value, sum(one.tokens for one in bank), len(bank))
+
+
+def _choosable(bank: Sequence[Draw]) -> list[Draw]:
+    """The answers that a selection rule chooses from: those without words of ours; where all have some, the best."""
+    best = max(one.rank for one in bank)
+    return [one for one in bank if not one.leaked] or [one for one in bank if one.rank == best]
 
 
 def overall(queries: Sequence[Expected]) -> Expected:

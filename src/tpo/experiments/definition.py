@@ -43,6 +43,7 @@ from tpo.evals.costs import parse_parameters
 from tpo.models.panel import ArmSpec
 from tpo.models.resolve import check_place
 from tpo.options import SearchOptions, table
+from tpo.prompts.sets import AUTO, SETS
 from tpo.session.spec import Options, Spec, specified
 from tpo.specs import did_you_mean
 
@@ -52,6 +53,8 @@ QUERIES_FILE = "{queries}"
 OUTCOMES = ".jsonl"
 # Options that the file writes in places of their own.
 _ELSEWHERE = frozenset(["seed"])
+# Options that name a file or a folder.
+_FILES = frozenset(name for name, entry in table(SearchOptions).items() if entry.type is Path)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -126,6 +129,11 @@ class Experiment(msgspec.Struct, frozen=True):
     def folder(self) -> Path:
         """What relative paths in the file start from."""
         return self.path.parent
+
+    @property
+    def data(self) -> str | None:
+        """Where the queries are; None for a benchmark without data."""
+        return None if self.queries.data is None else beside(self.folder, self.queries.data)
 
     @property
     def reports_only(self) -> bool:
@@ -243,9 +251,9 @@ def read_experiment(path: Path) -> Experiment:
         path=path,
         title=tables.title or path.stem,
         queries=tables.queries or Queries(),
-        options=_options(tables.options, f"{path}, [options]"),
-        models={name: _model(values, f"{path}, [models.{name}]") for name, values in tables.models.items()},
-        methods={name: _options(values, f"{path}, [methods.{name}]") for name, values in tables.methods.items()},
+        options=_options(tables.options, path, "[options]"),
+        models={name: _model(values, path, f"[models.{name}]") for name, values in tables.models.items()},
+        methods={name: _options(values, path, f"[methods.{name}]") for name, values in tables.methods.items()},
         seeds=tables.seeds,
         baselines=tables.compare,
         bank=tables.bank,
@@ -299,18 +307,18 @@ def _check_queries(queries: Queries, path: Path, reports_only: bool) -> None:
         raise InputError(f"{path}, [queries]: column is for data without a benchmark.")
 
 
-def _model(values: Mapping[str, Any], where: str) -> ModelSpec:
+def _model(values: Mapping[str, Any], path: Path, where: str) -> ModelSpec:
     parameters = values.get("parameters")
     if parameters is not None:
         try:
             parse_parameters([f"policy={parameters}"])
         except InputError:
-            raise InputError(f"{where}: parameters is {parameters!r}; write a count such as 135M.") from None
+            raise InputError(f"{path}, {where}: parameters is {parameters!r}; write a count such as 135M.") from None
     rest = {name: value for name, value in values.items() if name != "parameters"}
-    return ModelSpec(_options(rest, where), None if parameters is None else str(parameters))
+    return ModelSpec(_options(rest, path, where), None if parameters is None else str(parameters))
 
 
-def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _options(values: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
     """Options of a search by the names of keyword arguments; the file writes them with hyphens or underscores."""
     known = [name for name in table(SearchOptions) if name not in _ELSEWHERE]
     found = {}
@@ -319,10 +327,16 @@ def _options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         if name not in known:
             hint = " Write seeds = [1, 2] above all tables." if name == "seed" else did_you_mean(name, known)
             raise InputError(
-                f"{where} sets {key}, which is not an option of a search.{hint} Known: {', '.join(known)}."
+                f"{path}, {where} sets {key}, which is not an option of a search.{hint} Known: {', '.join(known)}."
             )
-        found[name] = value
+        is_file = name in _FILES and isinstance(value, str) and value not in (AUTO, *SETS)
+        found[name] = beside(path.parent, value) if is_file else value
     return found
+
+
+def beside(folder: Path, place: str) -> str:
+    """A path from a folder, where that is there; else as it was given, from the current folder."""
+    return str(folder / place) if (folder / place).exists() else place
 
 
 def _places(where: Any) -> list[str]:

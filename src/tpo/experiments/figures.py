@@ -156,8 +156,9 @@ def by_step(results: ModelResults) -> Plot | None:
 
 
 def best_by(one: QueryOutcome, step: int) -> float | None:
-    """The best reward until a step."""
-    return max((seen.reward for seen in one.candidates if seen.step <= step and seen.reward is not None), default=None)
+    """The reward of the best answer until a step."""
+    some = [(not seen.leaked, seen.reward) for seen in one.candidates if seen.step <= step and seen.reward is not None]
+    return max(some)[1] if some else None
 
 
 def width_depth(results: ModelResults) -> Plot | None:

@@ -31,6 +31,8 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
         characters: of its text.
         value: its grade in the benchmark's main column; None without a benchmark.
         judge: by the held-out judge; None without one.
+        leaked: it repeats words of our prompts, and ranks below all others with a reward; False in files of earlier
+            versions, which do not know it.
     """
 
     step: int
@@ -39,6 +41,7 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
     characters: int
     value: float | None = None
     judge: float | None = None
+    leaked: bool = False
 
 
 class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,6 +90,12 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     def first(self) -> CandidateOutcome:
         """The first sample: the policy without alignment."""
         return self.candidates[0]
+
+    @property
+    def judge(self) -> float | None:
+        """The held-out judge's score of the answer; None without one."""
+        answer = (self.reward, self.characters)
+        return next((one.judge for one in self.candidates if (one.reward, one.characters) == answer), None)
 
 
 class RunOutcomes(msgspec.Struct, frozen=True):
@@ -152,7 +161,8 @@ async def _outcome(
         if benchmark is not None:
             graded = (await benchmark.grade(row, Response(one.text, one.reward), Graders())).values
         score = await judge.score(row.messages, one.text) if judge is not None and one.text else None
-        seen.append(CandidateOutcome(one.step, one.reward, one.tokens, len(one.text), graded.get(main), score))
+        numbers = (one.step, one.reward, one.tokens, len(one.text), graded.get(main), score)
+        seen.append(CandidateOutcome(*numbers, one.leaked is not None))
     chosen = next(one for one in result.candidates if one.id == result.chosen)
     return QueryOutcome(
         model=cell.model,

@@ -26,7 +26,7 @@ def benchmark_of(experiment: Experiment) -> Benchmark | None:
         InputError: there is no such benchmark.
     """
     name = experiment.queries.benchmark
-    return None if name is None else find_benchmark(name, Source(_places(experiment)))
+    return None if name is None else find_benchmark(name, _source(experiment))
 
 
 def all_rows(experiment: Experiment, benchmark: Benchmark | None) -> list[Row]:
@@ -36,11 +36,9 @@ def all_rows(experiment: Experiment, benchmark: Benchmark | None) -> list[Row]:
         InputError: the data is not there, or cannot be used.
     """
     if benchmark is not None:
-        return benchmark.rows(Source(_places(experiment)))
-    queries = experiment.queries
-    assert queries.data is not None
-    path = experiment.folder / queries.data
-    source = open_data(str(path if path.exists() else queries.data), column=queries.column)
+        return benchmark.rows(_source(experiment))
+    assert experiment.data is not None
+    source = open_data(experiment.data, column=experiment.queries.column)
     rows = []
     for row in source.rows():
         if isinstance(row, BadRow):
@@ -90,9 +88,5 @@ def digest_of(messages: Conversation) -> str:
     return hashlib.blake2b(msgspec.json.encode(messages, order="sorted"), digest_size=8).hexdigest()
 
 
-def _places(experiment: Experiment) -> list[str]:
-    data = experiment.queries.data
-    if data is None:
-        return []
-    beside = experiment.folder / data
-    return [str(beside) if beside.exists() else data]
+def _source(experiment: Experiment) -> Source:
+    return Source([] if experiment.data is None else [experiment.data])

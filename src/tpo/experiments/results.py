@@ -124,7 +124,7 @@ class ModelResults:
         worth = measure or main_value
         return [
             [
-                Draw(seen.reward, value, seen.tokens)
+                Draw(seen.reward, value, seen.tokens, seen.leaked)
                 for seen in some
                 if seen.reward is not None and (value := worth(seen)) is not None
             ]

@@ -107,7 +107,11 @@ LIFTS: dict[Arm, float] = {"restate": 0.5, "words": 0.25, "fusion": -0.5, "advic
 COSTS = {"advice": 2.0}
 
 
-@method(templates=TEMPLATES, paper="arXiv 2503.04412 (AB-MCTS), arXiv 2510.01394 (Pandora's box)")
+@method(
+    templates=TEMPLATES,
+    paper="arXiv 2503.04412 (AB-MCTS), arXiv 2510.01394 (Pandora's box)",
+    costliest={"arms": ["advice"], "price": 0.0},  # a critique for every wave
+)
 def adaptive(
     query: Conversation,
     *,

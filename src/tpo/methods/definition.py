@@ -81,6 +81,7 @@ class _Marked:
     paper: str
     needs_reward: bool | None
     check: Check | None
+    costliest: Mapping[str, Any]
 
 
 def method(
@@ -89,6 +90,7 @@ def method(
     paper: str = "",
     needs_reward: bool | None = None,
     check: Check | None = None,
+    costliest: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Describe a method beyond its signature. A generator function is a method without this, too.
 
@@ -99,11 +101,15 @@ def method(
         needs_reward: whether the method compares answers; if not given, methods with a `width` do.
         check: called with the settings that differ from their defaults, before anything is spent; what their types
             cannot say raises an `InputError`.
+        costliest: the settings with which a search costs most, for a method that decides by chance between ways of
+            different cost; they are used to count what it costs.
     """
 
     def mark(function: F) -> F:
         folders = [templates] if isinstance(templates, Path | str) else templates
-        setattr(function, _MARK, _Marked(tuple(Path(one) for one in folders), paper, needs_reward, check))
+        setattr(
+            function, _MARK, _Marked(tuple(Path(one) for one in folders), paper, needs_reward, check, costliest or {})
+        )
         return function
 
     return mark
@@ -125,6 +131,7 @@ class Method:
         code: a hash of its source for a method that is named by its place in Python code, so that a changed one is
             noticed; empty for a registered one.
         check: refuses settings that make no sense together.
+        costliest: the settings with which a search costs most, where chance decides what it costs.
     """
 
     name: str
@@ -137,6 +144,7 @@ class Method:
     needs_reward: bool = True
     code: str = ""
     check: Check | None = None
+    costliest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def has_width(self) -> bool:
@@ -269,7 +277,7 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
                 f"needs both; the engine gives {', '.join(GIVEN)}."
             )
         settings[one.name] = Setting(one.name, hints[one.name], one.default)
-    marked: _Marked = getattr(function, _MARK, _Marked((), "", None, None))
+    marked: _Marked = getattr(function, _MARK, _Marked((), "", None, None, {}))
     takes = frozenset(names & set(GIVEN))
     return Method(
         name,
@@ -282,6 +290,7 @@ def method_of(function: Any, name: str, code: str = "") -> Method:
         "width" in takes if marked.needs_reward is None else marked.needs_reward,
         code,
         marked.check,
+        marked.costliest,
     )
 
 

@@ -63,29 +63,33 @@ def tpo(
     pool, rule = Pool(), StopRule(price, maximum)
     prompt = answer = prompts.render("answer", query)
     gradients: list[str] = []
-    for step in range(depth + 1):
+    reported: list[str] = []  # of each gradient, what are the reward's own words
+    dials = [(_of_step(widths, step, width), _of_step(temperatures, step, None)) for step in range(depth + 1)]
+    for step, (count, temperature) in enumerate(dials):
         if step:
             chosen, rejected = pool.chosen, rejected_by(contrast, pool)
-            loss = gradient = one_demand(chosen, rejected) if contrast == "minimal" else ""
-            if gradient:
+            loss = gradient = words = one_demand(chosen, rejected) if contrast == "minimal" else ""
+            if words:
                 # One demand alone: the words about all others would stand beside it.
                 chosen = msgspec.structs.replace(chosen, feedback=None)
             else:
                 loss, gradient = yield from _critique(query, prompts, chosen, rejected)
                 if gate and not is_useful(gradient, chosen):
-                    loss = gradient = unmet(chosen)
+                    loss = gradient = words = unmet(chosen)
             gradients.append(gradient)
+            reported.append(words)
             advice = "\n\n".join(filter(None, gradients[-1 - history :]))
             prompt = answer
             if advice:
-                prompt = prompts.render("update", query, chosen=chosen, rejected=rejected, loss=loss, gradient=advice)
-        drawn = yield from draw(
-            prompt, _of_step(widths, step, width), pool, rule, wave, _of_step(temperatures, step, None)
-        )
+                shown = reported[-1 - history :]
+                prompt = prompts.render(
+                    "update", query, chosen=chosen, rejected=rejected, reported=shown, loss=loss, gradient=advice
+                )
+        drawn = yield from draw(prompt, count, pool, rule, wave, temperature)
         if drawn.enough:
             return Outcome(pool.chosen, "enough")
-        if step and drawn.repeated:
-            # Only known answers came back: the next step would ask the same again.
+        if step and drawn.repeated and all(later == dials[step] for later in dials[step:]):
+            # Only known answers came back: the steps that are left would ask the same again.
             return Outcome(pool.chosen, "converged")
     return Outcome(pool.chosen, "depth")
 

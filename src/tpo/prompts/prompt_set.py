@@ -143,6 +143,7 @@ class PromptSet:
         role: Role | None = None,
         chosen: Candidate | None = None,
         rejected: Candidate | None = None,
+        reported: Sequence[str] = (),
         **variables: Any,
     ) -> Prompt:
         """Render a prompt from the template of that name.
@@ -157,6 +158,8 @@ class PromptSet:
                 answer between tags.
             chosen: the better answer, if the prompt shows one.
             rejected: the worse answer, if the prompt shows one.
+            reported: the reward's words where a variable has them and no candidate's feedback, so that an answer which
+                repeats them is noticed.
             variables: further variables of the template, candidates and lists of candidates included. `loss` and
                 `gradient` are the critic's replies.
 
@@ -183,7 +186,7 @@ class PromptSet:
             chosen.id if chosen else None,
             rejected.id if rejected else None,
             continues=self.settings.conversation and bool(form.after),
-            scaffold=Scaffold(query, messages, values) if messages != query else None,
+            scaffold=Scaffold(query, messages, values, reported) if messages != query else None,
         )
 
     def _in_query(self, wording: str, query: Conversation, values: Mapping[str, Any]) -> Conversation:

@@ -101,13 +101,21 @@ class Scaffold:
         query: the conversation to answer.
         messages: what is sent.
         variables: the values of the templates' variables, candidates as `Shown`.
+        reported: what the reward said of answers, where it stands in other variables than their feedback.
     """
 
-    def __init__(self, query: Conversation, messages: Conversation, variables: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        query: Conversation,
+        messages: Conversation,
+        variables: Mapping[str, Any],
+        reported: Sequence[str] = (),
+    ) -> None:
         # Most replies are no answers, and most answers repeat nothing: all else is made when it is needed.
         self._conversation = query
         self._messages = messages
         self._variables = variables
+        self._reported = reported
 
     def marks(self, sentences: Sequence[str]) -> list[int | None]:
         """Where our words begin in each sentence of an answer; None where it holds none."""
@@ -141,8 +149,8 @@ class Scaffold:
         return not words or (len(words) >= SENTENCE and f" {' '.join(words)} " in self._attached)
 
     def is_feedback(self, text: str) -> bool:
-        """Whether a text is nothing but what the reward said of an answer that was shown."""
-        feedback = [words_of(one.feedback) for one in self._shown if one.feedback]
+        """Whether a text is nothing but what the reward said of an answer."""
+        feedback = [words_of(one) for one in self._feedback]
         # A shorter text may be an answer which the reward's words contain.
         if not feedback or len(words := words_of(text)) < RUN:
             return False
@@ -201,10 +209,15 @@ class Scaffold:
     def _shown(self) -> list[Shown]:
         return [value for value in self._values if isinstance(value, Shown)]
 
+    @property
+    def _feedback(self) -> list[str]:
+        """What the reward said of answers."""
+        return [text for text in (*(one.feedback for one in self._shown), *self._reported) if text]
+
     @cached_property
     def _verdicts(self) -> frozenset[Words]:
         """The runs of the reward's words that talk about "the answer", as the query does not."""
-        feedback = [one.feedback for one in self._shown if _ANSWER in one.feedback.lower()]
+        feedback = [text for text in self._feedback if _ANSWER in text.lower()]
         if not feedback or "answer" in self._query.lower():
             return frozenset()
         runs = {run for run in _all_runs(feedback) if f" {_ANSWER} " in _spaced([run])}

@@ -33,6 +33,7 @@ from tpo.runs.summary import RunSummary, parse_prices, summarize
 from tpo.runs.total_budget import TotalBudget
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds
+from tpo.session.effort import note_other_size
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec
 from tpo.telemetry.provider import configured
@@ -189,6 +190,7 @@ class _Run:
             if len(done) == survey.total:
                 return self._report(survey, idle=True)
             self._report(survey)  # so that `tpo show` knows the number of queries
+            note_other_size(self._spec.size, fleets["policy"], self._watcher.note)
             if self._spec.settings.seed is not None:
                 note_lost_seeds(fleets, self._watcher.note)
             shared = self._shared(survey, reward)

@@ -158,8 +158,16 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start : start + PIECE]
 
 
-# Headings of critic replies; others are headed by their prompt's name.
-_TITLES = {"loss": "Critique", "gradient": "Advice"}
+# Headings of critic replies, by the end of the prompt's name; others are headed by that name.
+_TITLES = {
+    "loss": "Critique",
+    "gradient": "Advice",
+    "advise": "Advice",
+    "analysis": "Comparison",
+    "compare": "Comparison",
+}
+# What answers are drawn for, by the end of the prompt's name; all others are written from the question.
+_DRAWING = {"update": "Following the advice in", "fuse": "Merging the drafts into"}
 
 
 class Narrator:
@@ -167,6 +175,8 @@ class Narrator:
 
     def __init__(self) -> None:
         self._growing: tuple[int, int] | None = None
+        # The heading of the growing reply, until its first text: several replies may be written at once.
+        self._heading = ""
         self._errors: dict[str, str] = {}
 
     def narrate(self, event: Event) -> str:
@@ -174,12 +184,13 @@ class Narrator:
         match event:
             case Prompted(width=int(width)):
                 answers = "one answer" if width == 1 else f"{width} answers"
-                doing = "Writing" if event.step == 0 else "Following the advice in"
+                doing = next((words for kind, words in _DRAWING.items() if event.name.endswith(kind)), "Writing")
                 return f"{self._end()}Step {event.step}. {doing} {answers} …\n"
             case Prompted():
                 return self._prompted(event)
             case TextGrew() if (event.turn, event.action) == self._growing:
-                return event.text
+                heading, self._heading = self._heading, ""
+                return heading + event.text
             case Replied():
                 return self._replied(event)
             case Sampled(error=str(error)):
@@ -198,18 +209,19 @@ class Narrator:
             return end
         self._growing = (event.turn, event.action)
         pair = f" ({event.chosen} against {event.rejected})" if event.chosen and event.rejected else ""
-        return f"{end}\n{_title(event.name)}{pair}: "
+        self._heading = f"\n{_title(event.name)}{pair}: "
+        return end
 
     def _replied(self, event: Replied) -> str:
-        if (event.turn, event.action) == self._growing:
-            return self._end()
-        return f"{self._end()}\n{_title(event.name)}: {event.text}\n"
+        if (event.turn, event.action) != self._growing:
+            return f"{self._end()}\n{_title(event.name)}: {event.text}\n"
+        heading, self._heading = self._heading, ""
+        return f"{heading}{event.text if heading else ''}{self._end()}"
 
     def _end(self) -> str:
-        if self._growing is None:
-            return ""
-        self._growing = None
-        return "\n\n"
+        begun = self._growing is not None and not self._heading
+        self._growing, self._heading = None, ""
+        return "\n\n" if begun else ""
 
     def _scored(self, event: Scored) -> str:
         if event.reward is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -58,7 +58,12 @@ _SEARCH = ("method", "width", "depth", "select", "critic_max_tokens", "quorum", 
 
 
 def request_options(
-    request: GenerationRequest, preset: Preset | None, usual: Options, serving: ServeOptions, prompts: PromptSet
+    request: GenerationRequest,
+    preset: Preset | None,
+    usual: Options,
+    serving: ServeOptions,
+    prompts: PromptSet,
+    models: Sequence[str],
 ) -> RequestOptions:
     """Make a search of a request.
 
@@ -68,13 +73,14 @@ def request_options(
         usual: the server's options, which count where the request sets none.
         serving: the bounds of its options.
         prompts: the wording.
+        models: the names of the models that answer.
 
     Raises:
         BadRequest: an option is above its bound.
         InputError: its options do not fit together.
     """
     wanted = request.alignment.given
-    chosen = with_dials(usual, preset, serving, request.model, wanted, _effort_of(request))
+    chosen = with_dials(usual, preset, serving, models, wanted, _effort_of(request))
     sampling = {
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -113,7 +119,7 @@ def with_dials(
     usual: Options,
     preset: Preset | None,
     serving: ServeOptions,
-    model: str,
+    models: Sequence[str],
     wanted: Mapping[str, Any],
     effort: Effort | None = None,
 ) -> dict[str, Any]:
@@ -123,7 +129,7 @@ def with_dials(
         usual: the server's options.
         preset: the preset that the model's name ends in.
         serving: the bounds of a request's options; a level of effort stays below them.
-        model: the model's name.
+        models: the names of the models that answer; the arms' of a panel.
         wanted: the request's own options; they count before the preset's, and these before those of an effort.
         effort: the level in a field of the protocol; a preset's and the request's own count before it.
     """
@@ -140,7 +146,7 @@ def with_dials(
         find_method(str(method))  # a registered one: no client names code to import
         chosen.pop("settings", None)  # those of the server's method
     reward = wanted.get("reward") or with_preference(usual).get("reward")
-    filled = with_effort({**chosen, "reward": reward}, model)
+    filled = with_effort({**chosen, "reward": reward}, models)
     for dial, most in (("width", serving.max_width), ("depth", serving.max_depth)):
         if dial in filled and dial not in chosen:
             filled[dial] = min(filled[dial], most)

@@ -185,13 +185,18 @@ class Service:
     def options(self, request: GenerationRequest, preset: Preset | None) -> RequestOptions:
         """Make a search of a request; see `request_options`."""
         # Prompts are compiled once, when the service is made: it takes 10 ms.
-        return request_options(request, preset, self.setup.options, self.setup.serving, self.spec.prompts)
+        models = self._answering(request.model, preset)
+        return request_options(request, preset, self.setup.options, self.setup.serving, self.spec.prompts, models)
+
+    def _answering(self, model: str, preset: Preset | None) -> list[str]:
+        """The names of the models that answer: all arms of a panel, or one."""
+        return self.models.names if preset is not None and preset.panel else [model]
 
     def _described(self, model: str, preset: Preset) -> dict[str, Any]:
         """What a model with a preset comes to: method, dials, and the most calls and stages of one answer."""
         key = (model, preset.label)
         if key not in self._descriptions:
-            chosen: Any = with_dials(self.setup.options, preset, self.setup.serving, model, {})
+            chosen: Any = with_dials(self.setup.options, preset, self.setup.serving, self._answering(model, preset), {})
             spec = specified(chosen, self.spec.prompts)
             cost = cost_of(spec.method, spec.width, spec.depth, spec.method_settings, spec.prompts)
             dials = {"method": spec.method.name, "width": spec.width, "depth": spec.depth}

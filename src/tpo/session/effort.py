@@ -5,14 +5,15 @@ Both are read off the names, before any server is reached, so that a run knows a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tpo.config import NamedReward
 from tpo.methods.definition import Method, named_settings
 from tpo.methods.efforts import SIZES, SMALL, TINY, Level, RewardKind, Size, level_of
 from tpo.methods.registry import resolve_method
-from tpo.models.panel import arms_of
+from tpo.models.fleet import Fleet, model_name
+from tpo.models.panel import Panel, arms_of
 from tpo.models.resolve import EMBEDDED
 from tpo.models.sizes import parameters_in
 from tpo.options import SearchOptions, check_value, table
@@ -27,12 +28,12 @@ DIALS = ("method", "settings", "width", "depth", "critic_max_tokens")
 _DEPTH = 2
 
 
-def with_effort(options: Mapping[str, Any], policy_name: str | None = None) -> dict[str, Any]:
+def with_effort(options: Mapping[str, Any], policy_names: Sequence[str] = ()) -> dict[str, Any]:
     """Fill in what a level of effort decides; what was given explicitly counts.
 
     Args:
         options: those that were given, `effort` among them; all others are explicit.
-        policy_name: the policy's name, where the options do not hold it.
+        policy_names: the names of the models that answer, where the options do not hold them.
 
     Returns:
         the options with method, width, depth, settings and length of critiques; as they are without an effort.
@@ -45,7 +46,7 @@ def with_effort(options: Mapping[str, Any], policy_name: str | None = None) -> d
         return dict(options)
     check_value(table(SearchOptions)["effort"], effort)
     kind = reward_kind(options.get("reward", DEFAULT), options.get("require") or (), options.get("rewards") or {})
-    level = level_of(effort, kind, size_of(options, policy_name))
+    level = level_of(effort, kind, size_of(options, policy_names))
     filled: dict[str, Any] = {"width": level.width, "depth": level.depth}
     if level.critique is not None:
         filled["critic_max_tokens"] = level.critique
@@ -69,18 +70,44 @@ def _dials(method: Method, level: Level) -> dict[str, int]:
     return {"width": max(answers // (depth + 1), 2), "depth": depth}
 
 
-def size_of(options: Mapping[str, Any], policy_name: str | None = None) -> Size:
+def size_of(options: Mapping[str, Any], policy_names: Sequence[str] = ()) -> Size:
     """Whether the policy is tiny, small or large; unknown counts as small.
 
     Args:
         options: `policy` and `policy_model` are looked at.
-        policy_name: the policy's name, where it is known otherwise.
+        policy_names: the names of the models that answer, where they are known otherwise; they count first.
     """
     policy = options.get("policy")
     arms = (arms_of(policy) or {"": policy}).values()
-    # The smallest arm decides: a method that it cannot follow helps no panel.
-    sizes = {_size_of((policy_name, options.get("policy_model"), _name_of(arm))) for arm in arms}
-    return next(size for size in SIZES if size in sizes)
+    # Of a panel the names are those of its arms, in their order, or the one arm's that answers.
+    own = [(name,) for name in policy_names] if len(policy_names) == len(arms) else [tuple(policy_names)] * len(arms)
+    return _smallest(
+        [(*names, options.get("policy_model"), _name_of(arm)) for names, arm in zip(own, arms, strict=True)]
+    )
+
+
+def _smallest(arms: Iterable[Iterable[str | None]]) -> Size:
+    """The size of the smallest arm, by names of each: a method that it cannot follow helps no panel."""
+    return min(map(_size_of, arms), key=SIZES.index)
+
+
+def note_other_size(size: Size | None, policy: Fleet, on_note: Callable[[str], None]) -> None:
+    """Report that the policy's own name tells another size than the one that a level of effort was chosen for.
+
+    Args:
+        size: what the level was chosen for; None without an effort.
+        policy: the policy, connected.
+        on_note: called with the sentence.
+    """
+    names = policy.names if isinstance(policy, Panel) else [model_name(policy.servers[0].model)]
+    found = _smallest([[name] for name in names])
+    if size is None or any(parameters_in(name) is None for name in names) or found == size:
+        return
+    how = "NAME=MODEL@URL" if isinstance(policy, Panel) else f"--policy-model {names[0]}"
+    on_note(
+        f"the effort was chosen for a {size} policy, since no option names its model, and {', '.join(names)} is "
+        f"{found}: with {how} the effort is that of its size"
+    )
 
 
 def _size_of(names: Iterable[str | None]) -> Size:

@@ -12,6 +12,7 @@ from tpo.engine.records import Record, Sampled, Started
 from tpo.engine.result import Result
 from tpo.methods import Pool
 from tpo.methods.pool import preference
+from tpo.methods.selection import BEST
 
 # Finish reasons of chat completions. An answer that a deadline cut off is as incomplete as one that was too long.
 _REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
@@ -107,6 +108,7 @@ class SearchResult(msgspec.Struct, frozen=True):
             "seconds": result.seconds,
             **({} if result.held_out is None else {"held_out": msgspec.to_builtins(result.held_out)}),
             **({"arms": msgspec.to_builtins(result.arms)} if result.arms else {}),
+            **({} if result.select == BEST else {"select": result.select}),
         }
         return summary | ({"trace": msgspec.to_builtins(result.trace)} if trace else {})
 

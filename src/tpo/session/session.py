@@ -28,6 +28,7 @@ from tpo.representations import frame, heading, table
 from tpo.rewards.protocol import Reward, maximum_of
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds, open_judge, open_models, open_reward
+from tpo.session.effort import note_other_size
 from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
@@ -144,6 +145,7 @@ class Session:
             await self.reward()
         await self.judge()
         models = await self.models()
+        note_other_size(self.spec.size, models["policy"], self._note)
         if self.spec.settings.seed is not None:
             note_lost_seeds(models, self._note)
 

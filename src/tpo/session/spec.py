@@ -16,6 +16,7 @@ from tpo.messages import Conversation
 from tpo.methods import Method, MethodSource, resolve_method, wording
 from tpo.methods.actions import Search
 from tpo.methods.definition import named_settings, random_source
+from tpo.methods.efforts import Size
 from tpo.methods.selection import BEST, Selection, parse_selection
 from tpo.models.dialect import omitted
 from tpo.models.panel import arms_of
@@ -26,7 +27,7 @@ from tpo.prompts.sets import prompts_folder
 from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
-from tpo.session.effort import with_effort
+from tpo.session.effort import size_of, with_effort
 from tpo.session.preference import with_preference
 
 # Fields of a chat-completions request that tpo decides about.
@@ -73,6 +74,7 @@ class Spec(msgspec.Struct, frozen=True):
         score_cache: a file that keeps scores for later runs.
         judge: a reward that only measures, as for `reward`; None for none.
         select: chooses the answer among the candidates.
+        size: of the policy, which a level of effort was chosen for; None without one.
     """
 
     method: Method
@@ -90,6 +92,7 @@ class Spec(msgspec.Struct, frozen=True):
     score_cache: Path | None
     judge: Any = None
     select: Selection = Selection(BEST)
+    size: Size | None = None
 
     def search(self, query: Conversation, maximum: float | None = None) -> Search:
         """Begin the method's search for an answer.
@@ -201,6 +204,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         Path(chosen.score_cache) if chosen.score_cache is not None else None,
         _as_reward(chosen.judge),
         select,
+        None if chosen.effort is None else size_of(options),
     )
 
 

@@ -171,8 +171,25 @@ async def test_the_check_says_flat_and_contradicting(tmp_path: Path) -> None:
     async with serving(Judge(reply="Yes")) as server:
         flat = await check_checklist(PreferReward(written(tmp_path, RUBRIC), judge=server.url))
     assert [finding.state for finding in fits] == ["info", "warn", "ok"]  # the universal item has no signal here
+    assert "universal=false" in fits[1].remedy
     assert contradicts[-1].state == "fail" and "contradicts the examples" in contradicts[-1].found
     assert flat[1].state == "fail" and "flat" in flat[1].found
+
+
+async def test_a_rubric_about_other_things_than_our_answers_is_not_called_broken(tmp_path: Path) -> None:
+    def judge(request: Received) -> bytes:
+        if request.path == "/v1/models":
+            return models("m")
+        text = request.json["messages"][-1]["content"]
+        return completion("yes" if UNIVERSAL in text and "Paris" in text else "no")
+
+    async with serving(judge) as server:
+        path = written(tmp_path, RUBRIC)
+        rubric = await check_checklist(PreferReward(path, judge=server.url))
+        bare = await check_checklist(PreferReward(path, judge=server.url, universal=False))
+    for found in (rubric[1], bare[1]):
+        assert found.state == "warn" and "names the river (always no)" in found.found
+        assert "--pairs" in found.remedy
 
 
 async def test_a_search_is_steered_by_it(tmp_path: Path) -> None:
