@@ -15,7 +15,7 @@ from tpo.options.search import Effort
 # What a reward can do: name faults in words, give a number, or give a number at the price of a language model's call.
 RewardKind: TypeAlias = Literal["words", "model", "judge", "none"]
 # Below so many parameters a policy is tiny, or small; one of unknown size counts as small.
-TINY, SMALL = 1e9, 7e9
+TINY, SMALL = 3e8, 7e9
 Size: TypeAlias = Literal["tiny", "small", "large"]
 SIZES: tuple[Size, ...] = ("tiny", "small", "large")
 
