@@ -81,3 +81,20 @@ async def test_outcomes_alone_make_the_same_report(file: Path, tmp_path: Path) -
     rewrite(file, f'{head}{tables}[queries]\nbenchmark = "ifeval"\n{models}'.replace('["best-of-4"]', '["best-of-44"]'))
     with pytest.raises(InputError, match=r"compares with best-of-44, .* Did you mean best-of-4\?"):
         await run_experiment(read_experiment(file), tmp_path / "again")
+
+
+async def test_methods_without_a_common_query_still_have_a_report(file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    await run_experiment(with_model(file, sometimes_right()), tmp_path / "out")
+    path = tmp_path / "out" / "outcomes.jsonl"
+    outcomes = read_outcomes(path)
+    first = min(one.query for one in outcomes)
+    apart = [one for one in outcomes if (one.query == first) == (one.method == "restate")]
+    path.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in apart))
+    tables = FILE.partition("[queries]")[0]
+    rewrite(file, f'adopt = ["out/outcomes.jsonl"]\nmaximum = 1\n{tables}[queries]\nbenchmark = "ifeval"\n')
+    again = await run_experiment(read_experiment(file), tmp_path / "again")
+    assert again.files is not None
+    assert again.files.means == []
+    assert again.files.differences == []
+    assert "rules on the bank best-of-4 (4 queries" in again.files.text

@@ -164,6 +164,8 @@ def best_by(one: QueryOutcome, step: int) -> float | None:
 def width_depth(results: ModelResults) -> Plot | None:
     """The main column by how many answers a step has, and by how many steps: a tile for each method that has both."""
     queries = results.shared
+    if not queries:
+        return None
     tiles: dict[tuple[int, int], list[tuple[str, float]]] = {}
     for label in results.methods:
         outcomes = [one for query in queries for one in results.outcomes(label, query)]
