@@ -165,7 +165,7 @@ def width_depth(results: ModelResults) -> Plot | None:
     """The main column by how many answers a step has, and by how many steps: a tile for each method that has both."""
     queries = results.shared
     tiles: dict[tuple[int, int], list[tuple[str, float]]] = {}
-    for label in results.methods:
+    for label in results.methods if queries else ():
         outcomes = [one for query in queries for one in results.outcomes(label, query)]
         width = max((sum(seen.step == 0 for seen in one.candidates) for one in outcomes), default=0)
         depth = max((seen.step for one in outcomes for seen in one.candidates), default=0)
