@@ -63,12 +63,14 @@ def _method_facts(method: Any) -> str:
     costs = []
     for width, depth in ((5, 1), (5, 2), (10, 2)):
         cost = cost_of(method, width, depth)
-        costs.append((f"N={width}, D={depth}", str(cost.answers), str(cost.replies), str(cost.stages)))
+        tokens = f"{cost.answers}·a" + (f" + {cost.replies}·c" if cost.replies else "")
+        costs.append((f"N={width}, D={depth}", str(cost.answers), str(cost.replies), str(cost.stages), tokens))
     if not method.has_depth:
         costs = [costs[0], costs[2]] if method.has_width else costs[:1]
     paper = re.sub(r"arXiv (\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", method.paper)
     lines = [method.summary, "", *([f"Paper: {paper}.", ""] if paper else [])]
-    lines += [*_table(("at most", "answers", "other replies", "stages in a row"), costs), ""]
+    lines += [*_table(("at most", "answers", "other replies", "stages in a row", "completion tokens"), costs), ""]
+    lines += ["a: the completion tokens of an answer, c: those of a critique.", ""]
     settings = [
         (f"`{one.name}`", one.kind, f"`{_toml(one.default)}`", _meta(one.type)) for one in method.settings.values()
     ]

@@ -84,7 +84,7 @@ def test_the_largest_reward_is_known_where_verifiers_alone_steer(
     file: Path, change: tuple[str, str], maximum: float | None
 ) -> None:
     rewrite(file, FILE.replace(*change))
-    assert _maximum(read_experiment(file), []) == maximum
+    assert _maximum(read_experiment(file), file.parent, []) == maximum
 
 
 def test_files_that_options_name_stand_beside_the_file(file: Path, tmp_path: Path, monkeypatch: Any) -> None:

@@ -36,7 +36,14 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     assert means["best-of-4"]["completion_tokens"] == sum(one.completion for one in best) / len(best)
     assert all(len(one.candidates) == 4 and one.stages == 1 for one in best)
     assert all(seen.judge is not None for one in best for seen in one.candidates)
+    # The held-out judge stands beside the reward: of the answers, and above the first samples.
+    scored = [one.judge for one in best if one.judge is not None]
+    assert means["best-of-4"]["judge"] == pytest.approx(sum(scored) / len(best))
+    assert means["best-of-4"]["judge_gain"] == pytest.approx(
+        sum(one.judge - one.first.judge for one in best if one.judge and one.first.judge) / len(best)
+    )
     text = report.files.text
+    assert "| judge (gain) |" in text and "The judge is held out" in text
     assert "rules on the bank best-of-4 (5 queries, 10 banks of 4 answers)" in text
     assert "differences from best-of-n at the same completion tokens" in text
     with (tmp_path / "out" / "rules.csv").open() as lines:

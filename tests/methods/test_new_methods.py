@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tpo.candidate import Candidate
-from tpo.messages import conversation
+from tpo.messages import Conversation, conversation
 from tpo.methods import Ask, Outcome, Pool, Reply, Sample, ScoreTexts, find_method
 from tpo.methods.registry import _registered
 from tpo.methods.unmet import unmet
@@ -178,12 +178,38 @@ ANSWERS = st.builds(
 )
 
 
+# Conversations of one or several turns, with odd texts, a system message or an image.
+CONTENTS = TEXTS | st.just(
+    [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "x"}}]
+)
+QUERIES = st.builds(
+    lambda system, turns, last: [
+        *([{"role": "system", "content": system}] if system else []),
+        *(
+            {"role": role, "content": text}
+            for pair in turns
+            for role, text in zip(("user", "assistant"), pair, strict=True)
+        ),
+        {"role": "user", "content": last},
+    ],
+    st.none() | TEXTS,
+    st.lists(st.tuples(CONTENTS, TEXTS), max_size=2),
+    CONTENTS,
+)
+
+
 def replayed(
-    name: str, width: int, depth: int, maximum: float | None, draw: Callable[[int], list[Candidate]], reply: str
+    name: str,
+    query: Conversation,
+    width: int,
+    depth: int,
+    maximum: float | None,
+    draw: Callable[[int], list[Candidate]],
+    reply: str,
 ) -> tuple[list[Any], Pool]:
     """All that a method yields, its outcome at the end, and all answers that were drawn."""
     pool = Pool()
-    search = find_method(name).start(QUERY, width=width, depth=depth, prompts=PROMPTS, seed=3, maximum=maximum)
+    search = find_method(name).start(query, width=width, depth=depth, prompts=PROMPTS, seed=3, maximum=maximum)
     yielded: list[Any] = []
     step = 0
     try:
@@ -219,6 +245,7 @@ def replayed(
 @pytest.mark.parametrize("name", list(_registered))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
+    QUERIES,
     st.integers(1, 4),
     st.integers(0, 3),
     st.sampled_from([None, 1.0, 1e6]),
@@ -226,7 +253,7 @@ def replayed(
     TEXTS,
 )
 def test_no_junk_or_failure_breaks_a_method_and_replay_is_the_same(
-    name: str, width: int, depth: int, maximum: float | None, answers: list[Candidate], reply: str
+    name: str, query: Any, width: int, depth: int, maximum: float | None, answers: list[Candidate], reply: str
 ) -> None:
     def run() -> tuple[list[Any], Pool]:
         place = 0
@@ -236,7 +263,7 @@ def test_no_junk_or_failure_breaks_a_method_and_replay_is_the_same(
             place += count
             return [answers[(place + i) % len(answers)] for i in range(count)]
 
-        return replayed(name, width, depth, maximum, draw, reply)
+        return replayed(name, query, width, depth, maximum, draw, reply)
 
     first, pool = run()
     assert first == run()[0]

@@ -16,7 +16,8 @@ from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.methods import Ask, BudgetSpent, Outcome, Pool, Reply, Sample, Search, find_method
 from tpo.methods.hedging import MOST, hedged
-from tpo.methods.selection import _RULES, TEMPLATES, mbr_scores, parse_selection, similarities, soft_odds
+from tpo.methods.kinds import marked_result, similarities
+from tpo.methods.selection import _RULES, TEMPLATES, mbr_scores, parse_selection, soft_odds
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How do I clean a table?")
@@ -75,6 +76,46 @@ def test_majority_takes_the_best_of_the_frequent_kinds() -> None:
     assert chosen_by("majority:0", by_parts).id == "0.0"
     texts = ["four", "It is 5 apples.", "It is 5 apples!", "seven"]
     assert chosen_by("majority", answers(1.0, 0.2, 0.3, 0.9, texts=texts)).text == "It is 5 apples!"
+
+
+def test_majority_counts_the_results_that_answers_mark() -> None:
+    texts = [
+        r"Each eats 7, so \boxed{7}",
+        r"3 + 2 = 5, and the result is \boxed{5}",
+        "Four plus one.\n**Answer: 5.0**",
+        "So the answer is 5 apples.",
+        "No idea.",
+    ]
+    assert chosen_by("majority:1", answers(1.0, 0.2, 0.4, 0.3, 0.9, texts=texts)).text == texts[2]
+    # Most mark no result: then only the texts count, and of five different ones the best is the answer.
+    texts = ["nothing", "It is unclear.", "Who could know?", r"\boxed{5}", r"Surely \boxed{5}"]
+    assert chosen_by("majority:1", answers(1.0, 0.2, 0.4, 0.3, 0.9, texts=texts)).text == texts[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        (r"\boxed{1,200}", "1200"),
+        (r"\boxed{\$1200.00}", "1200"),
+        ("The answer is 1200 dollars.", "1200"),
+        ("**Answer:** 1,200", "1200"),
+        (r"\boxed{1/2}", "1/2"),
+        ("Answer: 0.5", "1/2"),
+        ("Answer: Paris.", "paris"),
+        ("The answer is 1/0.", "1/0"),
+        (f"Answer: {'9' * 5000}", "9" * 5000),
+        (r"it is \boxed{", None),
+        ("so it is 5", None),
+    ],
+)
+def test_results_in_one_spelling(text: str, result: str | None) -> None:
+    assert marked_result(text) == result
+
+
+@given(st.text())
+def test_any_text_has_a_result_or_none(text: str) -> None:
+    for form in (text, f"Answer: {text}", rf"\boxed{{{text}}}", f"The answer is {text}."):
+        assert marked_result(form) is None or marked_result(form)
 
 
 def test_hedged_takes_the_best_of_some() -> None:

@@ -94,6 +94,7 @@ def test_the_kind_of_a_reward_is_read_off_its_name(reward: Any, kind: str) -> No
         ({}, None, "small"),
         ({"policy": "embedded"}, None, "tiny"),
         ({"policy": "http://localhost/v1", "policy_model": "SmolLM2-135M"}, None, "tiny"),
+        ({"policy": "http://localhost/v1", "policy_model": "Qwen2.5-0.5B-Instruct"}, None, "small"),
         ({"policy": {"a": "big-70B@http://x/v1", "b": "embedded"}}, None, "tiny"),
         ({"policy": ["a=big-70B@http://x/v1", "b=big-32B@http://x/v1"]}, None, "large"),
         ({"policy": "http://localhost/v1", "policy_model": "Qwen2.5-Coder-1.5B"}, None, "small"),

@@ -7,12 +7,15 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from tpo.evals.costs import FORWARD
+from tpo.experiments.guards import judge_gain
 from tpo.experiments.results import REWARD, ModelResults, growth, main_of, tokens_of
 from tpo.experiments.rules import Evaluated, evaluated, matched, reference
 from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
 from tpo.tables import DASH, MARK, Part, shown, significant, without_empty_columns
 
 TERA = 1e12
+# The held-out judge's mean score of the answers, and by how much it exceeds that of the first samples.
+JUDGE = "judge (gain)"
 
 
 class Gap(NamedTuple):
@@ -60,6 +63,8 @@ def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[st
             )
         )
         longer = growth(results, label, queries)
+        judged = results.values(label, lambda one: one.judge, queries)
+        gained = results.values(label, judge_gain, queries)
         flops = None if size is None else FORWARD * size * (completion + prompt)
         leaked = sum(one.leaked for query in queries for one in results.outcomes(label, query))
         digits = 1 if main.unit == "%" else 3
@@ -68,6 +73,7 @@ def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[st
                 label,
                 shown(estimate, digits),
                 f"{fmean(rewards):.3f}" if rewards and main.name != REWARD else DASH,
+                f"{fmean(judged):.3f}" + (f" ({fmean(gained):+.3f})" if gained else "") if judged else DASH,
                 f"{completion:.0f}",
                 f"{prompt:.0f}",
                 f"{stages:.1f}",
@@ -87,6 +93,8 @@ def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[st
                 "low": estimate.low,
                 "high": estimate.high,
                 "reward": fmean(rewards) if rewards else None,
+                "judge": fmean(judged) if judged else None,
+                "judge_gain": fmean(gained) if gained else None,
                 "completion_tokens": completion,
                 "prompt_tokens": prompt,
                 "calls": calls,
@@ -99,7 +107,19 @@ def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[st
             }
         )
     title = f"{main.title}, %" if main.unit == "%" else main.title
-    headings = ["method", title, "reward", "completion", "prompt", "stages", "seconds", "TFLOPs", "length", "growth"]
+    headings = [
+        "method",
+        title,
+        "reward",
+        JUDGE,
+        "completion",
+        "prompt",
+        "stages",
+        "seconds",
+        "TFLOPs",
+        "length",
+        "growth",
+    ]
     caption = f"{results.model}: means over {len(queries)} queries, {_seeds(results.seeds)}"
     return without_empty_columns(Part(caption, headings, rows)), records
 

@@ -27,12 +27,14 @@ from tpo.experiments.outcomes import QueryOutcome, RunOutcomes, outcomes_of, rea
 from tpo.experiments.queries import all_rows, benchmark_of, chosen_rows, digest_of, write_rows
 from tpo.experiments.report import ReportFiles, write_report
 from tpo.experiments.running import QUERIES, REFERENCES, CellRunner, CellStatus, ExperimentWatcher
+from tpo.rewards.resolve import NONE
 from tpo.runs.directory import Identity, RunDirectory, differences
 from tpo.runs.recipe import BACKENDS, recipe_without_backends
 
 SCORES = "judge-scores.jsonl"
 # A verifier's score is the share of a task that is kept, and 1 is all of it.
-VERIFIER, VERIFIED = "verifier:", 1.0
+# Rewards whose largest value is 1, and that value.
+BOUNDED, LARGEST = ("verifier:", "prefer:", "require@"), 1.0
 
 
 class ExperimentReport(msgspec.Struct, frozen=True):
@@ -106,7 +108,7 @@ async def run_experiment(
     outcomes = adopting.outcomes
     left_out = [f"{one.cell}{', but for what is adopted' if one.adopted else ''}" for one in status if one.left > 0]
     facts = [*adopting.facts(), *_facts(experiment, rows, outcomes, sorted(left_out))]
-    maximum = _maximum(experiment, adopting.runs)
+    maximum = _maximum(experiment, out, adopting.runs)
     columns = list(benchmark.columns) if benchmark is not None else []
     files = write_report(experiment, out, outcomes, columns, maximum, facts) if outcomes else None
     return ExperimentReport(status, files, not complete)
@@ -179,14 +181,21 @@ class _Adopting:
         return facts + [f"{differs}." for differs in self._differing]
 
 
-def _maximum(experiment: Experiment, adopted: Sequence[AdoptedRun]) -> float | None:
-    """The largest reward that there is, where all runs were steered by verifiers alone."""
+def _maximum(experiment: Experiment, out: Path, adopted: Sequence[AdoptedRun]) -> float | None:
+    """The largest reward that there is, where all runs were steered by verifiers, a checklist, or rules alone."""
     if experiment.maximum is not None:
         return experiment.maximum
-    specs = [experiment.spec(cell, Path(REFERENCES)) for cell in experiment.cells()]
-    rewards = ["" if one.require else str(one.reward) for one in specs]
-    rewards += [str(run.identity.recipe.get("reward")) for run in adopted]
-    return VERIFIED if rewards and all(name.startswith(VERIFIER) for name in rewards) else None
+    specs = [experiment.spec(cell, out / REFERENCES) for cell in experiment.cells()]
+    steering = [(str(one.reward), list(one.require)) for one in specs]
+    steering += [(str(run.identity.recipe.get("reward")), []) for run in adopted]
+    return LARGEST if steering and all(_is_bounded(reward, rules) for reward, rules in steering) else None
+
+
+def _is_bounded(reward: str, rules: Sequence[str]) -> bool:
+    """Whether 1 is the largest reward there is; rules beside another reward make a number of the two."""
+    if reward == NONE:
+        return bool(rules)
+    return not rules and reward.startswith(BOUNDED)
 
 
 def _facts(

@@ -91,6 +91,12 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
         """The first sample: the policy without alignment."""
         return self.candidates[0]
 
+    @property
+    def judge(self) -> float | None:
+        """The held-out judge's score of the answer; None without one."""
+        answer = (self.reward, self.characters)
+        return next((one.judge for one in self.candidates if (one.reward, one.characters) == answer), None)
+
 
 class RunOutcomes(msgspec.Struct, frozen=True):
     """The outcomes of a run.

@@ -28,6 +28,7 @@ from tpo.experiments.comparison import (
 )
 from tpo.experiments.definition import Experiment
 from tpo.experiments.figures import figures
+from tpo.experiments.guards import warnings
 from tpo.experiments.outcomes import QueryOutcome, write_outcomes
 from tpo.experiments.proposals import proposals
 from tpo.experiments.results import ModelResults, main_of, main_value, tokens_of
@@ -103,7 +104,8 @@ def write_report(
         records[1].extend(gap_records("across models", passed))
     drawn = find_spec("matplotlib") is not None
     files, pictures = _figures(everything, experiment.sizes(), out) if drawn else ([], [])
-    remarks = [*_remarks(everything), *facts]
+    alarms = [f"Warning: {line}" for results in everything for line in warnings(results)]
+    remarks = [*alarms, *_remarks(everything), *facts]
     text = markdown(Table(experiment.title, parts, [], remarks)) + "".join(pictures)
     replace(out / REPORT, text.encode())
     for name, some in zip(CSV, records, strict=True):
@@ -167,6 +169,10 @@ def _remarks(everything: Sequence[ModelResults]) -> list[str]:
         "before. Seconds are those of a query among others that ran at the same time. Growth is the mean length of "
         "the answers against that of the first samples.",
     ]
+    if any(one.judge is not None for results in everything for one in _every(results)):
+        remarks.append(
+            "The judge is held out: it scored the answers and steered nothing. Its gain is against the first samples."
+        )
     if any(results.bank for results in everything):
         remarks.append(
             "Best of n on the bank is the unbiased estimate from all its answers; stop rules are averaged over random "

@@ -11,7 +11,6 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +18,12 @@ from tpo.candidate import Candidate
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods.actions import Action, Ask, BudgetSpent, Outcome, Sample, Search
+from tpo.methods.kinds import kinds, similarities
 from tpo.methods.pool import Pool, preference
 from tpo.prompts.prompt_set import PromptSet
 
 BEST = "best"
 TEMPLATES = Path(__file__).parent / "templates" / "select"
-# From this similarity on, two texts say the same.
-ALIKE = 0.8
 
 
 class SelectionInput(NamedTuple):
@@ -192,16 +190,16 @@ def _mbr(given: SelectionInput) -> Choice:
 def _majority(given: SelectionInput) -> Choice:
     """Best of majority (arXiv 2510.03199): the best of the answers of a kind that is frequent enough.
 
-    Answers are of one kind where the parts of the reward agree (a checklist, say), else where the texts are alike.
+    With 1 it is self-consistency (arXiv 2203.11171): the most frequent result, unless several are equally frequent.
     """
     yield from ()
-    kinds = _kinds(given.candidates)
-    sizes = Counter(kinds)
-    needed = max(given.value * len(kinds), 2.0) if given.value > 0 else 1.0
+    kind_of = kinds(given.candidates)
+    sizes = Counter(kind_of)
+    needed = max(given.value * len(kind_of), 2.0) if given.value > 0 else 1.0
     frequent = {kind for kind, size in sizes.items() if size >= needed} or {
         kind for kind, size in sizes.items() if size == max(sizes.values())
     }
-    return next(one for one, kind in zip(given.candidates, kinds, strict=True) if kind in frequent)
+    return next(one for one, kind in zip(given.candidates, kind_of, strict=True) if kind in frequent)
 
 
 def _knockout(given: SelectionInput) -> Choice:
@@ -273,41 +271,3 @@ def _poisson(mean: float, rng: random.Random) -> int:
         product *= rng.random()
         number += 1
     return number
-
-
-def _kinds(candidates: Sequence[Candidate]) -> list[int]:
-    """Of which kind each candidate is; kinds are numbers."""
-    signatures = [tuple(sorted(one.parts.items())) for one in candidates]
-    if all(signature and all(value in (0.0, 1.0) for _, value in signature) for signature in signatures):
-        numbers = {signature: number for number, signature in enumerate(dict.fromkeys(signatures))}
-        return [numbers[signature] for signature in signatures]
-    alike = similarities([one.text for one in candidates])
-    kinds: list[int] = []
-    for place in range(len(candidates)):
-        # The first candidate of a kind stands for it.
-        kinds.append(next((kind for kind in dict.fromkeys(kinds) if alike[place][kind] >= ALIKE), place))
-    return kinds
-
-
-_WORD = re.compile(r"\w+")
-
-
-def similarities(texts: Sequence[str]) -> list[list[float]]:
-    """The similarity of each two texts, from 0 to 1: the cosine of their counts of words and of pairs of words."""
-    counts = [_counts(text) for text in texts]
-    norms = [math.sqrt(sum(count * count for count in one.values())) for one in counts]
-    return [
-        [1.0 if i == j else _dot(counts[i], counts[j]) / (norms[i] * norms[j] or 1.0) for j in range(len(texts))]
-        for i in range(len(texts))
-    ]
-
-
-def _counts(text: str) -> Counter[str]:
-    words = _WORD.findall(text.casefold())
-    return Counter(words) + Counter(map(" ".join, pairwise(words)))
-
-
-def _dot(one: Counter[str], other: Counter[str]) -> int:
-    if len(other) < len(one):
-        one, other = other, one
-    return sum(count * other[word] for word, count in one.items())

@@ -91,6 +91,32 @@ async def test_a_list_is_its_own_checklist_and_what_fails_is_said(tmp_path: Path
     assert unmet(candidate) == "is polite"
 
 
+async def test_weights_by_hand(tmp_path: Path) -> None:
+    rubric = "1. names the river (weight 100)\n2. is polite (Weight: 50)\n"
+    async with serving(Judge()) as server:
+        reward = PreferReward(written(tmp_path, rubric), judge=server.url, universal=False)
+        (score,) = await reward.score([talk("The river.")])
+    # Weights 100 and 50, items 1 and 0.
+    assert score.value == pytest.approx(0.667, abs=5e-4)
+    assert reward.items == ["names the river", "is polite"] and score.feedback is not None
+    assert score.feedback.endswith("missing: is polite")
+
+
+async def test_a_server_may_allow_yes_and_no_alone(tmp_path: Path) -> None:
+    judge = Judge()
+
+    def of_vllm(request: Received) -> bytes:
+        if request.path == "/v1/models":
+            return models("m", owned_by="vllm")
+        return judge(request) if request.path.endswith("/chat/completions") else error("no such page", 404)
+
+    async with serving(of_vllm) as server:
+        reward = PreferReward(written(tmp_path, RUBRIC), judge=server.url, constrain=True)
+        await reward.score([talk("The river.")])
+        assert all(body["structured_outputs"] == {"choice": ["yes", "no"]} for body in server.bodies())
+    assert "constrain=true" in reward.name
+
+
 async def test_examples_become_a_checklist_that_is_written_once(tmp_path: Path) -> None:
     judge, names = Judge(), set()
     async with serving(judge) as server:
@@ -145,6 +171,7 @@ async def test_a_judge_that_refuses_is_an_error(tmp_path: Path) -> None:
         ('{"answer": "a", "liked": "yes"}\n', "line 1: there is no answer with liked"),
         ('{"answer": \n', "line 1: this is not JSON"),
         ('{"chosen": "a", "rejected": "b"}\n' * 11, "holds 22 answers"),
+        ("- is polite (weight 0)\n", "a weight is above 0"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, text: str, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from tpo.errors import InputError
 MOST_EXAMPLES = 20
 MOST_ITEMS = 20
 _MARK = re.compile(r"^\s*(?:[-*•+]|\(?\d{1,2}[.)])\s+")
+_WEIGHT = re.compile(r"\s*\(weight:? *(\d{1,6}(?:\.\d{1,6})?)\)\s*$", re.IGNORECASE)
 _ANSWERS = ("answer", "response", "completion", "text")
 _QUERIES = ("prompt", "question", "query")
 _EXAMPLE = '{"prompt": "…", "answer": "…", "liked": true}'
@@ -47,21 +49,27 @@ class Preference(NamedTuple):
     digest: str
 
     @property
-    def items(self) -> list[str]:
-        """The rubric's own list; empty where it is prose, or the file holds examples."""
-        items = [_MARK.sub("", line).strip() for line in self.rubric.splitlines() if _MARK.match(line)]
-        return list(dict.fromkeys(item for item in items if item))[:MOST_ITEMS]
+    def weights(self) -> dict[str, float]:
+        """The rubric's own list, and the weight of each item; empty where it is prose, or the file holds examples."""
+        items: dict[str, float] = {}
+        for line in self.rubric.splitlines():
+            text = _MARK.sub("", line).strip() if _MARK.match(line) else ""
+            weight = _WEIGHT.search(text)
+            if item := _WEIGHT.sub("", text):
+                items.setdefault(item, float(weight[1]) if weight else 1.0)
+        return dict(itertools.islice(items.items(), MOST_ITEMS))
 
 
 def read_preference(path: Path) -> Preference:
     """Read a preference.
 
     Args:
-        path: a text with a rubric, or JSON Lines with up to 20 answers: an `answer` and whether it is `liked`, or a
-            `chosen` and a `rejected` one; a `prompt` beside them.
+        path: a text with a rubric, whose listed items may end in a weight such as "(weight 2)"; or JSON Lines with up
+            to 20 answers: an `answer` and whether it is `liked`, or a `chosen` and a `rejected` one; a `prompt` beside
+            them.
 
     Raises:
-        InputError: the file cannot be read, is empty, or a line of it is no example.
+        InputError: the file cannot be read, is empty, a line of it is no example, or a weight is 0.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -71,7 +79,10 @@ def read_preference(path: Path) -> Preference:
         raise InputError(f"The preference {path} is empty: write a rubric into it, or examples such as {_EXAMPLE}.")
     digest = hashlib.sha256(text.strip().encode()).hexdigest()[:12]
     if not text.lstrip().startswith("{"):
-        return Preference(text.strip(), (), digest)
+        preference = Preference(text.strip(), (), digest)
+        if not all(preference.weights.values()):
+            raise InputError(f"{path} has an item with (weight 0): a weight is above 0, or drop the item.")
+        return preference
     examples: list[LikedAnswer] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():

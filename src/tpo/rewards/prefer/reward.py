@@ -46,6 +46,7 @@ class PreferReward:
         max_tokens: most tokens of the reply to an item; more for a judge that thinks.
         universal: add the item whether the answer does what was requested, without padding.
         logprobs: whether to make use of the probabilities of tokens.
+        constrain: let the server allow no reply but yes or no (vLLM, SGLang, llama.cpp); a model cannot think then.
 
     Attributes:
         preference: what was read.
@@ -66,6 +67,7 @@ class PreferReward:
         max_tokens: int = ITEM_TOKENS,
         universal: bool = True,
         logprobs: bool = True,
+        constrain: bool = False,
     ) -> None:
         if max_tokens < 1:
             raise InputError(f"max_tokens={max_tokens}: a judge needs at least one token for its reply.")
@@ -73,6 +75,8 @@ class PreferReward:
         self.items: list[str] = []
         self._judge, self._model, self._logprobs = judge, model, logprobs
         self._max_tokens, self._universal = max_tokens, universal
+        self._one_of = ("yes", "no") if constrain else ()
+        self._weights = self.preference.weights
         self._client = JudgeClient(judge, model, logprobs=logprobs) if "://" in judge else None
         self._limits: ServerLimits | None = None
         self._connecting = asyncio.Lock()
@@ -83,6 +87,7 @@ class PreferReward:
         """The judge and the checklist; final after `connect`."""
         judge = (self._client.model if self._client is not None else None) or self._judge.partition("?")[0]
         options = f"max_tokens={self._max_tokens}" + ("" if self._logprobs else "&logprobs=false")
+        options += "&constrain=true" if self._one_of else ""
         return f"prefer:{self.preference.digest}@{judge}?items={digest_of(self.items)}&{options}"
 
     def share_limits(self, limits: ServerLimits) -> None:
@@ -102,7 +107,7 @@ class PreferReward:
             if self.items:
                 return
             client = await self._opened()
-            items = self.preference.items
+            items = list(self._weights)
             if not items:
                 kept = ChecklistFile(cache(), self.preference, f"{client.model}@{self._max_tokens}")
                 items = kept.read() or await self._written(client)
@@ -118,9 +123,9 @@ class PreferReward:
         """Go through the checklist for the last message of each conversation.
 
         Returns:
-            A score for each: the mean over the items of the probability of yes, in [0, 1]; a part for each item
-            (`item1`, …); as feedback, which items are missing. An item whose reply cannot be read does not count; NaN
-            where none can be read.
+            A score for each: the weighted mean over the items of the probability of yes, in [0, 1]; a part for each
+            item (`item1`, …); as feedback, which items are missing. An item whose reply cannot be read does not count;
+            NaN where none can be read.
 
         Raises:
             RewardError: the judge refuses, or cannot be reached.
@@ -138,7 +143,9 @@ class PreferReward:
         if not read:
             return Score(math.nan, {}, "the judge answered no item of the checklist with yes or no")
         parts = {f"item{number}": value for number, value in enumerate(found.values(), 1) if value is not None}
-        return Score(math.fsum(read.values()) / len(read), parts, _words(read))
+        weights = {item: self._weights.get(item, 1.0) for item in read}
+        value = math.fsum(weights[item] * value for item, value in read.items()) / math.fsum(weights.values())
+        return Score(value, parts, _words(read))
 
     async def _item(self, conversation: Conversation, item: str) -> float | None:
         answer = text_of(conversation[-1])
@@ -152,7 +159,8 @@ class PreferReward:
                 f"{item}\nReply with yes or no alone."
             )
             client = await self._opened()
-            reply = await call_judge(client, [{"role": "user", "content": text}], self._max_tokens)
+            messages = [{"role": "user", "content": text}]
+            reply = await call_judge(client, messages, self._max_tokens, one_of=self._one_of)
             self._known[key] = yes_of(reply)
         return self._known[key]
 
