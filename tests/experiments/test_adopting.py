@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from experiments.kit import FILE, rewrite, sometimes_right, with_model
-from tpo.errors import InputError
+from tpo.errors import InputError, ModelError
 from tpo.experiments.definition import ExperimentCell, read_experiment
 from tpo.experiments.experiment import ExperimentReport, run_experiment
 from tpo.experiments.outcomes import read_outcomes
@@ -44,6 +44,38 @@ async def test_a_run_that_exists_is_adopted_and_only_the_rest_is_drawn(file: Pat
     assert report.files is not None
     assert "is adopted for" not in report.files.text
     assert len(read_outcomes(tmp_path / "out" / "outcomes.jsonl")) == 20
+
+
+@pytest.mark.usefixtures("no_figures")
+async def test_a_query_that_is_adopted_and_drawn_counts_once(file: Path, tmp_path: Path) -> None:
+    one_cell = FILE.replace("seeds = [1, 2]", "").replace('bank = "best-of-4"\njudge = "surface"', "")
+    one_cell = one_cell.replace('[methods.best-of-4]\nmethod = "best-of-n"\nwidth = 4\n', "")
+    one_cell = one_cell.replace('compare = ["best-of-4"]', "")
+    rewrite(file, one_cell)
+    model = sometimes_right()
+    model.answer, right = (
+        lambda r, i: ModelError("too long") if "Prompt 1" in str(r.messages) else "right",
+        model.answer,
+    )
+    first = await run_experiment(with_model(file, model), tmp_path / "out")
+    assert first.cells[0][1:] == (5, 4, 1, 0)
+    # What failed is in the adopted run, beside two others that were drawn here as well.
+    rewrite(file, FILE)
+    await adopted(file, tmp_path)
+    rewrite(file, ADOPT + one_cell)
+    model.answer = right
+    again = await run_experiment(with_model(file, model), tmp_path / "out")
+    assert again.cells[0][1:] == (5, 5, 0, 1)
+    path = tmp_path / "out" / "outcomes.jsonl"
+    assert len(read_outcomes(path)) == 5
+    # The own run is in progress: what ended soon is left out, what is adopted stays.
+    answers = tmp_path / "out" / "runs" / "small" / "restate-s1" / "answers.jsonl"
+    lines = [line for line in answers.read_bytes().splitlines(keepends=True) if b'"id":"3"' not in line]
+    answers.write_bytes(b"".join(lines))
+    cut = await run_experiment(with_model(file, model), tmp_path / "out", runs=False)
+    assert cut.files is not None
+    assert "Not finished, and left out: small, restate, seed 1, but for what is adopted." in cut.files.text
+    assert len(read_outcomes(path)) == 3
 
 
 @pytest.mark.usefixtures("no_figures")

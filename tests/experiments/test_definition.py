@@ -12,6 +12,7 @@ from experiments.kit import FILE, rewrite
 from tpo.cli.app import app
 from tpo.evals.benchmarks.protocol import Row
 from tpo.experiments.definition import ExperimentCell, Queries, rank_of, read_experiment
+from tpo.experiments.experiment import _maximum
 from tpo.experiments.queries import chosen_rows
 
 
@@ -50,6 +51,7 @@ from tpo.experiments.queries import chosen_rows
         (("depth = 1", 'require = ["max-wrds=3"]'), "method restate: The requirement 'max-wrds=3' is unknown"),
         (('judge = "surface"', 'judge = "surfce"'), "'surfce' is unknown"),
         (("width = 4", "width = 4\nsettings = { wave = 1 }"), "is the bank, and sets wave"),
+        (("width = 4", "width = 4\nquorum = 2"), "is the bank, and sets quorum"),
         (('bank = "best-of-4"', 'bank = "restate"'), "is the bank, and its method is restate"),
         (("seeds = [1, 2]", "maximum = nan"), "maximum is nan; it must be a number"),
         (("seeds = [1, 2]", 'adopt = ["old/{model}/{model}"]'), "has {model} twice"),
@@ -65,6 +67,24 @@ def test_a_mistake_in_the_file_is_one_line_before_anything_runs(
     assert message in " ".join(ran.output.split())
     assert "Traceback" not in ran.output
     assert not (tmp_path / "out" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "maximum"),
+    [
+        (("", ""), 1.0),
+        (('reward = "verifier:ifeval?file={queries}"', ""), None),
+        # A rule before the reward changes its scale.
+        (("depth = 1", 'depth = 1\nrequire = ["max-words=80"]'), None),
+        (("depth = 1", 'depth = 1\nreward = "surface"'), None),
+        (("seeds = [1, 2]", "maximum = 7"), 7.0),
+    ],
+)
+def test_the_largest_reward_is_known_where_verifiers_alone_steer(
+    file: Path, change: tuple[str, str], maximum: float | None
+) -> None:
+    rewrite(file, FILE.replace(*change))
+    assert _maximum(read_experiment(file), file.parent, []) == maximum
 
 
 def test_files_that_options_name_stand_beside_the_file(file: Path, tmp_path: Path, monkeypatch: Any) -> None:

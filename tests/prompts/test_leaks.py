@@ -197,6 +197,19 @@ def test_an_answer_that_is_nothing_but_what_the_reward_said_is_marked(reply: str
     assert clean(f"{REAL} {reply}", prompt).leaked is None
 
 
+def test_an_answer_that_was_shown_with_words_of_ours_excuses_no_other() -> None:
+    leak = "Do not write the answer itself."
+    worse = Candidate("0.3", 0, f"Dust the whole of it first. {leak} Then oil it well.", 0.0, leaked=leak)
+    replies: dict[str, Any] = {"loss": "It is clear.", "gradient": "1. Say how to dry it."}
+    prompt = PromptSet().render("update", QUERY, chosen=GOOD, rejected=worse, **replies)
+    assert clean(f"Wipe it. {leak} Dry it.", prompt).leaked
+    # What it holds besides is its own.
+    reply = "Dust the whole of it first. Wipe it. Then oil it well."
+    assert clean(reply, prompt) == (reply, None)
+    quoting = PromptSet().render("update", conversation(f"Say: {leak}"), chosen=GOOD, rejected=worse, **replies)
+    assert clean(f"Wipe it. {leak} Dry it.", quoting).leaked is None
+
+
 def test_the_plain_question_has_no_words_of_ours() -> None:
     prompt = PromptSet().render("answer", QUERY)
     assert prompt.scaffold is None

@@ -25,13 +25,13 @@ class Draw(NamedTuple):
     Attributes:
         reward: what a rule sees.
         value: what it is measured by: the reward itself, a grade, or a held-out reward.
-        tokens: completion tokens.
+        tokens: completion tokens that it took.
         leaked: it repeats words of our prompts, and ranks below all others.
     """
 
     reward: float
     value: float
-    tokens: int
+    tokens: float
     leaked: bool = False
 
     @property

@@ -137,10 +137,9 @@ def gaps(results: ModelResults, baselines: Sequence[str]) -> list[Gap]:
             queries = results.queries([label, other], measure)
             if label != other and label not in baselines[: baselines.index(other)] and queries:
                 ours, theirs = (results.values(one, measure, queries) for one in (label, other))
-                tokens = [fmean(results.values(one, tokens_of, queries)) for one in (label, other)]
-                share = tokens[0] / tokens[1] if tokens[1] else 0.0
+                tokens = (fmean(results.values(one, tokens_of, queries)) for one in (label, other))
                 gap = difference_of(ours, theirs, results.main.scale)
-                found.append(Gap(label, other, gap, paired_p(ours, theirs), share))
+                found.append(Gap(label, other, gap, paired_p(ours, theirs), ratio(*tokens)))
     return found
 
 
@@ -161,8 +160,13 @@ def gaps_at_equal_tokens(results: ModelResults) -> list[Gap]:
             short = n >= results.bank_size() and spent < 0.98 * fmean(tokens)
             note = f"n = {n:.1f}" + (" (all of the bank)" if short else "")
             gap = difference_of(ours, theirs, results.main.scale)
-            found.append(Gap(label, name, gap, paired_p(ours, theirs), fmean(tokens) / spent, note))
+            found.append(Gap(label, name, gap, paired_p(ours, theirs), ratio(fmean(tokens), spent), note))
     return found
+
+
+def ratio(one: float, other: float) -> float:
+    """One number as a share of another; 0 where that is 0, such as the tokens of models that count none."""
+    return one / other if other else 0.0
 
 
 def gap_part(caption: str, found: Sequence[Gap], percent: bool) -> Part:
@@ -226,7 +230,7 @@ def rules(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
                 DASH if equal is None else shown(equal, digits, signed=True),
                 f"{mean.draws:.1f}",
                 f"{mean.tokens:.0f}",
-                f"{mean.tokens / whole.mean.tokens:.0%}",
+                f"{ratio(mean.tokens, whole.mean.tokens):.0%}",
             ]
         )
         records.append(
@@ -243,7 +247,7 @@ def rules(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
                 "high_at_equal_tokens": None if equal is None else equal.high,
                 "draws": mean.draws,
                 "completion_tokens": mean.tokens,
-                "token_share": mean.tokens / whole.mean.tokens,
+                "token_share": ratio(mean.tokens, whole.mean.tokens),
             }
         )
     banks = sum(map(len, results.bank.values()))

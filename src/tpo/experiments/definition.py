@@ -290,7 +290,8 @@ def _check_bank(spec: Spec, where: str) -> None:
     """A bank is a sample of what the model writes, whatever the answers are: it draws all that it may."""
     if spec.method.name != "best-of-n":
         raise InputError(f"{where} is the bank, and its method is {spec.method.name}: a bank is a wide best-of-n.")
-    if stops := [name for name in ("price", "wave") if name in spec.method_settings]:
+    given = {**spec.method_settings, "quorum": spec.settings.quorum}
+    if stops := [name for name in ("price", "wave", "quorum") if given.get(name) is not None]:
         raise InputError(f"{where} is the bank, and sets {' and '.join(stops)}: a bank stops nowhere; leave that out.")
 
 

@@ -101,13 +101,13 @@ async def run_experiment(
         runner = CellRunner(experiment, out, rows, adopting.ids, watcher, retry_failed=retry_failed)
         complete = await runner.run() if runs else True
         status = runner.status()
-        outcomes = list(adopting.outcomes)
-        for cell in experiment.cells():
-            if RunDirectory(runner.path(cell)).identity() is not None:
-                found = await outcomes_of(runner.path(cell), cell, by_digest, benchmark, judge)
-                outcomes += found.outcomes
-    outcomes, left_out = _finished(outcomes, status, adopting.unfinished)
-    facts = [*adopting.facts(), *_facts(experiment, rows, outcomes, left_out)]
+        for one in status:
+            # Of a run in progress there are only the queries that ended soon.
+            if one.left <= 0 and RunDirectory(path := runner.path(one.cell)).identity() is not None:
+                adopting.take((await outcomes_of(path, one.cell, by_digest, benchmark, judge)).outcomes)
+    outcomes = adopting.outcomes
+    left_out = [f"{one.cell}{', but for what is adopted' if one.adopted else ''}" for one in status if one.left > 0]
+    facts = [*adopting.facts(), *_facts(experiment, rows, outcomes, sorted(left_out))]
     maximum = _maximum(experiment, out, adopting.runs)
     columns = list(benchmark.columns) if benchmark is not None else []
     files = write_report(experiment, out, outcomes, columns, maximum, facts) if outcomes else None
@@ -118,7 +118,7 @@ class _Adopting:
     """Reads what an experiment adopts.
 
     Attributes:
-        outcomes: of adopted runs and files.
+        outcomes: of adopted runs and files, and what else was taken in.
         runs: the adopted runs.
         ids: the ids of queries that adopted runs have answered, by cell.
         unfinished: cells with an adopted run that is in progress.
@@ -144,7 +144,7 @@ class _Adopting:
         """Read all of it; a run in progress counts when it is finished, since quick queries end first."""
         for path in outcome_files(self._experiment):
             every = self._experiment.reports_only
-            self._take([one for one in read_outcomes(path) if every or one.query in self._rows])
+            self.take([one for one in read_outcomes(path) if every or one.query in self._rows])
         for run in adopted_runs(self._experiment):
             found: RunOutcomes = await outcomes_of(run.path, run.cell, self._rows, self._benchmark, self._judge)
             if not found.outcomes and found.finished:
@@ -153,13 +153,14 @@ class _Adopting:
             if not found.finished:
                 self.unfinished.append(str(run.path))
                 continue
-            self._take(found.outcomes)
+            self.take(found.outcomes)
             differs = mismatch(run, self._experiment, (self._out / REFERENCES).resolve())
             if differs is not None:
                 self._differing.append(differs)
                 watcher.note(differs)
 
-    def _take(self, outcomes: Sequence[QueryOutcome]) -> None:
+    def take(self, outcomes: Sequence[QueryOutcome]) -> None:
+        """Take in outcomes, but for queries of a cell that are there already."""
         for one in outcomes:
             known = self.ids.setdefault(one.cell, set())
             id = self._rows[one.query].id if one.query in self._rows else one.query
@@ -178,15 +179,6 @@ class _Adopting:
         if self.unfinished:
             facts.append(f"Left out, because they are not finished: {len(self.unfinished)} adopted runs.")
         return facts + [f"{differs}." for differs in self._differing]
-
-
-def _finished(
-    outcomes: Sequence[QueryOutcome], status: Sequence[CellStatus], unfinished: Sequence[str]
-) -> tuple[list[QueryOutcome], list[str]]:
-    """The outcomes without those of the experiment's own cells that are not finished."""
-    open_cells = {one.cell for one in status if one.left > 0 and not one.adopted}
-    kept = [one for one in outcomes if one.cell not in open_cells]
-    return kept, sorted(str(cell) for cell in open_cells)
 
 
 def _maximum(experiment: Experiment, out: Path, adopted: Sequence[AdoptedRun]) -> float | None:

@@ -167,7 +167,7 @@ def width_depth(results: ModelResults) -> Plot | None:
     if not queries:
         return None
     tiles: dict[tuple[int, int], list[tuple[str, float]]] = {}
-    for label in results.methods:
+    for label in results.methods if queries else ():
         outcomes = [one for query in queries for one in results.outcomes(label, query)]
         width = max((sum(seen.step == 0 for seen in one.candidates) for one in outcomes), default=0)
         depth = max((seen.step for one in outcomes for seen in one.candidates), default=0)

@@ -103,12 +103,10 @@ class RunOutcomes(msgspec.Struct, frozen=True):
 
     Attributes:
         outcomes: those of queries that have an answer.
-        failed: queries that ended with an error.
         finished: no query is left.
     """
 
     outcomes: list[QueryOutcome]
-    failed: int
     finished: bool
 
 
@@ -137,9 +135,8 @@ async def outcomes_of(
         row = rows.get(digest_of(history.plan.query)) if history.plan is not None else None
         if row is not None and history.result is not None and history.error is None and history.result.candidates:
             found.append(await _outcome(history, history.result, cell, row, benchmark, judge))
-    answers = list(read_answers(RunDirectory(path).answers))
-    failed = sum(answer.error is not None for answer in answers)
-    return RunOutcomes(found, failed, len(answers) >= _total(path))
+    answered = {answer.key for answer in read_answers(RunDirectory(path).answers)}
+    return RunOutcomes(found, len(answered) >= _total(path))
 
 
 async def _outcome(

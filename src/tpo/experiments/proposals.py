@@ -1,9 +1,9 @@
 """How good a single later answer is: what a method's steps write, against fresh samples for the same queries.
 
-A method's queries with later steps are those where its first samples were not good enough. The bank was drawn apart
-from them, so its answers to these queries show without bias what sampling once more would have brought. Searches end
-when an answer is good enough, so means of a query's later answers would be too high; the sum of their surplus over the
-bank's mean is not, since its expectation stays zero wherever a search ends.
+A method's queries with later steps are those where its first samples were not good enough. The bank's answers to these
+queries, without those that the same seed makes the same, show without bias what sampling once more would have brought.
+Searches end when an answer is good enough, so means of a query's later answers would be too high; the sum of their
+surplus over the bank's mean is not, since its expectation stays zero wherever a search ends.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _compared(results: ModelResults, label: str, name: str, worth: Worth) -> dic
     for query in results.queries([label]):
         seen = [one for outcome in results.outcomes(label, query) for one in outcome.candidates if one.step > 0]
         ours = [value for one in seen if (value := worth(one)) is not None]
-        theirs = [value for bank in results.bank.get(query, []) for one in bank if (value := worth(one)) is not None]
+        theirs = [value for one in results.fresh(label, query) if (value := worth(one)) is not None]
         if ours and theirs:
             counts.append(len(ours))
             later.append(sum(ours))

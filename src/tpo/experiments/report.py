@@ -15,7 +15,17 @@ from tpo.evals.benchmarks.protocol import Column
 from tpo.evals.costs import FORWARD
 from tpo.evals.figures.plot import COLOURS, GREY, MARKERS, Plot, as_svg_file, legend, look, new_figure
 from tpo.experiments.bank import best_of, overall
-from tpo.experiments.comparison import Gap, gap_part, gap_records, gaps, gaps_at_equal_tokens, means, rules, wins
+from tpo.experiments.comparison import (
+    Gap,
+    gap_part,
+    gap_records,
+    gaps,
+    gaps_at_equal_tokens,
+    means,
+    ratio,
+    rules,
+    wins,
+)
 from tpo.experiments.definition import Experiment
 from tpo.experiments.figures import figures
 from tpo.experiments.guards import warnings
@@ -168,8 +178,8 @@ def _remarks(everything: Sequence[ModelResults]) -> list[str]:
             "Best of n on the bank is the unbiased estimate from all its answers; stop rules are averaged over random "
             "orders of the bank. At equal tokens, n is set so that best-of-n, which draws all at once, spends as many "
             "completion tokens as the method or rule on average (between two n it takes the larger one for a share of "
-            "the queries). A later answer is compared with the bank's answers to the same queries, which were drawn "
-            "apart from it."
+            "the queries). A later answer is compared with the bank's answers to the same queries, without as many "
+            "of the same seed as the method drew first: a seed makes them the same."
         )
     for results in everything:
         if results.unmeasured:
@@ -232,11 +242,9 @@ def overtaking(everything: Sequence[ModelResults], sizes: Mapping[str, float]) -
                     continue
                 ours = small.values(label, main_of(small), queries)
                 theirs = [plain[query] for query in queries]
-                flops = sizes[small.model] * fmean(small.values(label, tokens_of, queries))
-                share = flops / (sizes[large.model] * plain_tokens(large, queries))
                 gap = difference_of(ours, theirs, small.main.scale)
-                note = f"{share:.1f} × its FLOPs"
-                tokens = fmean(small.values(label, tokens_of, queries)) / plain_tokens(large, queries)
+                tokens = ratio(fmean(small.values(label, tokens_of, queries)), plain_tokens(large, queries))
+                note = f"{tokens * sizes[small.model] / sizes[large.model]:.1f} × its FLOPs"
                 named = f"{small.model}, {label}"
                 found.append(Gap(named, f"{large.model}, {PLAIN}", gap, paired_p(ours, theirs), tokens, note))
     return found

@@ -95,41 +95,64 @@ class ModelResults:
 
     @cached_property
     def bank(self) -> dict[str, list[list[CandidateOutcome]]]:
-        """The candidates of the bank by query, a list for each seed; those without a reward are left out.
+        """The candidates of the bank by query, a list for each seed, those without a reward included.
 
         Only banks that drew all that they could are kept: a search that stopped early holds a biased sample.
         """
         if self.bank_label is None or self.bank_label not in self._by_method:
             return {}
         drawn = {
-            query: [[seen for seen in one.candidates if seen.reward is not None] for one in outcomes]
-            for query, outcomes in self._by_method[self.bank_label].items()
+            query: [one.candidates for one in outcomes] for query, outcomes in self._by_method[self.bank_label].items()
         }
-        size = max((len(some) for banks in drawn.values() for some in banks), default=0)
+        size = max((_scored(some) for banks in drawn.values() for some in banks), default=0)
         # A failed call leaves an answer or two fewer; a stop rule leaves far fewer.
-        kept = {query: [some for some in banks if len(some) >= 0.8 * size] for query, banks in drawn.items()}
+        kept = {query: [some for some in banks if _scored(some) >= 0.8 * size > 0] for query, banks in drawn.items()}
         return {query: banks for query, banks in kept.items() if banks}
 
     def bank_size(self) -> int:
-        """How many answers each query of the bank has at least."""
-        return min((len(some) for banks in self.bank.values() for some in banks), default=0)
+        """How many answers with a reward each query of the bank has at least."""
+        return min((_scored(some) for banks in self.bank.values() for some in banks), default=0)
 
     def draws(self, query: str, measure: Callable[[CandidateOutcome], float | None] | None = None) -> list[list[Draw]]:
-        """The bank of a query, a list for each seed.
+        """The answers with a reward of a query's bank, a list for each seed.
+
+        What the others took is part of the price of these: empty answers of a model that only reasoned, for instance.
 
         Args:
             query: its hash.
             measure: what a candidate is worth; by the main column, or its reward, unless given.
         """
         worth = measure or main_value
+        found = []
+        for some in self.bank.get(query, []):
+            lost = sum(seen.tokens for seen in some if seen.reward is None) / _scored(some)
+            found.append(
+                [
+                    Draw(seen.reward, value, seen.tokens + lost, seen.leaked)
+                    for seen in some
+                    if seen.reward is not None and (value := worth(seen)) is not None
+                ]
+            )
+        return found
+
+    def fresh(self, method: str, query: str) -> list[CandidateOutcome]:
+        """The bank's answers to a query that a method's first samples are not among.
+
+        With a seed both draw the same first answers. The method went on because its own were not good enough, so those
+        are no fair sample for what a further answer would have brought.
+        """
+        firsts = {one.seed: sum(seen.step == 0 for seen in one.candidates) for one in self.outcomes(method, query)}
+        banks = self.bank.get(query, [])
         return [
-            [
-                Draw(seen.reward, value, seen.tokens, seen.leaked)
-                for seen in some
-                if seen.reward is not None and (value := worth(seen)) is not None
-            ]
-            for some in self.bank.get(query, [])
+            seen
+            for one in (self.outcomes(self.bank_label or "", query) if banks else ())
+            if one.candidates in banks
+            for seen in one.candidates[firsts.get(one.seed, 0) :]
         ]
+
+
+def _scored(some: Sequence[CandidateOutcome]) -> int:
+    return sum(seen.reward is not None for seen in some)
 
 
 def main_value(seen: CandidateOutcome) -> float | None:

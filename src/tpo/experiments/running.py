@@ -162,9 +162,9 @@ class CellRunner:
     def _status(self, cell: ExperimentCell) -> CellStatus:
         adopted = self._adopted.get(cell, set())
         answers = list(read_answers(RunDirectory(self.path(cell)).answers))
-        failed = sum(answer.error is not None for answer in answers)
         own = {answer.id for answer in answers if answer.error is None}
-        return CellStatus(cell, len(self._rows), len(own | adopted), failed, len(adopted - own))
+        failed = {answer.id for answer in answers} - own - adopted
+        return CellStatus(cell, len(self._rows), len(own | adopted), len(failed), len(adopted - own))
 
     def _is_finished(self, cell: ExperimentCell) -> bool:
         """Whether nothing is left to do, which needs no model to see; the run that is there must be this one."""

@@ -1,10 +1,10 @@
 """The words of a prompt that are ours, and where an answer repeats them.
 
 We know every word that we sent. Words that stand neither in the query nor in an answer that was shown, nor in any other
-value of a template, are the prompt's own. An answer repeats them where it holds a run of them, or a whole sentence. A
-sentence that talks about "Answer 1", "the original answer" or "the instructions", which the query does not do, counts
-the same. The reward's words may come back in a better answer, but not where they talk about "the answer", and they
-alone are no answer.
+value of a template, are the prompt's own; an answer that repeats some already excuses no other. An answer repeats them
+where it holds a run of them, or a whole sentence. A sentence that talks about "Answer 1", "the original answer" or "the
+instructions", which the query does not do, counts the same. The reward's words may come back in a better answer, but
+not where they talk about "the answer", and they alone are no answer.
 """
 
 from __future__ import annotations
@@ -202,8 +202,16 @@ class Scaffold:
         return _spaced(words_of(value) for value in self._values if not isinstance(value, Shown))
 
     @cached_property
+    def _innocent(self) -> list[str]:
+        """The values without the answers that repeat words of ours."""
+        return [value for value in self._values if not (isinstance(value, Shown) and value.leaked)]
+
+    @cached_property
     def _runs(self) -> frozenset[Words]:
-        return (_all_runs(self._texts) - _all_runs(self._values)) | self._verdicts
+        ours = (_all_runs(self._texts) - _all_runs(self._values)) | self._verdicts
+        if len(self._innocent) < len(self._values):
+            ours |= self._clues[0] - _all_runs(self._innocent)
+        return ours
 
     @property
     def _shown(self) -> list[Shown]:

@@ -9,16 +9,18 @@ from tpo.candidate import Candidate
 
 
 class Shown(str):
-    """A candidate in a template: its text, with `feedback`, `reward` and `id` as attributes."""
+    """A candidate in a template: its text, with `feedback`, `reward`, `id` and `leaked` as attributes."""
 
     feedback: str
     reward: float | None
     id: str
+    leaked: str | None
 
     def __new__(cls, candidate: Candidate) -> Shown:
         """Show a candidate."""
         shown = super().__new__(cls, candidate.text)
         shown.feedback, shown.reward, shown.id = candidate.feedback or "", candidate.reward, candidate.id
+        shown.leaked = candidate.leaked
         return shown
 
 

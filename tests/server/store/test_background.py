@@ -40,10 +40,12 @@ class Service:
 class Answering:
     """Answers conversations when a test wants it; counts them."""
 
-    def __init__(self, *, opened: bool = True, concurrency: int = 1, queue: int = 8) -> None:
+    def __init__(self, *, opened: bool = True, concurrency: int = 1, queue: int = 8, at_once: bool = False) -> None:
         self.service = Service(opened=opened)
         self.aligned = Admission(concurrency, queue)
         self.go = asyncio.Event()
+        if at_once:
+            self.go.set()
         self.answers = 0
 
     async def answer(self, *_: Any) -> Completion:
@@ -125,8 +127,7 @@ async def test_a_plain_answer_that_was_cancelled_is_not_made_by_the_next_server(
     async with background(tmp_path, Answering()) as made:
         await made.begin(request())
     (tmp_path / request().id / "cancelled").touch()  # and the process ended
-    answering = Answering()
-    answering.go.set()
+    answering = Answering(at_once=True)
     async with background(tmp_path, answering) as made:
         assert status(await ended(made, request())) == "cancelled" and answering.answers == 0
 
@@ -154,8 +155,7 @@ async def test_what_cannot_be_continued_is_shown_as_failed_until_it_can(
         return reopened(self, id)
 
     reopened = ResponseStore.reopened
-    answering = Answering()
-    answering.go.set()
+    answering = Answering(at_once=True)
     with monkeypatch.context() as patch:
         patch.setattr(ResponseStore, "reopened", failing)
         async with background(tmp_path, answering) as made:
@@ -218,9 +218,7 @@ async def test_the_loop_reads_and_writes_no_files_when_it_continues(
 async def test_a_response_that_is_deleted_while_it_is_read_is_not_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering = Answering()
-    answering.go.set()
-    async with background(tmp_path, answering) as made:
+    async with background(tmp_path, Answering(at_once=True)) as made:
         await made.begin(request())
         await ended(made, request())
         sent = await made.request(request().id, None)
@@ -239,9 +237,7 @@ async def test_a_response_that_is_deleted_while_it_is_read_is_not_found(
 async def test_a_damaged_response_shows_its_file_to_the_log_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answering = Answering()
-    answering.go.set()
-    async with background(tmp_path, answering) as made:
+    async with background(tmp_path, Answering(at_once=True)) as made:
         await made.begin(request())
         job = await ended(made, request())
         await asyncio.wait({*made._tasks.values(), asyncio.create_task(asyncio.sleep(0))})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,18 +14,16 @@ from server.conftest import Serve, Up, length
 from server.kit import running
 from server.policy import Answer, Said, critic, drawing, policy, saying
 from tpo import replay
-from tpo.errors import InputError, JournalError
+from tpo.errors import JournalError
 from tpo.options import ServeOptions
 from tpo.server.app import AppOptions
 from tpo.server.errors import ApiError
 from tpo.server.keyfile import make_key
 from tpo.server.keys import Keys
 from tpo.server.limits import Limits
-from tpo.server.protocols.responses.renderer import Begun, Completed
 from tpo.server.service import Setup
 from tpo.server.store import history
-from tpo.server.store.folder import DAY, ResponseStore, StoredRequest
-from tpo.session.response import TokenUsage
+from tpo.server.store.folder import ResponseStore
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
 
@@ -59,6 +56,19 @@ def held(go: asyncio.Event, then: Answer) -> Answer:
     async def answer(body: dict[str, Any], number: int) -> Said:
         await go.wait()
         return await then(body, number)
+
+    return answer
+
+
+def stuck_critic(stuck: asyncio.Event, go: asyncio.Event) -> Answer:
+    """Answer at once, each answer longer than the one before, and criticise when it is time."""
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        if critic(body):
+            stuck.set()
+            await go.wait()
+            return "Say more."
+        return "a" * (number + 1)
 
     return answer
 
@@ -104,14 +114,7 @@ async def test_a_stream_goes_on_from_a_cursor(serve: Serve, store: Path) -> None
 
 async def test_cancelling_ends_with_the_best_so_far(serve: Serve, store: Path) -> None:
     stuck = asyncio.Event()
-
-    async def answer(body: dict[str, Any], number: int) -> Said:
-        if critic(body):
-            stuck.set()
-            await asyncio.Event().wait()
-        return "a" * (number + 1)
-
-    async with up(serve, store, answer) as (_, client):
+    async with up(serve, store, stuck_critic(stuck, asyncio.Event())) as (_, client):
         begun = await client.responses.create(model="small:tpo", input="Hi", background=True)
         await asyncio.wait_for(stuck.wait(), 10)
         ended = await client.responses.cancel(begun.id)
@@ -207,15 +210,7 @@ async def test_background_work_counts_for_its_key(serve: Serve, store: Path, tmp
 
 async def test_the_next_server_goes_on_and_pays_nothing_again(store: Path) -> None:
     stuck, go = asyncio.Event(), asyncio.Event()
-
-    async def answer(body: dict[str, Any], number: int) -> Said:
-        if critic(body):
-            stuck.set()
-            await go.wait()
-            return "Say more."
-        return "a" * (number + 1)
-
-    async with policy(answer) as behind:
+    async with policy(stuck_critic(stuck, go)) as behind:
         options: Any = {"policy": behind.url, "reward": length, "check": False, "width": 2, "depth": 1}
         async with (
             running(Setup(options=options, serving=ServeOptions(store=store)), grace=0.0) as url,
@@ -247,18 +242,11 @@ async def test_a_response_that_stood_still_goes_on_when_its_request_is_sent_agai
 ) -> None:
     stuck, go = asyncio.Event(), asyncio.Event()
 
-    async def answer(body: dict[str, Any], number: int) -> Said:
-        if critic(body):
-            stuck.set()
-            await go.wait()
-            return "Say more."
-        return "a" * (number + 1)
-
     def full(*_: Any) -> None:
         raise JournalError("No space left on device.")
 
     sent: Any = {"model": "small:tpo", "input": "Hi", "background": True, "extra_headers": {"Idempotency-Key": "k"}}
-    async with policy(answer) as behind:
+    async with policy(stuck_critic(stuck, go)) as behind:
         options: Any = {"policy": behind.url, "reward": length, "check": False, "width": 2, "depth": 1}
         setup = Setup(options=options, serving=ServeOptions(store=store))
         async with running(setup, grace=0.0) as url, openai.AsyncOpenAI(base_url=url, api_key="none") as client:
@@ -363,52 +351,3 @@ async def test_what_cannot_be(serve: Serve, store: Path) -> None:
             assert (await server.client.get(f"/responses/{failed.id}/input_items?{query}")).status_code == 400
         for id in ("resp_..", "resp_" + "0" * 32, "..%2f..", "x"):
             assert (await server.client.get(f"/responses/{id}")).status_code == 404
-
-
-def stored(key: str = "a" * 32, **more: Any) -> StoredRequest:
-    """A request that is stored."""
-    return StoredRequest(key=key, client=None, at=1, body={"model": "m", "input": [], **more})
-
-
-END = Completed(TokenUsage(), None, 1)
-
-
-def test_a_folder_belongs_to_one_server(store: Path) -> None:
-    kept = ResponseStore(store, 1)
-    with pytest.raises(InputError, match="Another server"):
-        ResponseStore(store, 1)
-    kept.close()
-    ResponseStore(store, 1).close()
-
-
-def test_what_is_old_goes_and_what_is_open_stays(store: Path) -> None:
-    kept = ResponseStore(store, 1)
-    kept.add(stored("a" * 32), [Begun(), END])
-    kept.add(stored("b" * 32), [Begun()], open=True)
-    for path in store.glob("resp_*"):
-        os.utime(path, (1, 1))
-    kept._swept = -2 * DAY
-    kept.add(stored("c" * 32), [END])
-    assert {path.name[5] for path in store.glob("resp_*")} == {"b", "c"}
-    assert [request.key[0] for request in kept.unfinished()] == ["b"]
-    kept.close()
-
-
-def test_a_torn_entry_is_left_out_and_a_damaged_one_is_an_error(store: Path) -> None:
-    kept = ResponseStore(store, 1)
-    kept.add(stored(), [Begun(), END])
-    path = kept.path(stored().id) / "entries.jsonl"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-5])
-    assert kept.entries(stored().id) == [Begun()]
-    path.write_bytes(whole.replace(b'"at":1', b'"at":2'))
-    with pytest.raises(JournalError, match="line 2"):
-        kept.entries(stored().id)
-    kept.close()
-
-
-def test_only_its_user_can_read_the_folder(store: Path) -> None:
-    kept = ResponseStore(store, 1)
-    kept.add(stored(), [END])
-    assert all(path.stat().st_mode & 0o077 == 0 for path in (store, kept.path(stored().id)))
-    kept.close()
