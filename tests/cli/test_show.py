@@ -106,7 +106,8 @@ def test_json_is_the_object_of_replay(tmp_path: Path) -> None:
     run = run_of(tmp_path, "Apples?")
     value = json.loads(call(show, run, "q0", "--json").out)
     keys = {"id", "key", "error", "answer", "reward", "method", "width", "depth", "stop", "steps", "usage", "seconds"}
-    assert value.keys() == keys | {"chosen", "held_out", "arms"}
+    assert value.keys() == keys | {"chosen", "held_out", "arms", "select"}
+    assert value["select"] == "best"
     value = json.loads(call(show, run, "q0", "--json", "--prompts").out)
     assert [prompt["name"] for prompt in value["prompts"]][:2] == ["answer", "loss"]
 
