@@ -94,7 +94,7 @@ def banks_of(outcomes: Sequence[QueryOutcome], model: str) -> list[list[Draw]]:
     """The answers of best-of-15, by query."""
     return [
         [Draw(one.reward or 0.0, one.value or 0.0, one.tokens, one.leaked) for one in outcome.candidates]
-        for outcome in outcomes
+        for outcome in sorted(outcomes, key=lambda one: one.query)
         if outcome.model == model and outcome.method == "best15"
     ]
 
