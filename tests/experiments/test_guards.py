@@ -8,6 +8,7 @@ import pytest
 
 from tpo.experiments.definition import read_experiment
 from tpo.experiments.experiment import _maximum
+from tpo.experiments.figures import kl_of_best
 from tpo.experiments.guards import warnings
 from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
 from tpo.experiments.results import ModelResults
@@ -30,6 +31,11 @@ def outcome(query: int, answer: CandidateOutcome, first: CandidateOutcome) -> Qu
         stop="depth",
         candidates=[first, answer],
     )
+
+
+def test_how_far_the_best_of_n_is_from_its_policy_by_hand() -> None:
+    # ln n - (n-1)/n
+    assert [round(kl_of_best(n), 3) for n in (1, 4, 16)] == [0, 0.636, 1.835]
 
 
 def test_a_method_that_games_its_reward_is_warned_of() -> None:
