@@ -58,6 +58,7 @@ def test_a_method_that_games_its_reward_is_warned_of() -> None:
     [
         ('reward = "none"\nrequire = ["max-words=5"]', 1.0),
         ('reward = "prefer:rubric.txt"', 1.0),
+        ('reward = "prefer:rubric.txt?weights=variance"', None),
         ('reward = "verifier:exact"', 1.0),
         ('reward = "verifier:exact"\nrequire = ["max-words=5"]', None),
         ('reward = "surface"', None),
