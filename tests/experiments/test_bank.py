@@ -36,6 +36,14 @@ def test_best_of_two_of_one_two_three_is_eight_thirds() -> None:
     assert (found.tokens, found.draws) == (20, 2)
 
 
+def test_the_number_of_samples_to_trust_a_reward_with_by_hand() -> None:
+    # Of the true value u^12 (1-u) the best of N keeps N / ((N+12)(N+13)): 1/50 with 12 and with 13, which no N beats.
+    some = [Draw(u, u**12 * (1 - u), 1) for u in (i / 4001 for i in range(1, 4001))]
+    worth = {n: best_of(some, n).value for n in (6, 11, 12, 13, 14, 30)}
+    assert worth == pytest.approx({n: n / ((n + 12) * (n + 13)) for n in worth}, rel=5e-3)
+    assert worth[12] == pytest.approx(worth[13], rel=1e-3)
+
+
 def test_equal_rewards_share_their_chance() -> None:
     # Both have the highest reward, and either may be drawn first: half of 0 and 1.
     assert best_of([Draw(1, 0, 5), Draw(1, 1, 5)], 2).value == pytest.approx(0.5)

@@ -45,7 +45,7 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     text = report.files.text
     assert "| judge (gain) |" in text and "The judge is held out" in text
     assert "rules on the bank best-of-4 (5 queries, 10 banks of 4 answers)" in text
-    assert "differences from best-of-n at the same completion tokens" in text
+    assert "differences at the same completion tokens" in text
     with (tmp_path / "out" / "rules.csv").open() as lines:
         rules = {row["rule"]: row for row in csv.DictReader(lines)}
     # Stopping at the first answer that keeps all rules loses nothing.

@@ -8,6 +8,7 @@ import pytest
 
 from tpo.experiments.definition import read_experiment
 from tpo.experiments.experiment import _maximum
+from tpo.experiments.figures import kl_of_best
 from tpo.experiments.guards import warnings
 from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
 from tpo.experiments.results import ModelResults
@@ -32,6 +33,11 @@ def outcome(query: int, answer: CandidateOutcome, first: CandidateOutcome) -> Qu
     )
 
 
+def test_how_far_the_best_of_n_is_from_its_policy_by_hand() -> None:
+    # ln n - (n-1)/n
+    assert [round(kl_of_best(n), 3) for n in (1, 4, 16)] == [0, 0.636, 1.835]
+
+
 def test_a_method_that_games_its_reward_is_warned_of() -> None:
     def warned(reward: float, characters: int, judge: float | None) -> list[str]:
         found = [
@@ -52,6 +58,7 @@ def test_a_method_that_games_its_reward_is_warned_of() -> None:
     [
         ('reward = "none"\nrequire = ["max-words=5"]', 1.0),
         ('reward = "prefer:rubric.txt"', 1.0),
+        ('reward = "prefer:rubric.txt?weights=variance"', None),
         ('reward = "verifier:exact"', 1.0),
         ('reward = "verifier:exact"\nrequire = ["max-words=5"]', None),
         ('reward = "surface"', None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tpo
+from fakes import FakeModel, FakeReward, said
 from tpo.candidate import Candidate
+from tpo.engine.records import Replied
 from tpo.messages import Conversation, conversation
 from tpo.methods import Ask, Outcome, Pool, Reply, Sample, ScoreTexts, find_method
 from tpo.methods.registry import _registered
 from tpo.methods.unmet import unmet
+from tpo.models.protocol import Request
 from tpo.prompts import PromptSet
+from tpo.rewards.protocol import Score
 
 QUERY = conversation("How do I clean a table?")
 PROMPTS = PromptSet()
@@ -99,6 +105,23 @@ def test_words_goes_on_with_the_conversation_and_calls_no_critic() -> None:
     assert end_of(lambda: search.send(drawn(1, "wipe", feedback=FOX))).stop == "converged"
 
 
+@pytest.mark.parametrize("name", ["restate", "words"])
+async def test_a_check_that_wants_a_fox_gets_one_at_step_1_without_a_critic(name: str) -> None:
+    def policy(request: Request, index: int) -> str:
+        return f"A fox, {index}." if "uses the word fox" in said(request) else f"Wipe it {index}."
+
+    def check(text: str) -> Score:
+        return Score(1.0, {}, "kept all 2 requirements") if "fox" in text else Score(0.5, {}, FOX)
+
+    critic = FakeModel(lambda request, index: "no critic is called")
+    result = await tpo.align(
+        "How?", policy=FakeModel(policy), critic=critic, reward=FakeReward(check), method=name, width=2, depth=3
+    )
+    assert (result.answer, result.stop, len(result.steps)) == ("A fox, 0.", "enough", 2)
+    assert not critic.requests
+    assert not [record for record in result.trace if isinstance(record, Replied)]
+
+
 def test_fusion_shows_each_draft_once_in_an_order_of_its_own_and_keeps_the_best() -> None:
     search = start("fusion", merges=2, drafts=2, temperature=0.2)
     assert next(search).width == 3
@@ -108,6 +131,19 @@ def test_fusion_shows_each_draft_once_in_an_order_of_its_own_and_keeps_the_best(
     assert [last(merge).count(text) for text in ("first draft", "second draft", "third draft")] == [1, 1, 0]
     # A merge that is worse than a draft is not the answer.
     assert end_of(lambda: search.send(drawn(1, "mush", reward=0.1))).chosen.text == "first draft"
+
+
+def test_fusion_with_an_editor_that_joins_one_marked_sentence_of_each_draft() -> None:
+    search = start("fusion")
+    next(search)
+    drafts = ["Idle. *Wipe.*", "*Scrub.* Idle.", "*Dry.*"]
+    merge = search.send(drawn(0, *drafts))
+    joined = " ".join(re.findall(r"\*\w+\.\*", last(merge)))
+    assert sorted(joined.split()) == ["*Dry.*", "*Scrub.*", "*Wipe.*"]  # each draft stands there once
+    assert end_of(lambda: search.send(drawn(1, joined, reward=3.0))).chosen.text == joined
+    alone = start("fusion", width=1)
+    next(alone)
+    assert end_of(lambda: alone.send(drawn(0, "one"))).chosen.text == "one"
 
 
 def test_fusion_compares_first_where_it_is_to_and_merges_nothing_that_is_alone() -> None:

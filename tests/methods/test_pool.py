@@ -22,6 +22,12 @@ def test_ties_go_to_the_earliest() -> None:
     assert tied.rejected.id == "0.2"
 
 
+def test_the_best_few_are_ranked_by_the_same_rule() -> None:
+    tied = pool(("a", 1.0), ("b", 2.0), ("c", 1.0), ("b", 2.0), ("", None), ("d", None))
+    assert [one.text for one in tied.ranked(2)] == ["b", "a"]
+    assert [one.text for one in tied.ranked()] == ["b", "a", "c", "d"]
+
+
 def test_a_candidate_without_a_reward_neither_wins_nor_serves_as_contrast() -> None:
     mixed = pool(("unscored", None), ("bad", -1e9), ("good", 1.0))
     assert mixed.chosen.text == "good"

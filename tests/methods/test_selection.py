@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Generator
@@ -124,12 +125,24 @@ def test_hedged_takes_the_best_of_some() -> None:
     assert min(picks.values()) > 60
 
 
+def poisson_worth(mean: float) -> float:
+    """The mean over 1 + a Poisson number of N / ((N+12)(N+13))."""
+    chance, total = math.exp(-mean), 0.0
+    for n in range(1, 200):
+        total += chance * n / ((n + 12) * (n + 13))
+        chance *= mean / n
+    return total
+
+
 def test_hedge_tuning_by_hand() -> None:
     # The true value u^12 (1-u) of the quantile u makes N / ((N+12)(N+13)), which is largest at the root of 156.
     quantiles = [(i + 0.5) / 3000 for i in range(3000)]
     true = [u**12 * (1 - u) for u in quantiles]
     assert hedged(quantiles, true, "best-of-n") == pytest.approx(156**0.5, rel=0.01)
-    assert 5 < hedged(quantiles, true) < 30
+    # Best of Poisson: the best of 1 + k with chance e^-mean mean^k / k!, of which no other mean makes more.
+    mean = hedged(quantiles, true)
+    worth = {shift: poisson_worth(mean * shift) for shift in (0.97, 1.0, 1.03)}
+    assert max(worth, key=worth.__getitem__) == 1.0
     assert hedged(quantiles, quantiles) == MOST
     assert hedged(quantiles, [-u for u in quantiles], "best-of-n") == 1.0
     with pytest.raises(ValueError, match="3000 rewards and 2 truths"):

@@ -233,6 +233,9 @@ def test_the_cost_is_counted_by_running_the_generator() -> None:
     assert costs["fusion"] == (6, 0, 2)
     assert cost_of(find_method("fusion"), 5, 0, {"analysis": True}) == (6, 1, 3)
     assert costs["rsa"] == (15, 0, 3)
+    assert costs["revision"] == costs["tpo"]
+    # The parts of a round's answers are scored before the next round.
+    assert costs["segments"] == (15, 0, 5)
     # Only failed tries are criticised, and only where another try follows.
     assert costs["feedback-descent"] == (7, 1, 4)
     # Waves of 1, 2, 4 and 8 answers, a critique before each but the first: what chance decides counts at its most.

@@ -25,6 +25,9 @@ def pool_of(*rewards: float | None) -> Pool:
 
 def test_the_expected_gain_by_hand() -> None:
     # Prior 0.5, 1, 1, 0.1 and rewards .2 .4 .6 .8: centre .5, five degrees, variance .06, scale .2683.
+    belief = RewardPrior(0.5).after([0.2, 0.4, 0.6, 0.8])
+    assert belief == pytest.approx((0.5, 5, 5, 0.06))
+    assert math.sqrt(belief.variance * (1 + 1 / belief.mean_weight)) == pytest.approx(0.2683, abs=5e-5)
     assert expected_gain([0.2, 0.4, 0.6, 0.8], RewardPrior(0.5)) == pytest.approx(0.0343, abs=5e-5)
 
 
@@ -47,6 +50,11 @@ def test_the_maximum_stops_at_once_and_no_price_never_does() -> None:
     assert StopRule(maximum=1.0).enough(pool_of(1.0))
     assert not StopRule(maximum=1.0).enough(pool_of(0.9, 0.9, 0.9, 0.9, 0.9))
     assert not StopRule().enough(pool_of(*[0.5] * 50))
+
+
+def test_the_fewest_answers_are_two_and_three_where_no_maximum_is_known() -> None:
+    stops = [[StopRule(10.0, maximum).enough(pool_of(*[0.5] * n)) for n in (1, 2, 3)] for maximum in (1.0, None)]
+    assert stops == [[False, True, True], [False, False, True]]
 
 
 def test_an_answer_that_repeats_our_words_is_never_enough() -> None:

@@ -1,41 +1,22 @@
-"""The tables of an experiment: means, paired differences, equal tokens, rules on the bank, wins."""
+"""The tables of an experiment: means, rules on the bank, wins."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from tpo.evals.costs import FORWARD
+from tpo.experiments.differences import ratio
 from tpo.experiments.guards import judge_gain
 from tpo.experiments.results import REWARD, ModelResults, growth, main_of, tokens_of
 from tpo.experiments.rules import Evaluated, evaluated, matched, reference
-from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
-from tpo.tables import DASH, MARK, Part, shown, significant, without_empty_columns
+from tpo.stats import Estimate, difference_of, mean_of, share_of
+from tpo.tables import DASH, Part, shown, without_empty_columns
 
 TERA = 1e12
 # The held-out judge's mean score of the answers, and by how much it exceeds that of the first samples.
 JUDGE = "judge (gain)"
-
-
-class Gap(NamedTuple):
-    """A paired difference between two methods.
-
-    Attributes:
-        method: the first.
-        other: the second, which is subtracted.
-        gap: the difference in the main column.
-        p: its p-value, not corrected.
-        tokens: completion tokens of the first as a share of the second's.
-        note: what else is to be known of the second.
-    """
-
-    method: str
-    other: str
-    gap: Estimate
-    p: float
-    tokens: float
-    note: str = ""
 
 
 def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[str, Any]]]:
@@ -126,88 +107,6 @@ def means(results: ModelResults, size: float | None) -> tuple[Part, list[dict[st
 
 def _seeds(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def gaps(results: ModelResults, baselines: Sequence[str]) -> list[Gap]:
-    """How far each method is above each baseline, over the queries that both have."""
-    found = []
-    for other in [label for label in baselines if label in results.methods]:
-        for label in results.methods:
-            measure = main_of(results)
-            queries = results.queries([label, other], measure)
-            if label != other and label not in baselines[: baselines.index(other)] and queries:
-                ours, theirs = (results.values(one, measure, queries) for one in (label, other))
-                tokens = (fmean(results.values(one, tokens_of, queries)) for one in (label, other))
-                gap = difference_of(ours, theirs, results.main.scale)
-                found.append(Gap(label, other, gap, paired_p(ours, theirs), ratio(*tokens)))
-    return found
-
-
-def gaps_at_equal_tokens(results: ModelResults) -> list[Gap]:
-    """How far each method is above best-of-n that spends as many completion tokens, from the bank."""
-    found = []
-    for label in results.methods:
-        queries = [query for query in results.queries([label], main_of(results)) if query in results.bank]
-        tokens = results.values(label, tokens_of, queries)
-        for stops in (False, True) if results.maximum is not None else (False,):
-            best = matched(results, queries, fmean(tokens), stops=stops) if tokens else None
-            if best is None or label == results.bank_label:
-                continue
-            n, each = best
-            ours, theirs = results.values(label, main_of(results), queries), [one.value for one in each]
-            name = "best of n, stops at the maximum" if stops else "best of n"
-            spent = fmean([one.tokens for one in each])
-            short = n >= results.bank_size() and spent < 0.98 * fmean(tokens)
-            note = f"n = {n:.1f}" + (" (all of the bank)" if short else "")
-            gap = difference_of(ours, theirs, results.main.scale)
-            found.append(Gap(label, name, gap, paired_p(ours, theirs), ratio(fmean(tokens), spent), note))
-    return found
-
-
-def ratio(one: float, other: float) -> float:
-    """One number as a share of another; 0 where that is 0, such as the tokens of models that count none."""
-    return one / other if other else 0.0
-
-
-def gap_part(caption: str, found: Sequence[Gap], percent: bool) -> Part:
-    """Differences as a table; significant ones are marked, after Holm's correction over all of them."""
-    marks = significant([one.p for one in found])
-    rows = [
-        [
-            one.method,
-            one.other,
-            shown(one.gap, 1 if percent else 3, signed=True) + (MARK if marked else ""),
-            f"{one.p:.3f}",
-            f"{one.tokens:.0%}",
-            str(one.gap.n),
-            one.note or DASH,
-        ]
-        for one, marked in zip(found, marks, strict=True)
-    ]
-    headings = ["method", "against", "difference", "p", "completion tokens", "queries", "note"]
-    return Part(caption, headings, rows)
-
-
-def gap_records(kind: str, found: Sequence[Gap], model: str = "") -> list[dict[str, Any]]:
-    """Differences as records, with p-values after Holm's correction."""
-    corrected = holm([one.p for one in found])
-    return [
-        {
-            "model": model,
-            "kind": kind,
-            "method": one.method,
-            "against": one.other,
-            "difference": one.gap.value,
-            "low": one.gap.low,
-            "high": one.gap.high,
-            "queries": one.gap.n,
-            "p": one.p,
-            "p_holm": p,
-            "token_share": one.tokens,
-            "note": one.note,
-        }
-        for one, p in zip(found, corrected, strict=True)
-    ]
 
 
 def rules(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:

@@ -34,6 +34,8 @@ from tpo.runs.recipe import BACKENDS, recipe_without_backends
 SCORES = "judge-scores.jsonl"
 # A verifier's score is the share of a task that is kept, and 1 is all of it.
 # Rewards whose largest value is 1, and that value.
+# With weights by variance 1 means that an answer has all that others have.
+RELATIVE = "weights=variance"
 BOUNDED, LARGEST = ("verifier:", "prefer:", "require@"), 1.0
 
 
@@ -195,7 +197,7 @@ def _is_bounded(reward: str, rules: Sequence[str]) -> bool:
     """Whether 1 is the largest reward there is; rules beside another reward make a number of the two."""
     if reward == NONE:
         return bool(rules)
-    return not rules and reward.startswith(BOUNDED)
+    return not rules and reward.startswith(BOUNDED) and RELATIVE not in reward
 
 
 def _facts(

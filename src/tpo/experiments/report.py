@@ -15,18 +15,9 @@ from tpo.evals.benchmarks.protocol import Column
 from tpo.evals.costs import FORWARD
 from tpo.evals.figures.plot import COLOURS, GREY, MARKERS, Plot, as_svg_file, legend, look, new_figure
 from tpo.experiments.bank import best_of, overall
-from tpo.experiments.comparison import (
-    Gap,
-    gap_part,
-    gap_records,
-    gaps,
-    gaps_at_equal_tokens,
-    means,
-    ratio,
-    rules,
-    wins,
-)
+from tpo.experiments.comparison import means, rules, wins
 from tpo.experiments.definition import Experiment
+from tpo.experiments.differences import Gap, gap_part, gap_records, gaps, gaps_at_equal_tokens, ratio
 from tpo.experiments.figures import figures
 from tpo.experiments.guards import warnings
 from tpo.experiments.outcomes import QueryOutcome, write_outcomes
@@ -105,7 +96,7 @@ def write_report(
     drawn = find_spec("matplotlib") is not None
     files, pictures = _figures(everything, experiment.sizes(), out) if drawn else ([], [])
     alarms = [f"Warning: {line}" for results in everything for line in warnings(results)]
-    remarks = [*alarms, *_remarks(everything), *facts]
+    remarks = [*alarms, *_remarks(everything, experiment.baselines), *facts]
     text = markdown(Table(experiment.title, parts, [], remarks)) + "".join(pictures)
     replace(out / REPORT, text.encode())
     for name, some in zip(CSV, records, strict=True):
@@ -130,9 +121,9 @@ def _tables(
     if paired:
         parts.append(gap_part(f"{results.model}: differences, paired by query", paired, percent))
         records[1].extend(gap_records("paired", paired, results.model))
-    equal = gaps_at_equal_tokens(results)
+    equal = gaps_at_equal_tokens(results, experiment.baselines)
     if equal:
-        caption = f"{results.model}: differences from best-of-n at the same completion tokens of all roles"
+        caption = f"{results.model}: differences at the same completion tokens of all roles"
         parts.append(gap_part(caption, equal, percent))
         records[1].extend(gap_records("equal tokens", equal, results.model))
     if (on_bank := rules(results)) is not None:
@@ -159,7 +150,7 @@ def _figures(everything: Sequence[ModelResults], sizes: Mapping[str, float], out
     return files, shown
 
 
-def _remarks(everything: Sequence[ModelResults]) -> list[str]:
+def _remarks(everything: Sequence[ModelResults], baselines: Sequence[str]) -> list[str]:
     """How the tables are to be read."""
     remarks = [
         "Intervals have 95 %. The query is the unit: seeds are averaged inside a query first, and differences are "
@@ -180,6 +171,11 @@ def _remarks(everything: Sequence[ModelResults]) -> list[str]:
             "completion tokens as the method or rule on average (between two n it takes the larger one for a share of "
             "the queries). A later answer is compared with the bank's answers to the same queries, without as many "
             "of the same seed as the method drew first: a seed makes them the same."
+        )
+    if any(label in results.methods and label != results.bank_label for results in everything for label in baselines):
+        remarks.append(
+            "A baseline that spends more is also ended early: after as many of its answers, in their order, as cost "
+            "the same, with equal parts of its critiques before each later step."
         )
     for results in everything:
         if results.unmeasured:

@@ -22,7 +22,9 @@ from tpo.methods.unmet import unmet
 from tpo.rewards.judges.judge import JudgeReply
 from tpo.rewards.prefer.checklist import UNIVERSAL, read_checklist, sentences_of
 from tpo.rewards.prefer.preference import read_preference
-from tpo.rewards.prefer.reward import PreferReward, yes_of
+from tpo.rewards.prefer.reward import PreferReward, variances_of, yes_of
+from tpo.rewards.protocol import maximum_of
+from tpo.rewards.resolve import resolve
 from tpo.session.spec import specified
 
 RUBRIC = "A good answer:\n- names the river\n- is polite\n"
@@ -100,6 +102,71 @@ async def test_weights_by_hand(tmp_path: Path) -> None:
     assert score.value == pytest.approx(0.667, abs=5e-4)
     assert reward.items == ["names the river", "is polite"] and score.feedback is not None
     assert score.feedback.endswith("missing: is polite")
+
+
+def test_weights_by_variance_by_hand() -> None:
+    # 1111, 1100 and 1000 over four answers: p(1-p) is 0, 1/4 and 3/16.
+    table = [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    assert variances_of(table) == [0, 0.25, 0.1875]
+    assert variances_of([[0.4, None], [0.8, None]]) == pytest.approx([0.04, 0])
+
+
+async def test_an_item_that_tells_no_answers_apart_does_not_count(tmp_path: Path) -> None:
+    rubric = "- names the river\n- is polite (weight 3)\n- is an answer\n"
+    answers = ["The river, please.", "The river.", "Go away.", "Go on."]
+    judge = Judge()
+    async with serving(judge) as server:
+        path = written(tmp_path, rubric)
+        reward = PreferReward(path, judge=server.url, universal=False, weights="variance")
+        scores = await reward.score([talk(answer) for answer in answers])
+        # Variances 1/4, 3/16 and 0, of which the second counts three times.
+        assert [score.value for score in scores] == pytest.approx([1, 4 / 13, 0, 0])
+        assert scores[1].feedback == "kept 2 of 3 requirements; missing: is polite"
+        # One answer, or answers that are alike: the weights as they are written.
+        assert [score.value for score in await reward.score([talk("Go on.")])] == pytest.approx([1 / 5])
+        alike = await reward.score([talk("Go away."), talk("Go on.")])
+        assert [score.value for score in alike] == pytest.approx([1 / 5, 1 / 5])
+        assert judge.items == 12  # each answer is judged once, whatever it is compared with
+        with pytest.raises(RewardError, match="these answer different ones"):
+            await reward.score([talk("Go on."), [{"role": "user", "content": "When?"}, talk("Go on.")[1]]])
+        await reward.aclose()
+
+
+async def test_what_varies_and_cannot_be_read_is_no_score(tmp_path: Path) -> None:
+    class Unsure(Judge):
+        def __call__(self, request: Received) -> bytes:
+            shown = str(request.body)
+            return completion("Perhaps.") if "Hm" in shown and "names the river" in shown else super().__call__(request)
+
+    async with serving(Unsure()) as server:
+        reward = PreferReward(written(tmp_path, RUBRIC), judge=server.url, universal=False, weights="variance")
+        scores = await reward.score([talk("The river, please."), talk("Go, please."), talk("Hm, please.")])
+    assert [score.value for score in scores[:2]] == [1, 0]
+    assert math.isnan(scores[2].value)
+    assert scores[2].feedback == "the judge answered no item that tells these answers apart with yes or no"
+
+
+async def test_scores_that_depend_on_other_answers_are_journaled_and_kept_in_no_cache(tmp_path: Path) -> None:
+    texts = iter(["The river.", "Go away.", "The river, please.", "Go on."])
+    async with serving(Judge()) as server:
+        spec = f"prefer:{written(tmp_path, RUBRIC)}?judge={server.url}&weights=variance"
+        reward = resolve(spec, cache=tmp_path / "scores.db").reward
+        assert isinstance(reward, PreferReward)
+        assert (reward.relative, maximum_of(reward)) == (True, None)
+        assert reward.name.endswith("&weights=variance")
+        result = await tpo.align(
+            "Where?",
+            policy=FakeModel(lambda request, index: next(texts)),
+            reward=spec,
+            method="restate",
+            width=2,
+            depth=1,
+            trace=tmp_path / "trace.jsonl",
+        )
+    assert (result.answer, result.reward) == ("The river, please.", 1.0)
+    assert tpo.replay(tmp_path / "trace.jsonl").candidates == result.candidates
+    # The first step scored its best answer 1. Two of all four name the river, one is polite: variances 4/16 and 3/16.
+    assert [one.reward for one in result.candidates] == pytest.approx([4 / 7, 0, 1, 0])
 
 
 async def test_a_server_may_allow_yes_and_no_alone(tmp_path: Path) -> None:
@@ -251,8 +318,6 @@ def test_who_judges_a_preference() -> None:
 
 
 def test_its_spec_is_read_like_any_rewards(tmp_path: Path) -> None:
-    from tpo.rewards.resolve import resolve
-
     path = written(tmp_path, json.dumps({"chosen": "a", "rejected": "b"}))
     assert resolve(f"prefer:{path}?judge=http://localhost:1/v1&model=m").name.startswith("prefer:")
     with pytest.raises(InputError, match="no option"):

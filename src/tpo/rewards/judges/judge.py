@@ -153,5 +153,5 @@ def one_pool(conversations: Sequence[Conversation]) -> tuple[Conversation, list[
     """
     query = conversations[0][:-1]
     if any(other[:-1] != query for other in conversations[1:]):
-        raise RewardError("A tournament is held among answers to one query, and these answer different ones.")
+        raise RewardError("The reward compares answers to one query with each other, and these answer different ones.")
     return query, [text_of(conversation[-1]) for conversation in conversations]

@@ -7,6 +7,8 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import pvariance
+from typing import Literal
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, question, text_of
@@ -14,7 +16,7 @@ from tpo.models.fleet import ServerLimits
 from tpo.models.resolve import EMBEDDED, is_local, local_file
 from tpo.models.weights import cache
 from tpo.rewards.judges.client import JudgeClient
-from tpo.rewards.judges.judge import REMEMBERED, JudgeReply, call_judge, key_of
+from tpo.rewards.judges.judge import REMEMBERED, JudgeReply, call_judge, key_of, one_pool
 from tpo.rewards.judges.labels import expected, place_of
 from tpo.rewards.prefer.checklist import (
     UNIVERSAL,
@@ -39,6 +41,10 @@ KEPT = 0.5
 class PreferReward:
     """Scores an answer by the share of a checklist's items that it fulfils.
 
+    With the weights "variance" the answers to a query are scored together: each item's weight is multiplied by its
+    variance over them, so that an item with the same verdict for all of them does not count. The idea is DIVA's (ACL
+    2026), its exact formula we have not seen. Where nothing varies, the weights alone count.
+
     Args:
         path: the preference, as `read_preference` takes it.
         judge: who writes the checklist and goes through it: a URL, `embedded`, `gguf:PATH` or `hub:ORG/REPO`.
@@ -47,16 +53,18 @@ class PreferReward:
         universal: add the item whether the answer does what was requested, without padding.
         logprobs: whether to make use of the probabilities of tokens.
         constrain: let the server allow no reply but yes or no (vLLM, SGLang, llama.cpp); a model cannot think then.
+        weights: whether the weights that the preference gives are all, or items that tell a query's answers apart
+            count more.
 
     Attributes:
         preference: what was read.
         items: the checklist; empty before `connect`.
+        relative: whether the score of an answer depends on the others to its query.
+        maximum: the largest score that there is; None where a better one may show what all answers so far fail.
 
     Raises:
         InputError: the file or the judge cannot be used.
     """
-
-    maximum = 1.0
 
     def __init__(
         self,
@@ -68,6 +76,7 @@ class PreferReward:
         universal: bool = True,
         logprobs: bool = True,
         constrain: bool = False,
+        weights: Literal["written", "variance"] = "written",
     ) -> None:
         if max_tokens < 1:
             raise InputError(f"max_tokens={max_tokens}: a judge needs at least one token for its reply.")
@@ -77,6 +86,8 @@ class PreferReward:
         self._max_tokens, self._universal = max_tokens, universal
         self._one_of = ("yes", "no") if constrain else ()
         self._weights = self.preference.weights
+        self.relative = weights == "variance"
+        self.maximum = None if self.relative else 1.0
         self._client = JudgeClient(judge, model, logprobs=logprobs) if "://" in judge else None
         self._limits: ServerLimits | None = None
         self._connecting = asyncio.Lock()
@@ -88,6 +99,7 @@ class PreferReward:
         judge = (self._client.model if self._client is not None else None) or self._judge.partition("?")[0]
         options = f"max_tokens={self._max_tokens}" + ("" if self._logprobs else "&logprobs=false")
         options += "&constrain=true" if self._one_of else ""
+        options += "&weights=variance" if self.relative else ""
         return f"prefer:{self.preference.digest}@{judge}?items={digest_of(self.items)}&{options}"
 
     def share_limits(self, limits: ServerLimits) -> None:
@@ -125,27 +137,34 @@ class PreferReward:
         Returns:
             A score for each: the weighted mean over the items of the probability of yes, in [0, 1]; a part for each
             item (`item1`, …); as feedback, which items are missing. An item whose reply cannot be read does not count;
-            NaN where none can be read.
+            NaN where none that counts can be read.
 
         Raises:
-            RewardError: the judge refuses, or cannot be reached.
+            RewardError: the judge refuses, or cannot be reached; or the scores depend on the other answers, and the
+                queries differ.
         """
+        if self.relative and conversations:
+            one_pool(conversations)
         await self.connect()
-        return await together([self._one(conversation) for conversation in conversations])
+        table = await together([self.item_scores(conversation) for conversation in conversations])
+        weights = [self._weights.get(item, 1.0) for item in self.items]
+        if self.relative and any(variances := variances_of(table)):
+            weights = [weight * variance for weight, variance in zip(weights, variances, strict=True)]
+        return [self._scored(row, weights) for row in table]
 
     async def item_scores(self, conversation: Conversation) -> list[float | None]:
         """The probability of yes for each item; None where a reply cannot be read."""
         return await together([self._item(conversation, item) for item in self.items])
 
-    async def _one(self, conversation: Conversation) -> Score:
-        found = dict(zip(self.items, await self.item_scores(conversation), strict=True))
-        read = {item: value for item, value in found.items() if value is not None}
-        if not read:
-            return Score(math.nan, {}, "the judge answered no item of the checklist with yes or no")
-        parts = {f"item{number}": value for number, value in enumerate(found.values(), 1) if value is not None}
-        weights = {item: self._weights.get(item, 1.0) for item in read}
-        value = math.fsum(weights[item] * value for item, value in read.items()) / math.fsum(weights.values())
-        return Score(value, parts, _words(read))
+    def _scored(self, values: Sequence[float | None], weights: Sequence[float]) -> Score:
+        read = {number: value for number, value in enumerate(values) if value is not None}
+        parts = {f"item{number + 1}": value for number, value in read.items()}
+        total = math.fsum(weights[number] for number in read)
+        if not total:
+            which = "no item of the checklist" if not read else "no item that tells these answers apart"
+            return Score(math.nan, parts, f"the judge answered {which} with yes or no")
+        value = math.fsum(weights[number] * value for number, value in read.items()) / total
+        return Score(value, parts, _words({self.items[number]: value for number, value in read.items()}))
 
     async def _item(self, conversation: Conversation, item: str) -> float | None:
         answer = text_of(conversation[-1])
@@ -189,6 +208,16 @@ class PreferReward:
                 self._client.limits = self._limits
         await self._client.connect()
         return self._client
+
+
+def variances_of(table: Sequence[Sequence[float | None]]) -> list[float]:
+    """For each item the variance of its values over all answers: p(1-p) where a share p gets yes and the others no.
+
+    Args:
+        table: for each answer, the value of each item; None where there is none.
+    """
+    columns = [[value for value in column if value is not None] for column in zip(*table, strict=True)]
+    return [pvariance(column) if column else 0.0 for column in columns]
 
 
 def yes_of(reply: JudgeReply) -> float | None:
