@@ -82,6 +82,8 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--spread", type=float, default=0.8, help="of the lengths of the pretended GPU's answers")
     parser.add_argument("--pace", type=float, default=4.0, help="the pretended GPU is so many times as slow")
+    names = sorted({one.method for one in CONTENDERS})
+    parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="NAME", help="those to measure")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         url = options.url or stack.enter_context(gpu_server.running(spread=options.spread, pace=options.pace))
@@ -90,8 +92,9 @@ def main() -> None:
 
 
 async def _compare(url: str, model: str, options: argparse.Namespace) -> None:
+    contenders = [one for one in CONTENDERS if one.method in options.methods]
     theirs: list[float] = []
-    ours: dict[int, list[float]] = {place: [] for place in range(len(CONTENDERS))}
+    ours: dict[int, list[float]] = {place: [] for place in range(len(contenders))}
     answers: dict[int, int] = {}
     async with tpo.Session(policy=url, policy_model=model, reward=Noted(), max_tokens=options.max_tokens) as session:
         await session.align("Warm up.", method="sample")
@@ -100,7 +103,7 @@ async def _compare(url: str, model: str, options: argparse.Namespace) -> None:
             began = time.perf_counter()
             await asyncio.to_thread(reference.run, [_query("reference", number)])
             theirs.append(time.perf_counter() - began)
-            for place, one in enumerate(CONTENDERS):
+            for place, one in enumerate(contenders):
                 began = time.perf_counter()
                 result = await session.align(
                     _query(f"{place}", number),
@@ -114,7 +117,7 @@ async def _compare(url: str, model: str, options: argparse.Namespace) -> None:
     print("| method | answers | other replies | stages | seconds | of the reference |")
     print("| --- | --- | --- | --- | --- | --- |")
     print(f"| the paper's schedule | {ANSWERS} | {2 * DEPTH} | {1 + 3 * DEPTH} | {median(theirs):.2f} | 1 |")
-    for place, one in enumerate(CONTENDERS):
+    for place, one in enumerate(contenders):
         cost = cost_of(find_method(one.method), one.width, one.depth, one.settings)
         ratio = median(mine / other for mine, other in zip(ours[place], theirs, strict=True))
         settings = " ".join(f"{name}={value}" for name, value in one.settings.items())

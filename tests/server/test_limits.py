@@ -51,6 +51,22 @@ def test_who_waits_as_long_as_retry_after_gets_in(most: int, pauses: list[float]
         account.end()
 
 
+def test_other_limits_count_what_was_used_before() -> None:
+    clock = Clock()
+    account = Account(Limits(60, 100, 2), clock)
+    for _ in range(2):
+        account.begin()
+    account.spend(130)
+    account.change(Limits(40, 200, 1))
+    assert account.refusal() == ("This key may have 1 requests under way at once.", 1.0)
+    left = {name: value for name, value in account.headers() if b"remaining" in name}
+    assert left == {b"x-ratelimit-remaining-requests": b"38", b"x-ratelimit-remaining-tokens": b"70"}
+    # Without limits in between nothing is counted.
+    account.change(Limits(concurrency=3))
+    account.change(Limits(40))
+    assert account.headers()[1] == (b"x-ratelimit-remaining-requests", b"40")
+
+
 @given(st.integers(1, 500), st.lists(st.floats(0.0, 2.0), max_size=300))
 def test_never_more_than_a_minutes_worth_ahead(most: int, pauses: list[float]) -> None:
     clock = Clock()

@@ -44,6 +44,7 @@ from tpo.engine.state import SearchState
 from tpo.errors import JournalError, ModelError, RewardError, TPOError
 from tpo.messages import Conversation, answered
 from tpo.methods import Action, Ask, BudgetSpent, Outcome, Reply, Sample, ScoreTexts, Search
+from tpo.methods.lifts import Lifts
 from tpo.models.protocol import Choice, Model, Usage
 from tpo.prompts.prompt import Prompt, Role
 from tpo.rewards import call
@@ -71,6 +72,7 @@ class Driver:
         conduct: how calls are made.
         judge: scores the first sample and the answer when the search is over, and decides nothing.
         may_go_on: called after each turn that drew answers, where the search would go on; None always goes on.
+        lifts: what the search was started with, for the journal; see `Started`.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Driver:
         conduct: Conduct | None = None,
         judge: Reward | None = None,
         may_go_on: Permission | None = None,
+        lifts: Lifts | None = None,
     ) -> None:
         self._plan = plan
         self._budget = budget or Budget()
@@ -102,6 +105,7 @@ class Driver:
         self._ranks = reward is not None
         self._judge = judge
         self._may_go_on = may_go_on
+        self._lifts = dict(lifts or {})
         self._drawing: list[tuple[Place, int]] = []
         # Of the turn's actions that drew no answer, the first error.
         self._failures: dict[int, ModelError] = {}
@@ -121,7 +125,7 @@ class Driver:
             TPOError: the run cannot go on; its `partial` is the result so far, if there is an answer.
         """
         if self._state.plan is None:
-            self._write(Started(self._plan, _version(), _now()))
+            self._write(Started(self._plan, _version(), _now(), self._lifts))
         else:
             self._write(Resumed(self._seconds(), _now()))
         for sampled, scored in self._state.scored:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tpo.messages import Conversation
+from tpo.methods.lifts import Lift
 from tpo.models.protocol import Usage
 from tpo.options import default
 from tpo.prompts.prompt import Role
@@ -74,18 +75,21 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     select: str = "best"
 
 
-class Started(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
+class Started(msgspec.Struct, frozen=True, omit_defaults=True, tag="started", tag_field="record"):
     """A run began.
 
     Attributes:
         plan: what it is going to do.
         version: tpo's version.
         at: wall-clock time, ISO 8601; for people only.
+        lifts: by how much the answers to a prompt exceed plain ones, as the queries of the run that were over by then
+            showed; as the method got it.
     """
 
     plan: Plan
     version: str
     at: str
+    lifts: dict[str, Lift] = {}
 
 
 class Resumed(msgspec.Struct, frozen=True, tag="resumed", tag_field="record"):

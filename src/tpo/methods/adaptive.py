@@ -7,7 +7,7 @@ something to work with, by the gain per token that each is expected to bring (`b
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from tpo.messages import Conversation
 from tpo.methods.actions import Action, Ask, Outcome, Reply, Sample, Search
 from tpo.methods.bandit import PLAIN, Bandit
 from tpo.methods.definition import Price, method
+from tpo.methods.lifts import PLAIN_PROMPT, Lifts
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule
 from tpo.methods.unmet import unmet
@@ -49,11 +50,13 @@ class Proposal(NamedTuple):
     """One way to get the next answers.
 
     Attributes:
+        name: the name of the prompt that the answers are drawn from.
         possible: whether the pool holds what it needs.
         prompt: what to sample from, given the critic's reply; that is empty where no critic is called.
         ask: what to send to a critic before, if anything.
     """
 
+    name: str
     possible: Callable[[Pool], bool]
     prompt: Callable[[Material, Reply], Prompt]
     ask: Callable[[Material], Prompt] | None = None
@@ -95,14 +98,16 @@ def _advice(given: Material, critique: Reply) -> Prompt:
 Arm = Literal["restate", "words", "resample", "fusion", "advice"]
 ARMS: list[Arm] = ["restate", "words", "resample", "fusion", "advice"]
 PROPOSALS: dict[str, Proposal] = {
-    "restate": Proposal(lambda pool: bool(unmet(pool.chosen)), _restate),
-    "words": Proposal(lambda pool: bool(pool.chosen.text and unmet(pool.chosen)), _words),
-    "resample": Proposal(lambda pool: True, _resample),
-    "fusion": Proposal(lambda pool: len(pool.ranked(2)) == 2, _fusion),
-    "advice": Proposal(lambda pool: bool(pool.chosen.text), _advice, _critique),
+    "restate": Proposal("restate", lambda pool: bool(unmet(pool.chosen)), _restate),
+    "words": Proposal("words", lambda pool: bool(pool.chosen.text and unmet(pool.chosen)), _words),
+    "resample": Proposal(PLAIN_PROMPT, lambda pool: True, _resample),
+    "fusion": Proposal("fuse", lambda pool: len(pool.ranked(2)) == 2, _fusion),
+    "advice": Proposal("fused_update", lambda pool: bool(pool.chosen.text), _advice, _critique),
 }
 # A first probe: the reward's own words brought more than resampling did, and a critic's advice less for its tokens.
 LIFTS: dict[Arm, float] = {"restate": 0.5, "words": 0.25, "fusion": -0.5, "advice": -1.0}
+# In answers: how much `prior` weighs against what the earlier queries of a run showed.
+PRIOR_WEIGHT = 2.0
 # A critique is about as long as an answer.
 COSTS = {"advice": 2.0}
 
@@ -120,11 +125,13 @@ def adaptive(
     prompts: PromptSet,
     rng: random.Random,
     maximum: float | None = None,
+    lifts: Lifts | None = None,
     arms: list[Arm] = ARMS,
     prior: dict[Arm, float] = LIFTS,
     first: Annotated[int, msgspec.Meta(ge=0)] = 0,
     wave: Annotated[int, msgspec.Meta(ge=1)] = 2,
     price: Price = 0.05,
+    learn: bool = True,
 ) -> Search:
     """Draw each wave of answers from where the most reward per token is to be expected, until none is worth its price.
 
@@ -135,15 +142,17 @@ def adaptive(
         prompts: the wording.
         rng: makes the bandit's draws, and shuffles drafts.
         maximum: the largest reward that there is, where it is known.
+        lifts: what the earlier queries of the run showed; None outside a run.
         arms: the ways to get answers; one that finds nothing to work with, such as a requirement that failed, is left
             out of a wave.
         prior: for an arm, by how many standard deviations its answers are expected to exceed plain ones.
         first: plain answers in the first wave; 0 is 1 where the largest reward is known, and N where it is not.
         wave: answers in the second wave; each later one has twice as many as the one before.
         price: the reward that the next answer has to be expected to gain.
+        learn: what the earlier queries of the run showed counts beside `prior`.
     """
     pool, rule = Pool(), StopRule(maximum=maximum)
-    bandit = Bandit({arm: prior.get(arm, 0.0) for arm in arms}, COSTS, maximum, rng)
+    bandit = Bandit(_expected(arms, prior, (lifts if learn else None) or {}), COSTS, maximum, rng)
     material = Material(query, prompts, pool, rng)
     left = width * (depth + 1)
     size = min(first or (width if maximum is None else 1), left)
@@ -170,6 +179,15 @@ def adaptive(
         left -= size
         size *= 2
     return Outcome(pool.chosen, "depth")
+
+
+def _expected(arms: Iterable[Arm], prior: Mapping[Arm, float], lifts: Lifts) -> dict[str, float]:
+    """By how much the answers of each arm are expected to exceed plain ones, in standard deviations."""
+    expected: dict[str, float] = {}
+    for arm in arms:
+        before, seen = prior.get(arm, 0.0), lifts.get(PROPOSALS[arm].name)
+        expected[arm] = before if seen is None else seen.blended(before, PRIOR_WEIGHT)
+    return expected
 
 
 def _critiques(arms: Iterable[str], material: Material) -> Generator[Ask, Reply, dict[str, Reply]]:

@@ -17,13 +17,14 @@ import msgspec
 from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods.actions import Search
+from tpo.methods.lifts import Lifts
 from tpo.prompts.prompt_set import PromptSet
 from tpo.specs import did_you_mean
 
 MAX_WIDTH = 1024
 MAX_DEPTH = 100
 # Parameters that the engine gives; every other one is a setting of the method's own.
-GIVEN = ("width", "depth", "prompts", "rng", "maximum")
+GIVEN = ("width", "depth", "prompts", "rng", "maximum", "lifts")
 # Settings that several methods have.
 Price = Annotated[float, msgspec.Meta(ge=0)]
 Wave = Annotated[int, msgspec.Meta(ge=0)]
@@ -166,6 +167,7 @@ class Method:
         settings: Mapping[str, Any] | None = None,
         seed: int | None = None,
         maximum: float | None = None,
+        lifts: Lifts | None = None,
     ) -> Search:
         """Begin a search.
 
@@ -178,6 +180,7 @@ class Method:
             seed: seed of the run, for a method that takes `rng`. The random source depends on nothing but the seed
                 and the query, so that a resumed search draws the same.
             maximum: the largest reward that there is, where it is known.
+            lifts: by how much the answers to a prompt exceed plain ones, as the earlier queries of the run showed.
         """
         given = {
             "width": width,
@@ -185,6 +188,7 @@ class Method:
             "prompts": prompts.for_method(self.templates),
             "rng": random_source(query, seed) if "rng" in self.takes else None,
             "maximum": maximum,
+            "lifts": lifts,
         }
         own = {name: value for name, value in given.items() if name in self.takes}
         return self.search(query, **own, **(settings or {}))

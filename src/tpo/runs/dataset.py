@@ -22,6 +22,8 @@ from tpo.representations import frame, heading
 from tpo.rewards.protocol import Reward, maximum_of
 from tpo.runs.answers import encoded, keep_only, read_answers, sort_by_row
 from tpo.runs.directory import RunDirectory, replace, unlocated
+from tpo.runs.earlier import EarlierQueries
+from tpo.runs.history import histories
 from tpo.runs.parquet import write_parquet
 from tpo.runs.progress import RunProgress
 from tpo.runs.reading import open_data
@@ -196,11 +198,14 @@ class _Run:
             shared = self._shared(survey, reward)
             # With a shared budget, what a query got depends on all others: those that are done count as well.
             past = self._past(done if shared is None else set()) if before is not None else {}
+            earlier = EarlierQueries(maximum_of(reward))
+            if done and "lifts" in spec.method.takes and shared is None and team is None:
+                await asyncio.to_thread(self._learn, earlier, done)
             journal = RunJournal(self._directory.journal)
             stack.callback(journal.close)
             answers = Log(self._directory.answers, "file")
             stack.callback(answers.close)
-            make: Callable[..., Any] = partial(Runner, shared=shared) if team is None else team.runner
+            make: Callable[..., Any] = partial(Runner, shared=shared, earlier=earlier) if team is None else team.runner
             note = self._watcher.note
             runner = make(
                 session, recipe, fleets, reward, journal, lambda a: answers.append(encoded(a)), progress, note
@@ -294,6 +299,12 @@ class _Run:
         for line in read_lines(self._directory.journal, lambda key: key not in done):
             past.setdefault(line.key, []).append(line.record)
         return past
+
+    def _learn(self, earlier: EarlierQueries, done: set[str]) -> None:
+        """Add the queries that are done, in whatever order they ended."""
+        for history in histories(self._directory.path):
+            if history.key in done:
+                earlier.add(history.records)
 
     def _report(self, survey: _Survey, *, stopped: bool = False, idle: bool = False) -> Report:
         directory = self._directory

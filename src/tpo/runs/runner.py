@@ -24,8 +24,9 @@ from tpo.errors import JournalError, ModelUnavailable, RewardUnavailable, TPOErr
 from tpo.http.failures import KeyRefused
 from tpo.models.fleet import Fleet
 from tpo.prompts import Role
-from tpo.rewards.protocol import Reward
+from tpo.rewards.protocol import Reward, maximum_of
 from tpo.runs.answers import Answer, answer_of
+from tpo.runs.earlier import EarlierQueries
 from tpo.runs.progress import RunProgress
 from tpo.runs.rows import BadRow, QueryRow
 from tpo.runs.total_budget import QueryAccount, TotalBudget, accounts_of, tokens_of
@@ -64,6 +65,7 @@ class Runner:
         progress: counts events and answers.
         on_note: called with each sentence that a user should read.
         shared: the budget of all queries together; None for none.
+        earlier: the queries that were over before this process; None for none.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Runner:
         progress: RunProgress,
         on_note: Note,
         shared: TotalBudget | None = None,
+        earlier: EarlierQueries | None = None,
     ) -> None:
         self._session = session
         self._models = models
@@ -87,6 +90,9 @@ class Runner:
         self._progress = progress
         self._note = on_note
         self._shared = shared
+        # With a budget for all queries, each has begun before another is over.
+        learns = "lifts" in session.spec.method.takes and shared is None
+        self._earlier = (earlier or EarlierQueries(maximum_of(reward))) if learns else None
         # A budget has to see tokens while they come; nothing else reads them then.
         self._stream = session.spec.budget != Budget()
         self.key_of = keys_of(recipe)
@@ -187,6 +193,8 @@ class Runner:
         await self._journal.commit()
         self._on_answer(answer)
         self._progress.answered(answer)
+        if self._earlier is not None:
+            self._earlier.add(journal.records)
         if self._shared is not None:
             self._shared.over(row.number, tokens_of(journal.records))
 
@@ -230,6 +238,7 @@ class Runner:
                 stream=self._stream,
                 judge=judge,
                 may_go_on=self._permission(row, seated),
+                lifts=self._earlier.lifts if self._earlier is not None else None,
             )
         except JournalError:
             raise

@@ -127,8 +127,10 @@ class Keys:
         if name is None or client is None or client.limits == Limits():
             return None
         account = self._accounts.get(name)
-        if account is None or account.limits != client.limits:
+        if account is None:
             account = self._accounts[name] = Account(client.limits, self._clock)
+        elif account.limits != client.limits:
+            account.change(client.limits)
         return account
 
     def _stamp(self) -> tuple[int, ...] | None:

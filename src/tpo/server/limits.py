@@ -42,12 +42,13 @@ class Bucket:
     Args:
         most: a minute's worth, which is also what it holds.
         clock: seconds, on any clock.
+        used: what is missing at the start.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic, used: float = 0.0) -> None:
         self.most = most
         self._clock = clock
-        self._level = float(most)
+        self._level = most - used
         self._at = clock()
 
     @property
@@ -76,10 +77,20 @@ class Account:
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limits = limits
         self.live = 0
-        self._requests = Bucket(limits.requests_per_minute, clock) if limits.requests_per_minute else None
-        self._tokens = Bucket(limits.tokens_per_minute, clock) if limits.tokens_per_minute else None
+        self._clock = clock
+        self._requests: Bucket | None = None
+        self._tokens: Bucket | None = None
+        self.change(limits)
+
+    def change(self, limits: Limits) -> None:
+        """Give the client other limits; what it has used of the ones before counts."""
+        self.limits = limits
+        self._requests = self._bucket(limits.requests_per_minute, self._requests)
+        self._tokens = self._bucket(limits.tokens_per_minute, self._tokens)
+
+    def _bucket(self, most: int | None, before: Bucket | None) -> Bucket | None:
+        return Bucket(most, self._clock, before.most - before.level if before is not None else 0.0) if most else None
 
     def refusal(self) -> tuple[str, float] | None:
         """Why another request may not begin now, and in how many seconds it may; None where it may."""

@@ -16,10 +16,11 @@ from tpo.engine.driver import Driver, Permission
 from tpo.engine.events import Event, Listener, both
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Stopper
-from tpo.engine.records import Plan
+from tpo.engine.records import Plan, Started
 from tpo.engine.result import Result, held_out_line
 from tpo.errors import InputError
 from tpo.messages import conversation, question
+from tpo.methods.lifts import Lifts
 from tpo.models.fleet import Fleet, PaceRule, ServerLimits, pace_for_many, seats
 from tpo.models.panel import Panel
 from tpo.notebook import progress
@@ -318,6 +319,7 @@ class Session:
         alone: bool = False,
         judge: Reward | None = None,
         may_go_on: Permission | None = None,
+        lifts: Lifts | None = None,
     ) -> Result:
         """Run one search on models and a reward that are open. Everything that aligns ends here.
 
@@ -335,6 +337,7 @@ class Session:
             alone: no other search uses the same models meanwhile.
             judge: scores the first sample and the answer in the end, and decides nothing.
             may_go_on: decides after each wave of answers whether the search may draw more; see `Driver`.
+            lifts: what earlier queries showed of the method's prompts; the journal's where the search has begun.
 
         Raises:
             InputError: the method needs a reward, and there is none.
@@ -356,8 +359,12 @@ class Session:
                     spans = stack.enter_context(self._telemetry.watching(name, addresses(models)))
                     on_event = both(spans, on_event)
                 budget = budget or spec.budget
-                driver = Driver(plan, {**places}, reward, journal, budget, stopper, on_event, conduct, judge, may_go_on)
-                return await driver.run(spec.search(plan.query, maximum_of(reward)))
+                started = next((one for one in journal.records if isinstance(one, Started)), None)
+                lifts = lifts if started is None else started.lifts
+                driver = Driver(
+                    plan, {**places}, reward, journal, budget, stopper, on_event, conduct, judge, may_go_on, lifts
+                )
+                return await driver.run(spec.search(plan.query, maximum_of(reward), lifts))
         finally:
             for place in set(places.values()):
                 await place.aclose()

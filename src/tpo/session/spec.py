@@ -18,6 +18,7 @@ from tpo.methods import Method, MethodSource, resolve_method, wording
 from tpo.methods.actions import Search
 from tpo.methods.definition import named_settings, random_source
 from tpo.methods.efforts import Size
+from tpo.methods.lifts import Lifts
 from tpo.methods.selection import BEST, Selection, parse_selection
 from tpo.models.dialect import omitted
 from tpo.models.panel import arms_of
@@ -95,12 +96,13 @@ class Spec(msgspec.Struct, frozen=True):
     select: Selection = Selection(BEST)
     size: Size | None = None
 
-    def search(self, query: Conversation, maximum: float | None = None) -> Search:
+    def search(self, query: Conversation, maximum: float | None = None, lifts: Lifts | None = None) -> Search:
         """Begin the method's search for an answer.
 
         Args:
             query: the conversation to answer.
             maximum: the largest reward that there is, where it is known.
+            lifts: by how much the answers to a prompt exceed plain ones, as the earlier queries of the run showed.
         """
         search = self.method.start(
             query,
@@ -110,6 +112,7 @@ class Spec(msgspec.Struct, frozen=True):
             settings=self.method_settings,
             seed=self.settings.seed,
             maximum=maximum,
+            lifts=lifts,
         )
         if self.select.name == BEST:  # nothing to choose at random, and hashing a long conversation takes its time
             return search
