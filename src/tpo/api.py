@@ -38,7 +38,7 @@ async def align(
     Args:
         query: a question, or chat messages with system message and history.
         method: a method's name (`tpo methods` lists them), `python:MODULE:NAME`, or the generator function itself.
-        effort: low, medium, high or max: chooses method, width, depth and length of critiques by the kind of reward and
+        effort: low, medium, high or max: chooses method, width, depth, critiques and prompts by the kind of reward and
             the size of the policy. Explicit arguments override it.
         settings: settings of the method, by name.
         width: N, answers per step.

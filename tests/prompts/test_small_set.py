@@ -14,7 +14,7 @@ from tpo.methods.cost import cost_of
 from tpo.methods.registry import _registered, wording
 from tpo.methods.selection import TEMPLATES
 from tpo.prompts import PromptSet
-from tpo.prompts.sets import SETS, folder_of, prompts_folder
+from tpo.prompts.sets import SETS, prompts_folder
 
 SMALL = SETS["small"]
 GOOD = Candidate("0.0", 0, "GOOD", 0.9, feedback="CHECK")
@@ -74,12 +74,10 @@ def test_an_update_without_advice_is_the_question_alone() -> None:
         ({"prompts": "auto", "policy": "http://host/v1", "policy_model": "Qwen2.5-1.5B-Instruct"}, SMALL),
         ({"prompts": "auto", "policy": "http://host/v1", "policy_model": "Llama-3.1-70B"}, None),
         ({"prompts": "auto", "editor": "http://host/v1", "editor_model": "Llama-3.1-70B"}, None),
+        ({"prompts": "auto", "policy": {"a": "a-1B@http://x/v1", "b": "big-70B@http://y/v1"}}, SMALL),  # the lead's
+        ({"prompts": "auto", "policy": ["a=big-70B@http://x/v1", "b=embedded"]}, None),
         ({"prompts": "auto", "policy": "gguf:/models/Qwen2.5-0.5B-Instruct.gguf"}, SMALL),
     ],
 )
 def test_which_set_options_mean(options: dict[str, Any], chosen: Path | None) -> None:
     assert prompts_folder(options) == chosen
-
-
-def test_an_unknown_size_has_the_default_wording() -> None:
-    assert folder_of("auto") is None

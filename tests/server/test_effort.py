@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from server.conftest import Serve
-from server.policy import saying
+from server.policy import drawing, saying
 from tpo.methods.efforts import TABLE
 from tpo.options import ServeOptions
 
@@ -51,6 +53,18 @@ async def test_a_level_stays_within_the_servers_bounds(serve: Serve) -> None:
     async with serve(saying("Ho"), serving=ServeOptions(max_width=6)) as up:
         answer = (await up.chat("small:effort-max")).json()
         assert answer["tpo"]["width"] == 6
+
+
+@pytest.mark.parametrize(("search", "tags"), [({}, False), ({"prompts": "default"}, True)])
+async def test_a_level_picks_prompts_by_the_size_of_the_model_that_answers(
+    serve: Serve, search: dict[str, str], tags: bool
+) -> None:
+    async with serve(drawing([f"draft {n}" for n in range(7)]), names=("a-8B",), **search) as up:
+        answer = (await up.chat("a-8B:effort-medium")).json()
+        assert answer["tpo"]["method"] == "fusion"
+        merges = [prompt for prompt in up.policy.prompts if "draft 0" in prompt]
+        assert merges
+        assert all(("improved_answer" in prompt) == tags for prompt in merges)
 
 
 async def test_an_unknown_level_is_refused_in_one_line(serve: Serve) -> None:

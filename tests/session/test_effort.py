@@ -13,11 +13,16 @@ import tpo
 from fakes import FakeModel, FakeReward, numbered
 from models.server import models, serving
 from tpo.config import NamedReward
+from tpo.engine.records import Started
 from tpo.methods import efforts, find_method
 from tpo.methods.cost import cost_of
 from tpo.methods.efforts import REASONS, TABLE, Level, RewardKind, Size, level_of
 from tpo.methods.presets import Preset, parse_preset
+from tpo.methods.registry import _registered, wording
 from tpo.options import Effort
+from tpo.prompts import Prompt, PromptSet
+from tpo.prompts.prompt_set import template_names
+from tpo.prompts.sets import SETS
 from tpo.rewards.require import Requirements
 from tpo.session.effort import reward_kind, size_of, with_effort
 from tpo.session.session import Session
@@ -161,6 +166,45 @@ def test_what_is_explicit_counts() -> None:
     assert with_effort({"width": 3}) == {"width": 3}
 
 
+@pytest.mark.parametrize(
+    ("options", "prompts"),
+    [
+        ({"policy_model": "Llama-3.1-8B"}, "small"),  # tpo
+        ({"policy_model": "Llama-3.1-70B"}, "default"),
+        ({}, "default"),  # a URL names no model
+        ({"policy_model": "Llama-3.1-8B", "editor": "http://y/v1", "editor_model": "big-70B"}, "default"),
+        ({"policy_model": "Llama-3.1-8B", "prompts": "default"}, "default"),
+        ({"policy_model": "Llama-3.1-8B", "effort": "low"}, "default"),  # best-of-n
+        ({"policy_model": "SmolLM2-135M", "method": "tpo"}, "small"),
+        ({"policy_model": "SmolLM2-135M", "method": "fusion", "effort": "low"}, "small"),
+        ({"policy_model": "SmolLM2-135M", "method": "restate"}, "default"),
+        ({"policy_model": "SmolLM2-135M", "method": "tpo", "effort": None}, "default"),
+    ],
+)
+def test_a_level_picks_prompts_by_size_for_methods_whose_prompts_differ(options: Any, prompts: str) -> None:
+    given: Any = {"effort": "high", "reward": "surface", "policy": "http://x/v1", **options}
+    assert specified(given).prompts.name.partition("@")[0] == prompts
+    assert specified(given, wording()).prompts.name == specified(given).prompts.name
+    assert with_effort(with_effort(given)) == with_effort(given)
+
+
+@pytest.mark.parametrize("name", list(_registered))
+def test_the_methods_whose_prompts_are_the_same_in_every_set(name: str) -> None:
+    rendered: set[str] = set()
+
+    class Recording(PromptSet):
+        def render(self, name: str, *args: Any, **variables: Any) -> Prompt:
+            prompt = super().render(name, *args, **variables)
+            rendered.update((name, prompt.name))
+            return prompt
+
+    method = find_method(name)
+    cost_of(method, 3, 2, prompts=Recording(method=method.templates))
+    folder = SETS["small"]
+    assert folder is not None
+    assert (name in efforts.PLAIN_PROMPTS) == rendered.isdisjoint(template_names(folder))
+
+
 def test_a_setting_that_is_given_leaves_the_levels_others_as_they_are() -> None:
     def settings_of(**more: Any) -> dict[str, Any]:
         options: Any = {"effort": "medium", "reward": "verifier:ifeval", "policy": "embedded", **more}
@@ -198,6 +242,14 @@ async def test_a_session_takes_an_effort_for_one_query() -> None:
         assert (await session.align("How?")).width == TABLE["model", "small"][0].width
         result = await session.align("How?", effort="medium")
         assert len(result.candidates) == TABLE["model", "small"][1].width
+
+
+async def test_an_effort_for_one_query_picks_its_prompts_too() -> None:
+    policy = FakeModel(numbered(), name="a-8B")
+    async with tpo.Session(policy=policy, reward=FakeReward(len), width=2, depth=1) as session:
+        records = [*(await session.align("How?")).trace, *(await session.align("How?", effort="high")).trace]
+    plans = [record.plan for record in records if isinstance(record, Started)]
+    assert [plan.prompts.partition("@")[0] for plan in plans] == ["default", "small"]
 
 
 def test_presets_name_an_effort_only_where_they_may() -> None:

@@ -76,7 +76,7 @@ def _show(row: dict[str, Any]) -> None:
 
 def _efforts() -> list[dict[str, Any]]:
     from tpo.methods.cost import cost_of
-    from tpo.methods.efforts import TABLE
+    from tpo.methods.efforts import PLAIN_PROMPTS, TABLE
     from tpo.methods.registry import find_method
     from tpo.options import Effort
 
@@ -94,6 +94,7 @@ def _efforts() -> list[dict[str, Any]]:
                     "depth": level.depth,
                     "settings": dict(level.settings),
                     "critic_max_tokens": level.critique,
+                    "prompts": "default" if level.method in PLAIN_PROMPTS else "auto",
                     "answers": cost.answers,
                     "replies": cost.replies,
                     "stages": cost.stages,
@@ -131,8 +132,10 @@ def _show_efforts() -> None:
 def _effort_line(row: dict[str, Any]) -> str:
     settings = "".join(f" {name}={value}" for name, value in row["settings"].items())
     critique = f", critiques of {row['critic_max_tokens']} tokens" if row["critic_max_tokens"] else ""
+    prompts = ", prompts auto" if row["prompts"] == "auto" else ""
     cost = f"{row['answers']} answers, {row['replies']} other replies, {row['stages']} stages"
-    return f"{row['effort']}: {row['method']} N={row['width']} D={row['depth']}{settings}{critique}; at most {cost}"
+    dials = f"N={row['width']} D={row['depth']}{settings}{critique}{prompts}"
+    return f"{row['effort']}: {row['method']} {dials}; at most {cost}"
 
 
 def _as_flag(value: Any) -> str:

@@ -20,6 +20,11 @@ Size: TypeAlias = Literal["tiny", "small", "large"]
 SIZES: tuple[Size, ...] = ("tiny", "small", "large")
 
 
+# Methods whose prompts are the same in every prompt set: the query, and what an answer failed. Any other method has the
+# prompt set for the size of its policy with an effort, unless one is named.
+PLAIN_PROMPTS = frozenset({"sample", "best-of-n", "restate", "words"})
+
+
 class Level(NamedTuple):
     """What a level is.
 

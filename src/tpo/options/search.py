@@ -40,7 +40,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
     effort: Annotated[
         Effort | str | None,
         Option(
-            help="Chooses method, width, depth and length of critiques by the reward and the model's size; "
+            help="Chooses method, width, depth, length of critiques and prompts by the reward and the model's size; "
             "`tpo methods --efforts` lists the levels. Explicit flags win.",
             group=METHOD,
             in_requests=True,

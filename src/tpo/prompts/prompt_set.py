@@ -90,6 +90,7 @@ class PromptSet:
         known: names of further prompts that the user's folder may word, those of other methods.
 
     Attributes:
+        folder: the user's folder.
         name: identifies the wording: two sets of the same name send the same.
         settings: the values of its set.toml.
 
@@ -101,10 +102,10 @@ class PromptSet:
     def __init__(
         self, folder: Path | str | None = None, method: Sequence[Path] = (), known: Collection[str] = ()
     ) -> None:
-        self._folder = Path(folder) if folder is not None else None
+        self.folder = Path(folder) if folder is not None else None
         self._method = tuple(method)
         self._known = frozenset(known)
-        layers = _layers(self._folder, self._method, self._known)
+        layers = _layers(self.folder, self._method, self._known)
         self.settings = Settings(**layers.settings | {"tags": tuple(layers.settings["tags"])})
         if self.settings.conversation:
             _refuse_what_no_conversation_has(layers.files)
@@ -117,7 +118,7 @@ class PromptSet:
             trial = dict.fromkeys(VARIABLES, "") | dict.fromkeys(more, templates.ANYTHING)
             self._templates[name.removesuffix(".jinja")] = templates.compiled(source, path, trial)
         digest.update(repr(self.settings).encode())
-        self.name = f"{self._folder.name if self._folder is not None else 'default'}@{digest.hexdigest()[:12]}"
+        self.name = f"{self.folder.name if self.folder is not None else 'default'}@{digest.hexdigest()[:12]}"
         self._others: dict[tuple[Path, ...], PromptSet] = {}
 
     def for_method(self, folders: tuple[Path, ...]) -> PromptSet:
@@ -132,7 +133,7 @@ class PromptSet:
         if folders == self._method:
             return self
         if folders not in self._others:
-            self._others[folders] = PromptSet(self._folder, folders, self._known)
+            self._others[folders] = PromptSet(self.folder, folders, self._known)
         return self._others[folders]
 
     def render(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,37 @@ SETS: dict[str, Path | None] = {DEFAULT_SET: None, "small": Path(__file__).paren
 BY_SIZE: tuple[tuple[float, str], ...] = ((9e9, "small"),)
 
 
-def folder_of(prompts: Path | str | None, parameters: float | None = None) -> Path | None:
-    """The folder of a prompt set.
-
-    Args:
-        prompts: a folder, or the name of a set; None for the default wording.
-        parameters: how many the model has that writes the updates, where that is known.
-
-    Returns:
-        the folder; None for the default wording.
-    """
-    if prompts == AUTO:
-        prompts = next((name for most, name in BY_SIZE if parameters is not None and parameters < most), None)
-    if prompts is None:
-        return None
-    return SETS[prompts] if isinstance(prompts, str) and prompts in SETS else Path(prompts)
-
-
 def prompts_folder(options: Mapping[str, Any]) -> Path | None:
     """The folder of the prompt set that options mean; None for the default wording."""
     prompts = options.get("prompts")
-    return folder_of(prompts, _parameters(options) if prompts == AUTO else None)
+    if prompts is None:
+        return None
+    if prompts == AUTO:
+        prompts = set_by_size(options)
+    return SETS[prompts] if isinstance(prompts, str) and prompts in SETS else Path(prompts)
 
 
-def _parameters(options: Mapping[str, Any]) -> float | None:
+def set_by_size(options: Mapping[str, Any], policy_names: Sequence[str] = ()) -> str:
+    """The name of the prompt set for the model that writes the updates.
+
+    Args:
+        options: who plays which role.
+        policy_names: the names of the models that answer, where they are known otherwise; they count first.
+    """
+    parameters = _parameters(options, policy_names)
+    return next((name for most, name in BY_SIZE if parameters is not None and parameters < most), DEFAULT_SET)
+
+
+def _parameters(options: Mapping[str, Any], policy_names: Sequence[str]) -> float | None:
     """How many parameters the model that writes the updates has, where a name says so."""
+    from tpo.models.panel import ArmSpec, arms_of
     from tpo.models.weights import MODEL
 
     role = "editor" if options.get("editor") is not None else "policy"
     model = options.get(role) or default("policy")
-    name = model if isinstance(model, str) else getattr(model, "name", "")
-    known = [options.get(f"{role}_model"), MODEL if name == default("policy") else name]
+    arms = arms_of(model) if role == "policy" else None
+    lead = ArmSpec(next(iter(arms.values())) if arms else model)
+    name = lead.where if isinstance(lead.where, str) else getattr(lead.where, "name", "")
+    served = policy_names[:1] if role == "policy" else ()
+    known = [*served, lead.model, options.get(f"{role}_model"), MODEL if name == default("policy") else name]
     return next((count for name in known if name and (count := parameters_in(str(name))) is not None), None)

@@ -10,13 +10,14 @@ from typing import Any
 
 from tpo.config import NamedReward
 from tpo.methods.definition import Method, named_settings
-from tpo.methods.efforts import SIZES, SMALL, TINY, Level, RewardKind, Size, level_of
+from tpo.methods.efforts import PLAIN_PROMPTS, SIZES, SMALL, TINY, Level, RewardKind, Size, level_of
 from tpo.methods.registry import resolve_method
 from tpo.models.fleet import Fleet, model_name
 from tpo.models.panel import Panel, arms_of
 from tpo.models.resolve import EMBEDDED
 from tpo.models.sizes import parameters_in
 from tpo.options import SearchOptions, check_value, table
+from tpo.prompts.sets import DEFAULT_SET, set_by_size
 from tpo.rewards.resolve import DEFAULT, NONE
 
 # Rewards whose remarks say what to do better; `surface` names faults too seldom.
@@ -36,7 +37,8 @@ def with_effort(options: Mapping[str, Any], policy_names: Sequence[str] = ()) ->
         policy_names: the names of the models that answer, where the options do not hold them.
 
     Returns:
-        the options with method, width, depth, settings and length of critiques; as they are without an effort.
+        the options with method, width, depth, settings, length of critiques, and the prompt set where it is not the
+        default; as they are without an effort.
 
     Raises:
         InputError: there is no such level.
@@ -51,10 +53,13 @@ def with_effort(options: Mapping[str, Any], policy_names: Sequence[str] = ()) ->
     if level.critique is not None:
         filled["critic_max_tokens"] = level.critique
     own = options.get("method")
+    method = resolve_method(level.method if own is None else own)
+    if method.name not in PLAIN_PROMPTS and (prompts := set_by_size(options, policy_names)) != DEFAULT_SET:
+        filled["prompts"] = prompts
     if own is None:
         filled["method"] = level.method
     elif own != level.method:
-        return {**filled, **_dials(resolve_method(own), level), **options}
+        return {**filled, **_dials(method, level), **options}
     # A setting that is given leaves the level's others as they are.
     given = named_settings(options.get("settings") or {})
     settings = {**level.settings, **{name.replace("-", "_"): value for name, value in given.items()}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -24,7 +25,7 @@ from tpo.models.panel import arms_of
 from tpo.models.protocol import Model
 from tpo.options import Effort, SearchOptions, options_from
 from tpo.prompts import PromptSet, Role
-from tpo.prompts.sets import prompts_folder
+from tpo.prompts.sets import SETS, prompts_folder
 from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.resolve import ResolvedReward
@@ -160,7 +161,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
 
     Args:
         options: as `tpo.align` takes them.
-        prompts: the prompt set that they name, where it was read before.
+        prompts: the prompt set that they name, where it was read before; read anew where they name another one.
 
     Raises:
         InputError: something is out of range or unknown.
@@ -177,7 +178,9 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
     omit = tuple(sorted(omitted(chosen.omit)))
     width, depth = method.dials(chosen.width, chosen.depth)
     select = parse_selection(chosen.select)
-    wordings = prompts if prompts is not None else wording(method, prompts_folder(options))
+    folder = prompts_folder(options)
+    if prompts is None or folder != prompts.folder:  # an effort may name another set than the one that was read
+        prompts = _of_tpo(folder) if folder in SETS.values() else wording(method, folder)
     settings = SamplingSettings(
         chosen.temperature,
         chosen.top_p,
@@ -194,7 +197,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         method.chosen_settings(named),
         _checked(settings, width),
         Budget(chosen.budget_tokens, chosen.budget_seconds),
-        wordings.for_method((*method.templates, *select.templates)),
+        prompts.for_method((*method.templates, *select.templates)),
         {
             "policy": _role("policy", arms or chosen.policy, chosen.policy_model, omit),
             "critic": _role("critic", chosen.critic, chosen.critic_model, omit),
@@ -209,6 +212,12 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
         select,
         None if chosen.effort is None else size_of(options),
     )
+
+
+@cache
+def _of_tpo(folder: Path | None) -> PromptSet:
+    """A prompt set that comes with tpo, read once: it takes 10 ms."""
+    return wording(folder=folder)
 
 
 def _role(role: Role, where: Any, model: str | None, omit: tuple[str, ...]) -> RoleSpec:

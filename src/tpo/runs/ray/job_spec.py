@@ -109,7 +109,7 @@ def job_spec(options: Mapping[str, Any], named: Mapping[str, NamedReward]) -> Jo
                 f"The {name} is an object of this process, which cannot go to other machines: name it by text, such as "
                 f"{'python:MODULE:FUNCTION' if name in ('reward', 'judge') else 'http://HOST:PORT/v1'}."
             )
-    prompts = prompts_folder(options)
+    prompts = prompts_folder(filled)
     made = JobSpec(
         plain,
         dict(named),
