@@ -8,6 +8,8 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tpo.candidate import Candidate
 from tpo.messages import conversation
@@ -19,6 +21,7 @@ from tpo.prompts import PromptSet
 
 PROMPTS = PromptSet()
 QUERY = conversation("How do I clean a table?")
+REWARDS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4)
 FOX = "kept 1 of 2 requirements; missing: uses the word fox"
 
 
@@ -47,6 +50,20 @@ def test_answers_that_are_all_alike_show_that_nothing_helps() -> None:
     assert lifts_of([{"restate": [1.0]}], 1.0) == {}
 
 
+def test_an_outlier_counts_as_five_deviations() -> None:
+    assert lifts_of([{"answer": [-1e6], "words": [1.0]}], 1.0) == {"words": (1.0, 5.0)}
+
+
+@given(
+    waves=st.lists(st.dictionaries(st.sampled_from(["answer", "words", "fuse"]), REWARDS, min_size=1), max_size=4),
+    maximum=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_lifts_are_finite_whatever_the_rewards(waves: list[dict[str, list[float]]], maximum: float | None) -> None:
+    for one in lifts_of(waves, maximum).values():
+        assert 0 < one.weight < 100
+        assert -5 <= one.mean <= 5
+
+
 def test_what_was_seen_outweighs_what_was_expected() -> None:
     assert Lift(6.0, -0.5).blended(0.5, 2.0) == pytest.approx((2 * 0.5 - 6 * 0.5) / 8)
 
@@ -56,8 +73,8 @@ def split(lifts: dict[str, Lift] | None, **own: Any) -> Counter[str]:
     names: Counter[str] = Counter()
     for seed in range(40):
         settings = {"arms": ["restate", "resample"], "wave": 8, "price": 0.0, **own}
-        given: Any = {"width": 5, "depth": 2, "prompts": PROMPTS, "maximum": 1.0}
-        search: Any = find_method("adaptive").start(QUERY, settings=settings, seed=seed, lifts=lifts, **given)
+        how: Any = {"width": 5, "depth": 2, "prompts": PROMPTS, "maximum": 1.0}
+        search: Any = find_method("adaptive").start(QUERY, settings=settings, seed=seed, lifts=lifts, **how)
         next(search)
         for sample in search.send([Candidate("0.0", 0, "text", 0.5, feedback=FOX, tokens=10)]):
             names[sample.prompt.name] += sample.width

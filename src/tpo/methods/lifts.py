@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import NamedTuple, TypeAlias
 
 from tpo.methods.stopping import usual_prior
 
+# In standard deviations: a larger difference, of an outlier, counts as this one.
+LARGEST = 5.0
 # The prompt that shows the query alone.
 PLAIN_PROMPT = "answer"
 
@@ -56,11 +57,11 @@ def lifts_of(waves: Iterable[Wave], maximum: float | None) -> dict[str, Lift]:
         the lifts of the prompts that had answers in the same wave as plain ones.
     """
     waves = list(waves)
-    prior = usual_prior([], maximum)
-    squares, freedom = (prior.variance, 1) if maximum else (0.0, 0)
+    known = maximum is not None and maximum > 0
+    squares, freedom = (usual_prior([], maximum).variance, 1) if known else (0.0, 0)
     for wave in waves:
         for rewards in wave.values():
-            mean = fmean(rewards)
+            mean = _mean(rewards)
             squares += sum((one - mean) * (one - mean) for one in rewards)
             freedom += len(rewards) - 1
     scale = math.sqrt(squares / freedom) if freedom else 0.0
@@ -72,8 +73,14 @@ def lifts_of(waves: Iterable[Wave], maximum: float | None) -> dict[str, Lift]:
         for name, rewards in wave.items():
             if plain and name != PLAIN_PROMPT:
                 weight = 2 * len(rewards) * len(plain) / (len(rewards) + len(plain))
-                found.setdefault(name, []).append(Lift(weight, (fmean(rewards) - fmean(plain)) / scale))
+                difference = (_mean(rewards) - _mean(plain)) / scale
+                found.setdefault(name, []).append(Lift(weight, min(max(difference, -LARGEST), LARGEST)))
     return {name: together(lifts) for name, lifts in found.items()}
+
+
+def _mean(rewards: Sequence[float]) -> float:
+    # Rewards may be so large that their sum is infinite, and `fmean` fails then.
+    return sum(rewards) / len(rewards)
 
 
 def together(lifts: Sequence[Lift]) -> Lift:
