@@ -114,6 +114,9 @@ def _typed(name: str, text: str, kind: Any, what: str) -> Any:
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
+        if typing.get_origin(kind) is typing.Literal:
+            known = ", ".join(map(str, typing.get_args(kind)))
+            raise InputError(f"The {what}: {name}={text} cannot be used; {name} is one of {known}.") from error
         raise InputError(f"The {what}: {name}={text} cannot be used: {error}.") from error
     except TypeError:  # a type that is not data: the text as it is
         return text

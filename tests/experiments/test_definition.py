@@ -44,7 +44,7 @@ from tpo.experiments.queries import chosen_rows
         (('policy = "embedded"', 'policy = " "'), "model small, method best-of-4: '' is not a model"),
         (("depth = 1", "reward = 5"), "model small, method restate: "),
         (("depth = 1", 'judge = "surfce"'), "model small, method restate: The reward 'surfce' is unknown"),
-        (("depth = 1", 'prompts = "nowhere"'), "model small, method restate: There is no template folder nowhere"),
+        (("depth = 1", 'prompts = "nowhere"'), "model small, method restate: The prompts 'nowhere' are no folder"),
         (("depth = 1", "settings = 5"), "model small, method restate: The settings are 5"),
         (("depth = 1", 'settings = ["wave=1", 5]'), "The setting 5 is not a NAME=VALUE"),
         (("depth = 1", 'reward = "surfce"'), "model small, method restate: The reward 'surfce' is unknown"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tpo.candidate import Candidate
+from tpo.errors import PromptError
 from tpo.messages import conversation
 from tpo.methods import find_method
 from tpo.methods.cost import cost_of
@@ -67,7 +68,7 @@ def test_an_update_without_advice_is_the_question_alone() -> None:
         ({}, None),
         ({"prompts": "default"}, None),
         ({"prompts": "small"}, SMALL),
-        ({"prompts": "mine"}, Path("mine")),
+        ({"prompts": str(SMALL)}, SMALL),
         ({"prompts": Path("small")}, Path("small")),
         ({"prompts": "auto"}, SMALL),
         ({"prompts": "auto", "policy": "http://host/v1"}, None),
@@ -81,3 +82,10 @@ def test_an_update_without_advice_is_the_question_alone() -> None:
 )
 def test_which_set_options_mean(options: dict[str, Any], chosen: Path | None) -> None:
     assert prompts_folder(options) == chosen
+
+
+def test_a_name_that_is_no_set_and_no_folder_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        PromptError, match=r"'smal' are no folder, and none of default, small, auto\. Did you mean small"
+    ):
+        prompts_folder({"prompts": "smal"})

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tpo.errors import PromptError
 from tpo.models.sizes import parameters_in
 from tpo.options import default
+from tpo.specs import did_you_mean
 
 DEFAULT_SET = "default"
 # Chooses one by the size of the model that writes the updates.
@@ -20,12 +22,19 @@ BY_SIZE: tuple[tuple[float, str], ...] = ((9e9, "small"),)
 
 
 def prompts_folder(options: Mapping[str, Any]) -> Path | None:
-    """The folder of the prompt set that options mean; None for the default wording."""
+    """The folder of the prompt set that options mean; None for the default wording.
+
+    Raises:
+        PromptError: there is no such set, and no such folder.
+    """
     prompts = options.get("prompts")
     if prompts is None:
         return None
     if prompts == AUTO:
         prompts = set_by_size(options)
+    if isinstance(prompts, str) and prompts not in SETS and not Path(prompts).exists():
+        hint = did_you_mean(prompts, [*SETS, AUTO])
+        raise PromptError(f"The prompts {prompts!r} are no folder, and none of {', '.join([*SETS, AUTO])}.{hint}")
     return SETS[prompts] if isinstance(prompts, str) and prompts in SETS else Path(prompts)
 
 

@@ -244,8 +244,11 @@ async def test_a_judge_that_refuses_is_an_error(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         read_preference(Path(written(tmp_path, text)))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
         read_preference(tmp_path / "missing")
+    (tmp_path / "image").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        read_preference(tmp_path / "image")
 
 
 @given(st.text())
@@ -322,3 +325,5 @@ def test_its_spec_is_read_like_any_rewards(tmp_path: Path) -> None:
     assert resolve(f"prefer:{path}?judge=http://localhost:1/v1&model=m").name.startswith("prefer:")
     with pytest.raises(InputError, match="no option"):
         resolve(f"prefer:{path}?juge=http://localhost:1/v1")
+    with pytest.raises(InputError, match=r"weights=varianc cannot be used; weights is one of written, variance"):
+        resolve(f"prefer:{path}?judge=http://localhost:1/v1&weights=varianc")

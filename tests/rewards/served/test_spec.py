@@ -48,7 +48,7 @@ def test_a_spec_becomes_a_reward(kind: str, rest: str, name: str) -> None:
         ("vllm", "http://h?lable=1", "has no option 'lable'. Did you mean label?"),
         ("vllm", "http://h?key=sk-1", r"has no option 'key'. Options are model, "),
         ("vllm", "http://h?label=good", "label=good cannot be used: Expected `int"),
-        ("vllm", "http://h?task=embed", "task=embed cannot be used: Invalid enum value 'embed'"),
+        ("vllm", "http://h?task=embed", "task=embed cannot be used; task is one of "),
         ("nim", "http://h?weights=a", "weights=a is not a list of NAME:NUMBER"),
         ("nim", "http://h?weights=a:b", "weights=a:b cannot be used"),
         ("tei", "http://h?template=/nowhere/at/all", "There is no chat template at /nowhere/at/all"),

@@ -73,8 +73,10 @@ def read_preference(path: Path) -> Preference:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The preference {path} cannot be read as UTF-8: {error}") from error
+    except OSError as error:
+        raise InputError(f"The preference {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"The preference {path} is not UTF-8 text: {error}.") from error
     if not text.strip():
         raise InputError(f"The preference {path} is empty: write a rubric into it, or examples such as {_EXAMPLE}.")
     digest = hashlib.sha256(text.strip().encode()).hexdigest()[:12]
