@@ -72,7 +72,7 @@ def split(lifts: dict[str, Lift] | None, **own: Any) -> Counter[str]:
     """Where `adaptive` draws its second wave from, over many seeds."""
     names: Counter[str] = Counter()
     for seed in range(40):
-        settings = {"arms": ["restate", "resample"], "wave": 8, "price": 0.0, **own}
+        settings = {"arms": ["restate", "resample"], "wave": 8, "price": 0.0, "learn": True, **own}
         how: Any = {"width": 5, "depth": 2, "prompts": PROMPTS, "maximum": 1.0}
         search: Any = find_method("adaptive").start(QUERY, settings=settings, seed=seed, lifts=lifts, **how)
         next(search)

@@ -51,7 +51,7 @@ HOW: dict[str, Any] = {
     "method": "adaptive",
     "width": 5,
     "depth": 2,
-    "settings": {"arms": ["restate", "resample"], "wave": 4, "price": 0.0},
+    "settings": {"arms": ["restate", "resample"], "wave": 4, "price": 0.0, "learn": True},
 }
 
 
@@ -128,8 +128,9 @@ async def test_each_query_starts_with_what_was_over_by_then(tmp_path: Path) -> N
 
 
 async def test_without_learning_concurrency_decides_nothing(tmp_path: Path) -> None:
-    settings = {**HOW["settings"], "learn": False}
+    settings = {name: value for name, value in HOW["settings"].items() if name != "learn"}
     one = await run(tmp_path / "one", concurrency=1, settings=settings)
+    assert set(map(len, started(one).values())) == {0}
     assert essence(await run(tmp_path / "many", concurrency=64, settings=settings)) == essence(one)
 
 

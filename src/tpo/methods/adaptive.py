@@ -131,7 +131,7 @@ def adaptive(
     first: Annotated[int, msgspec.Meta(ge=0)] = 0,
     wave: Annotated[int, msgspec.Meta(ge=1)] = 2,
     price: Price = 0.05,
-    learn: bool = True,
+    learn: bool = False,
 ) -> Search:
     """Draw each wave of answers from where the most reward per token is to be expected, until none is worth its price.
 
@@ -149,10 +149,11 @@ def adaptive(
         first: plain answers in the first wave; 0 is 1 where the largest reward is known, and N where it is not.
         wave: answers in the second wave; each later one has twice as many as the one before.
         price: the reward that the next answer has to be expected to gain.
-        learn: what the earlier queries of the run showed counts beside `prior`.
+        learn: what the earlier queries of the run showed counts beside `prior`; a run with many queries at once is then
+            no longer the same each time.
     """
     pool, rule = Pool(), StopRule(maximum=maximum)
-    bandit = Bandit(_expected(arms, prior, (lifts if learn else None) or {}), COSTS, maximum, rng)
+    bandit = Bandit(_expected(arms, prior, (lifts or {}) if learn else {}), COSTS, maximum, rng)
     material = Material(query, prompts, pool, rng)
     left = width * (depth + 1)
     size = min(first or (width if maximum is None else 1), left)

@@ -157,6 +157,15 @@ class Method:
         """Whether it takes `depth`; without it there are no update steps."""
         return "depth" in self.takes
 
+    def learns(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a search takes what the earlier queries of its run showed; its setting `learn` decides, if it has one.
+
+        Args:
+            settings: the method's own, those that differ from their defaults.
+        """
+        usual = self.settings["learn"].default if "learn" in self.settings else True
+        return "lifts" in self.takes and bool(settings.get("learn", usual))
+
     def start(
         self,
         query: Conversation,

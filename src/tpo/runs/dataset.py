@@ -199,7 +199,7 @@ class _Run:
             # With a shared budget, what a query got depends on all others: those that are done count as well.
             past = self._past(done if shared is None else set()) if before is not None else {}
             earlier = EarlierQueries(maximum_of(reward))
-            if done and "lifts" in spec.method.takes and shared is None and team is None:
+            if done and spec.method.learns(spec.method_settings) and shared is None and team is None:
                 await asyncio.to_thread(self._learn, earlier, done)
             journal = RunJournal(self._directory.journal)
             stack.callback(journal.close)

@@ -91,7 +91,7 @@ class Runner:
         self._note = on_note
         self._shared = shared
         # With a budget for all queries, each has begun before another is over.
-        learns = "lifts" in session.spec.method.takes and shared is None
+        learns = session.spec.method.learns(session.spec.method_settings) and shared is None
         self._earlier = (earlier or EarlierQueries(maximum_of(reward))) if learns else None
         # A budget has to see tokens while they come; nothing else reads them then.
         self._stream = session.spec.budget != Budget()
