@@ -158,7 +158,7 @@ class Method:
         return "depth" in self.takes
 
     def learns(self, settings: Mapping[str, Any]) -> bool:
-        """Whether a search takes what the earlier queries of its run showed; its setting `learn` decides, if it has one.
+        """Whether a search takes what earlier queries of its run showed; its setting `learn` decides, if it has one.
 
         Args:
             settings: the method's own, those that differ from their defaults.
