@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,24 @@ def scored(request: Received) -> bytes:
 def urls() -> Iterator[tuple[str, str]]:
     with beside(policy) as model, beside(scored) as scorer:
         yield model.url, scorer.url
+
+
+@pytest.mark.parametrize(("prompts", "name"), [((), "small"), (("--prompts", "default"), "default")])
+def test_a_level_picks_prompts_unless_a_flag_does(
+    urls: tuple[str, str], tmp_path: Path, prompts: tuple[str, ...], name: str
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    flags = ("--policy-model", "fake-8B", "--reward", "surface", "--effort", "high", "--trace", str(trace), *prompts)
+    assert tpo("align", "How?", "--policy", urls[0], *flags).code == 0
+    started = json.loads(trace.read_text().partition("\n")[0])
+    assert started["plan"]["prompts"].partition("@")[0] == name
+
+
+@pytest.mark.parametrize("command", [("align", "How?"), ("check",)])
+def test_a_preference_beside_the_demonstration_reward_is_refused(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "rubric.txt").write_text("- is polite\n")
+    ran = tpo(*command, "--prefer", str(tmp_path / "rubric.txt"), "--reward", "surface")
+    assert (ran.code, "Both prefer and the reward 'surface' are given" in ran.err) == (2, True), ran
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)

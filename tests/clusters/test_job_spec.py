@@ -40,6 +40,12 @@ def test_the_search_is_the_same_elsewhere() -> None:
     assert (here.roles, here.prompts.name) == (there.roles, there.prompts.name)
 
 
+@pytest.mark.parametrize(("prompts", "name"), [(None, "small"), ("default", "default")])
+def test_the_prompts_of_an_effort_are_the_same_elsewhere(prompts: str | None, name: str) -> None:
+    options = {"effort": "high", "policy": "http://a/v1", "policy_model": "a-8B", "prompts": prompts}
+    assert spec_of(job_spec(options, {})).prompts.name.partition("@")[0] == name
+
+
 def test_the_module_of_a_python_reward_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one.py").write_text("a = 1")

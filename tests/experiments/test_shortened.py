@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from tpo.evals.benchmarks.protocol import Column
 from tpo.experiments.differences import gaps_at_equal_tokens
 from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
 from tpo.experiments.results import ModelResults
@@ -36,6 +38,23 @@ def test_an_answer_with_words_of_ours_ranks_last_and_failed_ones_count_their_tok
     assert after(search, 2).value == 0.2
     failed = outcome("tpo", "a", [[None, 0.4]], completion=20)
     assert after(failed, 1)[:2] == pytest.approx((0.4, 10))
+
+
+def test_a_search_that_failed_with_one_seed_is_left_out() -> None:
+    failed = msgspec.structs.replace(SEARCH, seed=2, reward=None, candidates=[CandidateOutcome(0, None, 10, 40)] * 2)
+    cheap = outcome("words", "a", [[0.5, 0.4]], completion=20)
+    results = ModelResults("m", [SEARCH, failed, cheap], ["tpo", "words"], [], None, None)
+    (gap,) = gaps_at_equal_tokens(results, ["tpo"])
+    assert gap.gap.value == pytest.approx(0.5 - 0.3)
+    graded = [msgspec.structs.replace(one, values={"grade": 0.0}) for one in (failed, cheap)]
+    results = ModelResults("m", graded, ["tpo", "words"], [Column("grade", "grade", "%", "by hand")], None, None)
+    assert results.methods == ["tpo", "words"]
+    assert gaps_at_equal_tokens(results, ["tpo"]) == []
+
+
+def test_an_answer_with_a_grade_and_no_reward_ranks_below_one_with_words_of_ours() -> None:
+    seen = [CandidateOutcome(0, None, 10, 40, 1.0), CandidateOutcome(0, 0.9, 10, 40, 0.25, leaked=True)]
+    assert after(msgspec.structs.replace(SEARCH, candidates=seen), 2).value == 0.25
 
 
 def test_two_searches_share_a_mean_of_tokens() -> None:

@@ -89,3 +89,5 @@ def test_a_name_that_is_no_set_and_no_folder_is_refused_with_the_nearest() -> No
         PromptError, match=r"'smal' are no folder, and none of default, small, auto\. Did you mean small"
     ):
         prompts_folder({"prompts": "smal"})
+    with pytest.raises(PromptError, match="are no folder"):
+        prompts_folder({"prompts": "Make the answer better. " * 200})  # longer than any path

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from server.conftest import Serve
 from server.policy import drawing, saying
 from tpo.methods.efforts import TABLE
-from tpo.options import ServeOptions
+from tpo.options import Effort, ServeOptions
+from tpo.server.request_options import with_dials
+from tpo.session.spec import specified
 
 LOW, MEDIUM, HIGH, MAX = (level.width for level in TABLE["model", "small"])
 
@@ -65,6 +69,13 @@ async def test_a_level_picks_prompts_by_the_size_of_the_model_that_answers(
         merges = [prompt for prompt in up.policy.prompts if "draft 0" in prompt]
         assert merges
         assert all(("improved_answer" in prompt) == tags for prompt in merges)
+
+
+def test_an_arm_has_the_prompts_of_its_own_size() -> None:
+    usual: Any = {"policy": {"a": "a-8B@http://x/v1", "b": "b-70B@http://y/v1"}, "reward": "surface", "prompts": None}
+    for model, name in (("a-8B", "small"), ("b-70B", "default")):
+        chosen: Any = with_dials(usual, None, ServeOptions(), (model,), {}, Effort.HIGH)
+        assert specified(chosen).prompts.name.partition("@")[0] == name
 
 
 async def test_an_unknown_level_is_refused_in_one_line(serve: Serve) -> None:

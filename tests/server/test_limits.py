@@ -60,7 +60,14 @@ def test_other_limits_count_what_was_used_before() -> None:
     account.change(Limits(40, 200, 1))
     assert account.refusal() == ("This key may have 1 requests under way at once.", 1.0)
     left = {name: value for name, value in account.headers() if b"remaining" in name}
+    # Of smaller limits the same share, of larger ones the same number.
     assert left == {b"x-ratelimit-remaining-requests": b"38", b"x-ratelimit-remaining-tokens": b"70"}
+    account.spend(470)
+    account.change(Limits(tokens_per_minute=2, concurrency=3))
+    # 400 too many of 200 a minute take two minutes, as 4 too many of two a minute do; one more takes half a minute.
+    refusal = account.refusal()
+    assert refusal is not None
+    assert refusal[1] == pytest.approx(150)
     # Without limits in between nothing is counted.
     account.change(Limits(concurrency=3))
     account.change(Limits(40))

@@ -164,6 +164,10 @@ def test_what_is_explicit_counts() -> None:
     own = specified({"effort": "medium", "reward": "surface", "method": "tpo"})
     assert (own.method.name, own.width, own.depth) == ("tpo", 4, 2)
     assert with_effort({"width": 3}) == {"width": 3}
+    # The command line has None for what was not given.
+    none = dict.fromkeys(["method", "settings", "width", "depth", "critic_max_tokens", "prompts"])
+    given = {"effort": "high", "policy": "http://x/v1", "policy_model": "Llama-3.1-8B"}
+    assert with_effort({**none, **given}) == with_effort(given)
 
 
 @pytest.mark.parametrize(

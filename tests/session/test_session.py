@@ -15,6 +15,10 @@ import tpo
 from fakes import FakeModel, FakeReward, numbered, said
 from models.server import Received, delta, models, response, serving, stream
 from tpo.engine.records import Ended, Sampled, Started
+from tpo.messages import Conversation
+from tpo.methods import Outcome, Sample, Search
+from tpo.methods.lifts import Lifts
+from tpo.prompts import PromptSet
 from tpo.rewards.verifiers.exact import Exact
 
 
@@ -144,6 +148,22 @@ async def test_a_trace_is_continued_through_a_session(tmp_path: Path) -> None:
     async with tpo.Session(policy=FakeModel(numbered()), reward=length(), width=2, depth=0) as session:
         first = await session.align("How?", trace=path)
     assert tpo.replay(path) == first
+
+
+async def test_outside_a_run_a_method_starts_without_lifts_and_so_it_does_when_continued(tmp_path: Path) -> None:
+    given: list[object] = []
+
+    @tpo.method()
+    def plain(query: Conversation, *, width: int, prompts: PromptSet, lifts: Lifts | None = None) -> Search:
+        given.append(lifts)
+        return Outcome((yield Sample(prompts.render("answer", query), width))[0], "depth")
+
+    path = tmp_path / "trace.jsonl"
+    options: Any = {"policy": FakeModel(numbered()), "reward": length(), "method": plain, "trace": path}
+    await tpo.align("How?", **options)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    await tpo.align("How?", **options)
+    assert given == [None, None]
 
 
 async def test_sessions_may_share_what_servers_take() -> None:

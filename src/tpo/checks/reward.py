@@ -24,6 +24,8 @@ from tpo.rewards.protocol import Reward, is_relative
 RAW = ("vllm", "sglang", "tei", "hf")
 # Kinds that are trained to judge any answer, and so must pass at the start of a run.
 MODELS = (*RAW, "llamacpp", "nim", "judge")
+# Kinds whose score is the share of what an answer keeps: 0 and 1 are usual.
+SHARES = ("prefer", "verifier", "require")
 # Two scores of the same text may differ by the rounding of 16-bit weights in other batches.
 SAME = 2e-2
 # About 4,000 tokens: longer than most answers, shorter than most contexts.
@@ -121,7 +123,7 @@ def _scale(reward: Reward, values: Sequence[float], shown: str) -> Finding:
         return Finding("scale", "ok", f"every score is {one:.4g} or {other:.4g}; equal answers are picked at random")
     ends = sum(min(abs(value), abs(1.0 - value)) < 1e-4 for value in values)
     inside = all(0.0 <= value <= 1.0 for value in values)
-    if inside and ends >= len(values) / 2:
+    if inside and ends >= len(values) / 2 and _kind(reward) not in SHARES:
         return Finding(
             "scale",
             "fail",

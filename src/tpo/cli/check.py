@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tpo.checks.finding import CheckReport
 from tpo.cli.console import USER_ERROR, note, print_json, reporting, stdout
-from tpo.cli.flags import one_or_several
+from tpo.cli.flags import is_given, one_or_several
 from tpo.config import Config
 from tpo.errors import ModelError
 from tpo.models.panel import ArmSpec, arms_of, key_role_of
@@ -58,7 +58,8 @@ def check(
 
         models = {"policy": policies, "policy_model": policy_model}
         models |= {"critic": critic, "critic_model": critic_model}
-        reward = with_preference({**models, "prefer": prefer, "reward": reward})["reward"]
+        models["reward"] = reward if is_given(context, "reward") else None
+        reward = with_preference({**models, "prefer": prefer})["reward"]
     if pairs:
         asyncio.run(_accuracy(reward, configured, pairs, as_json))
         return

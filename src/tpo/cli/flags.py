@@ -93,8 +93,10 @@ def search_options(context: typer.Context, flags: Mapping[str, Any], on_note: Ca
     configured: Config = context.obj
     options = {**values_of(SearchOptions, flags), "rewards": configured.rewards}
     if options.get("effort") is not None:
-        options = {name: value for name, value in options.items() if name not in DIALS or _is_given(context, name)}
-    if options.get("method") != "sample" and options["reward"] == "surface" and not options.get("prefer"):
+        options = {name: value for name, value in options.items() if name not in DIALS or is_given(context, name)}
+    if options.get("prefer") and not is_given(context, "reward"):
+        del options["reward"]  # its default would seem to be another reward beside the preference
+    if options.get("method") != "sample" and options.get("reward") == "surface":
         on_note(
             "the reward is 'surface', a demonstration that scores form, not truth; "
             "choose a real one with --reward, such as python:MODULE:FUNCTION"
@@ -102,7 +104,7 @@ def search_options(context: typer.Context, flags: Mapping[str, Any], on_note: Ca
     return options  # type: ignore[return-value]
 
 
-def _is_given(context: typer.Context, name: str) -> bool:
+def is_given(context: typer.Context, name: str) -> bool:
     """Whether the user gave an option of a search by its flag, in the environment or in the configuration file."""
     source = context.get_parameter_source(table(SearchOptions)[name].flag)
     return source is not None and source.name not in ("DEFAULT", "PROMPT")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tpo.experiments.bank import Expected, overall
 from tpo.experiments.results import ModelResults, main_of, tokens_of
 from tpo.experiments.rules import curve_of, matched
-from tpo.experiments.shortened import shortened
+from tpo.experiments.shortened import searches, shortened
 from tpo.stats import Estimate, difference_of, holm, paired_p
 from tpo.tables import DASH, MARK, Part, shown, significant
 
@@ -60,11 +60,11 @@ def gaps_at_equal_tokens(results: ModelResults, baselines: Sequence[str]) -> lis
     for label in results.methods:
         found += _above_best_of_n(results, label)
         for other in others:
-            queries = results.queries([label, other], main_of(results))
+            queries = _with_searches(results, other, results.queries([label, other], main_of(results)))
             if label != other and queries:
                 found += _above_shortened(results, label, _spent(results, label, queries), other, queries)
     for other in others if results.maximum is not None else ():
-        queries = _with_bank(results, other)
+        queries = _with_searches(results, other, _with_bank(results, other))
         if queries:
             size = results.bank_size()
             ours = curve_of(results, queries, stops=True)(size)
@@ -101,6 +101,10 @@ def _above_shortened(
 
 def _with_bank(results: ModelResults, label: str) -> list[str]:
     return [query for query in results.queries([label], main_of(results)) if query in results.bank]
+
+
+def _with_searches(results: ModelResults, label: str, queries: Sequence[str]) -> list[str]:
+    return [query for query in queries if searches(results, label, query)]
 
 
 def _spent(results: ModelResults, label: str, queries: Sequence[str]) -> list[Expected]:

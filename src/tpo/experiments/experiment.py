@@ -32,10 +32,9 @@ from tpo.runs.directory import Identity, RunDirectory, differences
 from tpo.runs.recipe import BACKENDS, recipe_without_backends
 
 SCORES = "judge-scores.jsonl"
-# A verifier's score is the share of a task that is kept, and 1 is all of it.
-# Rewards whose largest value is 1, and that value.
-# With weights by variance 1 means that an answer has all that others have.
+# With these weights 1 means no more than that an answer has all that others have.
 RELATIVE = "weights=variance"
+# Rewards whose largest value is 1, and that value: it means that an answer keeps all of its task, rubric or rules.
 BOUNDED, LARGEST = ("verifier:", "prefer:", "require@"), 1.0
 
 

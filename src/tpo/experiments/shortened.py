@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from tpo.experiments.bank import Expected, at_tokens, overall
-from tpo.experiments.outcomes import QueryOutcome
+from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
 from tpo.experiments.results import ModelResults, main_value
 
 
@@ -17,18 +16,31 @@ def after(outcome: QueryOutcome, n: int) -> Expected:
     in equal parts.
 
     Args:
-        outcome: one query of the method, with an answer that is measured.
+        outcome: one of those of `searches`.
         n: how many answers were drawn; all there are where the search has fewer.
     """
     drawn = outcome.candidates[:n]
-    measured = [(one, value) for one in outcome.candidates if (value := main_value(one)) is not None]
     # Where all of the first answers failed, the next one takes their place.
-    some = [(one, value) for one, value in measured if one in drawn] or measured[:1]
-    _, value = max(some, key=lambda pair: (not pair[0].leaked, -math.inf if pair[0].reward is None else pair[0].reward))
+    some = _measured(drawn) or _measured(outcome.candidates)[:1]
+    _, value = max(some, key=lambda pair: pair[0])
     between = max(outcome.completion - sum(one.tokens for one in outcome.candidates), 0)
     later = {one.step for one in outcome.candidates if one.step}
     begun = len(later & {one.step for one in drawn}) / len(later) if later else 1.0
     return Expected(value, sum(one.tokens for one in drawn) + begun * between, len(drawn))
+
+
+def _measured(candidates: Sequence[CandidateOutcome]) -> list[tuple[tuple[bool, bool, float], float]]:
+    """What the answers that did not fail are ordered by in a search, the best having the largest, and their values."""
+    return [
+        ((one.reward is not None, not one.leaked, one.reward or 0.0), value)
+        for one in candidates
+        if (value := main_value(one)) is not None
+    ]
+
+
+def searches(results: ModelResults, method: str, query: str) -> list[QueryOutcome]:
+    """The searches of a method for an answer to a query, one for each seed, without those whose answers all failed."""
+    return [one for one in results.outcomes(method, query) if _measured(one.candidates)]
 
 
 def shortened(
@@ -39,7 +51,7 @@ def shortened(
     Args:
         results: the model's outcomes.
         method: its label.
-        queries: some that it has a measured answer to.
+        queries: some that it has `searches` for.
         tokens: what the other side spent on average.
 
     Returns:
@@ -47,7 +59,8 @@ def shortened(
     """
 
     def curve(n: int) -> list[Expected]:
-        return [overall([after(one, n) for one in results.outcomes(method, query)]) for query in queries]
+        return [overall([after(one, n) for one in some]) for some in found]
 
-    most = max(len(one.candidates) for query in queries for one in results.outcomes(method, query))
+    found = [searches(results, method, query) for query in queries]
+    most = max(len(one.candidates) for some in found for one in some)
     return at_tokens(curve, most, tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ def prompts_folder(options: Mapping[str, Any]) -> Path | None:
         return None
     if prompts == AUTO:
         prompts = set_by_size(options)
-    if isinstance(prompts, str) and prompts not in SETS and not Path(prompts).exists():
+    # `Path.exists` raises an error for a text that is too long for a path.
+    if isinstance(prompts, str) and prompts not in SETS and not os.path.exists(prompts):  # noqa: PTH110
         hint = did_you_mean(prompts, [*SETS, AUTO])
         raise PromptError(f"The prompts {prompts!r} are no folder, and none of {', '.join([*SETS, AUTO])}.{hint}")
     return SETS[prompts] if isinstance(prompts, str) and prompts in SETS else Path(prompts)

@@ -84,13 +84,19 @@ class Account:
         self.change(limits)
 
     def change(self, limits: Limits) -> None:
-        """Give the client other limits; what it has used of the ones before counts."""
+        """Give the client other limits; what it has used of the ones before counts, in no case for longer than then."""
         self.limits = limits
         self._requests = self._bucket(limits.requests_per_minute, self._requests)
         self._tokens = self._bucket(limits.tokens_per_minute, self._tokens)
 
     def _bucket(self, most: int | None, before: Bucket | None) -> Bucket | None:
-        return Bucket(most, self._clock, before.most - before.level if before is not None else 0.0) if most else None
+        if not most:
+            return None
+        used = before.most - before.level if before is not None else 0.0
+        if before is not None and most < before.most:
+            # A smaller bucket fills up more slowly, and would take longer for as many.
+            used *= most / before.most
+        return Bucket(most, self._clock, used)
 
     def refusal(self) -> tuple[str, float] | None:
         """Why another request may not begin now, and in how many seconds it may; None where it may."""

@@ -150,7 +150,7 @@ def with_dials(
     for dial, most in (("width", serving.max_width), ("depth", serving.max_depth)):
         if dial in filled and dial not in chosen:
             filled[dial] = min(filled[dial], most)
-    return {**{name: filled[name] for name in (*DIALS, "prompts") if name in filled}, **chosen}
+    return {**chosen, **{name: filled[name] for name in (*DIALS, "prompts") if name in filled}}
 
 
 def _effort_of(request: GenerationRequest) -> Effort | None:

@@ -17,13 +17,13 @@ from tpo.models.panel import Panel, arms_of
 from tpo.models.resolve import EMBEDDED
 from tpo.models.sizes import parameters_in
 from tpo.options import SearchOptions, check_value, table
-from tpo.prompts.sets import DEFAULT_SET, set_by_size
+from tpo.prompts.sets import set_by_size
 from tpo.rewards.resolve import DEFAULT, NONE
 
 # Rewards whose remarks say what to do better; `surface` names faults too seldom.
 _WITH_WORDS = ("verifier", "prefer")
 _JUDGES = ("judge",)
-# The options that a level of effort decides.
+# The options that a level of effort decides; it picks prompts as well.
 DIALS = ("method", "settings", "width", "depth", "critic_max_tokens")
 # Steps of a method that has some, where the level's own has none.
 _DEPTH = 2
@@ -33,12 +33,12 @@ def with_effort(options: Mapping[str, Any], policy_names: Sequence[str] = ()) ->
     """Fill in what a level of effort decides; what was given explicitly counts.
 
     Args:
-        options: those that were given, `effort` among them; all others are explicit.
+        options: those that were given, `effort` among them; all others are explicit. What is None is not given.
         policy_names: the names of the models that answer, where the options do not hold them.
 
     Returns:
-        the options with method, width, depth, settings, length of critiques, and the prompt set where it is not the
-        default; as they are without an effort.
+        the options with method, width, depth, settings, length of critiques, and for a method whose prompts differ
+        between the sets the prompt set; as they are without an effort.
 
     Raises:
         InputError: there is no such level.
@@ -49,13 +49,15 @@ def with_effort(options: Mapping[str, Any], policy_names: Sequence[str] = ()) ->
     check_value(table(SearchOptions)["effort"], effort)
     kind = reward_kind(options.get("reward", DEFAULT), options.get("require") or (), options.get("rewards") or {})
     level = level_of(effort, kind, size_of(options, policy_names))
+    options = {name: value for name, value in options.items() if value is not None or name not in (*DIALS, "prompts")}
     filled: dict[str, Any] = {"width": level.width, "depth": level.depth}
     if level.critique is not None:
         filled["critic_max_tokens"] = level.critique
     own = options.get("method")
     method = resolve_method(level.method if own is None else own)
-    if method.name not in PLAIN_PROMPTS and (prompts := set_by_size(options, policy_names)) != DEFAULT_SET:
-        filled["prompts"] = prompts
+    if method.name not in PLAIN_PROMPTS:
+        # The default too: a later reader of the options may not know the names of the models.
+        filled["prompts"] = set_by_size(options, policy_names)
     if own is None:
         filled["method"] = level.method
     elif own != level.method:

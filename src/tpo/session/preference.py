@@ -7,7 +7,6 @@ from typing import Any
 
 from tpo.errors import InputError
 from tpo.models.panel import ArmSpec, arms_of
-from tpo.rewards.resolve import DEFAULT
 
 JUDGE = "judge:"
 
@@ -24,10 +23,10 @@ def with_preference(options: Mapping[str, Any]) -> dict[str, Any]:
     prefer = options.get("prefer")
     if prefer is None:
         return dict(options)
-    reward = options.get("reward", DEFAULT)
+    reward = options.get("reward")
     if isinstance(reward, str) and reward.startswith(JUDGE):
         judge = reward.removeprefix(JUDGE).replace("?", "&", 1)
-    elif reward in (None, DEFAULT) or str(reward).startswith(f"prefer:{prefer}"):
+    elif reward is None or str(reward).startswith(f"prefer:{prefer}"):
         judge = _judge_of(options)
     else:
         raise InputError(

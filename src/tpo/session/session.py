@@ -360,7 +360,7 @@ class Session:
                     on_event = both(spans, on_event)
                 budget = budget or spec.budget
                 started = next((one for one in journal.records if isinstance(one, Started)), None)
-                lifts = lifts if started is None else started.lifts
+                lifts = (lifts if started is None else started.lifts) or None  # the journal has none and {} alike
                 driver = Driver(
                     plan, {**places}, reward, journal, budget, stopper, on_event, conduct, judge, may_go_on, lifts
                 )

@@ -316,6 +316,8 @@ def test_who_judges_a_preference() -> None:
     assert reward(reward="judge:http://j/v1?model=m") == "prefer:p.txt?judge=http://j/v1&model=m"
     with pytest.raises(InputError, match="Both prefer and the reward"):
         reward(reward="verifier:ifeval")
+    with pytest.raises(InputError, match="Both prefer and the reward 'surface'"):
+        reward(reward="surface")
     with pytest.raises(InputError, match="Name who judges"):
         reward(policy=FakeModel(numbered()))
 

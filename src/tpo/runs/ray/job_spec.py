@@ -24,7 +24,7 @@ from tpo.config import NamedReward
 from tpo.errors import InputError
 from tpo.methods import resolve_method
 from tpo.options import default
-from tpo.prompts.sets import prompts_folder
+from tpo.prompts.sets import DEFAULT_SET, prompts_folder
 from tpo.rewards.resolve import DEFAULT, resolve
 from tpo.session.effort import with_effort
 from tpo.session.preference import with_preference
@@ -147,7 +147,7 @@ def spec_of(made: JobSpec) -> Spec:
         InputError: something is out of range or unknown.
         PromptError: a template is broken.
     """
-    prompts = _unpacked(made.prompts, made.prompts_name) if made.prompts is not None else None
+    prompts = _unpacked(made.prompts, made.prompts_name) if made.prompts is not None else DEFAULT_SET
     return specified({**made.options, "prompts": prompts, "rewards": made.named})  # type: ignore[typeddict-item]
 
 
