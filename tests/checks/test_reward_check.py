@@ -94,7 +94,7 @@ async def test_each_trap_is_caught_and_named(scores: Callable[[list[str]], list[
 
 
 async def test_a_share_of_what_is_kept_may_be_all_or_nothing() -> None:
-    keeps = Fake(each(lambda t: min(max(round(logit(t)), 0), 2) / 2), "prefer:0123@m?items=2")
+    keeps = Fake(each(lambda t: 0.5 if "Bananas" in t else float(t in GOOD)), "prefer:0123@m?items=2")
     assert not any("saturate" in finding.found for finding in (await check_reward(keeps)).findings)
 
 

@@ -16,7 +16,7 @@ from fakes import FakeModel, FakeReward, numbered, said
 from models.server import Received, delta, models, response, serving, stream
 from tpo.engine.records import Ended, Sampled, Started
 from tpo.messages import Conversation
-from tpo.methods import Outcome, Sample, Search
+from tpo.methods import Outcome, Sample, Search, method
 from tpo.methods.lifts import Lifts
 from tpo.prompts import PromptSet
 from tpo.rewards.verifiers.exact import Exact
@@ -153,7 +153,7 @@ async def test_a_trace_is_continued_through_a_session(tmp_path: Path) -> None:
 async def test_outside_a_run_a_method_starts_without_lifts_and_so_it_does_when_continued(tmp_path: Path) -> None:
     given: list[object] = []
 
-    @tpo.method()
+    @method()
     def plain(query: Conversation, *, width: int, prompts: PromptSet, lifts: Lifts | None = None) -> Search:
         given.append(lifts)
         return Outcome((yield Sample(prompts.render("answer", query), width))[0], "depth")

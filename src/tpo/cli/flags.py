@@ -95,7 +95,7 @@ def search_options(context: typer.Context, flags: Mapping[str, Any], on_note: Ca
     if options.get("effort") is not None:
         options = {name: value for name, value in options.items() if name not in DIALS or is_given(context, name)}
     if options.get("prefer") and not is_given(context, "reward"):
-        del options["reward"]  # its default would seem to be another reward beside the preference
+        options.pop("reward", None)  # its default would seem to be another reward beside the preference
     if options.get("method") != "sample" and options.get("reward") == "surface":
         on_note(
             "the reward is 'surface', a demonstration that scores form, not truth; "
