@@ -68,6 +68,7 @@ async def test_a_perfect_judge() -> None:
     assert found.on_ties.value == 100
     assert found.flips is not None
     assert found.flips.value == 0
+    assert found.weighed == found.agreement
     assert found.first_place is not None
     assert found.first_place.value == 50
 
@@ -84,6 +85,19 @@ async def test_a_judge_that_sees_only_the_place() -> None:
     assert found.on_ties.value == 100  # it contradicts itself, which is no preference
 
 
+async def test_a_judge_that_names_one_place_and_is_less_sure_of_it_where_the_other_is_better() -> None:
+    judge = FakeJudge(lambda text: "A", lambda text: {"A": 0.9, "B": 0.7, "tie": 0.8}[better(text)])
+    found = await measured(judge)
+    assert found.agreement is not None
+    assert found.flips is not None
+    assert found.weighed is not None
+    assert found.weighed_above_length is not None
+    assert (found.agreement.value, found.flips.value) == (50, 100)
+    # Shown first 0.9, shown second 1 - 0.7: 0.6 for the better one.
+    assert found.weighed.value == 100
+    assert found.weighed_above_length.value == pytest.approx(100 / 3)
+
+
 async def test_a_judge_that_cannot_be_read() -> None:
     found = await measured(FakeJudge(lambda text: "Hmm, hard to say!?"))
     assert found.unread == 2 * len(PAIRS)
@@ -97,7 +111,7 @@ async def test_a_judge_that_cannot_be_read() -> None:
 async def test_a_reward_that_only_counts_letters() -> None:
     reward = FakeReward(len)
     found = quality(PAIRS, await scored(reward, PAIRS))
-    assert (found.flips, found.first_place) == (None, None)
+    assert (found.flips, found.first_place, found.weighed) == (None, None, None)
     assert found.agreement == found.length
     assert found.above_length is not None
     assert found.above_length.value == 0

@@ -30,6 +30,10 @@ AGREEMENT = {
     "above\nlength": "above_length",
     "on alike\nlengths": "alike",
 }
+WEIGHED = {
+    "agreement\nby probability": "weighed",
+    "above\nlength": "weighed_above_length",
+}
 BIASES = {
     "longer,\nagainst\npeople": "longer_against_people",
     "shorter,\nagainst\npeople": "shorter_against_people",
@@ -170,6 +174,8 @@ def _show(name: str, found: Mapping[str, Quality], *, as_json: bool) -> None:
     console = stdout()
     console.print(Text(f"{name}, compared with what people preferred: percent, with 95 % intervals\n"))
     console.print(_table("pairs", "pairs", AGREEMENT, found))
+    if any(one.weighed is not None for one in found.values()):
+        console.print(_table("pairs", "pairs", WEIGHED, found))
     console.print(_table("ties", "ties", BIASES, found))
     unread = sum(one.unread for set_name, one in found.items() if set_name != ALL or len(found) == 1)
     if unread:
@@ -195,7 +201,7 @@ def _table(heading: str, count: str, columns: Mapping[str, str], found: Mapping[
     for set_name, one in found.items():
         if set_name == ALL:
             table.add_section()
-        numbers = [_text(getattr(one, field), signed=field == "above_length") for field in shown.values()]
+        numbers = [_text(getattr(one, field), signed=field.endswith("above_length")) for field in shown.values()]
         table.add_row(Text(set_name), str(getattr(one, count)), *numbers)
     return table
 

@@ -29,11 +29,14 @@ class Opinion(NamedTuple):
         first: 1 where the first answer is preferred, 0 the second, one half for a tie; None without a verdict.
         swapped: the same with the second answer shown first; None without a verdict, or where order has no meaning.
         ordered: whether the order could matter.
+        weighed: how far the first is preferred, a mean of both orders by the probabilities of the judge's words, which
+            is what steers a search; None without any, or for a reward.
     """
 
     first: float | None
     swapped: float | None
     ordered: bool
+    weighed: float | None = None
 
     @property
     def both(self) -> float:
@@ -51,6 +54,9 @@ class Quality(msgspec.Struct, frozen=True):
         agreement: share of preferences that it shares; no verdict, or one that turns with the order, counts half.
         length: the same for preferring the longer answer.
         above_length: how far the first is above the second, paired.
+        weighed: the agreement by the probabilities of both orders, which can hold a preference where the words of both
+            name the same place; None for a reward.
+        weighed_above_length: the same for that.
         alike_pairs: pairs whose lengths are within 20 %.
         alike: agreement on these, where length helps little.
         on_ties: share of the ties that it calls a tie as well, in so many words or by contradicting itself.
@@ -67,6 +73,8 @@ class Quality(msgspec.Struct, frozen=True):
     agreement: Estimate | None
     length: Estimate | None
     above_length: Estimate | None
+    weighed: Estimate | None
+    weighed_above_length: Estimate | None
     alike_pairs: int
     alike: Estimate | None
     on_ties: Estimate | None
@@ -99,7 +107,9 @@ async def judged(
         ]
         games = [game_of(reply).won for reply in await together(replies)]
         first, swapped = (None if won is None else verdict(won - 0.5) for won in games)
-        return Opinion(first, None if swapped is None else 1.0 - swapped, True)
+        shares = [won for won in (games[0], None if games[1] is None else 1.0 - games[1]) if won is not None]
+        weighed = sum(shares) / len(shares) if shares else None
+        return Opinion(first, None if swapped is None else 1.0 - swapped, True, weighed)
 
     return await together([one(pair) for pair in pairs])
 
@@ -125,16 +135,23 @@ def quality(pairs: Sequence[Pair], opinions: Sequence[Opinion]) -> Quality:
     ties = [one for pair, one in zip(pairs, opinions, strict=True) if pair.tied]
     ours = [agrees(one.both, pair) for pair, one in decided]
     length = [agrees(verdict(length_gap(pair)), pair) for pair, _ in decided]
+    ordered = [one for one in opinions if one.ordered]
+    weighed = (
+        [agrees(verdict(0.0 if one.weighed is None else one.weighed - 0.5), pair) for pair, one in decided]
+        if ordered
+        else []
+    )
     alike = [hit for hit, (pair, _) in zip(ours, decided, strict=True) if pair.alike_in_length]
     for_shorter = [1.0 - hit for hit, longer in zip(ours, length, strict=True) if longer == 0.0]
     for_longer = [1.0 - hit for hit, longer in zip(ours, length, strict=True) if longer == 1.0]
-    ordered = [one for one in opinions if one.ordered]
     return Quality(
         pairs=len(decided),
         ties=len(ties),
         agreement=_share(ours),
         length=_share(length),
         above_length=difference_of(ours, length, 100) if ours else None,
+        weighed=_share(weighed),
+        weighed_above_length=difference_of(weighed, length, 100) if weighed else None,
         alike_pairs=len(alike),
         alike=_share(alike),
         on_ties=_share(float(one.both == 0.5 and one.first is not None) for one in ties),
