@@ -165,7 +165,7 @@ BAD_FILES = {
         (["hi", "--reward", "python:counts:score"], "0 scores for 1 conversation"),
         (["hi", "--reward", "python:kinds:score"], "entry 0 is str 'good'"),
         (["hi", "--require", "max-wrds=3"], "'max-wrds=3' is unknown"),
-        (["hi", "--prompts", "nowhere"], "no template folder nowhere"),
+        (["hi", "--prompts", "nowhere"], "no folder, and none of default, small, auto"),
         (["hi", "--prompts", "prompts"], "names choosen"),
         (["hi", "--temperature", "-1"], "temperature is -1"),
         (["hi", "--top-p", "0"], "top-p is 0"),
