@@ -92,7 +92,7 @@ def test_files_that_options_name_stand_beside_the_file(file: Path, tmp_path: Pat
     (tmp_path / "wording" / "answer.user.jinja").write_text("Be brief: {{ question }}")
     (tmp_path / "rubric.txt").write_text("- It is brief.")
     (tmp_path / "small").mkdir()  # a name of a prompt set is no folder
-    named = 'prompts = "wording"\nreward = "surface"\nprefer = "rubric.txt"'
+    named = 'prompts = "wording"\nprefer = "rubric.txt"'
     rewrite(file, FILE.replace("width = 4", f"width = 4\n{named}").replace("depth = 1", 'depth = 1\nprompts = "small"'))
     monkeypatch.chdir(file.parent.parent)
     experiment = read_experiment(file)
@@ -100,6 +100,8 @@ def test_files_that_options_name_stand_beside_the_file(file: Path, tmp_path: Pat
     assert cell.prompts.name.startswith("wording@")
     assert cell.reward == f"prefer:{tmp_path / 'rubric.txt'}?judge=embedded"
     other = experiment.spec(ExperimentCell("small", "restate", 1), tmp_path / "queries.jsonl")
+    # A method's preference takes the place of the reward that all others have.
+    assert str(other.reward).startswith("verifier:ifeval")
     assert other.prompts.name.startswith("small@")
 
 

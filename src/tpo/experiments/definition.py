@@ -159,7 +159,11 @@ class Experiment(msgspec.Struct, frozen=True):
         Raises:
             InputError: an option is unknown or out of range.
         """
-        given: dict[str, Any] = {**self.options, **self.models[cell.model].options, **self.methods[cell.method]}
+        given: dict[str, Any] = {}
+        for layer in (self.options, self.models[cell.model].options, self.methods[cell.method]):
+            if {"reward", "prefer"} & layer.keys():  # both say what is rewarded, and the narrower table decides
+                given = {name: value for name, value in given.items() if name not in ("reward", "prefer")}
+            given |= layer
         given = {name: _filled(value, references) for name, value in given.items()}
         options: Options = {**given, "seed": cell.seed}  # type: ignore[typeddict-item]
         try:
