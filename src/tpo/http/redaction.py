@@ -27,6 +27,19 @@ _PARAMETER = re.compile(
     r"(?P<name>[?&](?:api[-_]?key|key|token|access[-_]?token|auth|secret|password|sig|signature)=)[^\s&#,]+",
     re.IGNORECASE,
 )
+# What may be secret in an address: user and password before the host, and whatever follows a question mark.
+_BESIDE_ADDRESS = re.compile(r"(https?://)[^/\s,;@]*@|(?<=[^\s])\?[^\s,;]*")
+
+
+def shown_place(where: Any) -> str:
+    """Where a model or reward is, for people: without user, password and parameters, the arms of a panel by name.
+
+    Args:
+        where: as users name it, a mapping of such, or an object, which is shown by its class.
+    """
+    if isinstance(where, Mapping):
+        return ", ".join(f"{name}={shown_place(arm)}" for name, arm in where.items())
+    return _BESIDE_ADDRESS.sub(r"\1", where) if isinstance(where, str) else type(where).__name__
 
 
 def without_passwords(value: T) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from tpo.engine.limits import Budget, Stopper
 from tpo.engine.records import Plan, Started
 from tpo.engine.result import Result, held_out_line
 from tpo.errors import InputError
+from tpo.http.redaction import shown_place
 from tpo.messages import conversation, question
 from tpo.methods.lifts import Lifts
 from tpo.models.fleet import Fleet, PaceRule, ServerLimits, pace_for_many, seats
@@ -34,15 +34,6 @@ from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, plan_of, specified
 from tpo.session.traces import trace_journal
 from tpo.telemetry.provider import Telemetry, addresses
-
-# What may be secret in an address: user and password before the host, and whatever follows a question mark.
-_SECRET = re.compile(r"(https?://)[^/\s,;@]*@|(?<=[^\s])\?[^\s,;]*")
-
-
-def _shown(where: Any) -> str:
-    if isinstance(where, Mapping):
-        return ", ".join(f"{name}={_shown(arm)}" for name, arm in where.items())
-    return _SECRET.sub(r"\1", where) if isinstance(where, str) else type(where).__name__
 
 
 def _ignore(_: Any) -> None:
@@ -128,7 +119,7 @@ class Session:
         """Who plays each role, and the reward; addresses without what may be a key."""
         named: dict[str, Any] = {role: one.where for role, one in self.spec.roles.items()}
         named |= {"reward": self.spec.reward, "judge": self.spec.judge}
-        return [(role, _shown(where)) for role, where in named.items() if where is not None]
+        return [(role, shown_place(where)) for role, where in named.items() if where is not None]
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
