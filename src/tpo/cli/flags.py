@@ -127,8 +127,7 @@ def _parameter(entry: Entry) -> inspect.Parameter:
     )
     flag = typer.Option(*names, help=option.help, rich_help_panel=option.group, metavar=option.metavar)
     default: Any = inspect.Parameter.empty if entry.default is msgspec.NODEFAULT else entry.default
-    # The name of a prompt set is no path: `small` is one of ours, and `./small` a folder.
-    type_: Any = str if entry.kind in (Any, Mapping) or entry.name == "prompts" else entry.kind
+    type_: Any = str if entry.kind in (Any, Mapping) or option.named else entry.kind
     if option.words is not None:
         words: Any = StrEnum
         type_ = words(entry.flag, {word.upper(): word for word in option.words})

@@ -31,6 +31,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         words: the flag's words with their values, for an option that is a switch elsewhere.
         repeatable: the flag may stand several times, each with a name: NAME=VALUE.
         in_requests: a client of the server may set it for one request.
+        named: a text may be a name in place of a path, as with `small` beside `./small`: the flag leaves it as it is.
     """
 
     help: str
@@ -43,6 +44,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     words: Mapping[str, Any] | None = None
     repeatable: bool = False
     in_requests: bool = False
+    named: bool = False
 
 
 class Entry(NamedTuple):

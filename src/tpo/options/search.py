@@ -76,6 +76,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
             "small or default, by the size in the model's name.",
             group=METHOD,
             metavar="FOLDER",
+            named=True,
         ),
     ] = None
     policy: Annotated[
