@@ -13,7 +13,7 @@ import msgspec
 from tpo.engine.events import Listener, Retrying
 from tpo.engine.limits import Clock, Ledger
 from tpo.engine.panel_draw import draw_from_panel
-from tpo.engine.records import Called, Record, SamplingSettings
+from tpo.engine.records import CALL_CUT_SHORT, Called, Record, SamplingSettings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import patiently
 from tpo.methods.actions import Sample
@@ -275,7 +275,7 @@ class Calls:
         try:
             await model.generate(self._request(place, model, indices), Receiver(usage, finished, grew, started))
         except asyncio.CancelledError:
-            error = "cut short"
+            error = CALL_CUT_SHORT
             raise
         except Exception as failure:
             error = str(failure)

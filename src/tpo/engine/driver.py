@@ -24,6 +24,7 @@ from tpo.engine.events import Event, Listener, Retrying, TextGrew
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Clock, Ledger, Stopped, Stopper
 from tpo.engine.records import (
+    CALL_CUT_SHORT,
     JUDGE,
     Called,
     Ended,
@@ -391,7 +392,7 @@ async def hold_out(
     except TPOError as failure:
         error = str(failure)
     except asyncio.CancelledError:
-        error = "cut short"
+        error = CALL_CUT_SHORT
         raise
     finally:
         write(Called(turn, 0, JUDGE, round(began, 4), round(clock() - began, 4), usage, error=error))

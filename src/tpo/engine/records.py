@@ -130,6 +130,10 @@ class Prompted(msgspec.Struct, frozen=True, tag="prompted", tag_field="record"):
     sampling: dict[str, Any] | None = None
 
 
+# The error of a call that was cancelled before its end.
+CALL_CUT_SHORT = "cut short"
+
+
 class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
     """One call of a backend, successful or not.
 
@@ -154,6 +158,11 @@ class Called(msgspec.Struct, frozen=True, tag="called", tag_field="record"):
     error: str | None = None
     waited: float = 0.0
     arm: str | None = None
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the call was cancelled before its end."""
+        return self.error == CALL_CUT_SHORT
 
 
 class Sampled(msgspec.Struct, frozen=True, tag="sampled", tag_field="record"):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tpo.engine.limits import Clock
-from tpo.engine.records import Called, Rated, Record, Sampled, Scored
+from tpo.engine.records import CALL_CUT_SHORT, Called, Rated, Record, Sampled, Scored
 from tpo.engine.state import SearchState
 from tpo.errors import RewardError
 from tpo.messages import Conversation, answered
@@ -160,7 +160,7 @@ class Scorer:
             with call.accounted() as usage:
                 yield
         except asyncio.CancelledError:
-            error = "cut short"
+            error = CALL_CUT_SHORT
             raise
         except RewardError as failure:
             error = str(failure)

@@ -13,11 +13,13 @@ from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Benchmark, Graders, Response, Row
 from tpo.evals.scoring import Scoring
 from tpo.experiments.definition import ExperimentCell
+from tpo.experiments.interruptions import written_again
 from tpo.experiments.queries import digest_of
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import RunDirectory
 from tpo.runs.history import QueryHistory, histories
 
+# Roles whose tokens a method spends.
 USERS = ("policy", "critic", "editor")
 
 
@@ -54,7 +56,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
         query: a hash of the query.
         reward: of the answer; None where nothing was scored.
         values: the answer's grades by column of the benchmark.
-        completion: completion tokens of policy, critic and editor.
+        completion: completion tokens of policy, critic and editor, without what an interruption made them write again.
         prompt: prompt tokens of the same.
         calls: requests to the same.
         stages: how often the method had to wait for what it had sent for.
@@ -160,6 +162,7 @@ async def _outcome(
         score = await judge.score(row.messages, one.text) if judge is not None and one.text else None
         numbers = (one.step, one.reward, one.tokens, len(one.text), graded.get(main), score)
         seen.append(CandidateOutcome(*numbers, one.leaked is not None))
+    again = written_again(history.records, USERS)
     chosen = next(one for one in result.candidates if one.id == result.chosen)
     return QueryOutcome(
         model=cell.model,
@@ -168,8 +171,8 @@ async def _outcome(
         query=digest_of(row.messages),
         reward=result.reward,
         values=dict(values),
-        completion=sum(one.completion_tokens for one in used),
-        prompt=sum(one.prompt_tokens for one in used),
+        completion=sum(one.completion_tokens for one in used) - again.completion,
+        prompt=sum(one.prompt_tokens for one in used) - again.prompt,
         calls=sum(one.calls for one in used),
         stages=len({record.turn for record in history.records if isinstance(record, Prompted)}),
         seconds=result.seconds,

@@ -162,7 +162,7 @@ class Metrics:
 
     def _call(self, record: Called, stage: str, model: str) -> None:
         role = record.role
-        outcome = "ok" if record.error is None else "cut short" if record.error == "cut short" else "failed"
+        outcome = "ok" if record.error is None else "cut short" if record.cut_short else "failed"
         self._calls.labels(role, outcome).inc()
         if record.retry:
             self._retries.labels(role).inc()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
 
-CUT_SHORT = "cut short"
 # Roles that score; all others write.
 SCORING = ("reward", "judge")
 # Characters of an error.
@@ -170,7 +169,7 @@ class Spans:
         attributes = self._of_reward(called) if scoring else self._of_model(called, place)
         attributes |= {"tpo.role": called.role, "tpo.retry": called.retry}
         if called.error is not None:
-            attributes["error.type"] = "cancelled" if called.error == CUT_SHORT else "call_failed"
+            attributes["error.type"] = "cancelled" if called.cut_short else "call_failed"
         usage = called.usage
         counts = {
             "gen_ai.usage.input_tokens": usage.prompt_tokens,
