@@ -186,6 +186,35 @@ async def test_a_disk_that_fails_in_the_middle_leaves_no_response_in_progress(
         assert status(await read(made, request())) == "failed"
 
 
+async def test_a_response_that_comes_while_unfinished_ones_are_looked_for_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering, found = Answering(at_once=True, concurrency=2), threading.Event()
+    names: list[str] = []
+    run, unfinished = ResponseStore.run, ResponseStore.unfinished
+
+    def late(self: ResponseStore) -> Any:
+        found.wait()
+        return unfinished(self)
+
+    async def noted(self: ResponseStore, work: Any, *args: Any, **kwargs: Any) -> Any:
+        names.append(work.__name__)
+        return await run(self, work, *args, **kwargs)
+
+    monkeypatch.setattr(ResponseStore, "unfinished", late)
+    monkeypatch.setattr(ResponseStore, "run", noted)
+    async with background(tmp_path, answering) as made:
+        beginning = asyncio.create_task(made.begin(request()))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        before = list(names)
+        found.set()
+        await beginning
+        assert "add" not in before  # the search for unfinished ones would find it
+        assert status(await ended(made, request())) == "completed"
+        assert answering.answers == 1
+
+
 def entries_without_end(store: ResponseStore) -> Callable[[str], Any]:
     """Reads what the disk took before it was full."""
     entries = store.entries

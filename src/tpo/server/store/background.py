@@ -166,8 +166,7 @@ class BackgroundResponses:
 
     async def request(self, id: str, client: str | None) -> StoredRequest:
         """The request of a stored response; see `ResponseStore.find`."""
-        if self._resuming is not None and not self._resuming.done():  # what it is about to continue has no job yet
-            await asyncio.wait({self._resuming})
+        await self._resumed()
         job = self._jobs.get(id)
         if job is not None and job.request.client == client:  # clients that poll cost no reading
             return job.request
@@ -194,6 +193,7 @@ class BackgroundResponses:
             ApiError: it cannot be stored.
             JournalError: the same.
         """
+        await self._resumed()
         promised = [*self._storing, *(job.request for job in self._jobs.values() if not job.begun)]
         waiting = [(other.client, self._weight(other.client)) for other in promised]
         self._answers.aligned.expect_room(request.client, self._weight(request.client), waiting)
@@ -249,6 +249,11 @@ class BackgroundResponses:
         if not job.renderer.over:  # in memory alone: the next process continues with it
             job.add(Failed(500, _STANDS_STILL))
         return job
+
+    async def _resumed(self) -> None:
+        """Wait until each response of an earlier process has a job; a new one would be taken for one of them."""
+        if self._resuming is not None and not self._resuming.done():
+            await asyncio.wait({self._resuming})
 
     async def _resume(self) -> None:
         for request in await self.store.run(self.store.unfinished):
