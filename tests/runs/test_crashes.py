@@ -38,7 +38,8 @@ async def begin(
     return await asyncio.create_subprocess_exec(
         *(*(program() if before is None else (sys.executable, "-m", "tpo")), *arguments),
         cwd=folder,
-        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
+        # Python itself does not notice when it writes half of a compiled file, and all later tests would import that.
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         preexec_fn=before,
