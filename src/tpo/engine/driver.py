@@ -2,15 +2,11 @@
 
 Resume is replay. Before an action is carried out, its results are looked up in the journal; what is there is
 sent into the generator as it is, and calls are made only for what is missing.
-
-A held-out judge scores the first sample and the answer when the search is over: a reward that is optimised rises
-whatever the answers are worth, and one that nothing was chosen by shows whether they are better.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,14 +17,11 @@ from typing import Any, TypeAlias
 from tpo.candidate import Candidate
 from tpo.engine.calls import Calls, Conduct, Place
 from tpo.engine.events import Event, Listener, Retrying, TextGrew
+from tpo.engine.held_out import hold_out
 from tpo.engine.journal import Journal
 from tpo.engine.limits import Budget, Clock, Ledger, Stopped, Stopper
 from tpo.engine.records import (
-    CALL_CUT_SHORT,
-    JUDGE,
-    Called,
     Ended,
-    Judged,
     Paused,
     Plan,
     Prompted,
@@ -43,12 +36,10 @@ from tpo.engine.sampling import Sampling, landed
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError, ModelError, RewardError, TPOError
-from tpo.messages import Conversation, answered
 from tpo.methods import Action, Ask, BudgetSpent, Outcome, Reply, Sample, ScoreTexts, Search
 from tpo.methods.lifts import Lifts
-from tpo.models.protocol import Choice, Model, Usage
+from tpo.models.protocol import Choice, Model
 from tpo.prompts.prompt import Prompt, Role
-from tpo.rewards import call
 from tpo.rewards.protocol import Reward
 from tpo.scheduling.concurrency import together
 
@@ -354,48 +345,3 @@ def _version() -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-async def hold_out(
-    judge: Reward,
-    query: Conversation,
-    first: Candidate,
-    chosen: Candidate,
-    clock: Clock,
-    write: Callable[[Record], None],
-    turn: int,
-) -> Judged:
-    """Score the first sample and the answer, and write the call and the scores down.
-
-    Args:
-        judge: what scores them; one that compares answers gets both at once.
-        query: the conversation that they end.
-        first: the first sample: the policy without alignment.
-        chosen: the answer.
-        clock: the search's time.
-        write: takes records.
-        turn: the turn that the call is recorded under.
-
-    Returns:
-        the scores, or why there are none.
-    """
-    texts = list(dict.fromkeys(text for text in (first.text, chosen.text) if text.strip()))
-    began, error, usage = clock(), None, Usage()
-    scores: dict[str, float | None] = {}
-    try:
-        with call.accounted() as usage:
-            found = await call.score(judge, [answered(query, text) for text in texts])
-        scores = {
-            text: score.value if math.isfinite(score.value) else None for text, score in zip(texts, found, strict=True)
-        }
-        error = next((score.feedback for score in found if not math.isfinite(score.value)), None)
-    except TPOError as failure:
-        error = str(failure)
-    except asyncio.CancelledError:
-        error = CALL_CUT_SHORT
-        raise
-    finally:
-        write(Called(turn, 0, JUDGE, round(began, 4), round(clock() - began, 4), usage, error=error))
-    judged = Judged(judge.name, first.id, chosen.id, scores.get(first.text), scores.get(chosen.text), error)
-    write(judged)
-    return judged
