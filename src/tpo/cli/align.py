@@ -13,7 +13,7 @@ import typer
 from tpo.cli.console import INTERRUPTED, note, noting, print_answer, print_json, reporting, stderr
 from tpo.cli.flags import search_options, takes
 from tpo.cli.interrupts import interruptible
-from tpo.errors import InputError
+from tpo.errors import InputError, TPOError
 from tpo.options import SearchOptions
 from tpo.options.groups import OUTPUT, QUERY
 
@@ -54,13 +54,23 @@ def align(
     """
     query = read_query(prompt, file, messages)
     options: dict[str, Any] = {**search_options(context, flags, noting(quiet=quiet)), "trace": trace}
-    result = asyncio.run(_run(query, options, quiet))
+    try:
+        result = asyncio.run(_run(query, options, quiet))
+    except TPOError as error:
+        if error.partial is not None and error.partial.answer:
+            note("the search broke off; the answer is the best so far")
+            _print(error.partial, as_json)
+        raise
+    _print(result, as_json)
+    if result.stop == "interrupt":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _print(result: Result, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
     else:
         print_answer(result.answer)
-    if result.stop == "interrupt":
-        raise typer.Exit(INTERRUPTED)
 
 
 async def _run(query: str | list[dict[str, Any]], options: dict[str, Any], quiet: bool) -> Result:

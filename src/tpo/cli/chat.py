@@ -60,9 +60,11 @@ async def _chat(options: Options, system: str | None, quiet: bool) -> None:
             try:
                 with interruptible(stop), view_of(stderr, quiet) as view:
                     result = await session.align(turn, stopper=stopper, on_event=view.listen, alone=True)
-            except TPOError as error:  # the conversation continues without this turn
+            except TPOError as error:
                 noting(quiet=False)(f"error: {error}")
-                continue
+                if error.partial is None or not error.partial.answer:  # the conversation continues without this turn
+                    continue
+                result = error.partial
             print_answer(result.answer)
             messages = [*turn, {"role": "assistant", "content": result.answer}]
 

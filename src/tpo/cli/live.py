@@ -128,7 +128,7 @@ class LineView(SilentView):
             case Retrying():
                 self._print(retry_line(event))
             case Ended():
-                self._print(f"ended ({event.stop}): {_chosen(event)}, {self._tokens.line()}")
+                self._print(f"ended ({_why(event)}): {_chosen(event)}, {self._tokens.line()}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False)
@@ -136,6 +136,10 @@ class LineView(SilentView):
 
 def _selection(plan: Plan) -> str:
     return "" if plan.select == "best" else f", chosen by {plan.select}"
+
+
+def _why(event: Ended) -> str:
+    return "the next prompt does not fit the model's context" if event.stop == "context" else event.stop
 
 
 def _chosen(event: Ended) -> str:
@@ -241,7 +245,7 @@ class LiveView(SilentView):
     def _end(self, event: Ended) -> None:
         reward = self._rewards.get(event.chosen or "")
         scored = "" if reward is None else f" with reward {reward:.3f}"
-        self._note = f"ended: {event.stop}, {_chosen(event)}{scored}"
+        self._note = f"ended: {_why(event)}, {_chosen(event)}{scored}"
         self._ended = True
         self._growing.clear()
 

@@ -36,6 +36,7 @@ from tpo.engine.sampling import Sampling, landed
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError, ModelError, RewardError, TPOError
+from tpo.http.failures import ContextOverflow
 from tpo.methods import Action, Ask, BudgetSpent, Outcome, Reply, Sample, ScoreTexts, Search
 from tpo.methods.lifts import Lifts
 from tpo.models.protocol import Choice, Model
@@ -103,6 +104,8 @@ class Driver:
         self._failures: dict[int, ModelError] = {}
         # The last failure of a call that is being retried.
         self._trouble: str | None = None
+        # Whether a prompt of the search did not fit a model's context.
+        self._overflowed = False
 
     async def run(self, search: Search) -> Result:
         """Drive a search to its end, or to the end of a budget, or until it is stopped.
@@ -145,7 +148,7 @@ class Driver:
         try:
             try:
                 outcome = await self._search(search)
-                chosen, stop = outcome.chosen, str(outcome.stop)
+                chosen, stop = outcome.chosen, "context" if self._overflowed else str(outcome.stop)
             except Stopped:
                 await self._salvage()
                 stop = self._stopper.reason or "interrupt"
@@ -189,7 +192,17 @@ class Driver:
             wish = next(search)
             while True:
                 actions = wish if isinstance(wish, list) else [wish]
-                results = await self._stopper.guard(partial(self._perform_all, actions, turn, step))
+                try:
+                    results = await self._stopper.guard(partial(self._perform_all, actions, turn, step))
+                except ContextOverflow:
+                    best = self._state.best
+                    if best is None or not best.text:
+                        raise
+                    # Prompts that show answers are longer than the query, and the answers are worth having without.
+                    self._overflowed = True
+                    turn += 1
+                    wish = search.throw(BudgetSpent())
+                    continue
                 if self._stopper.reason == "budget":  # else a search that is killed and continued would end otherwise
                     raise Stopped
                 drew = any(isinstance(action, Sample) for action in actions)

@@ -287,7 +287,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="record"):
     """The run is over.
 
     Attributes:
-        stop: why: depth, converged, enough, budget, deadline, interrupt, or error.
+        stop: why: depth, converged, enough, budget, context, deadline, interrupt, or error.
         chosen: id of the answer, if there is one.
         seconds: how long it took.
         error: what went wrong, for `stop` "error".

@@ -96,8 +96,8 @@ class Result(msgspec.Struct, frozen=True):
         method: the method's name.
         width: N.
         depth: D.
-        stop: why the search ended: depth, converged, enough, budget, deadline, interrupt or error; interrupt is also
-            the reason in the trace of a killed search.
+        stop: why the search ended: depth, converged, enough, budget, context (the next prompt did not fit the model's
+            context), deadline, interrupt or error; interrupt is also the reason in the trace of a killed search.
         steps: the steps, each with its critique, advice and candidates.
         usage: what each role cost.
         seconds: wall-clock time.

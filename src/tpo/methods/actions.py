@@ -81,7 +81,7 @@ class Reply(str):
 
 
 class BudgetSpent(Exception):
-    """Raised in a method where it yielded, when the run has no tokens left for its next answers.
+    """Raised in a method where it yielded, when the run has no tokens left, or the prompt does not fit the context.
 
     A method need not catch it: the best answer so far counts then.
     """

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tpo.errors import InputError, ModelError
+from tpo.http.failures import ContextOverflow
 from tpo.http.redaction import without_passwords
 from tpo.models.fleet import Fleet, Seat
 from tpo.models.protocol import Receiver, Request
@@ -152,7 +153,9 @@ class Panel(Fleet):
         return models if len(set(models)) == len(models) else list(self.arms)
 
     def leave_out(self, arm: str, error: ModelError) -> None:
-        """Do without an arm for a while."""
+        """Do without an arm for a while; not for a prompt that is too long, at which the arm is not at fault."""
+        if isinstance(error, ContextOverflow):
+            return
         if self._circuits[arm].open():
             self._note(f"The arm {arm} of the panel failed and is left out for now: {error}")
 

@@ -114,7 +114,7 @@ class TpoAPI(ModelAPI):
         try:
             # Inspect shows progress by itself.
             result = await session.align(body["messages"], output=output, on_event=lambda _: None, **changes)
-        except ContextOverflow as overflow:
+        except ContextOverflow as overflow:  # the conversation itself is too long
             return ModelOutput.from_content(self.model_name, str(overflow), "model_length")
         except TPOError as failure:
             if failure.partial is None or not failure.partial.answer:
