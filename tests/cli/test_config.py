@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
+from typer.main import get_command
 
 from cli.test_align import answering, tpo
 from models.server import serving
+from tpo.cli.app import _tpo as configured
+from tpo.cli.app import app
 from tpo.config import load_config
 from tpo.models.dialect import OMITTABLE
 
@@ -131,6 +135,15 @@ def test_the_fields_that_can_be_left_out_are_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
     section = page.partition("## Fields that a server refuses")[2].partition("\n## ")[0]
     assert [field for field in OMITTABLE if f"`{field}`" not in section] == []
+
+
+def test_an_evaluation_takes_neither_the_method_of_the_file_nor_its_settings(tmp_path: Path) -> None:
+    (tmp_path / "tpo.toml").write_text('width = 3\n[method]\nname = "fusion"\nmerges = 2\n')
+    context = typer.Context(get_command(app))
+    configured(context, tmp_path / "tpo.toml")
+    assert context.default_map is not None
+    assert context.default_map["align"] == {"method": "fusion", "set": ["merges=2"], "width": 3}
+    assert context.default_map["eval"]["tasks"] == {"width": 3}
 
 
 async def test_settings_and_omitted_fields_come_from_the_file_and_the_environment(tmp_path: Path) -> None:

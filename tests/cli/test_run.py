@@ -60,7 +60,11 @@ async def test_text_from_standard_input_is_kept_for_going_on(tmp_path: Path) -> 
         ran = await tpo(*command, stdin=b"Why?\nHow?\n", cwd=tmp_path)
         assert (ran.code, json.loads(ran.out)["done"]) == (0, 2)
         again = await tpo(*command, stdin=b"", cwd=tmp_path)
+        anew = await tpo(*command, "--fresh", stdin=b"Who?\n", cwd=tmp_path)
     assert (again.code, json.loads(again.out)["done"]) == (0, 2)
+    assert anew.code == 0, anew.err
+    assert json.loads(anew.out)["done"] == 1
+    assert (tmp_path / "out" / "before-1" / "stdin.data").read_bytes() == b"Why?\nHow?\n"
 
 
 async def test_failed_queries_show_in_the_exit_code_and_can_be_tried_again(tmp_path: Path) -> None:

@@ -96,6 +96,12 @@ def test_failed_empty_and_unscored_answers_are_neither_chosen_nor_rejected() -> 
     assert why(told(*bad)) == "without an answer that has a reward"
 
 
+def test_an_answer_with_words_of_our_prompt_is_not_chosen() -> None:
+    leaked = Candidate("1.0", 1, "<improved_answer>", 9.0, leaked="<improved_answer>")
+    (row,) = exported(told(*pool(2.0, 1.0), leaked))
+    assert (row["chosen"], row["rejected"]) == ("a0", "a1")
+
+
 @pytest.mark.parametrize("finish", ["length", "budget", "deadline", "interrupt"])
 def test_an_answer_that_was_cut_off_is_chosen_only_on_request(finish: str) -> None:
     cut = Candidate("1.0", 0, "half an", 9.0, finish_reason=finish)

@@ -49,7 +49,7 @@ def _tpo(
     context.default_map = {
         **dict.fromkeys(("align", "chat", "run", "serve", "check"), values),
         "view": {name: value for name, value in values.items() if name not in ("host", "port")},
-        "eval": {"tasks": {name: value for name, value in values.items() if name != "method"}},
+        "eval": {"tasks": {name: value for name, value in values.items() if name not in ("method", "set")}},
     }
 
 

@@ -142,6 +142,10 @@ class _Run:
         self._directory = directory
         self._cluster = cluster
         self._limiters = limiters
+        self._fresh = options.fresh
+        if self._fresh and data == "-":  # else what was piped in before would have to be piped in again
+            directory.put_aside()
+            self._fresh = False
         self._source = open_data(data, column=options.column, split=options.split, spool=directory.stdin)
         self._spec = spec
         self._options = options
@@ -153,7 +157,7 @@ class _Run:
         survey = await asyncio.to_thread(self._survey)
         progress = RunProgress(survey.total)
         backends = named_backends(self._spec)
-        if self._options.fresh:
+        if self._fresh:
             self._directory.put_aside()
         before = self._directory.identity()
         done: set[str] = set()

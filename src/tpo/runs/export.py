@@ -16,6 +16,7 @@ from tpo.candidate import Candidate
 from tpo.engine.state import CUT_SHORT
 from tpo.errors import InputError
 from tpo.messages import Conversation, Message, text_of
+from tpo.methods.pool import preference
 from tpo.options import ExportFormat, ExportOptions, PairRule
 from tpo.runs.directory import ANSWERS, CLOCK, IDENTITY, JOURNAL, LOCK, STDIN, SUMMARY
 from tpo.runs.history import QueryHistory
@@ -94,7 +95,7 @@ class Export:
         whole = [one for one in usable if self._options.keep_cut or not _cut(one)]
         if not whole:
             return "whose answers were all cut off (--keep-cut takes them)"
-        best = max(whole, key=_reward)  # the earliest of equals
+        best = max(whole, key=preference)  # the earliest of equals
         least = self._options.min_reward
         if least is not None and (best.reward is None or best.reward < least):
             return f"with no answer of reward {least:g} or more"

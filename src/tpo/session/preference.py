@@ -1,4 +1,4 @@
-"""`--prefer FILE` as a reward: the checklist's judge is the critic, or else the policy."""
+"""`--prefer FILE`, or the reward `prefer:FILE`: the checklist's judge is the critic, or else the policy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 from tpo.errors import InputError
 from tpo.models.panel import ArmSpec, arms_of
+from tpo.specs import parse
 
-JUDGE = "judge:"
+JUDGE, PREFER = "judge:", "prefer:"
 
 
 def with_preference(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the option `prefer` by the reward that it means.
+    """Replace the option `prefer` by the reward that it means, and name the judge of a reward `prefer:FILE`.
 
     Args:
         options: those of a search. A reward `judge:URL` beside it names who judges; any other is a contradiction.
@@ -20,22 +21,23 @@ def with_preference(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: another reward is given too, or there is no model that can judge.
     """
-    prefer = options.get("prefer")
+    prefer, reward = options.get("prefer"), options.get("reward")
     if prefer is None:
+        if isinstance(reward, str) and reward.startswith(PREFER) and "judge" not in parse(reward, "reward").options:
+            return {**options, "reward": f"{reward}{'&' if '?' in reward else '?'}judge={_judge_of(options)}"}
         return dict(options)
-    reward = options.get("reward")
     if isinstance(reward, str) and reward.startswith(JUDGE):
         judge = reward.removeprefix(JUDGE).replace("?", "&", 1)
-    elif reward is None or str(reward).startswith(f"prefer:{prefer}"):
+    elif reward is None or str(reward).startswith(f"{PREFER}{prefer}"):
         judge = _judge_of(options)
     else:
         raise InputError(
             f"Both prefer and the reward {reward!r} are given: leave one out, or combine them in tpo.toml by "
             f"prefer:{prefer}."
         )
-    if isinstance(reward, str) and reward.startswith("prefer:"):
+    if isinstance(reward, str) and reward.startswith(PREFER):
         return dict(options)
-    return {**options, "reward": f"prefer:{prefer}?judge={judge}"}
+    return {**options, "reward": f"{PREFER}{prefer}?judge={judge}"}
 
 
 def _judge_of(options: Mapping[str, Any]) -> str:

@@ -314,6 +314,10 @@ def test_who_judges_a_preference() -> None:
     assert reward(policy="http://a/v1", critic="http://c/v1") == "prefer:p.txt?judge=http://c/v1"
     assert reward(policy={"x": "big@http://a/v1", "y": "http://b/v1"}) == "prefer:p.txt?judge=http://a/v1&model=big"
     assert reward(reward="judge:http://j/v1?model=m") == "prefer:p.txt?judge=http://j/v1&model=m"
+    assert reward(prefer=None, reward="prefer:p.txt", policy="http://a/v1") == "prefer:p.txt?judge=http://a/v1"
+    named = {"prefer": None, "policy": "http://a/v1", "critic": "http://c/v1"}
+    assert reward(reward="prefer:p.txt?logprobs=false", **named) == "prefer:p.txt?logprobs=false&judge=http://c/v1"
+    assert reward(reward="prefer:p.txt?judge=embedded", **named) == "prefer:p.txt?judge=embedded"
     with pytest.raises(InputError, match="Both prefer and the reward"):
         reward(reward="verifier:ifeval")
     with pytest.raises(InputError, match="Both prefer and the reward 'surface'"):
