@@ -12,8 +12,9 @@ import tpo
 from engine.kit import LENGTH, drive
 from fakes import FakeModel, FakeReward
 from tpo.engine.events import Event
+from tpo.engine.panel_draw import telling
 from tpo.engine.records import Called, Ended
-from tpo.errors import ModelError
+from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.failures import ContextOverflow
 from tpo.methods import registry
 from tpo.models.protocol import Request
@@ -92,3 +93,37 @@ async def test_an_arm_with_a_shorter_context_is_not_left_out() -> None:
     by_step = [[one.arm for one in result.candidates if one.step == step] for step in (0, 1)]
     assert (Counter(by_step[0]), Counter(by_step[1])) == ({"wide": 2, "narrow": 2}, {"wide": 4})
     assert not any("left out" in note for note in notes)
+
+
+async def test_a_prompt_that_is_too_long_costs_the_others_beside_it_nothing() -> None:
+    answers = itertools.count(1)
+
+    def reply(request: Request, index: int) -> str | ModelError:
+        if "answer 1" in str(request.messages):  # the draft that makes a prompt too long
+            return ContextOverflow(TOO_LONG, 5100, 4096)
+        return f"answer {next(answers)}"
+
+    result = await drive(FakeModel(reply), method="rsa", width=5, depth=1, own={"subset": 1})
+    later = [one for one in result.candidates if one.step == 1]
+    assert (result.stop, len(later)) == ("depth", 5)
+    failed = [one for one in later if one.error is not None]
+    assert 1 <= len(failed) < 5
+    assert all(TOO_LONG in str(one.error) for one in failed)
+
+
+async def test_a_critique_that_fits_only_a_resting_arm_is_asked_there() -> None:
+    failures = iter([True] * 4)  # two tries for each of two answers, and then it rests
+
+    def wide(request: Request, index: int) -> str | ModelError:
+        return ModelUnavailable("busy", 0.0) if next(failures, False) else "wide"
+
+    policy = {"wide": FakeModel(wide, name="wide"), "narrow": narrow("narrow")}
+    result = await tpo.align("How?", policy=policy, reward=LENGTH, check=False, method="tpo", width=4, depth=1)
+    assert result.stop == "depth"
+    assert [step.loss for step in result.steps] == [None, "wide"]
+
+
+def test_a_short_context_is_told_of_only_where_no_arm_failed_otherwise() -> None:
+    short, down = ContextOverflow(TOO_LONG, 5100, 4096), ModelError("down")
+    assert telling([down, short]) is telling([short, down]) is down
+    assert telling([short, short]) is short

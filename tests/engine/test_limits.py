@@ -10,7 +10,8 @@ import pytest
 
 from engine.kit import drive
 from fakes import FakeModel, FakeReward, numbered, said
-from tpo.engine.limits import Budget, Stopper
+from tpo.engine import driver
+from tpo.engine.limits import Budget, EarlyStop, Stopper
 from tpo.errors import InputError, ModelError
 from tpo.models.protocol import Receiver, Request
 
@@ -98,6 +99,35 @@ async def test_what_was_written_when_the_deadline_came_is_better_than_nothing() 
         "half an answer",
         "deadline",
     )
+
+
+async def test_answers_that_nobody_scored_in_time_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "GRACE", 0.01)
+    stopper = Stopper()
+
+    class Endless(FakeReward):
+        async def score(self, conversations: object) -> list[float]:  # type: ignore[override]
+            stopper.stop("interrupt")
+            await asyncio.Event().wait()
+            return []
+
+    result = await drive(FakeModel(numbered()), Endless(lambda text: 1.0), stopper=stopper)
+    assert (result.stop, result.answer, result.reward) == ("interrupt", "answer 1", None)
+
+
+@pytest.mark.parametrize("reason", ["interrupt", "deadline"])
+async def test_a_judge_that_is_slow_after_the_budget_can_be_interrupted(reason: EarlyStop) -> None:
+    stopper = Stopper()
+
+    class Endless(FakeReward):
+        async def score(self, conversations: object) -> list[float]:  # type: ignore[override]
+            stopper.stop(reason)
+            await asyncio.Event().wait()
+            return []
+
+    judge = Endless(lambda text: 1.0, "judge")
+    result = await drive(FakeModel(numbered()), budget=Budget(tokens=36), stopper=stopper, judge=judge)
+    assert (result.stop, result.answer, result.held_out) == ("budget", "answer 1", None)
 
 
 async def test_answers_that_landed_are_scored_even_if_the_run_ended_meanwhile() -> None:

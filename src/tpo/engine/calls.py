@@ -12,7 +12,7 @@ import msgspec
 
 from tpo.engine.events import Listener, Retrying
 from tpo.engine.limits import Clock, Ledger
-from tpo.engine.panel_draw import draw_from_panel
+from tpo.engine.panel_draw import draw_from_panel, telling
 from tpo.engine.records import CALL_CUT_SHORT, Called, Record, SamplingSettings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import patiently
@@ -116,18 +116,18 @@ class Calls:
         if not isinstance(model, PanelSeat):
             await self._collect(place, [0], replies.append, on_text)
             return replies[0]
-        arms = model.panel.in_use
+        arms = [*model.panel.in_use, *(arm for arm in model.panel.arms if arm not in model.panel.in_use)]
+        errors: list[ModelError] = []
         for arm in arms:
             try:
                 await self._collect(place._replace(arm=arm), [0], replies.append, on_text, hurry=arm != arms[-1])
             except ModelError as error:
                 model.panel.leave_out(arm, error)
-                if arm == arms[-1]:
-                    raise
+                errors.append(error)
             else:
                 model.panel.worked(arm)
-                break
-        return replies[0]
+                return replies[0]
+        raise telling(errors)
 
     def _model(self, place: Place) -> Model:
         """The model that a place calls: that of its role, or an arm of it."""

@@ -145,6 +145,7 @@ class Driver:
         if self._budget.seconds is not None:
             left = max(self._budget.seconds - self._clock(), 0.0)
             deadline = asyncio.get_running_loop().call_later(left, self._stopper.stop, "deadline")
+        unscored = False
         try:
             try:
                 outcome = await self._search(search)
@@ -154,9 +155,12 @@ class Driver:
                 stop = self._stopper.reason or "interrupt"
                 best = self._state.best
                 if best is None or not best.text:
+                    best = next((one for one in self._state.candidates if one.text), None)
+                    unscored = True
+                if best is None:
                     raise self._stopped_empty(stop) from None
                 chosen = best
-            if self._ranks and chosen.reward is None:
+            if self._ranks and chosen.reward is None and not unscored:
                 raise RewardError(f"Not one answer got a reward. The first: {chosen.error}.")
             if self._judge is not None and stop not in ("deadline", "interrupt"):
                 await self._hold_out(self._judge, chosen)
@@ -172,11 +176,9 @@ class Driver:
         if known is None or known.chosen != chosen.id:
             first, turn = self._state.candidates[0], max((one for one, _ in self._state.prompted), default=0)
             judging = partial(hold_out, judge, self._plan.query, first, chosen, self._clock, self._write, turn)
-            if self._stopper.reason is not None:  # the budget of tokens, of which a judge uses none
-                await judging()
-                return
             with suppress(Stopped):  # the answer is there, and does not wait for a judge that is slow
-                await self._stopper.guard(judging)
+                # A judge uses nothing of the budget of tokens.
+                await self._stopper.guard(judging, despite="budget")
 
     def _stopped_empty(self, stop: str) -> ModelError:
         spent = f"{self._ledger.tokens} tokens and {self._clock():.1f} seconds were spent"
@@ -236,7 +238,10 @@ class Driver:
         if not all(isinstance(action, Sample) and _draws_anew(action.prompt) for action in actions):
             self._expect_an_answer()
         self._failures.clear()
-        results = await together([self._perform(action, turn, number, step) for number, action in enumerate(actions)])
+        alone = len(actions) == 1
+        results = await together(
+            [self._perform(action, turn, number, step, alone) for number, action in enumerate(actions)]
+        )
         drawn = [number for number, action in enumerate(actions) if isinstance(action, Sample)]
         if drawn and len(self._failures) == len(drawn):
             raise self._failures[drawn[0]]
@@ -263,7 +268,7 @@ class Driver:
             results[number] = [now[candidate.id] for candidate in results[number]]
         results[drawn[-1]] += [now[id] for id, candidate in before.items() if now[id] != candidate]
 
-    async def _perform(self, action: Action, turn: int, number: int, step: int) -> list[Candidate] | Reply:
+    async def _perform(self, action: Action, turn: int, number: int, step: int, alone: bool) -> list[Candidate] | Reply:
         if isinstance(action, ScoreTexts):
             return await self._rate(action, turn, number, step)
         prompt = action.prompt
@@ -278,7 +283,8 @@ class Driver:
         self._drawing.append((place, step))
         extra = self._plan.settings.extra
         sampling = Sampling(place, step, self._state, self._calls, self._scorer, self._write, extra)
-        candidates = await sampling.draw(action.width, self._grown(place), self._plan.settings.quorum)
+        quorum = self._plan.settings.quorum
+        candidates = await sampling.draw(action.width, self._grown(place), quorum, alone=alone)
         if sampling.failure is not None:
             self._failures[number] = sampling.failure
         return candidates

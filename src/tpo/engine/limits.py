@@ -41,7 +41,7 @@ class Stopped(Exception):
 
 
 class Stopper:
-    """Ends a run from outside or from within; the first reason counts."""
+    """Ends a run from outside or from within; the first reason counts, but a spent budget can still be interrupted."""
 
     def __init__(self) -> None:
         self.reason: EarlyStop | None = None
@@ -50,7 +50,7 @@ class Stopper:
 
     def stop(self, reason: EarlyStop) -> None:
         """End the run with the best answer so far; safe in any thread and in signal handlers."""
-        if self.reason is None:
+        if self.reason is None or (self.reason == "budget" and reason != "budget"):
             self.reason = reason
             for scope, loop in list(self._scopes.items()):
                 loop.call_soon_threadsafe(self._cancel, scope)
@@ -59,11 +59,12 @@ class Stopper:
         if scope in self._scopes:
             scope.reschedule(0.0)
 
-    async def guard(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def guard(self, work: Callable[[], Coroutine[Any, Any, T]], despite: EarlyStop | None = None) -> T:
         """Run something until it is done or the run is stopped.
 
         Args:
             work: called to begin; not at all where the run is stopped already.
+            despite: a reason to stop that does not count here.
 
         Raises:
             Stopped: the run is to end; the work was cancelled.
@@ -72,7 +73,7 @@ class Stopper:
         try:
             async with scope:
                 self._scopes[scope] = asyncio.get_running_loop()
-                if self.reason is not None:
+                if self.reason not in (None, despite):
                     raise Stopped
                 return await work()
         except TimeoutError:

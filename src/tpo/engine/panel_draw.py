@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
 from tpo.errors import ModelError, ModelUnavailable
+from tpo.http.failures import ContextOverflow
 from tpo.models.panel import Panel, PanelSeat, shared_out
 from tpo.models.protocol import Choice
 from tpo.scheduling.concurrency import together
@@ -52,7 +53,7 @@ async def draw_from_panel(
     """
     panel, left = seat.panel, list(wanted)
     tried: dict[int, set[str]] = {index: set() for index in wanted}
-    errors: dict[int, ModelError] = {}
+    errors: dict[int, list[ModelError]] = {index: [] for index in wanted}
     landed = False
 
     async def from_arm(arm: str, indices: list[int]) -> None:
@@ -68,16 +69,17 @@ async def draw_from_panel(
             on_choice(choice)
 
         def failed(index: int, error: ModelError) -> None:
-            errors[index] = error
+            errors[index].append(error)
 
         # The last arm that is left has all the patience of a single policy.
         hurry = any(other not in tried[indices[0]] for other in panel.in_use if other != arm)
         try:
             await draw(arm, indices, arrived, failed, hurry=hurry)
         except ModelError as error:
-            errors.update(dict.fromkeys(missing, error))
+            for index in missing:
+                failed(index, error)
         if missing:
-            panel.leave_out(arm, errors[min(missing)])
+            panel.leave_out(arm, errors[min(missing)][-1])
         for index in missing:
             tried[index].add(arm)
 
@@ -86,10 +88,16 @@ async def draw_from_panel(
         await together([from_arm(arm, indices) for arm, indices in shares.items()])
         shares = _passed_on(left, tried, panel)
     for index in left:
-        error = errors[index]
+        error = telling(errors[index])
         if not landed and (not isinstance(error, ModelUnavailable) or error.down):
             raise error
         on_failure(index, error)
+
+
+def telling(errors: Sequence[ModelError]) -> ModelError:
+    """What to report where every arm failed: the last error, but no short context while a wider arm is down."""
+    others = [error for error in errors if not isinstance(error, ContextOverflow)]
+    return (others or errors)[-1]
 
 
 def _passed_on(left: Sequence[int], tried: dict[int, set[str]], panel: Panel) -> dict[str, list[int]]:

@@ -13,6 +13,7 @@ from tpo.engine.records import Record, Sampled, Scored
 from tpo.engine.scoring import Scorer
 from tpo.engine.state import SearchState, candidate_of
 from tpo.errors import ModelError
+from tpo.http.failures import ContextOverflow
 from tpo.messages import shown_calls
 from tpo.models.protocol import Choice
 from tpo.prompts.leaks import clean
@@ -65,13 +66,16 @@ class Sampling:
         self._good = 0
         self._one_more = asyncio.Event()
 
-    async def draw(self, width: int, on_text: Callable[[int, str], None], quorum: int | None = None) -> list[Candidate]:
+    async def draw(
+        self, width: int, on_text: Callable[[int, str], None], quorum: int | None = None, *, alone: bool = True
+    ) -> list[Candidate]:
         """Draw and score so many answers, less those that an earlier process drew.
 
         Args:
             width: how many.
             on_text: called with an index and the text that this answer grew by.
             quorum: how many answers suffice; those that are still being written then are cancelled.
+            alone: no other prompt is answered beside this one; else one that is too long costs its own answers only.
 
         Returns:
             the candidates in the order of their indices, one for each.
@@ -87,7 +91,7 @@ class Sampling:
                     self._recall(*before)
             wanted = [index for index in range(width) if index not in self._landed]
             # The group waits for the scores, and a broken reward ends the drawing at once.
-            drawing = self._draw(wanted, on_text)
+            drawing = self._draw(wanted, on_text) if alone else self._draw_or_miss(wanted, on_text)
             if quorum is None:
                 await drawing
             else:
@@ -104,6 +108,14 @@ class Sampling:
         if self._empty:  # without a seed a second try may well hold something
             again = sorted(self._empty)
             await self._calls.draw(self._place, again, self._finished, self._failed, on_text)
+
+    async def _draw_or_miss(self, wanted: list[int], on_text: Callable[[int, str], None]) -> None:
+        try:
+            await self._draw(wanted, on_text)
+        except ContextOverflow as overflow:
+            for index in wanted:
+                if index not in self._landed:
+                    self._failed(index, overflow)
 
     async def _until(self, quorum: int, drawing: Coroutine[Any, Any, None]) -> None:
         """Draw until so many answers have landed, or all."""
