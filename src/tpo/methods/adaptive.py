@@ -133,7 +133,7 @@ def adaptive(
     price: Price = 0.05,
     learn: bool = False,
 ) -> Search:
-    """Draw each wave of answers from where the most reward per token is to be expected, until none is worth its price.
+    """Draw each wave of answers in the way that promises the most reward per token, until no answer is worth its price.
 
     Args:
         query: the conversation to answer.

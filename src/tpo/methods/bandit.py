@@ -1,4 +1,4 @@
-"""A bandit over ways to get answers: the next ones come from where the most reward per token is to be expected.
+"""A bandit over ways to get answers: the next ones come from the way that promises the most reward per token.
 
 Each arm has a belief about the rewards of its answers (a normal-inverse-gamma posterior, as the nodes of AB-MCTS have,
 arXiv 2503.04412). What counts is by how much the next answer exceeds the best so far, per token: gains fade as the best

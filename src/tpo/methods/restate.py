@@ -1,7 +1,7 @@
 """Restate: what the best answer failed, put beside the question.
 
-Large models mend a fault that they are shown, but seldom find one themselves (RefineBench, arXiv 2511.22173). The
-old answer is not shown, which small models would copy, and no critic is called.
+Large models correct a fault that is pointed out to them, but seldom find one themselves (RefineBench, arXiv
+2511.22173). The old answer is not shown, which small models would copy, and no critic is called.
 """
 
 from __future__ import annotations
