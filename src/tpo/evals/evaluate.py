@@ -47,6 +47,7 @@ from tpo.methods.definition import named_settings
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import RunOptions
 from tpo.rewards.protocol import Reward, is_relative
+from tpo.rewards.resolve import ResolvedReward
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory, replace
 from tpo.scheduling.concurrency import together
@@ -216,7 +217,8 @@ class _Evaluating:
         return reports
 
     async def _run(self, rows: Path, folder: Path, task: str, label: str) -> Report:
-        spec = msgspec.structs.replace(self._specs[label], reward=self._reward, require=())
+        reward = None if self._reward is None else ResolvedReward(self._reward, ())
+        spec = msgspec.structs.replace(self._specs[label], reward=reward)
         watcher = self._watcher.of(task, label)
         return await run_spec(str(rows), folder, spec, self._running, watcher, limiters=self._limiters)
 

@@ -70,7 +70,7 @@ class Spec(msgspec.Struct, frozen=True):
         prompts: the wording.
         roles: who plays which role.
         reward: as `tpo.align` takes it.
-        require: rules that rank before the reward.
+        require: rules that rank before the reward; a `ResolvedReward` has them in it, and `select` needs their names.
         check: refuse a reward that looks broken.
         rewards: rewards that a configuration file names.
         score_cache: a file that keeps scores for later runs.
