@@ -228,7 +228,8 @@ class Session:
             stopper: ends the search from outside, with the best answer so far.
             on_event: called with each event. Unless given, a notebook shows a line of progress, and nothing else does.
             alone: no other search uses the same models meanwhile, so that the embedded model may reuse prompts.
-            output: the form that an answer must have; it ranks before the reward.
+            output: the form that an answer must have; it ranks before the reward, and the best is chosen then,
+                whatever `select` is.
             changes: options of `tpo.align` for this query alone: method, width, depth, sampling, budgets,
                 `policy_model`. Models and the reward are the session's.
 
@@ -240,11 +241,12 @@ class Session:
         """
         messages = conversation(query)
         policy_model = changes.pop("policy_model", None)
-        spec = self.with_changes(changes)
+        output = output or OutputFormat()
+        spec = output.imposed(self.with_changes(changes))
         models = await self.models(policy_model)
         base = await self.reward() if spec.method.needs_reward else None
         judge = await self.judge()
-        steering = (output or OutputFormat()).steering(spec.method, base)
+        steering = output.steering(spec.method, base)
         # A trace names the servers too: the same model elsewhere may answer otherwise.
         names = {role: fleet.where for role, fleet in models.items()}
         plan = plan_of(spec, messages, names, steering.reward, judge)
