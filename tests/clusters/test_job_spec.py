@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tpo.candidate import Candidate
 from tpo.config import NamedReward
 from tpo.errors import InputError, JournalError, RewardUnavailable
 from tpo.runs.ray import Cluster
 from tpo.runs.ray.job_spec import job_spec, spec_of
 from tpo.runs.ray.wire import failure_of
+from tpo.session.backends import open_reward
 from tpo.session.spec import specified
 
 
@@ -65,6 +69,34 @@ def test_the_module_of_a_python_reward_goes_along(tmp_path: Path, monkeypatch: p
 def test_rewards_of_a_process_are_held_by_actors(reward: str | None, shared: bool) -> None:
     named = {"mix": NamedReward(min=["inner", "vllm:http://a"]), "inner": NamedReward(use="hf:x")}
     assert job_spec({"reward": reward}, named).shares_reward == shared
+
+
+async def test_no_answer_is_chosen_that_keeps_fewer_rules_where_actors_hold_the_reward() -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from tpo.runs.ray.worker import _with_actors
+
+    options: dict[str, Any] = {
+        "method": "best-of-n",
+        "width": 2,
+        "select": "soft:0",
+        "reward": "python:a:b",
+        "require": ["max-words=3"],
+    }
+    candidates = [
+        Candidate("0", 0, "It is short", reward=0.6, parts={"max-words=3": 1.0}),
+        Candidate("1", 0, "It is too long for that", reward=0.4, parts={"max-words=3": 0.0}),
+    ]
+    for seed in range(20):
+        made = job_spec({**options, "seed": seed}, {})
+        spec = _with_actors(spec_of(made), [], ("gate@1(require@1(max-words=3), b)", False, None))
+        search = spec.search([{"role": "user", "content": "Hi"}])
+        next(search)
+        with pytest.raises(StopIteration) as ended:
+            search.send(candidates)
+        assert ended.value.value.chosen is candidates[0]
+    async with AsyncExitStack() as stack:
+        reward = await open_reward(spec, stack)
+        assert reward is not None and reward.name == "gate@1(require@1(max-words=3), b)"  # no second gate
 
 
 @pytest.mark.parametrize("name", ["reward", "policy", "critic"])

@@ -17,7 +17,19 @@ from tpo.api import replay
 from tpo.engine.journal import Journal, TraceFile, read_journal
 from tpo.engine.limits import Budget
 from tpo.engine.log import cut_torn_line
-from tpo.engine.records import Called, Ended, Plan, Rated, Record, Replied, Sampled, SamplingSettings, Scored, Started
+from tpo.engine.records import (
+    Called,
+    Ended,
+    Plan,
+    Rated,
+    Record,
+    Replied,
+    Resumed,
+    Sampled,
+    SamplingSettings,
+    Scored,
+    Started,
+)
 from tpo.engine.result import Result, result_of
 from tpo.errors import JournalError, ModelError, ModelUnavailable
 from tpo.messages import Conversation
@@ -125,6 +137,22 @@ async def test_failed_answers_are_drawn_again_on_resume() -> None:
     result = await drive(model, method="best-of-n", seed=3, journal=Journal(None, broken))
     assert len(model.requests) == 1
     assert all(c.error is None for c in result.candidates)
+
+
+async def test_an_answer_that_replaces_a_cut_off_one_does_not_get_its_reward() -> None:
+    journal = Journal()
+    whole = await drive(FakeModel(by_seed), method="best-of-n", width=1, seed=3, journal=journal)
+    drawn = next(record for record in journal.records if isinstance(record, Sampled))
+    scored = next(record for record in journal.records if isinstance(record, Scored))
+    # Stopped before any reward, continued, and killed between the whole answer and its score.
+    begun = journal.records[: journal.records.index(drawn)]
+    cut = msgspec.structs.replace(drawn, text=drawn.text[:3], finish_reason="interrupt")
+    past = [*begun, cut, msgspec.structs.replace(scored, reward=99.0), Ended("interrupt", cut.id, 1.0)]
+    past += [Resumed(1.0, "now"), drawn]
+    model, reward = FakeModel(by_seed), FakeReward(lambda text: float(len(text)))
+    result = await drive(model, reward, method="best-of-n", width=1, seed=3, journal=Journal(None, past))
+    assert (result.answer, result.reward) == (whole.answer, whole.reward)
+    assert (model.requests, reward.scored) == ([], [drawn.text])
 
 
 async def test_an_answer_that_parts_were_scored_after_is_not_drawn_again() -> None:

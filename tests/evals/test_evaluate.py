@@ -22,7 +22,7 @@ from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.evals.costs import cost_of, parse_parameters
 from tpo.evals.evaluate import Wanted, evaluate
-from tpo.evals.evaluation import Evaluation, read_evaluation, read_graded
+from tpo.evals.evaluation import Evaluation, read_evaluation, read_graded, responses_in
 from tpo.evals.table import comma_separated, table_of
 from tpo.methods.presets import Preset, parse_preset
 from tpo.models.sizes import parameters_in
@@ -137,6 +137,31 @@ async def test_cells_run_at_once_and_share_what_the_server_takes(tmp_path: Path,
         wanted = Wanted(tasks=["ifeval", "xstest"], methods=["sample", "best-of-2"], out=tmp_path, data=[str(data)])
         await evaluate(wanted, options(server), RunOptions(concurrency=3))
         assert server.most_live == 3
+
+
+async def test_a_method_without_its_reward_is_refused(tmp_path: Path, data: Path) -> None:
+    wanted = Wanted(tasks=["ifeval"], methods=["sample", "best-of-2"], out=tmp_path, data=[str(data)])
+    async with counting(policy) as server:
+        with pytest.raises(InputError, match="best-of-n needs a reward"):
+            await evaluate(wanted, options(server, reward="none"))
+        assert not server.asked
+
+
+async def test_no_answer_is_chosen_that_keeps_fewer_rules_than_another(tmp_path: Path, data: Path) -> None:
+    def seldom_short(text: str, mark: str) -> str:
+        return "Short." if int(mark[0], 16) < 4 else "It is longer than three words."
+
+    wanted = Wanted(tasks=["ifeval"], methods=["best-of-16"], out=tmp_path, data=[str(data)])
+    async with counting(seldom_short) as server:
+        asked = options(server, select="soft:0", require=["max-words=3"])
+        await evaluate(wanted, asked)
+        count = len(server.asked)
+        await evaluate(wanted, asked)
+        assert len(server.asked) == count
+    folder = tmp_path / "ifeval" / "best-of-16"
+    assert [answer.text for answer in responses_in(folder).values()] == ["Short."] * 6
+    named = json.loads((folder / "run.json").read_text())["asked"]
+    assert "max-words=3" in named["reward"] and named["require"] == []  # as in directories that are older
 
 
 async def test_what_is_not_given_is_reported_in_the_cell(tmp_path: Path, data: Path) -> None:

@@ -127,6 +127,24 @@ async def test_a_schema_is_kept(tmp_path: Path) -> None:
         assert json.loads(output.completion) == {"name": "fig"}
 
 
+@pytest.mark.parametrize("select", ["soft:0", "knockout"])
+async def test_no_rule_of_selection_chooses_another_form(tmp_path: Path, select: str) -> None:
+    schema = ResponseSchema(name="fruit", json_schema=json_schema(Fruit))
+    async with policy(drawing(["A long answer that is no JSON", '{"name": "fig"}'] * 5)) as behind:
+        model = model_of(behind, "small:best-of-2", select=select)
+        for seed in range(5):
+            output = await model.generate("Hi", config=GenerateConfig(response_schema=schema, seed=seed))
+            assert json.loads(output.completion) == {"name": "fig"}
+        assert len(behind.bodies) == 10
+    calls_and_words: list[Said] = [call("weather", '{"city": "Rome"}'), "A long answer without a call"]
+    async with policy(drawing(calls_and_words * 5)) as behind:
+        model = model_of(behind, "small:best-of-2", select=select)
+        for seed in range(5):
+            output = await model.generate("Weather?", tools=[weather()], config=GenerateConfig(seed=seed))
+            assert output.message.tool_calls
+        assert len(behind.bodies) == 10
+
+
 async def test_many_samples_share_one_connection(tmp_path: Path) -> None:
     async def answer(body: dict[str, Any], number: int) -> Said:
         return "Say more." if critic(body) else next(w for w in str(body["messages"]).split() if w.startswith("w"))

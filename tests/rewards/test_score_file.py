@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,3 +63,35 @@ async def test_a_file_that_is_no_cache_is_reported(tmp_path: Path) -> None:
         ScoreFile(tmp_path / "text")
     with pytest.raises(RewardError, match="cannot be used"):
         ScoreFile(tmp_path)
+
+
+@pytest.mark.parametrize("why", ["full", "locked"])
+async def test_scores_are_delivered_though_the_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, why: str
+) -> None:
+    path, connect = tmp_path / "scores.sqlite", sqlite3.connect
+
+    def hindered(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **{**options, "timeout": 0})
+        if why == "full":
+            connection.execute("PRAGMA max_page_count=4")
+        return connection
+
+    other = ScoreFile(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", hindered)
+        reward = FakeReward(lambda t: Score(float(len(t)), feedback="long " * 9999))
+        batched = cached(reward, path)
+    lock = connect(path, isolation_level=None)
+    if why == "locked":
+        lock.execute("BEGIN IMMEDIATE")
+    for texts in (["a", "bb"], ["ccc", "dddd"]):
+        scores = await batched.score([answered(conversation("How?"), text) for text in texts])
+        assert [score.value for score in scores] == [float(len(text)) for text in texts]
+    assert reward.scored == ["a", "bb", "ccc", "dddd"]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and str(path) in record.message and why in record.message
+    lock.close()
+    # What failed leaves no lock behind.
+    await asyncio.wait_for(other.write({b"key": Score(1.0)}), 5)
+    assert await other.read([b"key"]) == {b"key": Score(1.0)}

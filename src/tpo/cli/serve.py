@@ -36,7 +36,8 @@ def serve(
 
     A model's own name passes requests through unchanged; a preset after a colon aligns them: MODEL:tpo,
     MODEL:best-of-5. Clients need the key in TPO_SERVE_KEY, or one of those in --keys; the keys for the models' servers
-    are those of `tpo align`. Ctrl-C ends the server after the open requests; a second Ctrl-C ends it at once.
+    are those of `tpo align`. Ctrl-C ends the server after the open requests; a second one gives them
+    their best answers so far at once, and a third ends the process.
     """
     from tpo.server.app import AppOptions
     from tpo.server.keys import VARIABLE, Keys

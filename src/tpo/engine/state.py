@@ -116,6 +116,7 @@ class SearchState:
             self._scores[place] = {}
             if record.error is None:
                 self._sampled[place] = record
+                self._scored.pop(place, None)  # it was of an answer that was cut off, and is drawn again
             return
         if place in self._answers:
             self._answers[place] = (self._answers[place][0], record)

@@ -47,12 +47,13 @@ from tpo.methods.definition import named_settings
 from tpo.methods.presets import Preset, parse_preset
 from tpo.options import RunOptions
 from tpo.rewards.protocol import Reward, is_relative
+from tpo.rewards.resolve import ResolvedReward
 from tpo.runs.dataset import Report, Watcher, run_spec
 from tpo.runs.directory import RunDirectory, replace
 from tpo.scheduling.concurrency import together
 from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import open_reward
-from tpo.session.spec import Options, Spec, specified
+from tpo.session.spec import Options, Spec, no_reward, specified
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +174,8 @@ class _Evaluating:
             spec = next(iter(self._specs.values()))
             checked = msgspec.structs.replace(spec, check=self._options.get("check", True))
             self._reward = await open_reward(checked, self._stack)
+            if self._reward is None and steering:
+                raise no_reward(next(one.method for one in self._specs.values() if one.method.needs_reward))
         scorer = None
         if self._reward is not None and not is_relative(self._reward):
             scorer = Scoring(self._reward, scores)
@@ -216,7 +219,8 @@ class _Evaluating:
         return reports
 
     async def _run(self, rows: Path, folder: Path, task: str, label: str) -> Report:
-        spec = msgspec.structs.replace(self._specs[label], reward=self._reward, require=())
+        reward = None if self._reward is None else ResolvedReward(self._reward, ())
+        spec = msgspec.structs.replace(self._specs[label], reward=reward)
         watcher = self._watcher.of(task, label)
         return await run_spec(str(rows), folder, spec, self._running, watcher, limiters=self._limiters)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import msgspec
 from tpo.errors import RewardError
 from tpo.rewards.protocol import Score
 
+_LOG = logging.getLogger(__name__)
 _TABLE = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score BLOB NOT NULL) WITHOUT ROWID"
 
 
@@ -41,6 +43,7 @@ class ScoreFile:
         except (OSError, sqlite3.Error) as error:
             raise RewardError(f"The score cache {path} cannot be used: {error}.") from error
         self._turn = asyncio.Lock()
+        self._writable = True
 
     async def read(self, keys: Sequence[bytes]) -> dict[bytes, Score]:
         """The scores that the file has, by their keys.
@@ -54,12 +57,13 @@ class ScoreFile:
     async def write(self, scores: Mapping[bytes, Score]) -> None:
         """Add scores. One that is no finite number may be a passing failure, and is left out.
 
-        Raises:
-            RewardError: the file cannot be written.
+        A file that cannot be written is no reason to lose a score that was paid for: a warning says so, once, and
+        nothing is added from then on, since each try may wait long for a lock.
         """
         rows = [(key, msgspec.json.encode(score)) for key, score in scores.items() if math.isfinite(score.value)]
         async with self._turn:
-            await asyncio.to_thread(self._write, rows)
+            if self._writable:
+                await asyncio.to_thread(self._write, rows)
 
     async def aclose(self) -> None:
         """Close the file."""
@@ -81,8 +85,9 @@ class ScoreFile:
 
     def _write(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         try:
-            self._file.execute("BEGIN IMMEDIATE")
-            self._file.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", rows)
-            self._file.execute("COMMIT")
+            with self._file:  # rolls back what failed: left open, it would lock the file for other processes
+                self._file.execute("BEGIN IMMEDIATE")
+                self._file.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", rows)
         except sqlite3.Error as error:
-            raise RewardError(f"The score cache {self._path} cannot be written: {error}.") from error
+            self._writable = False
+            _LOG.warning("The score cache %s cannot be written: %s. New scores are not kept in it.", self._path, error)

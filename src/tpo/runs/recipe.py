@@ -12,6 +12,7 @@ from tpo.models.fleet import Fleet
 from tpo.models.openai import OpenAIModel
 from tpo.prompts import Role
 from tpo.rewards.protocol import Reward
+from tpo.rewards.resolve import ResolvedReward
 from tpo.runs.directory import unlocated
 from tpo.session.spec import Spec, plan_of
 
@@ -24,7 +25,9 @@ def named_backends(spec: Spec) -> dict[str, Any]:
     backends: dict[str, Any] = {role: [_named(one.where), one.model] for role, one in spec.roles.items()}
     reward = spec.reward
     named = reward if isinstance(reward, str | None) else str(getattr(reward, "name", None) or type(reward).__name__)
-    backends |= {"reward": named, "require": list(spec.require)}
+    # The name of one that was found has the rules.
+    rules = [] if isinstance(reward, ResolvedReward) else list(spec.require)
+    backends |= {"reward": named, "require": rules}
     if (judge := spec.judge) is not None:
         name = judge if isinstance(judge, str) else str(getattr(judge, "name", None) or type(judge).__name__)
         backends["judge"] = name

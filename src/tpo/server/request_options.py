@@ -94,21 +94,20 @@ def request_options(
     chosen["extra"] = {**usual.get("extra", {}), **fields}
     _bounded(chosen, request.n, serving)
     rules = [*Requirements(wanted["require"]).rules] if wanted.get("require") else []
-    if request.response_format or request.tools or rules:
-        if wanted.get("select", BEST) != BEST:
-            raise refused("tpo.select", "chooses by less than the rules: leave it out with tools, formats and require")
-        chosen["select"] = BEST
+    if (request.response_format or request.tools or rules) and wanted.get("select", BEST) != BEST:
+        raise refused("tpo.select", "chooses by less than the rules: leave it out with tools, formats and require")
+    output = OutputFormat(
+        [*_format_rules(request.response_format), *rules],
+        request.tools if request.tool_choice != "none" else [],
+        request.tool_choice,
+    )
     return RequestOptions(
         model=request.model,
         messages=conversation(request.messages),
-        spec=specified(chosen, prompts),  # type: ignore[arg-type]
+        spec=output.imposed(specified(chosen, prompts)),  # type: ignore[arg-type]
         n=request.n,
         reward=wanted.get("reward"),
-        output=OutputFormat(
-            [*_format_rules(request.response_format), *rules],
-            request.tools if request.tool_choice != "none" else [],
-            request.tool_choice,
-        ),
+        output=output,
         narration=request.narration,
         thought=request.thought,
         return_trace=wanted.get("return_trace", False),

@@ -18,11 +18,13 @@ from tpo.engine.records import Sampled
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, called_in, text_of
 from tpo.methods import Method
+from tpo.methods.selection import BEST, Selection
 from tpo.rewards.call import score
 from tpo.rewards.gate import gated, squash
 from tpo.rewards.protocol import Reward, Score
 from tpo.rewards.rules import Rule
 from tpo.rewards.verifiers.json_schema import JsonSchema, needed, schema_of
+from tpo.session.spec import Spec
 
 # Processes that check answers against schemas, however many schemas there are.
 CHECKERS = 8
@@ -178,6 +180,10 @@ class OutputFormat(msgspec.Struct, frozen=True):
     rules: Sequence[Rule] = ()
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: Any = None
+
+    def imposed(self, spec: Spec) -> Spec:
+        """The spec of a search for such an answer: it chooses the best, since all other rules choose by less."""
+        return msgspec.structs.replace(spec, select=Selection(BEST)) if self.rules or self.tools else spec
 
     def steering(self, method: Method, base: Reward | None) -> Steering:
         """Put the format before a reward.

@@ -31,7 +31,7 @@ from tpo.scheduling.limiter import Limiter
 from tpo.session.backends import Note, note_lost_seeds, open_judge, open_models, open_reward
 from tpo.session.effort import note_other_size
 from tpo.session.output_format import OutputFormat
-from tpo.session.spec import Options, Spec, plan_of, specified
+from tpo.session.spec import Options, Spec, no_reward, plan_of, specified
 from tpo.session.traces import trace_journal
 from tpo.telemetry.provider import Telemetry, addresses
 
@@ -228,7 +228,8 @@ class Session:
             stopper: ends the search from outside, with the best answer so far.
             on_event: called with each event. Unless given, a notebook shows a line of progress, and nothing else does.
             alone: no other search uses the same models meanwhile, so that the embedded model may reuse prompts.
-            output: the form that an answer must have; it ranks before the reward.
+            output: the form that an answer must have; it ranks before the reward, and the best is chosen then,
+                whatever `select` is.
             changes: options of `tpo.align` for this query alone: method, width, depth, sampling, budgets,
                 `policy_model`. Models and the reward are the session's.
 
@@ -240,11 +241,12 @@ class Session:
         """
         messages = conversation(query)
         policy_model = changes.pop("policy_model", None)
-        spec = self.with_changes(changes)
+        output = output or OutputFormat()
+        spec = output.imposed(self.with_changes(changes))
         models = await self.models(policy_model)
         base = await self.reward() if spec.method.needs_reward else None
         judge = await self.judge()
-        steering = (output or OutputFormat()).steering(spec.method, base)
+        steering = output.steering(spec.method, base)
         # A trace names the servers too: the same model elsewhere may answer otherwise.
         names = {role: fleet.where for role, fleet in models.items()}
         plan = plan_of(spec, messages, names, steering.reward, judge)
@@ -335,9 +337,7 @@ class Session:
             TPOError: there is no answer.
         """
         if spec.method.needs_reward and reward is None:
-            raise InputError(
-                f"The method {spec.method.name} needs a reward to choose by; without one there is only sample."
-            )
+            raise no_reward(spec.method)
         places = seats(models)
         if on_call is not None:
             for place in places.values():

@@ -70,7 +70,7 @@ class Spec(msgspec.Struct, frozen=True):
         prompts: the wording.
         roles: who plays which role.
         reward: as `tpo.align` takes it.
-        require: rules that rank before the reward.
+        require: rules that rank before the reward; a `ResolvedReward` has them in it, and `select` needs their names.
         check: refuse a reward that looks broken.
         rewards: rewards that a configuration file names.
         score_cache: a file that keeps scores for later runs.
@@ -154,6 +154,11 @@ class Options(TypedDict, total=False):
     budget_seconds: float | None
     extra: Mapping[str, Any]
     omit: Sequence[str]
+
+
+def no_reward(method: Method) -> InputError:
+    """The error of a search whose method needs a reward, where there is none."""
+    return InputError(f"The method {method.name} needs a reward to choose by; without one there is only sample.")
 
 
 def specified(options: Options, prompts: PromptSet | None = None) -> Spec:

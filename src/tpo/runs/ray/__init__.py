@@ -20,6 +20,7 @@ import msgspec
 
 from tpo.config import NamedReward
 from tpo.errors import InputError
+from tpo.rewards.resolve import ResolvedReward
 from tpo.runs.ray.job_spec import JobSpec, job_spec, spec_of
 from tpo.session.backends import Note
 from tpo.session.spec import Spec
@@ -124,7 +125,8 @@ class Team:
             raise opened.error()
         name, relative, maximum = opened
         # Its name is all that is needed here.
-        return msgspec.structs.replace(spec, reward=RemoteReward(name, relative, maximum, ()), require=(), check=False)
+        remote = ResolvedReward(RemoteReward(name, relative, maximum, ()), ())
+        return msgspec.structs.replace(spec, reward=remote, check=False)
 
     def runner(self, *given: Any) -> RayRunner:
         """The runner of the queries; takes the arguments of `tpo.runs.runner.Runner`."""

@@ -160,7 +160,7 @@ def with_reward(made: JobSpec, spec: Spec) -> Spec:
     """
     if not spec.method.needs_reward:
         return spec
-    return msgspec.structs.replace(spec, reward=resolve(made.reward, spec.require, named=made.named), require=())
+    return msgspec.structs.replace(spec, reward=resolve(made.reward, spec.require, named=made.named))
 
 
 def _terms(spec: str, named: Mapping[str, NamedReward], above: frozenset[str] = frozenset()) -> set[str]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from tpo.engine.records import Record
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable
+from tpo.rewards.resolve import ResolvedReward
 from tpo.runs.answers import Answer
 from tpo.runs.directory import differences, unlocated
 from tpo.runs.progress import RunProgress
@@ -199,7 +200,7 @@ def _with_actors(spec: Spec, actors: list[Any], known: tuple[str, bool, float | 
     spec = msgspec.structs.replace(spec, check=False)
     if known is None:
         return spec
-    return msgspec.structs.replace(spec, reward=RemoteReward(*known, actors), require=())
+    return msgspec.structs.replace(spec, reward=ResolvedReward(RemoteReward(*known, actors), ()))
 
 
 async def _patiently(work: Any, patience: float) -> Any:
