@@ -11,7 +11,9 @@ import pytest
 
 from tpo.candidate import Candidate
 from tpo.config import NamedReward
-from tpo.errors import InputError, JournalError, RewardUnavailable
+from tpo.errors import InputError, JournalError, ModelError, RewardError, RewardUnavailable, TPOError
+from tpo.http.failures import ContextOverflow, KeyRefused, RequestRefused
+from tpo.rewards.judges.client import DoesNotFit
 from tpo.runs.ray import Cluster
 from tpo.runs.ray.job_spec import job_spec, spec_of
 from tpo.runs.ray.wire import failure_of
@@ -121,6 +123,20 @@ def test_errors_arrive_as_they_were() -> None:
     assert isinstance(failure_of(JournalError("full")).error(), JournalError)
     bug = failure_of(KeyError("x"), "on node1").error()
     assert isinstance(bug, RuntimeError) and "on node1: KeyError" in str(bug)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (KeyRefused("no", 401), ModelError),
+        (RequestRefused("no"), ModelError),
+        (ContextOverflow("no", 9, 8), ModelError),
+        (DoesNotFit("no"), RewardError),
+    ],
+)
+def test_errors_of_other_modules_arrive_as_no_bugs(error: TPOError, kind: type[TPOError]) -> None:
+    arrived = failure_of(error, "on node1").error()
+    assert type(arrived) is kind and str(arrived) == "on node1: no"
 
 
 def test_a_method_of_ones_own_goes_along_with_its_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,23 @@ async def test_a_preset_in_the_name_and_plain_sampling(tmp_path: Path) -> None:
         assert len(behind.bodies) == 3
 
 
+async def test_the_methods_settings_in_the_file_count_for_the_files_method(tmp_path: Path) -> None:
+    (tmp_path / "tpo.toml").write_text('[method]\nname = "fusion"\nmerges = 3\n')
+
+    async def answer(body: dict[str, Any], number: int) -> Said:
+        return f"answer {number}"
+
+    async with policy(answer) as behind:
+        for name, calls in (("small", 5), ("small:fusion-n2", 5), ("small:best-of-2", 2), ("small:tpo-d0-n2", 2)):
+            behind.bodies.clear()
+            await model_of(behind, name).generate("Hi")
+            assert len(behind.bodies) == calls, name
+        for more, calls in (({"settings": ["merges=1"]}, 3), ({"method": "best-of-n"}, 2)):
+            behind.bodies.clear()
+            await model_of(behind, **more).generate("Hi")
+            assert len(behind.bodies) == calls, more
+
+
 async def test_settings_reach_the_policy(tmp_path: Path) -> None:
     async with policy(drawing(["a", "bbb"])) as behind:
         config = GenerateConfig(temperature=0.3, max_tokens=9, stop_seqs=["END"], top_k=4, seed=5, num_choices=2)

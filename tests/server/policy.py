@@ -110,9 +110,15 @@ async def _told(request: web.Request, body: dict[str, Any], message: dict[str, A
         delta["tool_calls"] = [{"index": number, **call} for number, call in enumerate(message["tool_calls"])]
     ends: list[tuple[dict[str, Any], str | None]] = [({}, finish)] if message.get("hang") is None else []
     delta.pop("hang", None)
+    breaks = delta.pop("breaks", False)
     for part, end in [(delta, None), *ends]:
         chunk = {**head, "choices": [{"index": 0, "delta": part, "finish_reason": end}]}
         await response.write(b"data: %s\n\n" % json.dumps(chunk).encode())
+        if breaks:
+            await asyncio.sleep(0.2)  # what was written arrives before the end does
+            assert request.transport is not None
+            request.transport.close()
+            return response
     if not ends:
         await asyncio.sleep(60)
     await response.write(b"data: %s\n\n" % json.dumps({**head, "choices": [], "usage": usage}).encode())

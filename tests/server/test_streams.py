@@ -93,6 +93,36 @@ async def test_a_failure_in_the_middle_is_reported_in_the_stream(serve: Serve, m
         assert chunks[-1]["error"]["code"] == "upstream_refused" and text.endswith("data: [DONE]\n\n")
 
 
+BROKEN: Said = {"role": "assistant", "content": "Hello wor", "breaks": True}
+# Requests for a plain answer that are not relayed.
+PLAIN: dict[str, dict[str, Any]] = {
+    "/chat/completions": {"messages": HI, "tpo": {"reasoning": False}},
+    "/completions": {"prompt": "Hi", "tpo": {"reasoning": False}},
+    "/responses": {"input": "Hi"},
+    "/messages": {"messages": HI, "max_tokens": 9},
+}
+FAILED = {"/responses": "event: response.failed", "/messages": "event: error"}
+
+
+@pytest.mark.parametrize("path", PLAIN)
+async def test_a_plain_stream_that_breaks_off_ends_with_an_error(serve: Serve, path: str) -> None:
+    async with serve(saying(BROKEN, "Hello world")) as up:
+        streamed = await up.client.post(path, json={"model": "small", "stream": True, **PLAIN[path]})
+        assert streamed.status_code == 200 and len(up.policy.bodies) == 1
+        before, _, end = streamed.text.partition(FAILED.get(path, '"error":'))
+        assert "Hello wor" in before and "broke off in the middle of its answer" in end
+        assert "Hello world" not in streamed.text
+
+
+@pytest.mark.parametrize("path", PLAIN)
+async def test_a_plain_call_is_repeated_while_the_client_has_nothing_of_its_answer(serve: Serve, path: str) -> None:
+    for stream, first in ((False, BROKEN), (True, 503)):
+        async with serve(saying(first, "Hello world")) as up:
+            answer = await up.client.post(path, json={"model": "small", "stream": stream, **PLAIN[path]})
+            assert answer.status_code == 200 and len(up.policy.bodies) == 2
+            assert "Hello world" in answer.text and "Hello worHello" not in answer.text
+
+
 async def test_a_silent_search_shows_that_it_lives(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "PATIENCE", 0.0)
     monkeypatch.setattr(streaming, "HEARTBEAT", 0.05)

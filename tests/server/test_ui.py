@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ async def test_the_page_is_there_and_its_playground_answers(serve: Serve) -> Non
         body = {"question": "Hi", "method": "best-of-n", "width": 2, "depth": 0}
         played = await up.client.post(f"{root}/ui/api/play", json=body)
         assert played.status_code == 200 and "event: story" in played.text and "bbb" in played.text
+
+
+async def test_a_search_that_fails_shows_its_best_answer_and_the_error(serve: Serve) -> None:
+    async with serve(drawing(["a", "bbb"], other=401)) as up:
+        root = up.url.removesuffix("/v1")
+        body = {"question": "Hi", "method": "tpo", "width": 2, "depth": 1}
+        played = (await up.client.post(f"{root}/ui/api/play", json=body)).text
+        story = json.loads(played.split("event: story\ndata: ")[1])
+        assert (story["state"], story["stop"], story["answer"]) == ("failed", "error", "0.1")
+        assert "refused the key (401" in story["error"]
+        kept = await up.client.get(f"{root}/ui/api/play/result", params={"id": story["result"]})
+        assert kept.json()["error"] == story["error"]
 
 
 async def test_requests_show_while_they_are_answered_and_after(serve: Serve) -> None:

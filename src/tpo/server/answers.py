@@ -12,6 +12,7 @@ import msgspec
 
 from tpo.candidate import Candidate
 from tpo.engine.events import Event
+from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import patiently
 from tpo.models.fleet import Fleet
 from tpo.models.protocol import Choice, Receiver, Request, Usage
@@ -19,7 +20,7 @@ from tpo.scheduling.limiter import Owner, call_owner
 from tpo.server.admission import Admission
 from tpo.server.asgi import Message, Receive, RequestInfo, Send, WhileConnected
 from tpo.server.bodies import pause
-from tpo.server.deltas import Progress, Sink, Text, Thought
+from tpo.server.deltas import Delta, Progress, Sink, Text, Thought
 from tpo.server.errors import refused
 from tpo.server.idempotency import Idempotency
 from tpo.server.logs import log_contents
@@ -38,6 +39,8 @@ async def plain_response(
     sink: Sink,
     spend: Callable[[int], None],
     patience: float = 0.0,
+    *,
+    streamed: bool = False,
 ) -> Completion:
     """Answer a conversation by one call, without any search.
 
@@ -49,6 +52,7 @@ async def plain_response(
         spend: called with the tokens of the call, however it ends; where its end is cut off, with an estimate of the
             prompt's, which servers report last.
         patience: seconds for which a server that is down or overloaded is tried again.
+        streamed: the client gets the deltas as they come, so that after the first the call is not made again.
 
     Raises:
         ModelError: there is no answer.
@@ -63,13 +67,29 @@ async def plain_response(
         seed=request.seed,
         extra=request.policy_fields,
     )
-    think = (lambda index, text: sink(Thought(index, text))) if request.thought else _ignore
-    receiver = Receiver(usage, choices.append, lambda index, text: sink(Text(index, text)) if text else None)
+    begun = False
+
+    def take(delta: Delta) -> None:
+        nonlocal begun
+        begun = True
+        sink(delta)
+
+    think = (lambda index, text: take(Thought(index, text))) if request.thought else _ignore
+    receiver = Receiver(usage, choices.append, lambda index, text: take(Text(index, text)) if text else None)
     sent: list[None] = []
     receiver = receiver._replace(on_thought=think, on_start=lambda: sent.append(None))
     seat = fleet.seat()
+
+    async def attempt() -> None:
+        try:
+            await seat.generate(call, receiver)
+        except ModelUnavailable as error:
+            if streamed and begun:  # the next attempt's answer would follow on this one's beginning
+                raise ModelError(str(error)) from error
+            raise
+
     try:
-        await patiently(lambda: seat.generate(call, receiver), lambda error, wait: None, patience=patience)
+        await patiently(attempt, lambda error, wait: None, patience=patience)
     except asyncio.CancelledError:
         if sent and not usage.prompt_tokens:
             usage.prompt_tokens = prompt_tokens({"messages": request.messages})
@@ -221,6 +241,8 @@ class Answers:
         sink: Sink,
         listen: Callable[[Event], None],
         durable: Durable | None = None,
+        *,
+        streamed: bool = False,
     ) -> Completion:
         """Answer one conversation.
 
@@ -232,6 +254,7 @@ class Answers:
             sink: called with each delta that precedes the complete answer.
             listen: called with each event of a search.
             durable: where the search survives the server's end.
+            streamed: the client gets the deltas as they come.
         """
         options = await self.options(request, named)
         if options is None:
@@ -241,7 +264,7 @@ class Answers:
                 fleet = (await self.service.fleets(named.model))["policy"]
                 patience = self.service.setup.serving.patience
                 async with WhileServing(self.service):
-                    return await plain_response(fleet, request, sink, info.spend, patience)
+                    return await plain_response(fleet, request, sink, info.spend, patience, streamed=streamed)
         info.kind = "aligned"
         progress = Progress(sink, narrate=options.narration)
 

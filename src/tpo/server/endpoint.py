@@ -123,7 +123,8 @@ class ProtocolEndpoint:
             id = f"{parsed.renderer.id}-{place}" if many else parsed.renderer.id
             sink = _ignore if stream is None else stream.sink(place)
             listen = _ignore if stream is None else stream.listen
-            response = await self._answers.answer(query, named, id, info, sink, listen)
+            streamed = stream is not None
+            response = await self._answers.answer(query, named, id, info, sink, listen, streamed=streamed)
             if stream is not None:
                 stream.complete(place, response)
             return response

@@ -26,7 +26,7 @@ from tpo.errors import InputError, TPOError
 from tpo.messages import conversation, question
 from tpo.methods import find_method, methods
 from tpo.view.endpoint import NotFound, json_response, one_of, text
-from tpo.view.story import search_json
+from tpo.view.story import records_json
 
 # Seconds between two messages.
 BEAT = 0.1
@@ -240,7 +240,7 @@ async def _messages(request: Request, play: Play, options: PlayOptions) -> Async
             yield _message("events", waiting)
         try:
             result = working.result()
-            story = search_json(question(conversation(options.question)), result.trace, result, None)
+            story = records_json(question(conversation(options.question)), result.trace)
             results: PlayResults = request.app.state.results
             yield _message("story", story | {"result": results.keep(Played(story, _trace(result)))})
         except TPOError as error:

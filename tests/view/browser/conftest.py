@@ -23,6 +23,8 @@ CHROMIUM_THERE = pytest.mark.skipif(
     CHROMIUM is None, reason="there is no Chromium: install one, or name it in TPO_CHROMIUM"
 )
 
+# A question whose critic has no key that counts.
+NO_CRITIC = "Who may advise here?"
 # A run that somebody has named like this.
 NAMED = "<img src=x onerror=alert(1)>"
 
@@ -30,6 +32,8 @@ NAMED = "<img src=x onerror=alert(1)>"
 async def slowly(body: dict[str, Any], number: int) -> Said:
     """Answers that grow better, a little later each."""
     await asyncio.sleep(0.1)
+    if critic(body) and NO_CRITIC in str(body["messages"]):
+        return 401
     if critic(body):
         return f"The better one gives a reason. {EVIL}"
     return f"Because of the light{', scattered by the air' * (number % 5)}. {EVIL}"

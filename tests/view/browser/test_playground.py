@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tpo
-from view.browser.conftest import CHROMIUM_THERE
+from view.browser.conftest import CHROMIUM_THERE, NO_CRITIC
 from view.runs import QUESTIONS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -40,7 +40,7 @@ def test_a_question_is_answered_live_and_kept(page: Any, url: str, tmp_path: Pat
     page.get_by_label("Rules").fill("max-words=60")
     page.evaluate(SEE)
     page.get_by_role("button", name="Answer", exact=True).click()
-    page.get_by_text(re.compile("the answer is")).wait_for()
+    page.get_by_text(re.compile(r"^Done\. tpo: the answer is .*, ended: \w+$")).wait_for()
     seen = page.evaluate("seen.join(' | ')")
     for part in ("drawing 3 answers", "best so far", "is being written…", "gives a reason"):
         assert part in seen  # while it went on
@@ -67,6 +67,18 @@ def test_stopping_is_no_error_and_keeps_what_was_found(page: Any, url: str) -> N
     page.get_by_role("region", name="The best answer so far").wait_for()
     assert page.locator(".trouble").count() == 0
     assert page.get_by_role("button", name="Answer", exact=True).is_enabled()
+
+
+def test_a_search_that_breaks_off_shows_its_best_answer_and_why(page: Any, url: str) -> None:
+    ask(page, url, NO_CRITIC)
+    page.get_by_role("button", name="Answer", exact=True).click()
+    page.get_by_text(re.compile(r"^tpo: broke off, the best answer so far is 0\.\d, reward \d")).wait_for()
+    playwright.expect(page.get_by_role("alert")).to_contain_text("refused the key (401")
+    page.get_by_role("heading", name="Answer", exact=True).wait_for()
+    page.get_by_label("and beside it").select_option("best-of-n")  # which has no critic
+    page.get_by_role("button", name="Answer", exact=True).click()
+    page.get_by_role("region", name="Both answers").wait_for()
+    playwright.expect(page.get_by_role("alert")).to_be_visible()
 
 
 def test_two_methods_are_shown_side_by_side(page: Any, url: str) -> None:

@@ -29,7 +29,7 @@ from tpo.engine.result import Result
 from tpo.errors import InputError, ModelUnavailable, RewardUnavailable, TPOError
 from tpo.http.failures import ContextOverflow
 from tpo.methods.presets import Preset, parse_preset
-from tpo.options import SearchOptions, table
+from tpo.options import SearchOptions, default, table
 from tpo.session.output_format import OutputFormat, format_rules
 from tpo.session.response import Completion, SearchResult, best_of
 from tpo.session.session import Session
@@ -81,10 +81,16 @@ class TpoAPI(ModelAPI):
         super().__init__(model_name, base_url, api_key, [], config)
         known = table(SearchOptions)
         configured = load_config(None)
-        options = {name: value for name, value in configured.options.items() if name in known} | model_args
+        given = configured.options
+        options = {name: given[entry.flag] for name, entry in known.items() if entry.flag in given}
         if odd := sorted(model_args.keys() - known.keys()):
             raise InputError(f"-M {odd[0]} is no option of tpo's: known are {', '.join(sorted(known))}.")
         name, self._preset = _named(model_name)
+        usual = options.get("method", default("method"))
+        method = model_args.get("method", usual) if self._preset is None else self._preset.method
+        if method != usual:
+            options.pop("settings", None)  # those of the file's method
+        options |= model_args
         if base_url is None:
             options["policy"] = name
         else:

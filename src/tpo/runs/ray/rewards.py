@@ -13,7 +13,8 @@ import msgspec
 
 from tpo.errors import RewardError, TPOError
 from tpo.messages import Conversation
-from tpo.rewards.call import score
+from tpo.models.protocol import Usage
+from tpo.rewards.call import accounted, score, spend
 from tpo.rewards.protocol import Reward, Score, is_relative, maximum_of
 from tpo.runs.ray.job_spec import JobSpec, settled, spec_of, with_reward
 from tpo.runs.ray.wire import Failure, failure_of
@@ -41,15 +42,20 @@ class RewardActor:
             return reward
         return reward.name, is_relative(reward), maximum_of(reward)
 
-    async def score(self, conversations: Sequence[Conversation]) -> list[Score] | Failure:
-        """Score conversations, relative to each other if the reward is relative."""
+    async def score(self, conversations: Sequence[Conversation]) -> tuple[list[Score] | Failure, Usage]:
+        """Score conversations, relative to each other if the reward is relative.
+
+        Returns:
+            the scores, or why there are none, and the tokens that were used here, where the caller has no account.
+        """
         reward = await self._reward()
         if isinstance(reward, Failure):
-            return reward
-        try:
-            return await score(reward, conversations)
-        except TPOError as error:
-            return failure_of(error)
+            return reward, Usage()
+        with accounted() as usage:
+            try:
+                return await score(reward, conversations), usage
+            except TPOError as error:
+                return failure_of(error), usage
 
     async def _reward(self) -> Reward | Failure:
         if self._opening is None:
@@ -117,9 +123,10 @@ async def _scored_by(actor: Any, conversations: list[Conversation], name: str) -
     from ray.exceptions import RayError
 
     try:
-        scored = await actor.score.remote(conversations)
+        scored, usage = await actor.score.remote(conversations)
     except RayError as error:
         raise RewardError(f"The actor that holds the reward {name} was lost ({type(error).__name__}).") from error
+    spend(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
     if isinstance(scored, Failure):
         raise scored.error()
     return scored  # type: ignore[no-any-return]

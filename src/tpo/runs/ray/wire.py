@@ -14,7 +14,7 @@ class Failure(msgspec.Struct, frozen=True):
     """An error that is sent to another process.
 
     Attributes:
-        kind: the name of its class in `tpo.errors`; empty for a bug.
+        kind: the name of its class in `tpo.errors`, or of the nearest one above it there; empty for a bug.
         text: its message.
         retry_after: see `RewardUnavailable`.
         too_much: see `RewardUnavailable`.
@@ -42,7 +42,7 @@ def failure_of(error: BaseException, where: str = "") -> Failure:
         error: the error.
         where: put before its text.
     """
-    kind = type(error).__name__ if isinstance(error, TPOError) else ""
+    kind = next((one.__name__ for one in type(error).__mro__ if one.__module__ == errors.__name__), "")
     text = str(error) if kind else f"{type(error).__name__}: {error}"
     text = f"{where}: {text}" if where else text
     if isinstance(error, RewardUnavailable):

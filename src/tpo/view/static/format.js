@@ -60,3 +60,8 @@ export function dials(plan) {
   const depth = plan.method === "best-of-n" ? "" : ` · D ${plan.depth}`;
   return `${plan.method} · N ${plan.width}${depth}`;
 }
+
+// Why a search ended: the name of its stop, or words where that alone says too little.
+export function ended(stop) {
+  return `ended: ${stop === "context" ? "the next prompt does not fit the model's context" : stop}`;
+}

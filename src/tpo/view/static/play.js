@@ -4,7 +4,7 @@ import { ask, download, events } from "./api.js";
 import { find } from "./candidate.js";
 import { sideBySide } from "./diffview.js";
 import { fresh, h } from "./dom.js";
-import { number } from "./format.js";
+import { ended, number } from "./format.js";
 import { go } from "./route.js";
 import { storyView } from "./story.js";
 import { Watching } from "./watching.js";
@@ -128,8 +128,13 @@ async function watch(watching, options, signal) {
 
 function showResults(stages, results, room) {
   const answerOf = (story) => find(story.steps.flatMap((step) => step.candidates), story.answer);
-  const done = ({ story }) => `${story.plan?.method ?? ""}: the answer is ${story.answer}, reward ${number(answerOf(story)?.reward)}`;
-  const parts = [h("p", { role: "status", class: "status" }, `Done. ${results.map(done).join(". ")}`)];
+  const done = ({ story }) => {
+    const answer = `${story.answer}, reward ${number(answerOf(story)?.reward)}`;
+    const how = story.error ? `broke off, the best answer so far is ${answer}` : `the answer is ${answer}, ${ended(story.stop)}`;
+    return `${story.plan?.method ?? ""}: ${how}`;
+  };
+  const begin = results.some(({ story }) => story.error) ? "" : "Done. ";
+  const parts = [h("p", { role: "status", class: "status" }, begin + results.map(done).join(". "))];
   if (results.length > 1) {
     const side = ({ story }) => ({ label: story.plan?.method ?? "", text: answerOf(story)?.text ?? "", note: `reward ${number(answerOf(story)?.reward)}` });
     parts.push(h("section", { "aria-label": "Both answers" }, h("h2", {}, "Both answers"), sideBySide(side(results[0]), side(results[1]))));
@@ -137,7 +142,7 @@ function showResults(stages, results, room) {
   for (const { id, story } of results) {
     const save = h("button", { type: "button", on: { click: () => room.attempt(() => download("play/result", { id, form: "trace" }, "trace.jsonl")) } }, "Save as trace");
     const view = storyView(story, { headed: false, actions: [save] });
-    parts.push(results.length > 1 ? h("details", {}, h("summary", {}, `The search of ${story.plan?.method}`), view) : view);
+    parts.push(results.length > 1 ? h("details", { open: Boolean(story.error) }, h("summary", {}, `The search of ${story.plan?.method}`), view) : view);
   }
   stages.replaceChildren(...parts);
 }

@@ -5,7 +5,7 @@ import { armsTable, callsView, usageTable } from "./costs.js";
 import { likeness, sideBySide } from "./diffview.js";
 import { dots, fates } from "./dots.js";
 import { folded, fresh, h } from "./dom.js";
-import { count, dials, duration, moment, number, oneLine, plural, signed } from "./format.js";
+import { count, dials, duration, ended, moment, number, oneLine, plural, signed } from "./format.js";
 import { reading, readingSwitch } from "./reading.js";
 
 // `actions`: links and buttons of the heading; `headed`: whether there is one; `settings` has the selected candidate (`at`)
@@ -24,7 +24,7 @@ export function storyView(story, { actions = [], headed = true, settings = {}, c
 }
 
 function heading(story, actions) {
-  const state = { open: "still running", failed: "failed", ended: story.stop && `ended: ${story.stop}` }[story.state];
+  const state = { open: "still running", failed: "failed", ended: story.stop && ended(story.stop) }[story.state];
   const { plan } = story;
   const models = Object.entries(plan?.models ?? {});
   const others = models.filter(([role, model]) => role !== "policy" && model !== plan.models.policy);

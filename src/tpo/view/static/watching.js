@@ -103,7 +103,8 @@ export class Watching {
 
   finish(story) {
     this.story = story;
-    this.report("Done");
+    if (story.error) this.report(story.error, "trouble");
+    else this.report("Done");
   }
 
   // What was found until then stays on the page.
