@@ -297,7 +297,7 @@ async def test_a_search_is_steered_by_it(tmp_path: Path) -> None:
     async with serving(judge) as server:
         result = await tpo.align(
             "Where?",
-            policy=FakeModel(policy),
+            policy=FakeModel(policy, name="fake-70B"),
             reward=f"judge:{server.url}",
             prefer=written(tmp_path, RUBRIC),
             effort="low",
