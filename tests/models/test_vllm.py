@@ -9,6 +9,7 @@ import pytest
 
 import tpo
 from servers.vllm import vllm
+from tpo.engine.calls import TAG_TOKENS
 from tpo.models.resolve import open_model
 
 pytestmark = pytest.mark.vllm
@@ -32,7 +33,10 @@ async def test_the_whole_loop(url: str, tmp_path: Path) -> None:
     result = await tpo.align("How do I take care of a wooden table?", policy=url, seed=7, max_tokens=64, trace=trace)
     assert [len(step.candidates) for step in result.steps] == [5, 5, 5]
     assert all(step.loss and step.gradient for step in result.steps[1:])
-    assert all(1 <= candidate.tokens <= 64 for candidate in result.candidates)
+    # The reply to an update has room for its tags too.
+    limits = [64, 64 + TAG_TOKENS, 64 + TAG_TOKENS]
+    for step, limit in zip(result.steps, limits, strict=True):
+        assert all(1 <= candidate.tokens <= limit for candidate in step.candidates)
     answers = sum(candidate.tokens for candidate in result.candidates)
     assert result.usage["policy"].completion_tokens + result.usage["editor"].completion_tokens == answers
     assert (result.usage["policy"].calls, result.usage["critic"].calls, result.usage["editor"].calls) == (5, 4, 10)
