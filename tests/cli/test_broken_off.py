@@ -33,9 +33,17 @@ async def test_align_prints_the_best_answer_so_far(as_json: bool) -> None:
         assert (result["answer"], result["stop"]) == ("An answer.", "error")
     else:
         assert ran.out == "An answer.\n"
-    broke, why = ran.err.splitlines()
-    assert "best so far" in broke
+    (why,) = ran.err.splitlines()
     assert why.startswith("tpo: error: ") and "expired" in why
+
+
+async def test_without_quiet_a_note_says_what_the_answer_is() -> None:
+    async with serving(no_critic) as server:
+        ran = await tpo("align", "How?", "--policy", server.url, "--reward", "surface", *SEARCH[:-1])
+    assert (ran.code, ran.out) == (2, "An answer.\n")
+    *_, broke, why = ran.err.splitlines()
+    assert "best so far" in broke
+    assert why.startswith("tpo: error: ")
 
 
 async def test_a_chat_goes_on_with_the_best_answer_so_far() -> None:

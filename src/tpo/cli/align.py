@@ -58,7 +58,7 @@ def align(
         result = asyncio.run(_run(query, options, quiet))
     except TPOError as error:
         if error.partial is not None and error.partial.answer:
-            note("the search broke off; the answer is the best so far")
+            noting(quiet=quiet)("the search broke off; the answer is the best so far")
             _print(error.partial, as_json)
         raise
     _print(result, as_json)
