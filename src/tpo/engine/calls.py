@@ -116,7 +116,8 @@ class Calls:
         if not isinstance(model, PanelSeat):
             await self._collect(place, [0], replies.append, on_text)
             return replies[0]
-        arms = [*model.panel.in_use, *(arm for arm in model.panel.arms if arm not in model.panel.in_use)]
+        used = model.panel.in_use
+        arms = sorted(model.panel.arms, key=lambda arm: arm not in used)  # those that rest come last
         errors: list[ModelError] = []
         for arm in arms:
             try:
