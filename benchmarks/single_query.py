@@ -45,10 +45,14 @@ class Contender(NamedTuple):
 
 CONTENDERS = (
     Contender("best-of-n", ANSWERS),
+    Contender("best-of-n", ANSWERS, settings={"wave": [2, 3, 5]}),
+    Contender("best-of-n", ANSWERS, settings={"wave": [2, 5, 8]}),
+    Contender("best-of-n", ANSWERS, settings={"wave": 2}),
     Contender("tpo", WIDTH, DEPTH),
     Contender("tpo-fused", WIDTH, DEPTH),
     Contender("tpo", WIDTH, DEPTH, {"contrast": "minimal"}),
     Contender("restate", WIDTH, DEPTH),
+    Contender("restate", WIDTH, DEPTH, {"wave": [2, 3]}),
     Contender("words", WIDTH, DEPTH),
     Contender("fusion", ANSWERS - 1),
     Contender("fusion", ANSWERS - 2, settings={"merges": 2, "analysis": True}),

@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, ForwardRef, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, ForwardRef, Union, get_args, get_origin
 
 import msgspec
 
@@ -80,8 +81,9 @@ def _method_facts(method: Any) -> str:
 
 
 def _meta(hint: Any) -> str:
-    """The bounds of an annotation."""
-    metas = [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, msgspec.Meta)]
+    """The bounds of an annotation; of one that allows several types, those of its numbers."""
+    hints = (hint, *get_args(hint)) if isinstance(hint, UnionType) or get_origin(hint) is Union else (hint,)
+    metas = [one for part in hints for one in getattr(part, "__metadata__", ()) if isinstance(one, msgspec.Meta)]
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     found = [
         f"{text} {getattr(one, key):g}" for one in metas for key, text in words.items() if getattr(one, key) is not None

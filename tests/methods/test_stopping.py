@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tpo.candidate import Candidate
+from tpo.errors import InputError
 from tpo.messages import conversation
 from tpo.methods import Outcome, Pool, find_method
-from tpo.methods.stopping import RewardPrior, StopRule, _student, expected_gain
+from tpo.methods.cost import cost_of
+from tpo.methods.stopping import RewardPrior, StopRule, _student, expected_gain, waves
 from tpo.prompts import PromptSet
 
 QUERY = conversation("How?")
@@ -128,3 +130,34 @@ def test_a_price_ends_a_method_at_the_end_of_a_step(name: str) -> None:
     with pytest.raises(StopIteration) as end:
         search.send([Candidate(f"0.{i}", 0, f"text {i}", 0.9) for i in range(3)])
     assert end.value.value.stop == "enough"
+
+
+@pytest.mark.parametrize(
+    ("wave", "width", "sizes"),
+    [
+        (0, 5, [5]),
+        (2, 5, [2, 2, 1]),
+        ([2, 3, 5], 15, [2, 3, 5, 5]),
+        ([2, 3, 5], 4, [2, 2]),
+        ([4], 9, [4, 4, 1]),
+        (3, 0, []),
+    ],
+)
+def test_waves_add_up_to_the_width_and_the_last_size_repeats(
+    wave: int | list[int], width: int, sizes: list[int]
+) -> None:
+    assert list(waves(wave, width)) == sizes
+
+
+def test_waves_that_grow_draw_as_many_answers_in_fewer_stages() -> None:
+    method = find_method("best-of-n")
+    found = [cost_of(method, 15, 0, method.chosen_settings({"wave": wave})) for wave in ("2", "2,3,5", [2, 3, 5])]
+    assert found == [(15, 0, 8), (15, 0, 4), (15, 0, 4)]
+    # Every step begins with the first wave again.
+    assert cost_of(find_method("restate"), 5, 2, {"wave": [2, 3]}) == (15, 0, 6)
+
+
+@pytest.mark.parametrize("wave", ["2,0", "2,x", "", [], [2, -1], 1.5])
+def test_waves_that_cannot_be_drawn_are_refused(wave: object) -> None:
+    with pytest.raises(InputError, match="The setting wave of the method best-of-n is"):
+        find_method("best-of-n").chosen_settings({"wave": wave})

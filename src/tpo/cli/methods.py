@@ -130,7 +130,7 @@ def _show_efforts() -> None:
 
 
 def _effort_line(row: dict[str, Any]) -> str:
-    settings = "".join(f" {name}={value}" for name, value in row["settings"].items())
+    settings = "".join(f" {name}={_as_flag(value)}" for name, value in row["settings"].items())
     critique = f", critiques of {row['critic_max_tokens']} tokens" if row["critic_max_tokens"] else ""
     prompts = ", prompts auto" if row["prompts"] == "auto" else ""
     cost = f"{row['answers']} answers, {row['replies']} other replies, {row['stages']} stages"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from tpo.methods.selection import quantiles, soft_odds
-from tpo.methods.stopping import StopRule
+from tpo.methods.stopping import StopRule, waves
 
 PERMUTATIONS = 200
 
@@ -106,14 +106,14 @@ def first_at(bank: Sequence[Draw], maximum: float, n: int) -> Expected:
     return Expected(best_of(bank, n).value, tokens, draws)
 
 
-def stopped(bank: Sequence[Draw], rule: StopRule, n: int, wave: int = 1, seed: int = 0) -> Expected:
+def stopped(bank: Sequence[Draw], rule: StopRule, n: int, wave: int | Sequence[int] = 1, seed: int = 0) -> Expected:
     """Draw in waves until a stop rule has enough, n at most; the mean over orders of the bank.
 
     Args:
         bank: M answers to one query.
         rule: decides after each wave.
         n: from 1 to M.
-        wave: answers drawn at once.
+        wave: answers drawn at once, as a method's `wave`.
         seed: of the orders, where there are too many for all.
     """
     orders = list(_orders(bank, seed))
@@ -122,8 +122,8 @@ def stopped(bank: Sequence[Draw], rule: StopRule, n: int, wave: int = 1, seed: i
     value = tokens = draws = 0.0
     for order in orders:
         count = 0
-        while count < n:
-            count = min(count + wave, n)
+        for size in waves(wave, n):
+            count += size
             if settled(tuple(sorted(one.reward for one in order[:count] if not one.leaked))):
                 break
         taken = order[:count]

@@ -26,8 +26,10 @@ MAX_DEPTH = 100
 # Parameters that the engine gives; every other one is a setting of the method's own.
 GIVEN = ("width", "depth", "prompts", "rng", "maximum", "lifts")
 # Settings that several methods have.
+_AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Price = Annotated[float, msgspec.Meta(ge=0)]
-Wave = Annotated[int, msgspec.Meta(ge=0)]
+# One size for all waves, or the sizes of the first ones, of which the last repeats.
+Wave: TypeAlias = Annotated[int, msgspec.Meta(ge=0)] | Annotated[list[_AtLeastOne], msgspec.Meta(min_length=1)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]
 _MARK = "__tpo_method__"
 
@@ -63,10 +65,11 @@ class Setting:
             msgspec.ValidationError: it is none.
             ValueError: it is no finite number.
         """
-        kind = get_origin(self.type) or self.type
-        if isinstance(value, str) and kind in (list, dict):
+        kinds = {get_origin(one) or one for one in _alternatives(self.type)}
+        # Of a number or a list, text with a comma is a list.
+        if isinstance(value, str) and (kinds <= {list, dict} or (list in kinds and "," in value)):
             parts = [part.strip() for part in value.split(",") if part.strip()]
-            value = dict(part.partition("=")[::2] for part in parts) if kind is dict else parts
+            value = dict(part.partition("=")[::2] for part in parts) if dict in kinds else parts
         read = msgspec.convert(value, self.type, strict=False)
         numbers = read.values() if isinstance(read, dict) else read if isinstance(read, list) else [read]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
@@ -341,9 +344,20 @@ def random_source(query: Conversation, seed: int | None, *use: str) -> random.Ra
     return random.Random(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))
 
 
+def _alternatives(hint: Any) -> list[Any]:
+    """The types that a hint allows, without their bounds."""
+    hint = _unbounded(hint)
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return [_unbounded(part) for part in parts]
+
+
+def _unbounded(hint: Any) -> Any:
+    return hint.__origin__ if hasattr(hint, "__metadata__") else hint
+
+
 def _kind(hint: Any) -> str:
     """A type in words: what stands in `Literal` is one of several texts, and bounds are left out."""
-    hint = hint.__origin__ if hasattr(hint, "__metadata__") else hint
+    hint = _unbounded(hint)
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Literal:
         return " | ".join(map(str, parts))

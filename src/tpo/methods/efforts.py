@@ -43,17 +43,18 @@ class Level(NamedTuple):
     settings: Mapping[str, Any] = {}
 
 
+# Waves that grow end as early as small ones, and wait for fewer round trips.
 _WORDS = (
     Level("restate", 3, 1),
-    Level("restate", 5, 2, settings={"wave": 2}),
-    Level("restate", 5, 5, settings={"wave": 2}),
+    Level("restate", 5, 2, settings={"wave": [2, 3]}),
+    Level("restate", 5, 5, settings={"wave": [2, 3]}),
     Level("restate", 10, 8, settings={"wave": 5}),
 )
 _STOPPING = (
-    Level("best-of-n", 6, settings={"wave": 2, "price": 0.01}),
-    Level("best-of-n", 15, settings={"wave": 2, "price": 0.01}),
-    Level("best-of-n", 30, settings={"wave": 5}),
-    Level("best-of-n", 90, settings={"wave": 10}),
+    Level("best-of-n", 6, settings={"wave": [2, 4], "price": 0.01}),
+    Level("best-of-n", 15, settings={"wave": [2, 3, 5], "price": 0.01}),
+    Level("best-of-n", 30, settings={"wave": [5, 10, 15]}),
+    Level("best-of-n", 90, settings={"wave": [10, 20, 30]}),
 )
 _SAMPLE = (Level("sample"),) * 4
 _RESAMPLE = (Level("best-of-n", 4), Level("best-of-n", 12), Level("best-of-n", 24), Level("best-of-n", 64))

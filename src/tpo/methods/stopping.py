@@ -8,7 +8,8 @@ prior, whose predictive distribution is Student's t). The rule looks one answer 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from tpo.candidate import Candidate
@@ -149,8 +150,28 @@ class Drawn(NamedTuple):
     repeated: bool
 
 
+def waves(wave: int | Sequence[int], width: int) -> Iterator[int]:
+    """The sizes of the waves that a step's answers are drawn in.
+
+    Args:
+        wave: the size of each wave, or the sizes of the first ones, of which the last repeats; 0 draws all at once.
+        width: how many answers in all.
+    """
+    first = [wave or width] if isinstance(wave, int) else wave
+    for size in chain(first, repeat(first[-1])):
+        if width <= 0:
+            return
+        yield min(size, width)
+        width -= size
+
+
 def draw(
-    prompt: Prompt, width: int, pool: Pool, rule: StopRule, wave: int = 0, temperature: float | None = None
+    prompt: Prompt,
+    width: int,
+    pool: Pool,
+    rule: StopRule,
+    wave: int | Sequence[int] = 0,
+    temperature: float | None = None,
 ) -> Generator[Sample, list[Candidate], Drawn]:
     """Draw up to `width` answers into a pool, in waves, until there are enough.
 
@@ -159,18 +180,15 @@ def draw(
         width: how many answers at most.
         pool: takes them.
         rule: decides when there are enough.
-        wave: how many to draw at once; 0 draws all at once.
+        wave: how many to draw at once, as `waves` takes it.
         temperature: sampling temperature; the run's unless given.
     """
     fresh: list[Candidate] = []
     answered = False
-    left = width
-    while left > 0:
-        size = min(wave, left) if wave > 0 else left
+    for size in waves(wave, width):
         candidates = yield Sample(prompt, size, temperature=temperature)
         answered = answered or any(one.text or one.message is not None for one in candidates)
         fresh += pool.add(candidates)
-        left -= size
         if rule.enough(pool):
             return Drawn(fresh, True, answered and not fresh)
     return Drawn(fresh, False, answered and not fresh)
