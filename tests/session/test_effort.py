@@ -215,7 +215,7 @@ def test_a_setting_that_is_given_leaves_the_levels_others_as_they_are() -> None:
         return specified(options).method_settings
 
     waves = dict(level_of("medium", "words", "tiny").settings)
-    assert waves == {"wave": [2, 3, 5], "price": 0.01}
+    assert waves == {"wave": [2, 5, 8], "price": 0.01}
     for given in (["price=0.1"], {"price": 0.1}):
         assert settings_of(settings=given) == {**waves, "price": 0.1}
         assert settings_of(settings=given, method="best-of-n") == {**waves, "price": 0.1}

@@ -10,7 +10,7 @@ from tpo.experiments.results import ModelResults
 from tpo.methods.stopping import StopRule
 
 PRICES = (0.01, 0.02, 0.05)
-WAVES: tuple[tuple[int, ...], ...] = ((1,), (2,), (2, 3, 5), (5,))
+WAVES: tuple[tuple[int, ...], ...] = ((1,), (2,), (2, 5, 8), (5,))
 SHARPNESS = (3.0, 10.0)
 MEANS = (2.0, 8.0)
 WIDTHS = (1, 2, 3, 4, 5, 8, 10, 15, 16, 20, 32, 50, 64, 100, 128)

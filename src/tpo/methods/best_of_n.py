@@ -28,7 +28,7 @@ def best_of_n(
         prompts: the wording.
         maximum: the largest reward that there is, where it is known.
         price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
-        wave: answers drawn at once, as one number, or wave by wave (`2,3,5`; the last repeats); 0 draws all at once,
+        wave: answers drawn at once, as one number, or wave by wave (`2,5,8`; the last repeats); 0 draws all at once,
             and so leaves nothing to stop.
     """
     pool = Pool()

@@ -52,7 +52,7 @@ _WORDS = (
 )
 _STOPPING = (
     Level("best-of-n", 6, settings={"wave": [2, 4], "price": 0.01}),
-    Level("best-of-n", 15, settings={"wave": [2, 3, 5], "price": 0.01}),
+    Level("best-of-n", 15, settings={"wave": [2, 5, 8], "price": 0.01}),
     Level("best-of-n", 30, settings={"wave": [5, 10, 15]}),
     Level("best-of-n", 90, settings={"wave": [10, 20, 30]}),
 )

@@ -56,7 +56,7 @@ def fusion(
         analysis: compare the drafts in a call of its own first.
         temperature: sampling temperature of the merges; the run's unless given.
         price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
-        wave: answers drawn at once, as one number, or wave by wave (`2,3,5`; the last repeats); 0 draws all at once.
+        wave: answers drawn at once, as one number, or wave by wave (`2,5,8`; the last repeats); 0 draws all at once.
     """
     pool, rule = Pool(), StopRule(price, maximum)
     drawn = yield from draw(prompts.render("answer", query), width, pool, rule, wave)

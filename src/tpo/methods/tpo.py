@@ -50,7 +50,7 @@ def tpo(
         prompts: the wording.
         maximum: the largest reward that there is, where it is known.
         price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
-        wave: answers drawn at once, as one number, or wave by wave (`2,3,5`; the last repeats); 0 draws a step's all at
+        wave: answers drawn at once, as one number, or wave by wave (`2,5,8`; the last repeats); 0 draws a step's all at
             once.
         contrast: which worse answer is shown: the worst of all, the worst of the latest step, the closest in reward, or
             a minimal pair, which differs in the fewest parts of the reward. Where the reward names what the best answer
