@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Generator
+from typing import Annotated
 
 import msgspec
 
 from tpo.candidate import Candidate
 from tpo.messages import Conversation
 from tpo.methods.actions import Ask, Outcome, Reply, Search
+from tpo.methods.by_step import WIDTHS, Width, of_step
 from tpo.methods.contrast import Contrast, is_useful, one_demand, rejected_by
-from tpo.methods.definition import MAX_WIDTH, Price, Temperature, Wave, method
+from tpo.methods.definition import Price, Temperature, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
 from tpo.methods.unmet import unmet
 from tpo.prompts.prompt_set import PromptSet
 
-Width = Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
 # The same in every step.
-WIDTHS: list[Width] = []
 TEMPERATURES: list[Temperature] = []
-
-T = TypeVar("T")
 
 
 @method(paper="arXiv 2501.12895 (TPO)")
@@ -65,7 +62,7 @@ def tpo(
     prompt = answer = prompts.render("answer", query)
     gradients: list[str] = []
     reported: list[str] = []  # of each gradient, what are the reward's own words
-    dials = [(_of_step(widths, step, width), _of_step(temperatures, step, None)) for step in range(depth + 1)]
+    dials = [(of_step(widths, step, width), of_step(temperatures, step, None)) for step in range(depth + 1)]
     for step, (count, temperature) in enumerate(dials):
         if step:
             chosen, rejected = pool.chosen, rejected_by(contrast, pool)
@@ -102,8 +99,3 @@ def _critique(
     loss = yield Ask(prompts.render("loss", query, chosen=chosen, rejected=rejected))
     gradient = yield Ask(prompts.render("gradient", query, chosen=chosen, rejected=rejected, loss=loss))
     return loss, gradient
-
-
-def _of_step(values: Sequence[T], step: int, usual: T) -> T:
-    """What a list by step says of one step; the last value counts for all later steps."""
-    return values[min(step, len(values) - 1)] if values else usual

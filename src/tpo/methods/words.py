@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tpo.messages import Conversation
 from tpo.methods.actions import Outcome, Search
+from tpo.methods.by_step import WIDTHS, Width, of_step
 from tpo.methods.definition import Price, Wave, method
 from tpo.methods.pool import Pool
 from tpo.methods.stopping import StopRule, draw
@@ -26,6 +27,7 @@ def words(
     maximum: float | None = None,
     price: Price = 0.0,
     wave: Wave = 0,
+    widths: list[Width] = WIDTHS,
 ) -> Search:
     """Show the best answer with the reward's words on what it fails, and sample again; no critic is called.
 
@@ -38,11 +40,12 @@ def words(
         price: the reward that one more answer has to be expected to gain; 0 never stops for lack of gain.
         wave: answers drawn at once, as one number, or wave by wave (`2,5,8`; the last repeats); 0 draws a step's all at
             once.
+        widths: answers of each step from the first, the last counting for all later ones; `width` unless given.
     """
     pool, rule = Pool(), StopRule(price, maximum)
     prompt = prompts.render("answer", query)
     for step in range(depth + 1):
-        drawn = yield from draw(prompt, width, pool, rule, wave)
+        drawn = yield from draw(prompt, of_step(widths, step, width), pool, rule, wave)
         chosen, failed = pool.chosen, unmet(pool.chosen)
         if drawn.enough or not failed:
             return Outcome(chosen, "enough")
