@@ -23,6 +23,7 @@ from tpo.options import Effort
 from tpo.prompts import Prompt, PromptSet
 from tpo.prompts.prompt_set import template_names
 from tpo.prompts.sets import SETS
+from tpo.rewards.gate import Gate
 from tpo.rewards.require import Requirements
 from tpo.session.effort import reward_kind, size_of, with_effort
 from tpo.session.session import Session
@@ -77,7 +78,10 @@ def test_adaptive_can_be_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
         ("none", "none"),
         ("strict", "words"),
         ("mixed", "judge"),
-        (Requirements(["max-words=5"]), "words"),
+        ("prefer:taste.md", "rules"),
+        ("both", "rules"),
+        (Requirements(["max-words=5"]), "rules"),
+        (Gate(Requirements(["max-words=5"]), FakeReward(len)), "gated"),
         (FakeReward(len), "model"),
         (len, "model"),
     ],
@@ -86,10 +90,12 @@ def test_the_kind_of_a_reward_is_read_off_its_name(reward: Any, kind: str) -> No
     named = {
         "strict": NamedReward(use="verifier:ifeval"),
         "mixed": NamedReward(sum={"strict": 1.0, "judge:http://localhost:8001/v1": 1.0}),
+        "both": NamedReward(sum={"verifier:ifeval": 1.0, "prefer:taste.md": 1.0}),
         "round": NamedReward(use="round"),
     }
     assert reward_kind(reward, (), named) == kind
-    assert reward_kind("none", ("max-words=5",)) == "words"
+    told = "rules" if kind in ("none", "words", "rules") else "gated"
+    assert reward_kind(reward, ("max-words=5",), named) == told
     assert reward_kind("round", (), named) == "model"
 
 
@@ -145,10 +151,12 @@ async def test_a_level_for_another_size_than_the_policys_is_noted(
 
 @pytest.mark.parametrize(("effort", "key"), list(itertools.product(Effort, TABLE)))
 def test_a_level_decides_what_is_not_given(effort: Effort, key: tuple[RewardKind, Size]) -> None:
-    reward = {"words": "verifier:ifeval", "model": "surface", "judge": "judge:http://x/v1", "none": "none"}[key[0]]
+    rewards = {"rules": "none", "gated": "surface", "words": "verifier:ifeval", "model": "surface", "none": "none"}
+    require = ["max-words=5"] if key[0] in ("rules", "gated") else []
     level = level_of(effort, *key)
+    options = {"reward": rewards.get(key[0], "judge:http://x/v1"), "require": require, "policy": "http://x/v1"}
     model = {"tiny": "a-135M", "small": "a-1.5B", "large": "a-70B"}[key[1]]
-    spec = specified({"effort": effort, "reward": reward, "policy": "http://x/v1", "policy_model": model})
+    spec = specified({"effort": effort, "policy_model": model, **options})
     assert (spec.method.name, spec.width, spec.depth) == (level.method, level.width, level.depth)
     assert spec.method_settings == spec.method.chosen_settings(level.settings)
     assert spec.settings.critic_max_tokens == (level.critique or spec.settings.max_tokens)
@@ -164,6 +172,9 @@ def test_what_is_explicit_counts() -> None:
     own = specified({"effort": "medium", "reward": "surface", "method": "tpo"})
     assert (own.method.name, own.width, own.depth) == ("tpo", 4, 2)
     assert with_effort({"width": 3}) == {"width": 3}
+    # A width is that of every step, also where the level has widths by step.
+    own = specified({"effort": "medium", "reward": "none", "require": ["max-words=5"], "width": 3})
+    assert (own.method.name, own.width, own.method_settings) == ("restate", 3, {})
     # The command line has None for what was not given.
     none = dict.fromkeys(["method", "settings", "width", "depth", "critic_max_tokens", "prompts"])
     given = {"effort": "high", "policy": "http://x/v1", "policy_model": "Llama-3.1-8B"}

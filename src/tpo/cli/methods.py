@@ -76,7 +76,7 @@ def _show(row: dict[str, Any]) -> None:
 
 def _efforts() -> list[dict[str, Any]]:
     from tpo.methods.cost import cost_of
-    from tpo.methods.efforts import PLAIN_PROMPTS, TABLE
+    from tpo.methods.efforts import PLAIN_PROMPTS, REASONS, TABLE
     from tpo.methods.registry import find_method
     from tpo.options import Effort
 
@@ -98,13 +98,16 @@ def _efforts() -> list[dict[str, Any]]:
                     "answers": cost.answers,
                     "replies": cost.replies,
                     "stages": cost.stages,
+                    "reason": REASONS[kind, size],
                 }
             )
     return rows
 
 
 _REWARDS = {
-    "words": "a reward with words (verifier, prefer, rules)",
+    "rules": "rules that the question does not state (require alone, prefer)",
+    "gated": "such rules before another reward (require with a reward)",
+    "words": "a verifier",
     "model": "a reward model, or any other number",
     "judge": "a judge",
     "none": "no reward",

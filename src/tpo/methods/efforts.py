@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tpo.options.search import Effort
 
-# What a reward can do: name faults in words, give a number, or give a number at the price of a language model's call.
-RewardKind: TypeAlias = Literal["words", "model", "judge", "none"]
+# What a reward can do: name rules that the question does not state (alone, or as a gate before another reward), name
+# faults in words, give a number, or give a number at the price of a language model's call.
+RewardKind: TypeAlias = Literal["rules", "gated", "words", "model", "judge", "none"]
 # Below so many parameters a policy is tiny, or small; one of unknown size counts as small.
 TINY, SMALL = 3e8, 7e9
 Size: TypeAlias = Literal["tiny", "small", "large"]
@@ -56,12 +57,22 @@ _STOPPING = (
     Level("best-of-n", 30, settings={"wave": [5, 10, 15]}),
     Level("best-of-n", 90, settings={"wave": [10, 20, 30]}),
 )
+# The first answers rarely keep what they are not told of, so they are few.
+_TOLD = (
+    Level("restate", 2, 2),
+    Level("restate", 5, 2, settings={"widths": [2, 5, 8]}),
+    Level("restate", 8, 3, settings={"widths": [2, 8, 10]}),
+    Level("restate", 15, 5, settings={"widths": [2, 12, 19]}),
+)
+_GATED = (Level("restate", 3, 1), Level("restate", 5, 2), Level("restate", 10, 2), Level("restate", 18, 4))
 _SAMPLE = (Level("sample"),) * 4
 _RESAMPLE = (Level("best-of-n", 4), Level("best-of-n", 12), Level("best-of-n", 24), Level("best-of-n", 64))
 _JUDGED = (Level("best-of-n", 3), Level("best-of-n", 8), Level("best-of-n", 16), Level("best-of-n", 32))
 
 # The four levels from low to max, by the reward's kind and the policy's size.
 TABLE: Mapping[tuple[RewardKind, Size], tuple[Level, Level, Level, Level]] = {
+    **{("rules", size): _TOLD for size in SIZES},
+    **{("gated", size): _GATED for size in SIZES},
     ("words", "tiny"): _STOPPING,
     ("words", "small"): _STOPPING,
     ("words", "large"): _WORDS,
@@ -87,6 +98,8 @@ TABLE: Mapping[tuple[RewardKind, Size], tuple[Level, Level, Level, Level]] = {
 }
 
 
+_UNSTATED = "docs/results/index.md, 24 questions, each with one or two rules that it does not state: TO BE MEASURED."
+_BEFORE = " Before another reward more answers are drawn in the first step, since that reward chooses among them."
 _STOP = (
     "docs/results/index.md, IFEval, half of the prompts or more held out: Best-of-15 in waves of 2 with price 0.01 "
     "keeps all rules in as many prompts as Best-of-15, within 0.2 points, for 65 % of its tokens with SmolLM2-135M "
@@ -117,6 +130,8 @@ _FEWER = " Fewer answers than with a reward model, since each costs a judge's ca
 
 # What each row rests on.
 REASONS: Mapping[tuple[RewardKind, Size], str] = {
+    **{("rules", size): _UNSTATED for size in SIZES},
+    **{("gated", size): _UNSTATED + _BEFORE for size in SIZES},
     ("words", "tiny"): _STOP + _NO_BETTER,
     ("words", "small"): _STOP + _NO_BETTER,
     ("words", "large"): _LARGE,

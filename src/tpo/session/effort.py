@@ -22,6 +22,8 @@ from tpo.rewards.resolve import DEFAULT, NONE
 
 # Rewards whose remarks say what to do better; `surface` names faults too seldom.
 _WITH_WORDS = ("verifier", "prefer")
+# Those whose rules no question states.
+_RULES = ("prefer", "require")
 _JUDGES = ("judge",)
 # The options that a level of effort decides; it picks prompts as well.
 DIALS = ("method", "settings", "width", "depth", "critic_max_tokens")
@@ -62,9 +64,10 @@ def with_effort(options: Mapping[str, Any], policy_names: Sequence[str] = ()) ->
         filled["method"] = level.method
     elif own != level.method:
         return {**filled, **_dials(method, level), **options}
-    # A setting that is given leaves the level's others as they are.
+    # A setting that is given leaves the level's others as they are; a width that is given is that of every step.
     given = named_settings(options.get("settings") or {})
-    settings = {**level.settings, **{name.replace("-", "_"): value for name, value in given.items()}}
+    usual = {name: value for name, value in level.settings.items() if name != "widths" or options.get("width") is None}
+    settings = {**usual, **{name.replace("-", "_"): value for name, value in given.items()}}
     return {**filled, **options, "settings": settings}
 
 
@@ -136,20 +139,23 @@ def reward_kind(reward: Any, require: object = (), named: Mapping[str, NamedRewa
     """
     if reward is None:
         reward = DEFAULT
+    kind = _kind_of(reward, named or {})
+    if not require:
+        return kind
+    return "rules" if kind in ("none", "words", "rules") else "gated"
+
+
+def _kind_of(reward: Any, named: Mapping[str, NamedReward]) -> RewardKind:
     if not isinstance(reward, str):
-        return _kind_of_object(reward)
-    if reward.strip() == NONE:
-        return "words" if require else "none"
-    kinds = {term.partition(":")[0].partition("?")[0].strip() for term in _terms(reward.strip(), named or {}, ())}
-    if kinds <= set(_WITH_WORDS):
-        return "words"
-    return "judge" if kinds & set(_JUDGES) else "model"
-
-
-def _kind_of_object(reward: object) -> RewardKind:
-    name = _name_of(reward) or ""
-    kind = name.partition(":")[0].partition("@")[0].partition("(")[0]
-    return "words" if kind in (*_WITH_WORDS, "require") else "judge" if kind in _JUDGES else "model"
+        name = _name_of(reward) or ""
+        kinds = {name.partition(":")[0].partition("@")[0].partition("(")[0]}
+    elif reward.strip() == NONE:
+        return "none"
+    else:
+        kinds = {term.partition(":")[0].partition("?")[0].strip() for term in _terms(reward.strip(), named, ())}
+    if kinds <= {*_WITH_WORDS, *_RULES}:
+        return "rules" if kinds & set(_RULES) else "words"
+    return "gated" if kinds == {"gate"} else "judge" if kinds & set(_JUDGES) else "model"
 
 
 def _name_of(thing: object) -> str | None:
