@@ -64,7 +64,7 @@ class Driver:
         listen: called with each event.
         conduct: how calls are made.
         judge: scores the first sample and the answer when the search is over, and decides nothing.
-        may_go_on: called after each turn that drew answers, where the search would go on; None always goes on.
+        may_go_on: called after each turn that drew answers, where the search would draw more; None always goes on.
         lifts: what the search was started with, for the journal; see `Started`.
     """
 
@@ -193,7 +193,7 @@ class Driver:
         try:
             wish = next(search)
             while True:
-                actions = wish if isinstance(wish, list) else [wish]
+                actions = _listed(wish)
                 try:
                     results = await self._stopper.guard(partial(self._perform_all, actions, turn, step))
                 except ContextOverflow:
@@ -209,7 +209,8 @@ class Driver:
                     raise Stopped
                 drew = any(isinstance(action, Sample) for action in actions)
                 wish = search.send(results if isinstance(wish, list) else results[0])
-                if drew and self._may_go_on is not None and not await self._permitted(self._may_go_on, turn):
+                may_go_on = None if _is_closing(wish) else self._may_go_on  # a choice among the answers needs no leave
+                if drew and may_go_on is not None and not await self._permitted(may_go_on, turn):
                     wish = search.throw(BudgetSpent())
                 turn += 1
                 step += drew
@@ -350,6 +351,14 @@ class Driver:
     def _watch_budget(self) -> None:
         if self._budget.tokens is not None and self._ledger.tokens >= self._budget.tokens:
             self._stopper.stop("budget")
+
+
+def _listed(wish: Action | list[Action]) -> list[Action]:
+    return wish if isinstance(wish, list) else [wish]
+
+
+def _is_closing(wish: Action | list[Action]) -> bool:
+    return any(isinstance(action, Ask) and action.closing for action in _listed(wish))
 
 
 def _draws_anew(prompt: Prompt) -> bool:
