@@ -91,7 +91,9 @@ class Driver:
         self._clock = Clock(self._state.seconds)
         self._ledger = Ledger(self._watch_budget)
         conduct = conduct or Conduct()
-        self._calls = Calls(models, plan.settings, self._ledger, self._clock, self._write, self._forward, conduct)
+        self._calls = Calls(
+            models, plan.query, plan.settings, self._ledger, self._clock, self._write, self._forward, conduct
+        )
         self._scorer = Scorer(
             reward, plan.query, self._state, self._clock, self._write, self._ledger.add, conduct.patience
         )
@@ -274,7 +276,8 @@ class Driver:
             return await self._rate(action, turn, number, step)
         prompt = action.prompt
         sample = action if isinstance(action, Sample) else None
-        place = Place(prompt, turn, number, sample)
+        before = None if alone and _is_single_merge(action) else self._before(turn, number)
+        place = Place(prompt, turn, number, sample, before=before)
         if (turn, number) not in self._state.prompted:
             shown = (prompt.name, prompt.role, prompt.messages, prompt.chosen, prompt.rejected)
             drawn = (sample.width, sample.sampling) if sample is not None else (None, None)
@@ -307,6 +310,10 @@ class Driver:
         where = (place.turn, place.action, step, place.prompt.name)
         self._write(Replied(*where, text, reply, choice.reasoning or None, choice.tokens))
         return Reply(text, choice.tokens)
+
+    def _before(self, turn: int, number: int) -> int:
+        """How many answers the actions before this one draw."""
+        return sum(one.width or 0 for at, one in self._state.prompted.items() if at < (turn, number))
 
     def _grown(self, place: Place) -> Callable[[int, str], None]:
         return lambda index, text: self._listen(TextGrew(place.turn, place.action, place.prompt.name, index, text))
@@ -359,6 +366,13 @@ def _listed(wish: Action | list[Action]) -> list[Action]:
 
 def _is_closing(wish: Action | list[Action]) -> bool:
     return any(isinstance(action, Ask) and action.closing for action in _listed(wish))
+
+
+def _is_single_merge(action: Action) -> bool:
+    """Whether an action makes one answer of several; a rewrite shows one of them as the chosen."""
+    if not isinstance(action, Sample):
+        return False
+    return action.width == 1 and action.prompt.role == "editor" and action.prompt.chosen is None
 
 
 def _draws_anew(prompt: Prompt) -> bool:
