@@ -217,6 +217,18 @@ async def test_a_single_merge_is_the_leads_whatever_the_query() -> None:
         assert arms_in(result)[4:] == ["a"]
 
 
+async def test_tools_leave_the_method_to_a_single_arm() -> None:
+    arms = {name: FakeModel(numbered(name), name=name) for name in ("a", "b")}
+    asked: Any = {"extra": {"tools": [{"type": "function", "function": {"name": "look"}}]}}
+    options: Any = {"policy": arms, "method": "tpo", "width": 2, "depth": 1, "check": False}
+    async with tpo.Session(**options, reward=FakeReward(by_number)) as session:
+        assert len((await session.align("How?", policy_model="b", **asked)).steps) == 2
+        assert len((await session.align("How?", **asked)).steps) == 1
+    async with tpo.Session(**options, **asked, reward=FakeReward(by_number)) as session:
+        assert len((await session.align("How?", policy_model="b")).steps) == 2
+        assert len((await session.align("How?")).steps) == 1
+
+
 async def test_uneven_shares_even_out_over_queries() -> None:
     arms = {name: FakeModel(lambda r, i: "x 1", name=name) for name in ("a", "b")}
     options: Any = {"policy": arms, "reward": FakeReward(by_number), "check": False, "method": "best-of-n", "width": 3}
