@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from tpo.errors import ModelError, ModelUnavailable
 from tpo.models.panel import ArmSpec, arms_of, shared_out
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Request
+from tpo.rewards.protocol import Score
 
 
 def by_number(text: str) -> float:
@@ -176,6 +178,57 @@ async def test_embedded_arms_generate_one_after_the_other(monkeypatch: pytest.Mo
     assert Counter(arms_in(result)) == {"a": 3, "b": 3}
 
 
+@pytest.mark.parametrize(
+    ("method", "own", "later"),
+    [
+        ("tpo", {"wave": 1}, 8),
+        ("tpo", {"wave": 3}, 8),
+        ("tpo-fused", {}, 8),
+        ("rsa", {}, 8),
+        ("feedback-descent", {}, 2),
+        ("restate", {"wave": 1}, 8),
+        ("segments", {}, 8),
+    ],
+)
+@pytest.mark.parametrize("count", [2, 3, 5])
+async def test_answers_of_all_kinds_come_from_all_arms_in_equal_parts(
+    method: str, own: dict[str, Any], later: int, count: int
+) -> None:
+    def score(text: str) -> Score:
+        return Score(by_number(text) % 7, feedback="missing: says more")
+
+    numbers = itertools.count()
+    arms = {name: FakeModel(lambda r, i: f"answer {next(numbers)}", name=name) for name in "abcde"[:count]}
+    result = await aligned(arms, method=method, width=4, depth=2, settings=own, reward=FakeReward(score))
+    drawn = arms_in(result)
+    for some in (drawn, drawn[4:]) if method != "feedback-descent" else (drawn,):
+        shares = [some.count(arm) for arm in arms]
+        assert max(shares) - min(shares) <= 1
+    assert len(drawn) == 4 + later
+
+
+async def test_a_single_merge_is_the_leads_whatever_the_query() -> None:
+    for number in range(6):
+        arms = {name: FakeModel(numbered(name), name=name) for name in ("a", "b")}
+        result = await tpo.align(
+            f"How {number}?", policy=arms, method="fusion", width=4, reward=FakeReward(by_number), check=False
+        )
+        assert Counter(arms_in(result)[:4]) == {"a": 2, "b": 2}
+        assert arms_in(result)[4:] == ["a"]
+
+
+async def test_tools_leave_the_method_to_a_single_arm() -> None:
+    arms = {name: FakeModel(numbered(name), name=name) for name in ("a", "b")}
+    asked: Any = {"extra": {"tools": [{"type": "function", "function": {"name": "look"}}]}}
+    options: Any = {"policy": arms, "method": "tpo", "width": 2, "depth": 1, "check": False}
+    async with tpo.Session(**options, reward=FakeReward(by_number)) as session:
+        assert len((await session.align("How?", policy_model="b", **asked)).steps) == 2
+        assert len((await session.align("How?", **asked)).steps) == 1
+    async with tpo.Session(**options, **asked, reward=FakeReward(by_number)) as session:
+        assert len((await session.align("How?", policy_model="b")).steps) == 2
+        assert len((await session.align("How?")).steps) == 1
+
+
 async def test_uneven_shares_even_out_over_queries() -> None:
     arms = {name: FakeModel(lambda r, i: "x 1", name=name) for name in ("a", "b")}
     options: Any = {"policy": arms, "reward": FakeReward(by_number), "check": False, "method": "best-of-n", "width": 3}
@@ -194,6 +247,17 @@ def test_shares_differ_by_one_at_most_and_hold_neighbours(width: int, count: int
     sizes = [len(shares.get(arm, [])) for arm in arms]
     assert max(sizes) - min(sizes) <= 1
     assert all(share == list(range(share[0], share[-1] + 1)) for share in shares.values())
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(1, 8))
+@settings(max_examples=60)
+def test_shares_differ_by_one_at_most_over_several_actions(widths: list[int], count: int) -> None:
+    arms = [f"arm{number}" for number in range(count)]
+    sizes = dict.fromkeys(arms, 0)
+    for number, width in enumerate(widths):
+        for arm, share in shared_out(range(width), width, arms, sum(widths[:number])).items():
+            sizes[arm] += len(share)
+    assert max(sizes.values()) - min(sizes.values()) <= 1
 
 
 def test_policies_are_named_in_several_ways() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from models.server import Received, delta, error, models, response, serving, stream
@@ -62,6 +64,44 @@ async def test_nobody_there() -> None:
     with pytest.raises(ModelUnavailable, match="is the server running there"):
         await model.generate(Request(CHAT, stream=False), Receiver(Usage(), lambda choice: None))
     await model.aclose()
+
+
+@pytest.mark.parametrize(
+    ("texts", "reported", "tokens"),
+    [
+        (["word " * 100] * 4, 800, [200, 200, 200, 200]),
+        (["word " * 100, "word " * 200, "", "word " * 100], 90, [22, 45, 0, 23]),
+        (["word " * 8, "word " * 4], None, [10, 5]),
+        (["word " * 8, "word " * 4], 0, [10, 5]),
+        (["", ""], 6, [3, 3]),  # reasoning that the server keeps to itself
+    ],
+)
+async def test_the_reported_tokens_are_shared_out_over_the_choices_of_one_reply(
+    texts: list[str], reported: int | None, tokens: list[int]
+) -> None:
+    usage = {} if reported is None else {"usage": {"prompt_tokens": 5, "completion_tokens": reported}}
+    body = {
+        "choices": [
+            {"index": index, "message": {"content": text}, "finish_reason": "stop"} for index, text in enumerate(texts)
+        ],
+        **usage,
+    }
+    choices, spent, *_ = await call(answering(response(json.dumps(body))), n=len(texts), stream=False)
+    assert [choice.tokens for choice in choices] == tokens
+    assert spent.completion_tokens == sum(tokens)
+
+
+async def test_calls_of_tools_count_by_what_was_written() -> None:
+    made = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"at": "' + "x" * 90 + '"}'}}
+    body = {
+        "choices": [
+            {"index": 0, "message": {"content": None, "tool_calls": [made]}, "finish_reason": "tool_calls"},
+            {"index": 1, "message": {"content": "word " * 5}, "finish_reason": "stop"},
+        ],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 66},
+    }
+    choices, *_ = await call(answering(response(json.dumps(body))), n=2, stream=False)
+    assert [choice.tokens for choice in choices] == [52, 14]
 
 
 async def test_several_choices_stay_a_stream_where_only_that_counts_tokens_right() -> None:

@@ -245,6 +245,19 @@ async def test_the_selection_rule_chooses_when_the_budget_is_spent(tmp_path: Pat
         assert all(one.usage["critic"].calls for one in answers)
 
 
+async def test_a_search_that_has_drawn_all_its_answers_chooses_without_a_share_of_the_budget(tmp_path: Path) -> None:
+    notes: list[str] = []
+    watcher = Breaker(100)
+    watcher.note = notes.append
+    options: dict[str, Any] = {"width": 4, "settings": {}, "select": "knockout"}
+    path = await run(tmp_path / "run", watcher, total_budget_tokens=1, **options)
+    answers = list(read_answers(path / "answers.jsonl"))
+    assert {one.stop for one in answers} == {"depth"}
+    assert all(one.usage["critic"].calls for one in answers)
+    assert "all in first waves" in notes[-1]
+    assert essence(await run(tmp_path / "run", total_budget_tokens=1, **options)) == essence(path)
+
+
 async def test_methods_with_critics_pause_before_the_critique(tmp_path: Path) -> None:
     options: dict[str, Any] = {"method": "tpo", "width": 2, "depth": 3, "settings": {}}
     path = await run(tmp_path / "run", total_budget_tokens=BUDGET, **options)

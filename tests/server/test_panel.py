@@ -76,6 +76,14 @@ async def test_tools_are_picked_and_never_merged() -> None:
         assert (await chat(client, "one:panel"))["tpo"]["method"] == "fusion"
 
 
+async def test_one_arm_keeps_its_preset_beside_tools() -> None:
+    async with Panel(saying("short", "shorter 1"), saying("a longer one")) as (client, one, two):
+        answer = await chat(client, "one:tpo-d1-n2", tools=TOOLS)
+        assert (answer["tpo"]["method"], answer["tpo"]["width"], answer["tpo"]["depth"]) == ("tpo", 2, 1)
+        assert len(one.bodies) == 2 + 2 + 2 and not two.bodies
+        assert (await chat(client, "one:panel", tools=TOOLS))["tpo"]["method"] == "best-of-n"
+
+
 async def test_an_arm_that_dies_costs_no_answer() -> None:
     async with Panel(saying("alive"), saying("dead")) as (client, _, two):
         await two.close()

@@ -230,7 +230,9 @@ def test_a_setting_that_is_given_leaves_the_levels_others_as_they_are() -> None:
     for given in (["price=0.1"], {"price": 0.1}):
         assert settings_of(settings=given) == {**waves, "price": 0.1}
         assert settings_of(settings=given, method="best-of-n") == {**waves, "price": 0.1}
+        assert settings_of(settings=given, method=find_method("best-of-n")) == {**waves, "price": 0.1}
     assert settings_of(settings=["wave=5"]) == {"wave": 5, "price": 0.01}
+    assert settings_of(method=find_method("best-of-n")) == settings_of(method=find_method("best-of-n").search) == waves
     # Filling in what was filled in already changes nothing.
     filled = with_effort({"effort": "medium", "reward": "verifier:ifeval", "settings": ["price=0.1"]})
     assert with_effort(filled) == filled

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from tpo.engine.panel_draw import draw_from_panel, telling
 from tpo.engine.records import CALL_CUT_SHORT, Called, Record, SamplingSettings
 from tpo.errors import ModelError, ModelUnavailable
 from tpo.http.retry import patiently
+from tpo.messages import Conversation
 from tpo.methods.actions import Sample
 from tpo.models.panel import PanelSeat
 from tpo.models.protocol import Choice, Model, Receiver, Request
@@ -51,6 +53,7 @@ class Place(NamedTuple):
         action: which of the actions yielded together.
         sample: the action, for a prompt that answers are drawn to.
         arm: the arm of a panel that is called.
+        before: how many answers the search draws before these; None where a panel's lead draws.
     """
 
     prompt: Prompt
@@ -58,6 +61,7 @@ class Place(NamedTuple):
     action: int
     sample: Sample | None = None
     arm: str | None = None
+    before: int | None = 0
 
 
 class Calls:
@@ -65,6 +69,7 @@ class Calls:
 
     Args:
         models: the model of each role.
+        query: what is answered.
         settings: how text is sampled.
         ledger: where spending is counted.
         clock: the run's time.
@@ -76,6 +81,7 @@ class Calls:
     def __init__(
         self,
         models: dict[Role, Model],
+        query: Conversation,
         settings: SamplingSettings,
         ledger: Ledger,
         clock: Clock,
@@ -84,6 +90,7 @@ class Calls:
         conduct: Conduct,
     ) -> None:
         self._models = models
+        self._query = query
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
@@ -171,10 +178,13 @@ class Calls:
             return self._draw_from(place._replace(arm=arm), indices, on_choice, on_failure, on_text, hurry=hurry)
 
         width = place.sample.width if place.sample is not None else len(wanted)
-        # Single merges are the lead's. Elsewhere another arm comes first in each query and turn: shares may be uneven.
-        query = zlib.crc32(msgspec.json.encode(place.prompt.messages))
-        turn = 0 if place.prompt.role == "editor" else query + place.turn + place.action
+        turn = 0 if place.before is None else self._first_arm + place.before
         await draw_from_panel(model, from_arm, wanted, width, turn, on_choice, on_failure)
+
+    @cached_property
+    def _first_arm(self) -> int:
+        # Another one for each query: shares may be uneven. Each action then goes on where the one before it ended.
+        return zlib.crc32(msgspec.json.encode(self._query))
 
     async def _draw_from(
         self,

@@ -64,7 +64,7 @@ class Driver:
         listen: called with each event.
         conduct: how calls are made.
         judge: scores the first sample and the answer when the search is over, and decides nothing.
-        may_go_on: called after each turn that drew answers, where the search would go on; None always goes on.
+        may_go_on: called after each turn that drew answers, where the search would draw more; None always goes on.
         lifts: what the search was started with, for the journal; see `Started`.
     """
 
@@ -91,7 +91,9 @@ class Driver:
         self._clock = Clock(self._state.seconds)
         self._ledger = Ledger(self._watch_budget)
         conduct = conduct or Conduct()
-        self._calls = Calls(models, plan.settings, self._ledger, self._clock, self._write, self._forward, conduct)
+        self._calls = Calls(
+            models, plan.query, plan.settings, self._ledger, self._clock, self._write, self._forward, conduct
+        )
         self._scorer = Scorer(
             reward, plan.query, self._state, self._clock, self._write, self._ledger.add, conduct.patience
         )
@@ -193,7 +195,7 @@ class Driver:
         try:
             wish = next(search)
             while True:
-                actions = wish if isinstance(wish, list) else [wish]
+                actions = _listed(wish)
                 try:
                     results = await self._stopper.guard(partial(self._perform_all, actions, turn, step))
                 except ContextOverflow:
@@ -209,7 +211,8 @@ class Driver:
                     raise Stopped
                 drew = any(isinstance(action, Sample) for action in actions)
                 wish = search.send(results if isinstance(wish, list) else results[0])
-                if drew and self._may_go_on is not None and not await self._permitted(self._may_go_on, turn):
+                may_go_on = None if _is_closing(wish) else self._may_go_on  # a choice among the answers needs no leave
+                if drew and may_go_on is not None and not await self._permitted(may_go_on, turn):
                     wish = search.throw(BudgetSpent())
                 turn += 1
                 step += drew
@@ -273,7 +276,8 @@ class Driver:
             return await self._rate(action, turn, number, step)
         prompt = action.prompt
         sample = action if isinstance(action, Sample) else None
-        place = Place(prompt, turn, number, sample)
+        before = None if alone and _is_single_merge(action) else self._before(turn, number)
+        place = Place(prompt, turn, number, sample, before=before)
         if (turn, number) not in self._state.prompted:
             shown = (prompt.name, prompt.role, prompt.messages, prompt.chosen, prompt.rejected)
             drawn = (sample.width, sample.sampling) if sample is not None else (None, None)
@@ -306,6 +310,10 @@ class Driver:
         where = (place.turn, place.action, step, place.prompt.name)
         self._write(Replied(*where, text, reply, choice.reasoning or None, choice.tokens))
         return Reply(text, choice.tokens)
+
+    def _before(self, turn: int, number: int) -> int:
+        """How many answers the actions before this one draw."""
+        return sum(one.width or 0 for at, one in self._state.prompted.items() if at < (turn, number))
 
     def _grown(self, place: Place) -> Callable[[int, str], None]:
         return lambda index, text: self._listen(TextGrew(place.turn, place.action, place.prompt.name, index, text))
@@ -350,6 +358,21 @@ class Driver:
     def _watch_budget(self) -> None:
         if self._budget.tokens is not None and self._ledger.tokens >= self._budget.tokens:
             self._stopper.stop("budget")
+
+
+def _listed(wish: Action | list[Action]) -> list[Action]:
+    return wish if isinstance(wish, list) else [wish]
+
+
+def _is_closing(wish: Action | list[Action]) -> bool:
+    return any(isinstance(action, Ask) and action.closing for action in _listed(wish))
+
+
+def _is_single_merge(action: Action) -> bool:
+    """Whether an action makes one answer of several; a rewrite shows one of them as the chosen."""
+    if not isinstance(action, Sample):
+        return False
+    return action.width == 1 and action.prompt.role == "editor" and action.prompt.chosen is None
 
 
 def _draws_anew(prompt: Prompt) -> bool:

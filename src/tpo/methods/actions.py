@@ -45,9 +45,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Send one prompt to a role; the method is sent the `Reply`."""
+    """Send one prompt to a role; the method is sent the `Reply`.
+
+    Attributes:
+        prompt: what is asked.
+        closing: the search draws no answer after it, so that it needs no share of a total budget.
+    """
 
     prompt: Prompt
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

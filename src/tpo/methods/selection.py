@@ -221,7 +221,7 @@ def _knockout(given: SelectionInput) -> Choice:
             for number in range(int(given.value))
         ]
         replies = yield [
-            Ask(given.prompts.render("compare", given.query, role="critic", first=first, second=second))
+            Ask(given.prompts.render("compare", given.query, role="critic", first=first, second=second), closing=True)
             for first, second in games
         ]
         points = dict.fromkeys(place, 0.0)

@@ -245,12 +245,14 @@ def shared_out(indices: Sequence[int], width: int, arms: Sequence[str], turn: in
         indices: the answers that are wanted, of those from 0 to `width` - 1.
         width: how many answers the action has.
         arms: the arms in their order, at least one.
-        turn: turns the order, so that over several actions no arm is always the one with the larger share.
+        turn: turns the order: by the answers before, so that over several actions shares differ by one at most, too.
     """
     start = turn % len(arms)
     order = [*arms[start:], *arms[:start]]
+    least, more = divmod(width, len(order))
+    # The first arms of the order have one answer more, and the next action's order begins after them.
+    places = [arm for place, arm in enumerate(order) for _ in range(least + (place < more))]
     shares: dict[str, list[int]] = {}
     for index in indices:
-        place = index * len(order) // width if width >= len(order) else index
-        shares.setdefault(order[min(place, len(order) - 1)], []).append(index)
+        shares.setdefault(places[index], []).append(index)
     return shares

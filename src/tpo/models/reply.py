@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterable
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -63,6 +64,12 @@ class _Growing(msgspec.Struct):
     logprobs: list[dict[str, Any]] = []
     finish_reason: str | None = None
     tokens: int = 0
+
+    @property
+    def length(self) -> int:
+        """Characters of all that was generated."""
+        calls = [text for call in self.calls for text in (call.name, call.arguments)]
+        return sum(map(len, [*self.text, *self.reasoning, *self.refusal, *calls]))
 
     def call(self, piece: CallPiece) -> None:
         """Take a piece of a tool call; one without a place belongs to the last call."""
@@ -151,9 +158,11 @@ class ReplyBuilder:
         """Take a reply that came in one piece."""
         self._complete = True
         chunk = read_chunk(decoded(body, self.url), self.url, whole=True)
-        self._take(chunk)
-        if chunk.usage is None or chunk.usage.completion_tokens is None:
-            self._estimate()
+        for piece in chunk.pieces:
+            self._grow(piece)
+        if chunk.usage is not None:
+            self._count_prompt(chunk.usage)
+        self._share(chunk.usage.completion_tokens if chunk.usage is not None else None)
 
     def end(self) -> None:
         """The reply is over: hand on what is complete, and raise where something is missing.
@@ -213,7 +222,7 @@ class ReplyBuilder:
         if piece.finish_reason is not None and growing.finish_reason is None:
             growing.finish_reason = piece.finish_reason
             self._finished.append(index)
-            if not (self._alone or self._usage_per_choice):
+            if not (self._alone or self._usage_per_choice or self._complete):  # a whole reply is counted first
                 self._hand_on(index)
 
     def _count(self, usage: Counts) -> None:
@@ -226,18 +235,23 @@ class ReplyBuilder:
             if self._usage_per_choice or self._alone:
                 completion = sum(growing.tokens for growing in self._growing.values())
             self._usage.completion_tokens = self._before + completion
-        self._usage.prompt_tokens = usage.prompt_tokens or self._usage.prompt_tokens
-        self._usage.cached_tokens = usage.cached_tokens or 0
+        self._count_prompt(usage)
         if self._usage_per_choice and self._finished:
             self._hand_on(self._finished[-1])
 
-    def _estimate(self) -> None:
-        """Count the tokens of a whole reply by its length."""
-        total = 0
-        for growing in self._growing.values():
-            length = sum(map(len, [*growing.text, *growing.reasoning, *growing.refusal]))
-            growing.tokens = max(growing.tokens, -(-length // _TOKEN_CHARACTERS))
-            total += growing.tokens
+    def _count_prompt(self, usage: Counts) -> None:
+        self._usage.prompt_tokens = usage.prompt_tokens or self._usage.prompt_tokens
+        self._usage.cached_tokens = usage.cached_tokens or 0
+
+    def _share(self, reported: int | None) -> None:
+        """Count the tokens of a whole reply's choices by their lengths, which add up to what the server reports."""
+        estimates = [-(-growing.length // _TOKEN_CHARACTERS) for growing in self._growing.values()]
+        total = reported or sum(estimates)  # a server that does not count reports none
+        weights = estimates if any(estimates) else [1] * len(estimates)
+        before = 0
+        for growing, upto in zip(self._growing.values(), accumulate(weights), strict=True):
+            growing.tokens = total * upto // sum(weights) - before
+            before += growing.tokens
         self._usage.completion_tokens = self._before + total
 
     def _hand_on(self, index: int) -> None:

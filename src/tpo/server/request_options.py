@@ -101,10 +101,11 @@ def request_options(
         request.tools if request.tool_choice != "none" else [],
         request.tool_choice,
     )
+    one_arm = preset is None or not preset.panel
     return RequestOptions(
         model=request.model,
         messages=conversation(request.messages),
-        spec=output.imposed(specified(chosen, prompts)),  # type: ignore[arg-type]
+        spec=output.imposed(specified(chosen, prompts, one_arm=one_arm)),  # type: ignore[arg-type]
         n=request.n,
         reward=wanted.get("reward"),
         output=output,

@@ -62,7 +62,7 @@ def with_effort(options: Mapping[str, Any], policy_names: Sequence[str] = ()) ->
         filled["prompts"] = set_by_size(options, policy_names)
     if own is None:
         filled["method"] = level.method
-    elif own != level.method:
+    elif method.name != level.method:
         return {**filled, **_dials(method, level), **options}
     # A setting that is given leaves the level's others as they are; a width that is given is that of every step.
     given = named_settings(options.get("settings") or {})

@@ -242,7 +242,7 @@ class Session:
         messages = conversation(query)
         policy_model = changes.pop("policy_model", None)
         output = output or OutputFormat()
-        spec = output.imposed(self.with_changes(changes))
+        spec = output.imposed(self.with_changes(changes, one_arm=policy_model is not None))
         models = await self.models(policy_model)
         base = await self.reward() if spec.method.needs_reward else None
         judge = await self.judge()
@@ -360,13 +360,13 @@ class Session:
             for place in set(places.values()):
                 await place.aclose()
 
-    def with_changes(self, changes: Options) -> Spec:
-        """The session's spec with other options for one query.
+    def with_changes(self, changes: Options, *, one_arm: bool = False) -> Spec:
+        """The session's spec with other options for one query, or for a single arm of its panel.
 
         Raises:
             InputError: an option is out of range, or belongs to the whole session.
         """
-        if not changes:
+        if not changes and (not one_arm or self._options is None):
             return self.spec
         if self._options is None:
             raise InputError("This session was made from a checked spec: run other specs by `search`.")
@@ -374,7 +374,8 @@ class Session:
             raise InputError(
                 f"{', '.join(fixed)} cannot change from query to query: open another session, or give it to Session(…)."
             )
-        return specified({**self._options, **changes}, None if "prompts" in changes else self.spec.prompts)
+        prompts = None if "prompts" in changes else self.spec.prompts
+        return specified({**self._options, **changes}, prompts, one_arm=one_arm)
 
 
 # What is opened with the session.

@@ -161,12 +161,13 @@ def no_reward(method: Method) -> InputError:
     return InputError(f"The method {method.name} needs a reward to choose by; without one there is only sample.")
 
 
-def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
+def specified(options: Options, prompts: PromptSet | None = None, *, one_arm: bool = False) -> Spec:
     """Check the options of a search.
 
     Args:
         options: as `tpo.align` takes them.
         prompts: the prompt set that they name, where it was read before; read anew where they name another one.
+        one_arm: a single arm of the panel answers.
 
     Raises:
         InputError: something is out of range or unknown.
@@ -177,7 +178,7 @@ def specified(options: Options, prompts: PromptSet | None = None) -> Spec:
     chosen = options_from(SearchOptions, given)
     method, arms = resolve_method(chosen.method), arms_of(chosen.policy)
     named = named_settings(options.get("settings") or ())
-    if arms and (chosen.extra or {}).get("tools") and method.needs_reward and method.name != PICKS:
+    if arms and not one_arm and (chosen.extra or {}).get("tools") and method.needs_reward and method.name != PICKS:
         # Calls of tools are picked as they are: a merge or a rewrite of two arms' calls is nobody's call.
         method, named = resolve_method(PICKS), {}
     omit = tuple(sorted(omitted(chosen.omit)))
