@@ -270,8 +270,9 @@ def weighted_p(
     other_weights: Sequence[float],
     seed: int = 0,
 ) -> float:
-    """The two-sided p-value of a weighted difference: how often swapping the two sides of queries, which is what flips
-    the sign of a difference, gives one as far from zero. Exact or drawn, as `sign_flips`.
+    """The two-sided p-value of a weighted difference: how often swapping sides in queries gives one as far from zero.
+
+    With equal weights a swap flips a sign, as in `sign_flips`. Exact or drawn as there.
 
     Args:
         values: as for `weighted_difference_of`.
@@ -292,7 +293,8 @@ def weighted_p(
         return int((abs(_gaps(ours + swapped @ moves, theirs - swapped @ moves)) >= observed).sum())
 
     if count <= _EXACT:
-        return beyond(np.arange(2**count)[:, None] >> np.arange(count) & 1) / 2**count
+        ways = 1 << count
+        return beyond(np.arange(ways)[:, None] >> np.arange(count) & 1) / ways
     draw = np.random.default_rng(seed)
     found = sum(beyond(draw.integers(0, 2, (_AT_ONCE, count), dtype=np.int8)) for _ in range(_FLIPS // _AT_ONCE))
     return (found + 1) / (_FLIPS + 1)

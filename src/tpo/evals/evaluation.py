@@ -206,10 +206,10 @@ def differences(
         if not shared:
             continue
         ours, theirs = ([side.values[name][id] for id in shared] for side in (graded, plain))
-        weights = [[side.weights.get(name, {}).get(id, 1.0) for id in shared] for side in (graded, plain)]
-        if len({*weights[0], *weights[1]}) > 1:
-            gaps[name] = weighted_difference_of(ours, theirs, *weights, scale=column.scale)
-            p_values[name] = weighted_p(ours, theirs, *weights)
+        count, other = ([side.weights.get(name, {}).get(id, 1.0) for id in shared] for side in (graded, plain))
+        if len({*count, *other}) > 1:
+            gaps[name] = weighted_difference_of(ours, theirs, count, other, column.scale)
+            p_values[name] = weighted_p(ours, theirs, count, other)
         else:
             gaps[name] = difference_of(ours, theirs, column.scale)
             p_values[name] = paired_p(ours, theirs)
