@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 
 from tpo import stats
 from tpo.errors import InputError
-from tpo.stats import Estimate, Running, difference_of, fixed, holm, mcnemar, mean_of, share_of, sign_flips, student
+from tpo.stats import (
+    Estimate,
+    Running,
+    difference_of,
+    fixed,
+    holm,
+    mcnemar,
+    mean_of,
+    share_of,
+    sign_flips,
+    student,
+    weighted_difference_of,
+    weighted_p,
+)
 
 # As tables of Student's t print them.
 QUANTILES = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 9: 2.2622, 10: 2.2281, 29: 2.0452, 30: 2.0423, 1000: 1.9623}
@@ -92,6 +105,38 @@ def test_exact_tests() -> None:
     assert sign_flips([1.0, -1.0] * 20) > 0.9
     assert holm([0.01, 0.02, 0.03]) == pytest.approx([0.03, 0.04, 0.04])
     assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+
+
+def test_weighted_differences() -> None:
+    ours, theirs = [1.0, 0.0, 0.5], [0.5, 0.5, 0.5]
+    found = weighted_difference_of(ours, theirs, [6, 2, 2], [2, 2, 2], 100)
+    assert found.value == pytest.approx(100 * (7 / 10 - 0.5))
+    assert found.n == 3
+    assert found.low is not None and found.high is not None
+    assert found.low < found.value < found.high
+    assert found == weighted_difference_of(ours, theirs, [6, 2, 2], [2, 2, 2], 100)
+    assert weighted_difference_of([1.0], [0.5], [6], [2]) == Estimate(0.5, None, None, None, 1)
+    # Of the eight ways to swap, two are as far from zero.
+    assert weighted_p([1.0] * 3, [0.0] * 3, [6, 2, 2], [2, 2, 2]) == 2 / 8
+    assert weighted_p([1.0, 0.0], [1.0, 0.0], [1, 3], [1, 3]) == 1.0
+    assert weighted_p([1.0] * 40, [0.0] * 40, [1, 3] * 20, [1, 3] * 20) < 0.001
+    assert weighted_p([1.0, 0.0] * 20, [0.0, 1.0] * 20, [1] * 40, [1] * 40) > 0.9
+    with pytest.raises(InputError, match="nothing to take a mean of"):
+        weighted_difference_of([], [], [], [])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=8))
+def test_equal_weights_are_none(pairs: list[tuple[float, float]]) -> None:
+    ours, theirs = [one for one, _ in pairs], [other for _, other in pairs]
+    same = [2.0] * len(pairs)
+    assert weighted_difference_of(ours, theirs, same, same).value == pytest.approx(difference_of(ours, theirs).value)
+
+
+def test_weighted_tests_without_weights_are_sign_flips() -> None:
+    draw = random.Random(3)
+    ours, theirs = ([draw.random() for _ in range(10)] for _ in range(2))
+    gaps = [one - other for one, other in zip(ours, theirs, strict=True)]
+    assert weighted_p(ours, theirs, [1] * 10, [1] * 10) == sign_flips(gaps)
 
 
 def test_zero_has_no_sign() -> None:

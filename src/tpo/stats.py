@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ _Z = NormalDist().inv_cdf(0.975)
 _MANY = 400  # degrees of freedom from which a series for Student's t is exact to nine digits
 _EXACT = 16  # differences that all sign flips are tried of
 _FLIPS, _AT_ONCE = 20_000, 1_000
+_ROUNDS = 1_000  # of a bootstrap
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -224,6 +226,87 @@ def paired_p(values: Sequence[float], others: Sequence[float]) -> float:
     if all(value in (0.0, 1.0) for value in (*values, *others)):
         return mcnemar(gaps.count(1.0), gaps.count(-1.0))
     return sign_flips(gaps)
+
+
+def weighted_difference_of(
+    values: Sequence[float],
+    others: Sequence[float],
+    weights: Sequence[float],
+    other_weights: Sequence[float],
+    scale: float = 1.0,
+    seed: int = 0,
+) -> Estimate:
+    """How far a weighted mean of values is above that of others of the same queries.
+
+    The interval is a bootstrap over queries, of which both means get the same ones.
+
+    Args:
+        values: one for each query.
+        others: those that they are compared with, in the same order.
+        weights: how much each value counts, above 0.
+        other_weights: how much each of the others counts.
+        scale: as for `mean_of`.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: as `mean_of`.
+    """
+    import numpy as np  # here, so that what only takes means does not load it
+
+    sides = np.array([_sums(values, weights), _sums(others, other_weights)])
+    value, n = float(_gaps(*sides.sum(axis=1))), len(values)
+    if n == 1:
+        return Estimate(value, None, None, None, n).times(scale)
+    draw = np.random.default_rng(seed)
+    drawn = [float(_gaps(*sides[:, draw.integers(0, n, n)].sum(axis=1))) for _ in range(_ROUNDS)]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Estimate(value, float(np.std(drawn)), float(low), float(high), n).times(scale)
+
+
+def weighted_p(
+    values: Sequence[float],
+    others: Sequence[float],
+    weights: Sequence[float],
+    other_weights: Sequence[float],
+    seed: int = 0,
+) -> float:
+    """The two-sided p-value of a weighted difference: how often swapping sides in queries gives one as far from zero.
+
+    With equal weights a swap flips a sign, as in `sign_flips`. Exact or drawn as there.
+
+    Args:
+        values: as for `weighted_difference_of`.
+        others: as there.
+        weights: as there.
+        other_weights: as there.
+        seed: of the draws.
+    """
+    import numpy as np
+
+    sides = np.array([_sums(values, weights), _sums(others, other_weights)])
+    ours, theirs = sides.sum(axis=1)
+    moves = sides[1] - sides[0]
+    moves = moves[moves.any(axis=1)]
+    count, observed = len(moves), abs(_gaps(ours, theirs)) - 1e-12
+
+    def beyond(swapped: Any) -> int:
+        return int((abs(_gaps(ours + swapped @ moves, theirs - swapped @ moves)) >= observed).sum())
+
+    if count <= _EXACT:
+        ways = 1 << count
+        return beyond(np.arange(ways)[:, None] >> np.arange(count) & 1) / ways
+    draw = np.random.default_rng(seed)
+    found = sum(beyond(draw.integers(0, 2, (_AT_ONCE, count), dtype=np.int8)) for _ in range(_FLIPS // _AT_ONCE))
+    return (found + 1) / (_FLIPS + 1)
+
+
+def _sums(values: Sequence[float], weights: Sequence[float]) -> list[tuple[float, float]]:
+    """What each query adds to the two sums that a weighted mean divides."""
+    return [(value * weight, weight) for value, weight in zip(_finite(values), weights, strict=True)]
+
+
+def _gaps(ours: Any, theirs: Any) -> Any:
+    return ours[..., 0] / ours[..., 1] - theirs[..., 0] / theirs[..., 1]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from evals.synthetic import climbing, synthetic
 from fakes import FakeModel, numbered
+from tpo.engine import sampling
 from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.evals.figures.cases import WHICH, cases, picked
@@ -24,6 +25,7 @@ from tpo.evals.figures.matched import affordable, bars, in_time, matched
 from tpo.evals.figures.plot import look
 from tpo.evals.figures.scaling import expected_best, scaling
 from tpo.evals.figures.stability import repetitions, stability
+from tpo.prompts.leaks import Cleaned
 from tpo.runs.answers import Answer, read_answers
 from tpo.runs.directory import Identity
 
@@ -98,11 +100,38 @@ async def test_different_rewards_are_never_drawn_together(tmp_path: Path) -> Non
     assert [len(group.runs) for group in groups] == [1, 1]
 
 
-@given(st.lists(st.floats(-5, 5), min_size=1, max_size=7), st.data())
-def test_the_expected_best_is_the_mean_over_all_draws(rewards: list[float], data: st.DataObject) -> None:
-    k = data.draw(st.integers(1, len(rewards)))
-    every = [max(some) for some in combinations(rewards, k)]
-    assert expected_best(rewards, k) == pytest.approx(fmean(every))
+@given(st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=1, max_size=7), st.data())
+def test_the_expected_best_is_the_mean_over_all_draws(pool: list[tuple[float, bool]], data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, len(pool)))
+    seen = [CandidateSummary(0, reward, 5, 2, leaked) for reward, leaked in pool]
+    every = [max(some, key=lambda one: (not one.leaked, one.reward)).reward for some in combinations(seen, k)]
+    assert expected_best(seen, k) == pytest.approx(fmean(every))
+
+
+def test_an_answer_with_words_of_our_prompt_is_not_the_best() -> None:
+    seen = [CandidateSummary(0, 0.4, 5, 2), CandidateSummary(0, 0.9, 5, 2, leaked=True), CandidateSummary(1, 0.5, 5, 2)]
+    climbed = query(0.4, 0.5)._replace(candidates=seen)
+    assert [climbed.best_by(step) for step in range(2)] == [0.4, 0.5]
+    flat = query(0.4)._replace(candidates=seen[:2])
+    found = bars(made("a", {"q": climbed}), made("b", {"q": flat}, method="best-of-n"), ["q"])
+    assert {bar.wins.value for bar in found.values()} == {100.0}
+    everywhere = [one._replace(leaked=True) for one in seen]
+    assert climbed._replace(candidates=everywhere).best_by(1) == 0.9
+
+
+async def test_curves_rank_answers_with_words_of_our_prompt_as_the_search_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def marked(text: str, scaffold: object, whole: bool = False) -> Cleaned:
+        return Cleaned(text, "words" if float(text.split()[-1]) > 0.5 else None)
+
+    monkeypatch.setattr(sampling, "clean", marked)
+    found = answers(await synthetic(tmp_path, "tpo", climbing(1), width=4, depth=1))
+    (run,) = only(read_groups(tmp_path)).runs
+    assert any(seen.leaked for one in run.queries.values() for seen in one.candidates)
+    for answer in found:
+        assert run.queries[answer.id].best_by(0) == answer.steps[0].best
+        assert run.queries[answer.id].best_by(1) == answer.reward
 
 
 async def test_width_is_read_off_one_pool_and_depth_off_its_steps(tmp_path: Path) -> None:

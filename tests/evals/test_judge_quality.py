@@ -212,6 +212,27 @@ def test_the_command(tmp_path: Path) -> None:
     assert "100.0" in out
 
 
+def test_files_of_the_same_name_are_sets_of_their_own(tmp_path: Path) -> None:
+    places = [tmp_path / "helpful", tmp_path / "harmless"]
+    for count, place in enumerate(places, 1):
+        place.mkdir()
+        (place / "test.jsonl").write_text('{"prompt": "q", "chosen": "Yes, of course.", "rejected": "No."}\n' * count)
+    pairs = {"helpful/test.jsonl": 1, "harmless/test.jsonl": 2, "all": 3}
+    for given in (places, [tmp_path], [place / "test.jsonl" for place in places], [*places, tmp_path]):
+        code, out, err = run(*map(str, given), "--reward", "surface", "--json")
+        assert code == 0, err
+        assert {name: one["pairs"] for name, one in json.loads(out)["sets"].items()} == pairs
+
+
+def test_a_file_may_be_called_like_the_row_of_all(tmp_path: Path) -> None:
+    for name in ("all", "other"):
+        (tmp_path / name).write_text('{"prompt": "q", "chosen": "Yes, of course.", "rejected": "No."}\n')
+    code, out, err = run(str(tmp_path / "all"), str(tmp_path / "other"), "--reward", "surface", "--json")
+    assert code == 0, err
+    found = {name: one["pairs"] for name, one in json.loads(out)["sets"].items()}
+    assert found == {f"{tmp_path.name}/all": 1, "other": 1, "all": 2}
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

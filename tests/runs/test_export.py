@@ -100,6 +100,20 @@ def test_an_answer_with_words_of_our_prompt_is_not_chosen() -> None:
     leaked = Candidate("1.0", 1, "<improved_answer>", 9.0, leaked="<improved_answer>")
     (row,) = exported(told(*pool(2.0, 1.0), leaked))
     assert (row["chosen"], row["rejected"]) == ("a0", "a1")
+    (row,) = exported(told(leaked, *pool(2.0)), ExportFormat.SFT, improved_only=True)
+    assert row["completion"] == "a0"
+
+
+@pytest.mark.parametrize("format", list(ExportFormat))
+def test_an_answer_with_words_of_our_prompt_is_not_chosen_where_no_other_is_whole(format: ExportFormat) -> None:
+    cut = Candidate("0.0", 0, "half an", 0.4, finish_reason="length")
+    leaked = Candidate("0.1", 0, "the improved answer", 0.9, leaked="improved answer")
+    worse = Candidate("0.2", 0, "the improved answer!", 0.1, leaked="improved answer")
+    assert "all cut off" in why(told(cut, leaked, worse), format)
+    assert "words of tpo's prompts" in why(told(leaked, worse), format)
+    rows = exported(told(cut, leaked, worse), format, keep_cut=True)
+    assert rows[0].get("chosen", rows[0].get("completion")) == "half an"
+    assert all("improved" not in row["completion"] for row in rows if row.get("label"))
 
 
 @pytest.mark.parametrize("finish", ["length", "budget", "deadline", "interrupt"])

@@ -102,17 +102,31 @@ def judge(
 
 
 def _read(data: Iterable[Path], limit: int | None, seed: int) -> dict[str, list[Pair]]:
-    """The pairs of each file, by a name that is unique within its folder."""
+    """The pairs of each file, by a name of its own; a file that is given twice is read once."""
     from tpo.checks.preferences import preference_files, read_pairs
 
-    sets: dict[str, list[Pair]] = {}
+    names: dict[Path, str] = {}
     for place in data:
         for file in preference_files(place):
-            pairs = read_pairs(file, ties=True)
-            if limit is not None and limit < len(pairs):
-                pairs = random.Random(seed).sample(pairs, limit)
-            sets[str(file.relative_to(place)) if place.is_dir() else file.name] = pairs
+            # The file itself may be a link to one without a name of its own, as in the cache of Hugging Face.
+            whole = file.parent.resolve() / file.name
+            names.setdefault(whole, str(file.relative_to(place)) if place.is_dir() else file.name)
+    sets: dict[str, list[Pair]] = {}
+    for file, name in _distinct(names).items():
+        pairs = read_pairs(file, ties=True)
+        if limit is not None and limit < len(pairs):
+            pairs = random.Random(seed).sample(pairs, limit)
+        sets[name] = pairs
     return sets
+
+
+def _distinct(names: Mapping[Path, str]) -> dict[Path, str]:
+    """The names; those of several files get more of their paths, as does one that is called like the row of all."""
+    found = dict(names)
+    while alike := [file for file, name in found.items() if name == ALL or list(found.values()).count(name) > 1]:
+        for file in alike:
+            found[file] = str(Path(*file.parts[-len(Path(found[file]).parts) - 1 :]))
+    return found
 
 
 async def _judge(

@@ -254,6 +254,7 @@ class _Evaluating:
             missing=found.missing,
             unread=found.unread,
             queries=[GradedQuery(id, grade) for id, grade in by_id.items()],
+            weights=found.weights,
         )
         write_json(self._wanted.out / benchmark.name / label / GRADED, graded)
         return graded
@@ -263,7 +264,7 @@ class _Evaluating:
     ) -> EvaluationCell:
         columns = {column.name: column for column in benchmark.columns}
         compared = plain is not None and graded.method != PLAIN
-        gaps, p_values = differences(columns, graded.values, plain.values) if compared and plain else ({}, {})
+        gaps, p_values = differences(columns, graded, plain) if compared and plain else ({}, {})
         return EvaluationCell(
             task=benchmark.name,
             method=graded.method,

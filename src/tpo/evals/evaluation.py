@@ -24,7 +24,7 @@ from tpo.evals.benchmarks.protocol import Column, Grade, Response
 from tpo.evals.costs import MeanCost, Training
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import ANSWERS, replace
-from tpo.stats import Estimate, difference_of, paired_p
+from tpo.stats import Estimate, difference_of, paired_p, weighted_difference_of, weighted_p
 
 EVALUATION = "eval.json"
 GRADED = "graded.json"
@@ -169,6 +169,7 @@ class Graded(msgspec.Struct, frozen=True):
         missing: for each column without a number, why.
         unread: by column, how many answered queries have no value though others have.
         queries: each response's grade.
+        weights: by column, how much each query counts in the number; columns that are plain means have none.
     """
 
     task: str
@@ -180,18 +181,20 @@ class Graded(msgspec.Struct, frozen=True):
     missing: dict[str, str]
     unread: dict[str, int]
     queries: list[GradedQuery]
+    weights: dict[str, dict[str, float]] = {}
 
 
 def differences(
-    columns: Mapping[str, Column], values: Mapping[str, Mapping[str, float]], plain: Mapping[str, Mapping[str, float]]
+    columns: Mapping[str, Column], graded: Graded, plain: Graded
 ) -> tuple[dict[str, Estimate], dict[str, float]]:
     """How far a method is above the plain policy, and how likely that is by chance.
 
-    The queries are paired: what makes one hard for both does not blur the difference.
+    The queries are paired: what makes one hard for both does not blur the difference. Where queries differ in how much
+    they count in the numbers, they do so in the difference.
 
     Args:
         columns: by name.
-        values: the method's, by column and query.
+        graded: the method's responses.
         plain: the plain policy's.
 
     Returns:
@@ -199,9 +202,15 @@ def differences(
     """
     gaps, p_values = {}, {}
     for name, column in columns.items():
-        shared = sorted(values.get(name, {}).keys() & plain.get(name, {}).keys())
-        if shared:
-            ours, theirs = ([side[name][id] for id in shared] for side in (values, plain))
+        shared = sorted(graded.values.get(name, {}).keys() & plain.values.get(name, {}).keys())
+        if not shared:
+            continue
+        ours, theirs = ([side.values[name][id] for id in shared] for side in (graded, plain))
+        count, other = ([side.weights.get(name, {}).get(id, 1.0) for id in shared] for side in (graded, plain))
+        if len({*count, *other}) > 1:
+            gaps[name] = weighted_difference_of(ours, theirs, count, other, column.scale)
+            p_values[name] = weighted_p(ours, theirs, count, other)
+        else:
             gaps[name] = difference_of(ours, theirs, column.scale)
             p_values[name] = paired_p(ours, theirs)
     return gaps, p_values

@@ -92,14 +92,17 @@ class Export:
             return "whose answers call tools"
         if not usable:
             return "without an answer that has a reward"
-        whole = [one for one in usable if self._options.keep_cut or not _cut(one)]
+        clean = [one for one in usable if one.leaked is None]
+        if not clean:
+            return "whose answers all repeat words of tpo's prompts"
+        whole = [one for one in clean if self._options.keep_cut or not _cut(one)]
         if not whole:
             return "whose answers were all cut off (--keep-cut takes them)"
         best = max(whole, key=preference)  # the earliest of equals
         least = self._options.min_reward
         if least is not None and (best.reward is None or best.reward < least):
             return f"with no answer of reward {least:g} or more"
-        if self._options.improved_only and (first.reward is None or _reward(best) <= first.reward):
+        if self._options.improved_only and (first.reward is None or preference(best) <= preference(first)):
             return "whose answer is no better than the first sample"
         return best
 

@@ -197,6 +197,14 @@ async def test_examples_become_a_checklist_that_is_written_once(tmp_path: Path) 
     assert len(names) == 1
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_line_separators_inside_an_example_end_no_line(tmp_path: Path, separator: str) -> None:
+    rows = [{"answer": f"first{separator}second", "liked": True}, {"answer": "bad", "liked": False}]
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    preference = read_preference(Path(written(tmp_path, text)))
+    assert [one.answer for one in preference.examples] == [f"first{separator}second", "bad"]
+
+
 async def test_a_writer_that_writes_none_leaves_prose_to_its_sentences_and_examples_to_the_user(tmp_path: Path) -> None:
     async with serving(Judge("I would rather not.")) as server:
         prose = PreferReward(written(tmp_path, "Name the river. Be polite!"), judge=server.url, universal=False)

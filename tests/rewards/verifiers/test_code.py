@@ -283,3 +283,12 @@ def test_unusable_tests_name_what_is_wrong(tests: str, words: str) -> None:
 def test_two_tests_on_a_line_and_defaults() -> None:
     suite = read_suite("assert 1; assert 2\ndef test_a(x=1, *, y=2): ...")
     assert list(suite.shown) == ["line 1", "line 1, column 11", "test_a"]
+
+
+@pytest.mark.parametrize("text", ["'a\u2028b'", "'a\x85b'", "1\x0c", "'a'\r\n\r\n"])
+def test_lines_are_those_of_python(text: str) -> None:
+    suite = read_suite(f"x = {text}\ndef test_a():\n    assert x\n\ndef test_b():\n    assert x\n")
+    values: dict[str, object] = {}
+    for step in suite.steps:
+        exec(step.source, values)
+    assert {"x", "test_a", "test_b"} <= values.keys()

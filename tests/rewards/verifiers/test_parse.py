@@ -169,3 +169,11 @@ def test_the_two_columns_of_alpaca_are_one_query(write: Writer) -> None:
     row = {"instruction": "Add.", "input": "1 and 2", "answer": "3"}
     write("refs.jsonl", [row])
     assert scored(parse_verifier("exact?file=refs.jsonl"), "3", question(query_of(row, None))).value == 1.0
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_line_separators_inside_a_query_end_no_line(write: Writer, separator: str) -> None:
+    query = f"Write a poem.{separator}Use no commas."
+    rows = [{"prompt": query, "answer": "3"}, {"prompt": "Other?", "answer": "4"}]
+    write("refs.jsonl", "".join(f"{json.dumps(row, ensure_ascii=False)}\r\n" for row in rows))
+    assert scored(parse_verifier("exact?file=refs.jsonl"), "3", query).value == 1.0

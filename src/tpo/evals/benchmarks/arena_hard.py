@@ -163,13 +163,16 @@ def _names(judgements: Sequence[ArenaVerdict]) -> list[str]:
 
 
 def _games(one: ArenaVerdict, number: dict[str, int], strong: float) -> list[Chosen]:
-    won, is_strong = VERDICTS[one.verdict]
-    weight = strong if is_strong else 1.0
+    won, weight = VERDICTS[one.verdict][0], _weight(one.verdict, strong)
     return [
         Chosen(best, among, part * weight)
         for best, among, part in match(number[one.first], number[one.second], won)
         if part > 0
     ]
+
+
+def _weight(verdict: str, strong: float = STRONG) -> float:
+    return strong if VERDICTS[verdict][1] else 1.0
 
 
 def _chances(groups: Sequence[Sequence[Chosen]], count: int, baseline: int) -> list[float]:
@@ -255,23 +258,25 @@ class ArenaHard(Benchmark):
         if None in verdicts:
             unread = next(reply for reply, verdict in zip(replies, verdicts, strict=True) if verdict is None)
             return Grade(missing={"win_rate": unread.unread("the judge gave no verdict")}, details=details)
-        as_a, as_b = (VERDICTS[str(verdict)] for verdict in verdicts)
-        weights = [STRONG if strong else 1.0 for _, strong in (as_a, as_b)]
-        share = (weights[0] * as_a[0] + weights[1] * (1.0 - as_b[0])) / sum(weights)
+        as_a, as_b = map(str, verdicts)
+        won = _weight(as_a) * VERDICTS[as_a][0] + _weight(as_b) * (1.0 - VERDICTS[as_b][0])
+        share = won / (_weight(as_a) + _weight(as_b))
         return Grade({"win_rate": share}, {}, details)
 
     def summary(self, rows: Sequence[Row], grades: Mapping[str, Grade]) -> Summary:
         """See `Benchmark`; the number is the Bradley–Terry win rate, its interval a bootstrap over questions."""
         found = averaged(self.columns, rows, grades)
-        games = []
+        games, weights = [], {}
         for id in found.values.get("win_rate", {}):
             as_a, as_b = grades[id].details["verdicts"]
+            weights[id] = _weight(as_a) + _weight(as_b)
             games += [ArenaVerdict(id, _MODEL, _BASELINE, as_a), ArenaVerdict(id, _BASELINE, _MODEL, as_b)]
         if not games:
             return found
         value, low, high = win_rates(games, _BASELINE)[_MODEL]
         estimate = Estimate(value, (high - low) / 2 / _Z, low, high, len(found.values["win_rate"]))
-        return msgspec.structs.replace(found, estimates={"win_rate": estimate})
+        # Against the baseline alone, the win rate is the weighted share of games won.
+        return msgspec.structs.replace(found, estimates={"win_rate": estimate}, weights={"win_rate": weights})
 
 
 def _id(fields: Mapping[str, Any]) -> str:

@@ -150,4 +150,9 @@ class IFEvalBenchmark(Benchmark):
         numbers = accuracy(
             [FollowedCounts(*(tuple(one[name]) for name in ("ids", "strict", "loose"))) for one in details]
         )
-        return msgspec.structs.replace(found, estimates={name: getattr(numbers, name) for name in _ALL})
+        counts = {id: float(len(grades[id].details["strict"])) for id in found.values["prompt_strict"]}
+        return msgspec.structs.replace(
+            found,
+            estimates={name: getattr(numbers, name) for name in _ALL},
+            weights=dict.fromkeys(("instruction_strict", "instruction_loose"), counts),
+        )

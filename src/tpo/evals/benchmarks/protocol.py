@@ -99,12 +99,14 @@ class Summary(msgspec.Struct, frozen=True):
         values: by column, a value for each query that has one; paired comparisons are made of them.
         missing: for each column without an estimate, why.
         unread: by column, how many queries have no value though others have.
+        weights: by column, how much each query counts in the estimate; columns that are plain means have none.
     """
 
     estimates: dict[str, Estimate]
     values: dict[str, dict[str, float]]
     missing: dict[str, str]
     unread: dict[str, int]
+    weights: dict[str, dict[str, float]] = {}
 
 
 class JudgeModel(Protocol):

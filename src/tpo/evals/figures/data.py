@@ -32,12 +32,24 @@ class CandidateSummary(NamedTuple):
         reward: its reward.
         characters: of its text.
         tokens: completion tokens.
+        leaked: it repeats words of our prompts, and ranks below all others.
     """
 
     step: int
     reward: float
     characters: int
     tokens: int
+    leaked: bool = False
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What candidates are ordered by: the best has the largest."""
+        return not self.leaked, self.reward
+
+
+def best_reward(candidates: Iterable[CandidateSummary]) -> float:
+    """The reward of the candidate that a search with these would return."""
+    return max(candidates, key=lambda seen: seen.rank).reward
 
 
 class FinishedQuery(NamedTuple):
@@ -68,8 +80,8 @@ class FinishedQuery(NamedTuple):
     arms: Sequence[tuple[str, ArmUsage]] = ()
 
     def best_by(self, step: int) -> float:
-        """The best reward until a step, which later steps of a search that ended early keep."""
-        return max(seen.reward for seen in self.candidates if seen.step <= step)
+        """The reward of the best until a step, which later steps of a search that ended early keep."""
+        return best_reward(seen for seen in self.candidates if seen.step <= step)
 
     @property
     def first(self) -> CandidateSummary:
@@ -271,7 +283,7 @@ def _queries(path: Path) -> Iterator[FinishedQuery]:
 def _query(id: str, result: Result, query: Any) -> FinishedQuery:
     assert result.reward is not None
     seen = [
-        CandidateSummary(one.step, one.reward, len(one.text), one.tokens)
+        CandidateSummary(one.step, one.reward, len(one.text), one.tokens, one.leaked is not None)
         for one in result.candidates
         if one.reward is not None
     ]

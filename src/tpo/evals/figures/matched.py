@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tpo.evals.figures.data import FinishedQuery, Group, Run
+from tpo.evals.figures.data import FinishedQuery, Group, Run, best_reward
 from tpo.evals.figures.plot import COLOURS, GREY, Plot, new_figure
 from tpo.stats import Estimate, share_of
 
@@ -120,7 +120,7 @@ def bars(run: Run, other: Run, ids: Sequence[str]) -> dict[str, Bar]:
             one, bon = run.queries[id], other.queries[id]
             wanted = max(allowed(one, bon), 1)
             k = min(wanted, len(bon.candidates))
-            best = max(seen.reward for seen in bon.candidates[:k])
+            best = best_reward(bon.candidates[:k])
             wins.append(0.5 if one.reward == best else float(one.reward > best))
             samples.append(float(k))
             short.append(float(wanted > k))

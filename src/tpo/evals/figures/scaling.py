@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import comb
 
 from tpo.evals.figures.curves import band_of
-from tpo.evals.figures.data import FinishedQuery, Group, Run
+from tpo.evals.figures.data import CandidateSummary, FinishedQuery, Group, Run
 from tpo.evals.figures.plot import Band, Plot, draw_band, legend, marks_of, new_figure
 from tpo.stats import mean_of
 
@@ -50,9 +50,9 @@ def scaling(group: Group) -> Plot | None:
 
 def by_width(run: Run, ids: Sequence[str]) -> Band:
     """The mean of the expected best of k first samples, for every k."""
-    firsts = [[seen.reward for seen in run.queries[id].candidates if seen.step == 0] for id in ids]
+    firsts = [[seen for seen in run.queries[id].candidates if seen.step == 0] for id in ids]
     widths = range(1, min(map(len, firsts)) + 1)
-    means = [mean_of([expected_best(rewards, k) for rewards in firsts], 1.0) for k in widths]
+    means = [mean_of([expected_best(seen, k) for seen in firsts], 1.0) for k in widths]
     return band_of([float(k) for k in widths], means)
 
 
@@ -64,13 +64,13 @@ def by_depth(run: Run, ids: Sequence[str]) -> Band:
     return band_of(samples, means)
 
 
-def expected_best(rewards: Sequence[float], k: int) -> float:
-    """The expected best of k rewards drawn from these without putting any back.
+def expected_best(candidates: Sequence[CandidateSummary], k: int) -> float:
+    """The expected reward of the best of k candidates drawn from these without putting any back.
 
     The i-th smallest of n is the best of comb(i - 1, k - 1) of the comb(n, k) draws.
     """
-    ordered, draws = sorted(rewards), comb(len(rewards), k)
-    return sum(value * (comb(place, k - 1) / draws) for place, value in enumerate(ordered))
+    ordered, draws = sorted(candidates, key=lambda seen: seen.rank), comb(len(candidates), k)
+    return sum(seen.reward * (comb(place, k - 1) / draws) for place, seen in enumerate(ordered))
 
 
 def _until(query: FinishedQuery, step: int) -> int:

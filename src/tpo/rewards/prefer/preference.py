@@ -86,7 +86,8 @@ def read_preference(path: Path) -> Preference:
             raise InputError(f"{path} has an item with (weight 0): a weight is above 0, or drop the item.")
         return preference
     examples: list[LikedAnswer] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # str.splitlines would also break at the line separators that JSON allows inside strings.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             examples += _examples(line, f"{path}, line {number}")
     if len(examples) > MOST_EXAMPLES:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -60,6 +61,8 @@ def read_suite(source: str) -> Suite:
     steps: list[SuiteStep] = []
     shown: dict[str, str] = {}
     functions: list[str] = []
+    # str.splitlines would also break at a form feed and at line separators inside strings, where Python does not.
+    lines = re.split("\r\n?|\n", source)
     for node in tree.body:
         text = ast.get_source_segment(source, node) or ast.unparse(node)
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
@@ -74,8 +77,7 @@ def read_suite(source: str) -> Suite:
             shown[name] = text
         decorated = getattr(node, "decorator_list", [])
         first = min([node.lineno, *(one.lineno for one in decorated)])
-        lines = source.splitlines()[first - 1 : node.end_lineno]
-        piece = ast.unparse(node) if name is not None else "\n".join(lines)
+        piece = ast.unparse(node) if name is not None else "\n".join(lines[first - 1 : node.end_lineno])
         steps.append(SuiteStep("\n" * (first - 1) + piece, name))
     steps.extend(SuiteStep(f"{name}()", name) for name in functions)
     if not shown:

@@ -53,7 +53,8 @@ class References(Generic[T]):
             InputError: the file is not there or a line cannot be used; the message names the line.
         """
         table: dict[str, T] = {}
-        for number, line in enumerate(read_file(path).splitlines(), 1):
+        # str.splitlines would also break at the line separators that JSON allows inside strings.
+        for number, line in enumerate(read_file(path).split("\n"), 1):
             if not line.strip():
                 continue
             try:
