@@ -93,7 +93,7 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(values(key), values(value), max_size=4)
         case inspect.UnionType(types=types):
-            return st.one_of(map(values, types))
+            return st.one_of([values(one) for one in types])
     raise AssertionError(f"no values of {kind} are known: add them here")
 
 

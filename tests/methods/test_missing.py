@@ -15,6 +15,7 @@ from tpo.messages import Conversation, answered, conversation
 from tpo.methods import Pool
 from tpo.methods.contrast import is_useful, one_demand, rejected_by
 from tpo.methods.unmet import demands
+from tpo.rewards import call
 from tpo.rewards.combine import Combined
 from tpo.rewards.gate import Gate
 from tpo.rewards.prefer.reward import PreferReward
@@ -34,7 +35,7 @@ class Probable(PreferReward):
     """A checklist whose judge reports these probabilities of yes."""
 
     def __init__(self, path: Path, *table: Sequence[float]) -> None:
-        super().__init__(path, judge="http://127.0.0.1:9", universal=False)
+        super().__init__(str(path), judge="http://127.0.0.1:9", universal=False)
         self._table = list(table)
 
     async def connect(self) -> None:
@@ -45,7 +46,7 @@ class Probable(PreferReward):
 
 
 async def candidates(reward: Reward, *texts: str) -> list[Candidate]:
-    scores = await reward.score([answered(QUERY, text) for text in texts])
+    scores = await call.score(reward, [answered(QUERY, text) for text in texts])
     return [
         Candidate(f"0.{i}", 0, text, score.value, score.parts, score.feedback, missing=score.missing)
         for i, (text, score) in enumerate(zip(texts, scores, strict=True))
