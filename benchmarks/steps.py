@@ -25,7 +25,7 @@ from tpo.candidate import Candidate
 from tpo.engine.records import Replied
 from tpo.methods.contrast import is_useful, one_demand, rejected_by
 from tpo.methods.pool import Pool
-from tpo.methods.unmet import demands
+from tpo.methods.unmet import demands, keeps
 from tpo.runs.directory import IDENTITY
 from tpo.runs.history import QueryHistory, histories
 
@@ -65,9 +65,9 @@ def _step(pool: Pool, fresh: Sequence[Candidate], critique: str | None) -> Step:
     best = pool.chosen
     wanted = one_demand(best, rejected_by("minimal", pool))
     named = next((name for name, words in demands(best).items() if words == wanted and name in best.parts), None)
-    kept = [name for name, value in best.parts.items() if value > 0]
-    mended = [one.parts.get(named, 0.0) > 0 for one in fresh] if named is not None else []
-    broken = [any(one.parts.get(name, 0.0) <= 0 for name in kept) for one in fresh] if kept else []
+    kept = [name for name in best.parts if keeps(best, name)]
+    mended = [keeps(one, named) for one in fresh] if named is not None else []
+    broken = [any(not keeps(one, name) for name in kept) for one in fresh] if kept else []
     gained = max(one.reward or 0.0 for one in fresh) > (best.reward or 0.0)
     useful = is_useful(critique, best) if critique is not None else None
     return Step(_share(mended), _share(broken), gained, useful)

@@ -25,6 +25,8 @@ class Candidate(msgspec.Struct, frozen=True):
         logprobs: as the server sent them, where they were requested.
         leaked: words of our prompt that the answer repeats; such a candidate ranks below all others with a reward.
         arm: the arm of a panel that wrote it; None where the policy is one model.
+        missing: the requirements that it fails, one by one: the words by the name of the part; empty where the reward
+            names none.
     """
 
     id: str
@@ -40,3 +42,4 @@ class Candidate(msgspec.Struct, frozen=True):
     logprobs: dict[str, Any] | None = None
     leaked: str | None = None
     arm: str | None = None
+    missing: dict[str, str] = {}

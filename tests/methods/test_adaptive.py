@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 
 from tpo.candidate import Candidate
@@ -46,6 +47,21 @@ def test_it_ends_after_two_where_no_way_is_worth_its_price() -> None:
     search = start(first=2, price=0.4)
     assert next(search).width == 2
     assert end_of(search, [candidate("0.0", 0.9, FOX), candidate("0.1", 0.9, FOX)]).stop == "enough"
+
+
+@pytest.mark.parametrize("rewards", [(-300.0, -290.0, -280.0, -260.0, -250.0), (None,) * 5])
+def test_it_goes_on_while_no_answer_can_be_used(rewards: tuple[float | None, ...]) -> None:
+    search = start(maximum=None, price=1000.0)
+    next(search)
+    drawn = [candidate(f"0.{i}", reward) for i, reward in enumerate(rewards)]
+    wave = search.send([msgspec.structs.replace(one, leaked="words of ours" if one.reward else None) for one in drawn])
+    while isinstance(wave, Ask):
+        wave = search.send(Reply("Be brief.", 5))
+    assert sum(sample.width for sample in wave) == 2
+    # An answer that can be used is then worth stopping at.
+    found = [[candidate(f"1.{i}.{j}", -270.0) for j in range(one.width)] for i, one in enumerate(wave)]
+    outcome = end_of(search, found)
+    assert (outcome.chosen.reward, outcome.stop) == (-270.0, "enough")
 
 
 def test_words_of_the_reward_go_into_the_second_wave() -> None:

@@ -6,18 +6,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import tpo
 from fakes import FakeModel, FakeReward, said
 from tpo.candidate import Candidate
 from tpo.engine.records import Replied
-from tpo.messages import Conversation, conversation
-from tpo.methods import Ask, Outcome, Pool, Reply, Sample, ScoreTexts, find_method
-from tpo.methods.registry import _registered
+from tpo.messages import conversation
+from tpo.methods import Ask, Outcome, Reply, Sample, find_method
 from tpo.methods.unmet import unmet
 from tpo.models.protocol import Request
 from tpo.prompts import PromptSet
@@ -189,120 +185,3 @@ def test_feedback_descent_forgets_failed_tries_with_every_win() -> None:
     seen.append(last(edit).count("would have made it better"))
     assert seen == [0, 0, 1, 2, 0]
     assert "try 4" in last(edit)
-
-
-TEXTS = st.text(max_size=30) | st.sampled_from(["", " ", "<improved_answer>", "Answer 1:", "{{ query }}", "wipe"])
-ANSWERS = st.builds(
-    lambda text, reward, feedback, error, parts, leaked, tokens: Candidate(
-        "",
-        0,
-        text,
-        None if error else reward,
-        parts,
-        feedback,
-        error=error,
-        tokens=tokens,
-        leaked="ours" if leaked and text else None,
-    ),
-    TEXTS,
-    st.none() | st.floats(-1e6, 1e6),
-    st.none() | TEXTS | st.just(FOX),
-    st.none() | st.just("failed"),
-    st.dictionaries(st.sampled_from(["fox", "short", ""]), st.floats(0, 1), max_size=2),
-    st.booleans(),
-    st.integers(0, 50),
-)
-
-
-# Conversations of one or several turns, with odd texts, a system message or an image.
-CONTENTS = TEXTS | st.just(
-    [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "x"}}]
-)
-QUERIES = st.builds(
-    lambda system, turns, last: [
-        *([{"role": "system", "content": system}] if system else []),
-        *(
-            {"role": role, "content": text}
-            for pair in turns
-            for role, text in zip(("user", "assistant"), pair, strict=True)
-        ),
-        {"role": "user", "content": last},
-    ],
-    st.none() | TEXTS,
-    st.lists(st.tuples(CONTENTS, TEXTS), max_size=2),
-    CONTENTS,
-)
-
-
-def replayed(
-    name: str,
-    query: Conversation,
-    width: int,
-    depth: int,
-    maximum: float | None,
-    draw: Callable[[int], list[Candidate]],
-    reply: str,
-) -> tuple[list[Any], Pool]:
-    """All that a method yields, its outcome at the end, and all answers that were drawn."""
-    pool = Pool()
-    search = find_method(name).start(query, width=width, depth=depth, prompts=PROMPTS, seed=3, maximum=maximum)
-    yielded: list[Any] = []
-    step = 0
-    try:
-        wish = next(search)
-        while True:
-            actions: list[Any] = wish if isinstance(wish, list) else [wish]
-            for action in actions:
-                scored = isinstance(action, ScoreTexts)
-                yielded.append(action.texts if scored else (action.prompt.messages, getattr(action, "width", None)))
-            results: list[Any] = []
-            for number, action in enumerate(actions):
-                if isinstance(action, Ask):
-                    results.append(Reply(reply, 1))
-                    continue
-                if isinstance(action, ScoreTexts):
-                    rated = zip(action.texts, draw(len(action.texts)), strict=True)
-                    results.append([Candidate("", step, text, one.reward, error=one.error) for text, one in rated])
-                    continue
-                assert isinstance(action, Sample) and action.width > 0
-                found = [
-                    msgspec.structs.replace(one, id=f"{step}.{number}.{i}", step=step)
-                    for i, one in enumerate(draw(action.width))
-                ]
-                pool.add(found)
-                results.append(found)
-            step += 1
-            wish = search.send(results if isinstance(wish, list) else results[0])
-    except StopIteration as end:
-        assert isinstance(end.value, Outcome)
-        return [*yielded, end.value], pool
-
-
-@pytest.mark.parametrize("name", list(_registered))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    QUERIES,
-    st.integers(1, 4),
-    st.integers(0, 3),
-    st.sampled_from([None, 1.0, 1e6]),
-    st.lists(ANSWERS, min_size=1, max_size=12),
-    TEXTS,
-)
-def test_no_junk_or_failure_breaks_a_method_and_replay_is_the_same(
-    name: str, query: Any, width: int, depth: int, maximum: float | None, answers: list[Candidate], reply: str
-) -> None:
-    def run() -> tuple[list[Any], Pool]:
-        place = 0
-
-        def draw(count: int) -> list[Candidate]:
-            nonlocal place
-            place += count
-            return [answers[(place + i) % len(answers)] for i in range(count)]
-
-        return replayed(name, query, width, depth, maximum, draw, reply)
-
-    first, pool = run()
-    assert first == run()[0]
-    # Whatever was drawn, the answer is the best of it: none is lost, and none is made up.
-    outcome: Outcome = first[-1]
-    assert outcome.chosen == pool.chosen

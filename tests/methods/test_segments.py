@@ -69,14 +69,23 @@ def test_without_a_good_part_the_query_is_sampled_again() -> None:
         ("See:\n```py\nx = 1\n\ny = 2\n```\nDone.", "paragraph", 6, ["See:", "```py\nx = 1\n\ny = 2\n```", "Done."]),
         ("```\nnever closed\n\nat all", "sentence", 6, ["```\nnever closed\n\nat all"]),
         (" \n\n ", "paragraph", 6, []),
+        # Neighbours that are joined keep what stood between them.
+        ("A one. B two.\nC three. D four.", "paragraph", 2, ["A one. B two.", "C three. D four."]),
+        ("A one. B two.\nC three. D four.", "paragraph", 1, ["A one. B two.\nC three. D four."]),
+        ("Do this.\n```py\nx = 1\n```\nDone.", "sentence", 2, ["Do this.\n```py\nx = 1\n```", "Done."]),
     ],
 )
 def test_what_a_part_is(text: str, unit: Unit, most: int, found: list[str]) -> None:
     assert split(text, unit, most) == found
 
 
-@given(st.text(), st.sampled_from(["paragraph", "sentence"]), st.integers(1, 8))
-def test_parts_lose_no_word(text: str, unit: Unit, most: int) -> None:
+# Texts with sentences, paragraphs and blocks of code, and any text.
+PIECES = st.sampled_from(["One.", "Two!", "and", "```", "```py", " ", "\n", "\n\n", "\r\n", "\x0b"])
+
+
+@given(st.text() | st.lists(PIECES).map("".join), st.sampled_from(["paragraph", "sentence"]), st.integers(1, 8))
+def test_parts_are_pieces_of_the_answer_and_lose_no_word(text: str, unit: Unit, most: int) -> None:
     found = split(text, unit, most)
     assert len(found) <= most
     assert " ".join(found).split() == text.split()
+    assert all(part in text for part in found)

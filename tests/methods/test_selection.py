@@ -149,6 +149,19 @@ def test_hedge_tuning_by_hand() -> None:
         hedged(quantiles, [1.0, 2.0])
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=8), st.randoms())
+def test_the_number_to_trust_a_reward_with_is_the_same_in_any_order(
+    pairs: list[tuple[int, int]], rng: random.Random
+) -> None:
+    mixed = rng.sample(pairs, len(pairs))
+    numbers = [hedged([x for x, _ in some], [y for _, y in some]) for some in (pairs, mixed)]
+    assert numbers[0] == numbers[1]
+
+
+def test_a_reward_that_ties_everywhere_is_not_trusted() -> None:
+    assert hedged([1, 1, 1, 1], [0, 0, 1, 1]) == hedged([1, 1, 1, 1], [1, 1, 0, 0]) == 0.0
+
+
 def played(search: Any, candidates: list[Candidate], judge: Any) -> tuple[Candidate, list[int]]:
     """The winner of a knockout, and the number of comparisons of each round."""
     next(search)

@@ -214,6 +214,7 @@ class Scored(msgspec.Struct, frozen=True, tag="scored", tag_field="record"):
     feedback: str | None = None
     error: str | None = None
     fault: str | None = None
+    missing: dict[str, str] = {}
 
 
 class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):

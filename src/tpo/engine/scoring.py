@@ -58,7 +58,7 @@ class Scorer:
         """Take over a score from an earlier process, for answers with the same text."""
         if scored.reward is not None and sampled.text not in self._scores:
             score: asyncio.Future[Score] = asyncio.get_running_loop().create_future()
-            score.set_result(Score(scored.reward, scored.parts, scored.feedback))
+            score.set_result(Score(scored.reward, scored.parts, scored.feedback, scored.missing))
             self._scores[sampled.text] = score
 
     async def score(self, sampled: Sampled) -> Scored | None:
@@ -177,7 +177,7 @@ def _scored(sampled: Sampled, score: Score | None, error: str | None = None) -> 
         return Scored(*place, reward=None, error=error)
     value, parts, error = _finite(score)
     fault = f"repeats words of the prompt: {sampled.leaked!r}" if sampled.leaked else None
-    return Scored(*place, value, parts, score.feedback, error, fault)
+    return Scored(*place, value, parts, score.feedback, error, fault, score.missing)
 
 
 def _finite(score: Score) -> tuple[float | None, dict[str, float], str | None]:

@@ -199,5 +199,10 @@ def candidate_of(sampled: Sampled, scored: Scored | None) -> Candidate:
     if scored is None:
         return candidate
     return msgspec.structs.replace(
-        candidate, reward=scored.reward, parts=scored.parts, feedback=scored.feedback, error=scored.error
+        candidate,
+        reward=scored.reward,
+        parts=scored.parts,
+        feedback=scored.feedback,
+        error=scored.error,
+        missing=scored.missing,
     )

@@ -164,8 +164,10 @@ def adaptive(
     size = wave
     while left > 0:
         open_arms = [arm for arm in arms if PROPOSALS[arm].possible(pool)]
-        best = (pool.chosen.reward or 0.0) if pool.chosen.leaked is None else 0.0
-        if rule.enough(pool) or not open_arms or bandit.expected_gain(open_arms, best) < price:
+        # Until there is an answer that can be used, the next one is worth any price.
+        usable = pool.chosen.reward is not None and pool.chosen.leaked is None
+        best = _bar(pool, usable=usable)
+        if rule.enough(pool) or not open_arms or (usable and bandit.expected_gain(open_arms, best) < price):
             return Outcome(pool.chosen, "enough")
         size = min(size, left)
         shares = bandit.split(open_arms, size, best)
@@ -180,6 +182,12 @@ def adaptive(
         left -= size
         size *= 2
     return Outcome(pool.chosen, "depth")
+
+
+def _bar(pool: Pool, *, usable: bool) -> float:
+    """The reward that the next answers have to exceed: of the best answer, or the worst of all if none can be used."""
+    rewards = [one.reward for one in pool.candidates if one.reward is not None]
+    return (pool.chosen.reward or 0.0) if usable else min(rewards, default=0.0)
 
 
 def _expected(arms: Iterable[Arm], prior: Mapping[Arm, float], lifts: Lifts) -> dict[str, float]:

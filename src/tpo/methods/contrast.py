@@ -8,7 +8,7 @@ from typing import Literal
 
 from tpo.candidate import Candidate
 from tpo.methods.pool import Pool, preference
-from tpo.methods.unmet import demands
+from tpo.methods.unmet import demands, keeps
 
 # The paper takes the worst of the whole pool, which is often the same early failure in every step.
 Contrast = Literal["worst", "latest", "closest", "minimal"]
@@ -45,6 +45,8 @@ def _minimal(pool: Pool) -> Candidate | None:
 
 def _differences(one: Candidate, other: Candidate) -> int:
     names = one.parts.keys() | other.parts.keys()
+    if one.missing or other.missing:
+        return len(one.missing.keys() ^ other.missing.keys()) or len(names) + 1
     return sum(one.parts.get(name) != other.parts.get(name) for name in names) or len(names) + 1
 
 
@@ -62,7 +64,7 @@ def one_demand(chosen: Candidate, rejected: Candidate | None) -> str:
     Empty where the reward does not name what the best answer fails.
     """
     failed = demands(chosen)
-    kept = [words for name, words in failed.items() if rejected is not None and rejected.parts.get(name, 0.0) > 0]
+    kept = [words for name, words in failed.items() if rejected is not None and keeps(rejected, name)]
     return next(iter([*kept, *failed.values()]), "")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Literal
 
 MOST = 512.0
@@ -31,9 +32,14 @@ def hedged(
     """
     if len(rewards) != len(truths) or len(rewards) < 2:
         raise ValueError(f"{len(rewards)} rewards and {len(truths)} truths: give one of each for two samples or more.")
-    order = sorted(range(len(rewards)), key=rewards.__getitem__)
-    quantiles = [(place + 0.5) / len(order) for place in range(len(order))]
-    true = [truths[index] for index in order]
+    quantiles = [(place + 0.5) / len(rewards) for place in range(len(rewards))]
+    # The reward cannot tell samples apart that tie: each is worth the mean of them.
+    tied: dict[float, list[float]] = {}
+    for reward, truth in sorted(zip(rewards, truths, strict=True)):
+        tied.setdefault(reward, []).append(truth)
+    true = [fmean(group) for group in tied.values() for _ in group]
+    # A constant moves no root; with it, rounding would decide where all are worth the same.
+    true = [value - true[0] for value in true]
     least = 1.0 if kind == "best-of-n" else 0.0
     density, score = (_of_best, _of_best_score) if kind == "best-of-n" else (_of_poisson, _of_poisson_score)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -94,30 +95,40 @@ def split(text: str, unit: Unit, most: int) -> list[str]:
         unit: what a part is.
         most: how many parts there are at most.
     """
-    blocks = _blocks(text)
-    if unit == "sentence" or len(blocks) == 1:
-        blocks = [part for block in blocks for part in _sentences(block)]
-    size = max(math.ceil(len(blocks) / most), 1)
-    joint = "\n\n" if unit == "paragraph" else " "
-    return [joint.join(blocks[start : start + size]) for start in range(0, len(blocks), size)]
+    parts = _blocks(text)
+    if unit == "sentence" or len(parts) == 1:
+        parts = [sentence for block in parts for sentence in _sentences(text, block)]
+    size = max(math.ceil(len(parts) / most), 1)
+    joined = [parts[start : start + size] for start in range(0, len(parts), size)]
+    # Cut out of the answer, so that neighbours keep what stands between them.
+    return [text[some[0].start : some[-1].stop] for some in joined]
 
 
-def _blocks(text: str) -> list[str]:
-    """Paragraphs, and blocks of code with the blank lines that they hold."""
-    blocks: list[list[str]] = [[]]
-    in_code = False
-    for line in text.splitlines():
+def _blocks(text: str) -> list[slice]:
+    """Where paragraphs are, and blocks of code with the blank lines that they hold."""
+    cuts, place, in_code = [0], 0, False
+    for line in text.splitlines(keepends=True):
         fence = line.lstrip().startswith("```")
         if (fence and not in_code) or not (line.strip() or in_code):
-            blocks.append([])
-        if line.strip() or in_code:
-            blocks[-1].append(line)
+            cuts.append(place)
+        place += len(line)
         if fence:
             in_code = not in_code
             if not in_code:
-                blocks.append([])
-    return [joined for block in blocks if (joined := "\n".join(block).strip())]
+                cuts.append(place)
+    return [part for start, stop in pairwise([*cuts, len(text)]) if (part := _stripped(text, start, stop))]
 
 
-def _sentences(block: str) -> list[str]:
-    return [block] if block.startswith("```") else _SENTENCE_END.split(block)
+def _stripped(text: str, start: int, stop: int) -> slice | None:
+    """Where the text between two places is, without the white space around it; None where there is no more."""
+    piece = text[start:stop]
+    start += len(piece) - len(piece.lstrip())
+    return slice(start, start + len(piece.strip())) if piece.strip() else None
+
+
+def _sentences(text: str, block: slice) -> list[slice]:
+    if text.startswith("```", block.start):
+        return [block]
+    gaps = [gap.span() for gap in _SENTENCE_END.finditer(text, block.start, block.stop)]
+    starts, stops = [block.start, *(stop for _, stop in gaps)], [*(start for start, _ in gaps), block.stop]
+    return [slice(start, stop) for start, stop in zip(starts, stops, strict=True)]

@@ -35,10 +35,18 @@ def _without_opening(report: str) -> str:
 def demands(candidate: Candidate) -> dict[str, str]:
     """The requirements that an answer fails, one by one: the words by the name of the reward's part.
 
-    Where the parts do not say which they are, they are numbered.
+    Where the reward has them in its feedback alone and the parts do not say which they are, they are numbered.
     """
+    if candidate.missing:
+        return candidate.missing
     words = [item.strip() for item in unmet(candidate).split(";") if item.strip()]
     names = [name for name, value in candidate.parts.items() if value <= 0]
     if len(names) != len(words):
         names = [str(number) for number in range(len(words))]
     return dict(zip(names, words, strict=True))
+
+
+def keeps(candidate: Candidate, name: str) -> bool:
+    """Whether an answer keeps the requirement of a part of the reward."""
+    # The parts of a checklist are probabilities: what counts as missing is the reward's to say.
+    return name not in candidate.missing and candidate.parts.get(name, 0.0) > 0

@@ -107,7 +107,8 @@ class Combined:
             parts["length"] = -price
         short = sum(not scores[name].value >= bound for name, bound in self._gates.items())
         feedback = [one.feedback for one in scores.values() if one.feedback]
-        return Score(value - price - short * EXCLUDED, parts, "\n".join(feedback) or None)
+        missing = {f"{name}.{part}": words for name, one in scores.items() for part, words in one.missing.items()}
+        return Score(value - price - short * EXCLUDED, parts, "\n".join(feedback) or None, missing)
 
     def _prices(self, conversations: Sequence[Conversation]) -> list[float]:
         if not conversations:

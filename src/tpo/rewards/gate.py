@@ -69,7 +69,8 @@ class Gate:
         feedback = [words for words in (kept.feedback, base.feedback) if words]
         rules = len(self.requirements.rules)
         value = (sum(kept.parts.values()) + squash(base.value)) / (rules + 1)
-        return Score(value, {**kept.parts, title: base.value, **inner}, ". ".join(feedback))
+        missing = kept.missing | {f"{title}.{name}": words for name, words in base.missing.items()}
+        return Score(value, {**kept.parts, title: base.value, **inner}, ". ".join(feedback), missing)
 
 
 def gated(base: Reward | None, rules: Sequence[Rule | str]) -> Reward:

@@ -1,8 +1,8 @@
 """Any service that scores over HTTP, in a form of our own or in the one that training frameworks use.
 
 Our own, "conversations": POST {"conversations": [[{"role", "content"}, …], …]} is answered by
-{"scores": [NUMBER or {"value": NUMBER, "parts": {NAME: NUMBER}, "feedback": TEXT}, …]}, in the same order; null in the
-place of a score means that this answer gets none.
+{"scores": [NUMBER or {"value": NUMBER, "parts": {NAME: NUMBER}, "feedback": TEXT, "missing": {NAME: TEXT}}, …]}, in the
+same order; null in the place of a score means that this answer gets none.
 
 "query", as OpenRLHF's remote reward models speak it: POST {"query": [TEXT, …], "prompts": [TEXT, …]} is answered by
 {"rewards": [NUMBER, …]}. A query is the whole chat as text, its prompt the part before the answer.
@@ -103,8 +103,10 @@ class HTTPReward(ServedReward):
         url = self.server.where
         if not isinstance(score, Mapping):
             return number(score, f"{url}: a score")
-        parts, feedback = score.get("parts") or {}, score.get("feedback")
+        parts, feedback, missing = score.get("parts") or {}, score.get("feedback"), score.get("missing") or {}
         if not isinstance(parts, dict) or not isinstance(feedback, str | None):
             raise RewardError(f"{url}: parts is an object of numbers and feedback a text; {repr(score)[:120]} came.")
         values = {name: number(value, f"{url}: the part {name}") for name, value in parts.items()}
-        return Score(number(score.get("value"), f"{url}: a score's value"), values, feedback)
+        if not isinstance(missing, dict) or not all(isinstance(words, str) for words in missing.values()):
+            raise RewardError(f"{url}: missing is an object of texts; {repr(score)[:120]} came.")
+        return Score(number(score.get("value"), f"{url}: a score's value"), values, feedback, missing)

@@ -18,11 +18,13 @@ class Score(msgspec.Struct, frozen=True):
         value: the reward; higher is better. Comparable only within one query and one reward. NaN means no score.
         parts: what the value is made of, by name (empty when it is one number).
         feedback: the reward's remarks in words; the textual loss uses them when there are any.
+        missing: the requirements that the answer fails, one by one: the words by the name of the part.
     """
 
     value: float
     parts: dict[str, float] = {}
     feedback: str | None = None
+    missing: dict[str, str] = {}
 
 
 @runtime_checkable

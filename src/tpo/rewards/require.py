@@ -57,10 +57,10 @@ class Requirements:
         """Check one answer."""
         broken = {rule.text: rule.broken(answer) for rule in self.rules}
         parts = {name: float(fault is None) for name, fault in broken.items()}
-        return Score(sum(parts.values()) / len(parts), parts, self._words(broken))
+        missing = {one.text: f"{one.describe()} ({fault})" for one in self.rules if (fault := broken[one.text])}
+        return Score(sum(parts.values()) / len(parts), parts, self._words(list(missing.values())), missing)
 
-    def _words(self, broken: dict[str, str | None]) -> str:
-        missing = [f"{rule.describe()} ({broken[rule.text]})" for rule in self.rules if broken[rule.text]]
+    def _words(self, missing: list[str]) -> str:
         total = len(self.rules)
         if missing:
             noun = "requirement" if total == 1 else "requirements"

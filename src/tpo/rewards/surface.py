@@ -201,8 +201,8 @@ def surface(query: str, answer: str) -> Score:
     value = math.fsum(weight * parts[name] for name, weight in WEIGHTS.items())
     if parts["relevance"] == 0.0:
         value *= 1 - OFF_TOPIC * (1 - parts["length"])
-    faults = [words for name, words in _FAULTS.items() if parts[name] < 0.5]
-    return Score(value, parts, f"The answer has faults: {'; '.join(faults)}." if faults else None)
+    faults = {name: words for name, words in _FAULTS.items() if parts[name] < 0.5}
+    return Score(value, parts, f"The answer has faults: {'; '.join(faults.values())}." if faults else None, faults)
 
 
 def relevance(query: QueryText, answer: AnswerText) -> float:

@@ -153,9 +153,11 @@ class Tools:
         wrong = next((fault for call in called if (fault := self._fault(call))), None)
         wins = bool(called) == (self._called_for or self._first[True] >= self._first[False])
         tier = 0 if wrong else 2 if wins else 1
-        remarks = [wrong or (None if wins else _MINORITY[bool(called)]), base.feedback]
+        fault = wrong or (None if wins else _MINORITY[bool(called)])
         parts = {"tools": tier / 2, self._base.name.partition("@")[0]: base.value, **base.parts}
-        return Score((tier + squash(base.value)) / 3, parts, ". ".join(filter(None, remarks)) or None)
+        missing = ({"tools": fault} if fault else {}) | base.missing
+        feedback = ". ".join(filter(None, [fault, base.feedback])) or None
+        return Score((tier + squash(base.value)) / 3, parts, feedback, missing)
 
     def _fault(self, call: Mapping[str, Any]) -> str | None:
         if call["name"] not in self._names:

@@ -37,10 +37,11 @@ async def test_an_address_without_path_is_used_as_it_is() -> None:
 
 
 async def test_parts_and_feedback() -> None:
-    full = {"value": 1.5, "parts": {"style": 1, "facts": 0.5}, "feedback": "Name the river."}
+    missing = {"facts": "names the river"}
+    full = {"value": 1.5, "parts": {"style": 1, "facts": 0.5}, "feedback": "Name the river.", "missing": missing}
     async with serving(lambda request: ok({"scores": [full, {"value": 2}, -3]})) as server:
         scores = await HTTPReward(server.url).score(CHATS)
-    assert scores == [Score(1.5, {"style": 1.0, "facts": 0.5}, "Name the river."), Score(2.0), -3.0]
+    assert scores == [Score(1.5, {"style": 1.0, "facts": 0.5}, "Name the river.", missing), Score(2.0), -3.0]
 
 
 async def test_queries_are_templated_texts_without_the_first_token(tmp_path: Path) -> None:
@@ -71,6 +72,7 @@ async def test_queries_are_templated_texts_without_the_first_token(tmp_path: Pat
         ({"scores": [1, {"value": 1, "parts": {"a": "b"}}, 3]}, "the part a is 'b'"),
         ({"scores": [1, {"value": 1, "feedback": 3}, 3]}, "feedback a text"),
         ({"scores": [1, {"value": 1, "parts": [3]}, 3]}, "parts is an object"),
+        ({"scores": [1, {"value": 1, "missing": {"a": 3}}, 3]}, "missing is an object of texts"),
     ],
 )
 async def test_answers_of_another_form_are_reported(answer: Any, message: str) -> None:

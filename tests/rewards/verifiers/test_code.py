@@ -63,6 +63,7 @@ def test_faults_name_the_test_and_not_what_it_expects() -> None:
     assert score.feedback == (
         "passed 1 of 3 tests; failed: test_small (AssertionError); test_negative (AssertionError: negative numbers)"
     )
+    assert list(score.missing) == ["test_small", "test_negative"]
     shown = run("def add(a, b):\n    return a * b", reveal=True).feedback
     assert "`def test_small(): assert add(ONE, 2) == 3`" in str(shown)
 

@@ -164,7 +164,8 @@ class PreferReward:
             which = "no item of the checklist" if not read else "no item that tells these answers apart"
             return Score(math.nan, parts, f"the judge answered {which} with yes or no")
         value = math.fsum(weights[number] * value for number, value in read.items()) / total
-        return Score(value, parts, _words({self.items[number]: value for number, value in read.items()}))
+        missing = {f"item{number + 1}": self.items[number] for number, value in read.items() if value < KEPT}
+        return Score(value, parts, _words(len(read), list(missing.values())), missing)
 
     async def _item(self, conversation: Conversation, item: str) -> float | None:
         answer = text_of(conversation[-1])
@@ -231,9 +232,7 @@ def yes_of(reply: JudgeReply) -> float | None:
     return spoken if reading is None else reading.value
 
 
-def _words(read: dict[str, float]) -> str:
-    missing = [item for item, value in read.items() if value < KEPT]
+def _words(total: int, missing: list[str]) -> str:
     if not missing:
-        return f"kept all {len(read)} requirements" if len(read) > 1 else "kept the requirement"
-    kept = len(read) - len(missing)
-    return f"kept {kept} of {len(read)} requirements; missing: {'; '.join(missing)}"
+        return f"kept all {total} requirements" if total > 1 else "kept the requirement"
+    return f"kept {total - len(missing)} of {total} requirements; missing: {'; '.join(missing)}"

@@ -93,6 +93,8 @@ def _takes_nothing(node: ast.FunctionDef) -> bool:
 
 _SHOWN = 3
 _NOT_RUN = "it was not run"
+# How faults begin that are of the code as a whole; names of tests do not.
+_OF_ALL = "the "
 
 
 class CodeTests(Verifier[Suite]):
@@ -135,13 +137,14 @@ class CodeTests(Verifier[Suite]):
         code = last_code(answer)
         if code is None or not code.strip():
             fault = "there is no fenced code block (```python … ```) to run" if code is None else "the code is empty"
-            return Score(0.0, dict.fromkeys(reference.shown, 0.0), fault)
+            return Score(0.0, dict.fromkeys(reference.shown, 0.0), fault, dict.fromkeys(reference.shown, fault))
         steps = [step._asdict() for step in reference.steps]
         outcome = sandbox.run({"code": code, "steps": steps}, self._limits)
         faults = self._faults(reference, outcome)
         parts = {name: float(name not in faults) for name in reference.shown}
         value = sum(parts.values()) / len(parts)
-        return Score(value, parts, self._words(faults, reference))
+        missing = self._missing(faults, reference)
+        return Score(value, parts, self._words(missing, len(parts)), missing)
 
     def _faults(self, suite: Suite, outcome: sandbox.SandboxRun) -> dict[str, str]:
         """What is wrong, by test; all tests carry the same fault if the code stopped before them."""
@@ -173,20 +176,24 @@ class CodeTests(Verifier[Suite]):
             return f"it did not finish within {self._limits.seconds:g} s"
         return "the program ended in the middle of it, by exiting, crashing, or using too much memory or time"
 
-    def _words(self, faults: dict[str, str], suite: Suite) -> str:
-        total = len(suite.shown)
-        noun = "test" if total == 1 else "tests"
-        if not faults:
-            return f"passed {'the' if total == 1 else f'all {total}'} {noun}"
+    def _missing(self, faults: dict[str, str], suite: Suite) -> dict[str, str]:
         messages = list(dict.fromkeys(faults.values()))
-        if len(messages) == 1 and messages[0].startswith("the "):
-            return f"passed {total - len(faults)} of {total} {noun}; {clipped(messages[0])}"
+        if len(messages) == 1 and messages[0].startswith(_OF_ALL):
+            return dict.fromkeys(faults, clipped(messages[0]))
         # A test that was not run explains less than the one that kept it from running.
-        first = sorted(faults.items(), key=lambda fault: fault[1] == _NOT_RUN)[:_SHOWN]
-        lines = [self._line(name, fault, suite) for name, fault in first]
-        more = len(faults) - len(lines)
-        lines += [f"and {more} more"] if more > 0 else []
-        return f"passed {total - len(faults)} of {total} {noun}; failed: {'; '.join(lines)}"
+        first = sorted(faults.items(), key=lambda fault: fault[1] == _NOT_RUN)
+        return {name: self._line(name, fault, suite) for name, fault in first}
+
+    def _words(self, missing: dict[str, str], total: int) -> str:
+        noun = "test" if total == 1 else "tests"
+        if not missing:
+            return f"passed {'the' if total == 1 else f'all {total}'} {noun}"
+        lines = list(dict.fromkeys(missing.values()))
+        passed = f"passed {total - len(missing)} of {total} {noun}"
+        if lines[0].startswith(_OF_ALL):
+            return f"{passed}; {lines[0]}"
+        more = len(lines) - _SHOWN
+        return f"{passed}; failed: {'; '.join([*lines[:_SHOWN], *([f'and {more} more'] if more > 0 else [])])}"
 
     def _line(self, name: str, fault: str, suite: Suite) -> str:
         shown = f" `{clipped(suite.shown[name])}`" if self._reveal else ""

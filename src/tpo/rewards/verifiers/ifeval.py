@@ -150,16 +150,19 @@ class IFEval(Verifier[Instructions]):
         variants = [answer] if self._mode == "strict" else loosened(answer)
         faults = [self._fault(one, variants) for one in reference]
         parts: dict[str, float] = {}
+        missing: dict[str, str] = {}
         for one, fault in zip(reference, faults, strict=True):
             name = one.id if one.id not in parts else f"{one.id} ({len(parts) + 1})"
             parts[name] = float(fault is None)
-        missing = [f"{one.wanted} ({fault})" for one, fault in zip(reference, faults, strict=True) if fault]
+            if fault:
+                missing[name] = f"{one.wanted} ({fault})"
         total = len(reference)
         value = (total - len(missing)) / total
         noun = "instruction" if total == 1 else "instructions"
         if not missing:
             return Score(value, parts, "followed the instruction" if total == 1 else f"followed all {total} {noun}")
-        return Score(value, parts, f"followed {total - len(missing)} of {total} {noun}; missing: {'; '.join(missing)}")
+        words = "; ".join(missing.values())
+        return Score(value, parts, f"followed {total - len(missing)} of {total} {noun}; missing: {words}", missing)
 
     @staticmethod
     def _fault(one: Instruction, variants: list[str]) -> str | None:

@@ -46,11 +46,12 @@ class JsonSchema(Verifier[Schema]):
             "the answer is no JSON: it has a fence in a fence" if body.startswith("```") else self._json.broken(body)
         )
         if fault:
-            return Score(0.0, {"json": 0.0, "schema": 0.0}, fault)
+            return Score(0.0, {"json": 0.0, "schema": 0.0}, fault, {"json": fault})
         faults = self._faults(body, reference)
         if not faults:
             return Score(1.0, {"json": 1.0, "schema": 1.0}, "the JSON keeps the schema")
-        return Score(0.5, {"json": 1.0, "schema": 0.0}, f"the JSON breaks the schema; {'; '.join(faults)}")
+        missing = {f"schema ({number})": one for number, one in enumerate(faults, 1)}
+        return Score(0.5, {"json": 1.0, "schema": 0.0}, f"the JSON breaks the schema; {'; '.join(faults)}", missing)
 
     def _faults(self, text: str, schema: Schema) -> list[str]:
         try:

@@ -66,4 +66,4 @@ class Verifier(ABC, Generic[T]):
 def yes_or_no(part: str, fault: str | None, praise: str) -> Score:
     """The score of a single check: 1 and praise without a fault, else 0 and the fault."""
     kept = float(fault is None)
-    return Score(kept, {part: kept}, fault or praise)
+    return Score(kept, {part: kept}, fault or praise, {part: fault.removeprefix("missing: ")} if fault else {})
