@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
+
+# What answers are ordered by: the better has the larger.
+Rank: TypeAlias = tuple[bool, bool, float]
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -43,3 +47,36 @@ class Candidate(msgspec.Struct, frozen=True):
     leaked: str | None = None
     arm: str | None = None
     missing: dict[str, str] = {}
+
+    @property
+    def rank(self) -> Rank:
+        """What candidates are ordered by: the better has the larger."""
+        return rank(self.reward, leaked=self.leaked is not None)
+
+
+class WithRank(Protocol):
+    """Anything that stands for an answer with its reward."""
+
+    @property
+    def reward(self) -> float | None:
+        """The reward; None without one."""
+
+    @property
+    def rank(self) -> Rank:
+        """What it is ordered by."""
+
+
+def rank(reward: float | None, *, leaked: bool) -> Rank:
+    """What an answer is ordered by: the better has the larger.
+
+    Args:
+        reward: its reward; None without one.
+        leaked: it repeats words of our prompts, and comes after all others with a reward, whatever its own is.
+    """
+    return reward is not None, not leaked, reward or 0.0
+
+
+def best_reward(answers: Iterable[WithRank]) -> float | None:
+    """The reward of the answer that a search with these would return; None where none has a reward."""
+    best = max(answers, key=lambda one: one.rank, default=None)
+    return best.reward if best is not None else None

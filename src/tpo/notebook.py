@@ -70,26 +70,27 @@ def progress(question: str) -> Callable[[object], None] | None:
     """
     if not in_notebook():
         return None
+    from tpo.candidate import best_reward
     from tpo.engine.records import Ended, Prompted, Scored
     from tpo.representations import shortened
 
     title = f"tpo, {shortened(question, 40)!r}"
     line = Line(f"{title}: …")
-    step, name, answers = 0, "", 0
-    best: float | None = None
+    step, name = 0, ""
+    scores: dict[str, Scored] = {}
 
     def text() -> str:
+        best = best_reward(scores.values())
         reward = "" if best is None else f", best reward {best:.3f}"
-        return f"{title}: step {step} ({name}), {answers} answers scored{reward}"
+        return f"{title}: step {step} ({name}), {len(scores)} answers scored{reward}"
 
     def listen(event: object) -> None:
-        nonlocal step, name, answers, best
+        nonlocal step, name
         match event:
             case Prompted():
                 step, name = event.step, event.name
             case Scored() if event.reward is not None:
-                answers += 1
-                best = event.reward if best is None else max(best, event.reward)
+                scores[event.id] = event
             case Ended():
                 pass
             case _:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from fakes import FakeReward
 from tpo.engine.driver import Driver
 from tpo.engine.events import Event
 from tpo.engine.journal import Journal, TraceFile
 from tpo.engine.limits import Budget, Stopper
-from tpo.engine.records import Plan, SamplingSettings
+from tpo.engine.records import Ended, Plan, Sampled, SamplingSettings, Scored
 from tpo.engine.result import Result
+from tpo.engine.state import SearchState
 from tpo.messages import Conversation, conversation
 from tpo.methods import Method, resolve_method
 from tpo.methods.selection import parse_selection
@@ -21,6 +24,8 @@ from tpo.models.protocol import Model
 from tpo.prompts import PromptSet
 from tpo.rewards.protocol import Reward
 
+# What an answer repeats that is marked for it.
+OURS = "Answer 2 is better than Answer 1."
 LENGTH = FakeReward(lambda text: float(len(text)))
 PROMPTS = PromptSet()
 
@@ -71,3 +76,21 @@ async def drive(
     return await driver.run(
         rule.applied(search, messages, PROMPTS.for_method((*chosen.templates, *rule.templates)), random.Random(0))
     )
+
+
+def leaking(events: Iterable[Event], *ids: str) -> list[Event]:
+    """The events of a search that was over, as they are where these answers repeat words of our prompts."""
+    state, changed = SearchState(), list[Event]()
+    for event in events:
+        match event:
+            case Sampled() if event.id in ids:
+                event = msgspec.structs.replace(event, leaked=OURS)
+            case Scored() if event.id in ids:
+                event = msgspec.structs.replace(event, fault=f"repeats words of the prompt: {OURS!r}")
+            case Ended() if (best := state.best) is not None:
+                event = msgspec.structs.replace(event, chosen=best.id)
+            case _:
+                pass
+        changed.append(event)
+        state.apply(event)  # type: ignore[arg-type]  # events that are no records change nothing
+    return changed

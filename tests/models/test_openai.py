@@ -101,6 +101,20 @@ async def test_a_stream_without_usage_is_counted_by_its_chunks() -> None:
     assert (choices[0].tokens, usage.completion_tokens) == (2, 2)
 
 
+async def test_a_choice_that_comes_in_one_chunk_is_counted_by_its_length() -> None:
+    long, words = delta("word " * 40, 0, "stop"), [delta("token", 1) for _ in range(20)]
+    total = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 61}}
+    choices, usage, *_ = await call(answering(stream(long, *words, delta(None, 1, "stop"), total)), n=2)
+    assert [choice.tokens for choice in choices] == [50, 20] and usage.completion_tokens == 61
+    choices, usage, *_ = await call(answering(stream(long, *words, delta(None, 1, "stop"))), n=2)
+    assert [choice.tokens for choice in choices] == [50, 20] and usage.completion_tokens == 70
+    (choice,), usage, *_ = await call(answering(stream(long)))
+    assert choice.tokens == usage.completion_tokens == 50
+    few = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}  # what a server reports is so
+    (choice,), usage, *_ = await call(answering(stream(long, few)))
+    assert choice.tokens == usage.completion_tokens == 3
+
+
 async def test_null_fields_as_servers_send_them() -> None:
     usage = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": None}}
     answer = stream(delta(None, content=None, role="assistant"), delta("Hi", finish="stop"), {"choices": None}, usage)

@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tpo.candidate import Rank, best_reward, rank
 from tpo.cli.console import note
 from tpo.cli.terminal import safe
 from tpo.engine.events import Event, Retrying, TextGrew
@@ -171,8 +172,8 @@ class LiveView(SilentView):
         self._drawing: dict[tuple[int, int], int] = {}
         # The last critique, with its name and place.
         self._critique: tuple[tuple[int, int], str, str] | None = None
-        self._best: dict[int, float] = {}
-        self._rewards: dict[str, float] = {}
+        # The last score of every answer, by its id.
+        self._scores: dict[str, Scored] = {}
         self._stale = self._ended = False
         self._note = ""
         # Last: it draws the first picture at once.
@@ -205,7 +206,7 @@ class LiveView(SilentView):
                 self._clear_stale()
                 self._growing.pop((event.turn, event.action, event.index), None)
                 self._rows[event.id] = (event, None)
-            case Scored() if event.id in self._rows:
+            case Scored():
                 self._score(event)
             case Replied():
                 self._critique = (event.turn, event.action), event.name, event.text
@@ -236,15 +237,21 @@ class LiveView(SilentView):
             self._critique = place, event.name, text + event.text
 
     def _score(self, event: Scored) -> None:
-        sampled = self._rows[event.id][0]
-        self._rows[event.id] = sampled, event
-        if event.reward is not None:
-            self._best[sampled.step] = max(self._best.get(sampled.step, event.reward), event.reward)
-            self._rewards[event.id] = event.reward
+        self._scores[event.id] = event
+        if event.id in self._rows:
+            self._rows[event.id] = self._rows[event.id][0], event
+
+    def _best(self) -> str:
+        """The best reward of each step."""
+        steps: dict[str, list[Scored]] = {}
+        for id, scored in self._scores.items():
+            steps.setdefault(id.partition(".")[0], []).append(scored)
+        bests = ((step, best_reward(scores)) for step, scores in steps.items())
+        return "  ".join(f"step {step}: {best:.3f}" for step, best in bests if best is not None)
 
     def _end(self, event: Ended) -> None:
-        reward = self._rewards.get(event.chosen or "")
-        scored = "" if reward is None else f" with reward {reward:.3f}"
+        chosen = self._scores.get(event.chosen or "")
+        scored = "" if chosen is None or chosen.reward is None else f" with reward {chosen.reward:.3f}"
         self._note = f"ended: {_why(event)}, {_chosen(event)}{scored}"
         self._ended = True
         self._growing.clear()
@@ -261,8 +268,7 @@ class LiveView(SilentView):
         critique = self._critique_panel(width, min(CRITIQUE_LINES, max(2, (height - 10) // 2)))
         if critique is not None:
             below.append(critique)
-        best = "  ".join(f"step {step}: {reward:.3f}" for step, reward in self._best.items())
-        if best:
+        if best := self._best():
             below.append(wrapped(f"best  {best}", "green"))
         below.append(wrapped(f"step {self._step} · {self._tokens.line()}", "dim"))
         if self._note:
@@ -289,12 +295,12 @@ class LiveView(SilentView):
                 table.add_column(heading, width=width, justify="right")
         table.add_column("answer", no_wrap=True, overflow="ellipsis", ratio=1)
         rows = list(self._rows.values())
-        top = min(rows, key=_by_reward)[0].id if rows else None
+        top = max(rows, key=_rank)[0].id if rows else None
         left_out = max(0, len(rows) + len(self._growing) - most)
         if left_out:
             most -= 1  # for the line that says how many are left out
             left_out += 1
-            kept = sorted(rows, key=_by_reward)[: max(1, most - len(self._growing))]
+            kept = sorted(rows, key=_rank, reverse=True)[: max(1, most - len(self._growing))]
             rows = [row for row in rows if row in kept]
         for sampled, scored in rows:
             best = scored is not None and scored.reward is not None and sampled.id == top
@@ -320,10 +326,8 @@ def wrapped(line: str, style: str = "") -> Text:
     return Text(line, style=style, no_wrap=False, overflow="fold")
 
 
-def _by_reward(row: tuple[Sampled, Scored | None]) -> tuple[bool, float]:
-    """Sorts the highest reward first, and answers without one last."""
-    reward = row[1].reward if row[1] else None
-    return reward is None, -(reward or 0.0)
+def _rank(row: tuple[Sampled, Scored | None]) -> Rank:
+    return row[1].rank if row[1] is not None else rank(None, leaked=False)
 
 
 def view_of(console: Console, quiet: bool) -> SilentView:

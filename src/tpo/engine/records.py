@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from tpo.candidate import Rank, rank
 from tpo.messages import Conversation
 from tpo.methods.lifts import Lift
 from tpo.models.protocol import Usage
@@ -215,6 +216,11 @@ class Scored(msgspec.Struct, frozen=True, tag="scored", tag_field="record"):
     error: str | None = None
     fault: str | None = None
     missing: dict[str, str] = {}
+
+    @property
+    def rank(self) -> Rank:
+        """What answers are ordered by: the better has the larger."""
+        return rank(self.reward, leaked=self.fault is not None)
 
 
 class Replied(msgspec.Struct, frozen=True, tag="replied", tag_field="record"):

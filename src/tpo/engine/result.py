@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from tpo.candidate import Candidate
+from tpo.candidate import Candidate, best_reward
 from tpo.engine.records import JUDGE, Called, Judged, Record
 from tpo.engine.state import SearchState
 from tpo.errors import JournalError
@@ -141,10 +141,6 @@ class Result(msgspec.Struct, frozen=True):
         if self.held_out is not None:
             facts.append(f"held-out judge {rounded(self.held_out.first)} → {rounded(self.held_out.answer)}")
         warning = held_out_warning(self)
-        bests: list[float | None] = []
-        for step in self.steps:
-            rewards = [*(one.reward for one in step.candidates), *bests[-1:]]
-            bests.append(max((reward for reward in rewards if reward is not None), default=None))
         usage = [
             (role, used.calls, used.prompt_tokens, used.completion_tokens, f"{used.seconds:.1f}")
             for role, used in self.usage.items()
@@ -154,7 +150,7 @@ class Result(msgspec.Struct, frozen=True):
             heading("Answer", facts),
             text_block(self.answer),
             text_block(f"Warning: {warning}") if warning else "",
-            curve(bests, "Best reward by step"),
+            curve(best_by_step(self.steps), "Best reward by step"),
             *(self._step_html(step) for step in self.steps),
             unfolding("Tokens and time", table(("role", "calls", "prompt", "completion", "seconds"), usage)),
             unfolding("Models of the panel", table(ARM_HEADINGS, map(arm_row, self.arms.items()))) if self.arms else "",
@@ -179,6 +175,16 @@ class Result(msgspec.Struct, frozen=True):
         value: dict[str, Any] = msgspec.to_builtins(self)
         del value["trace"]
         return value
+
+
+def best_by_step(steps: Iterable[Step]) -> list[float | None]:
+    """The reward of the best answer until each step; None before any has a reward."""
+    found: list[Candidate] = []
+    bests = []
+    for step in steps:
+        found += step.candidates
+        bests.append(best_reward(found))
+    return bests
 
 
 ARM_HEADINGS = ("model", "answers chosen", "answers", "calls", "prompt tokens", "completion tokens", "seconds")

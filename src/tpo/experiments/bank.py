@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from tpo.candidate import Rank, rank
 from tpo.methods.selection import quantiles, soft_odds
 from tpo.methods.stopping import StopRule, waves
 
@@ -35,9 +36,9 @@ class Draw(NamedTuple):
     leaked: bool = False
 
     @property
-    def rank(self) -> tuple[bool, float]:
+    def rank(self) -> Rank:
         """What answers are ordered by: the best has the largest."""
-        return not self.leaked, self.reward
+        return rank(self.reward, leaked=self.leaked)
 
 
 class Expected(NamedTuple):

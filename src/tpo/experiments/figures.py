@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from tpo.candidate import best_reward
 from tpo.evals.figures.plot import (
     COLOURS,
     GREY,
@@ -157,8 +158,7 @@ def by_step(results: ModelResults) -> Plot | None:
 
 def best_by(one: QueryOutcome, step: int) -> float | None:
     """The reward of the best answer until a step."""
-    some = [(not seen.leaked, seen.reward) for seen in one.candidates if seen.step <= step and seen.reward is not None]
-    return max(some)[1] if some else None
+    return best_reward(seen for seen in one.candidates if seen.step <= step)
 
 
 def width_depth(results: ModelResults) -> Plot | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from tpo.candidate import Rank, rank
 from tpo.engine.records import Prompted
 from tpo.engine.result import Result
 from tpo.errors import InputError
@@ -44,6 +45,11 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
     value: float | None = None
     judge: float | None = None
     leaked: bool = False
+
+    @property
+    def rank(self) -> Rank:
+        """What candidates are ordered by: the best has the largest."""
+        return rank(self.reward, leaked=self.leaked)
 
 
 class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tpo.candidate import Rank
 from tpo.experiments.bank import Expected, at_tokens, overall
 from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
 from tpo.experiments.results import ModelResults, main_value
@@ -29,13 +30,9 @@ def after(outcome: QueryOutcome, n: int) -> Expected:
     return Expected(value, sum(one.tokens for one in drawn) + begun * between, len(drawn))
 
 
-def _measured(candidates: Sequence[CandidateOutcome]) -> list[tuple[tuple[bool, bool, float], float]]:
+def _measured(candidates: Sequence[CandidateOutcome]) -> list[tuple[Rank, float]]:
     """What the answers that did not fail are ordered by in a search, the best having the largest, and their values."""
-    return [
-        ((one.reward is not None, not one.leaked, one.reward or 0.0), value)
-        for one in candidates
-        if (value := main_value(one)) is not None
-    ]
+    return [(one.rank, value) for one in candidates if (value := main_value(one)) is not None]
 
 
 def searches(results: ModelResults, method: str, query: str) -> list[QueryOutcome]:

@@ -82,5 +82,4 @@ def preference(candidate: Candidate) -> tuple[bool, bool, float, bool]:
     One that repeats words of our prompt comes after all others with a reward, whatever its own is.
     """
     # max() keeps the first of equals, so ties go to the earliest.
-    scored = candidate.reward is not None
-    return scored, candidate.leaked is None, candidate.reward or 0.0, bool(candidate.text)
+    return *candidate.rank, bool(candidate.text)

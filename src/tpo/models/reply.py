@@ -18,6 +18,8 @@ from tpo.models.protocol import Choice, Receiver
 
 # Characters of a token, for servers that do not count: right for English within a third.
 _TOKEN_CHARACTERS = 4
+# A choice that was sent in fewer chunks than this part of its estimated tokens came in chunks of many tokens.
+_TOO_FEW = 1 / 4
 
 
 class _Call(msgspec.Struct):
@@ -66,10 +68,10 @@ class _Growing(msgspec.Struct):
     tokens: int = 0
 
     @property
-    def length(self) -> int:
-        """Characters of all that was generated."""
+    def estimate(self) -> int:
+        """Tokens of all that was generated, by its length."""
         calls = [text for call in self.calls for text in (call.name, call.arguments)]
-        return sum(map(len, [*self.text, *self.reasoning, *self.refusal, *calls]))
+        return -(-sum(map(len, [*self.text, *self.reasoning, *self.refusal, *calls])) // _TOKEN_CHARACTERS)
 
     def call(self, piece: CallPiece) -> None:
         """Take a piece of a tool call; one without a place belongs to the last call."""
@@ -134,6 +136,8 @@ class ReplyBuilder:
         self._handed_on: set[int] = set()
         self._finished: list[int] = []
         self._complete = False
+        # The server has reported tokens of this reply.
+        self._counted = False
         self._only: int | None = None
 
     async def stream(self, pieces: AsyncIterable[bytes]) -> None:
@@ -228,6 +232,7 @@ class ReplyBuilder:
     def _count(self, usage: Counts) -> None:
         completion = usage.completion_tokens or None  # a server that does not count reports none
         if completion is not None:
+            self._counted = True
             if self._usage_per_choice and self._finished:
                 self._growing[self._finished[-1]].tokens = completion
             elif self._alone and self._growing:
@@ -245,7 +250,8 @@ class ReplyBuilder:
 
     def _share(self, reported: int | None) -> None:
         """Count the tokens of a whole reply's choices by their lengths, which add up to what the server reports."""
-        estimates = [-(-growing.length // _TOKEN_CHARACTERS) for growing in self._growing.values()]
+        estimates = [growing.estimate for growing in self._growing.values()]
+        self._counted = True
         total = reported or sum(estimates)  # a server that does not count reports none
         weights = estimates if any(estimates) else [1] * len(estimates)
         before = 0
@@ -258,7 +264,11 @@ class ReplyBuilder:
         if index in self._handed_on:
             return
         self._handed_on.add(index)
-        self._receiver.on_choice(self._growing[index].finished(index, self._hidden))
+        growing = self._growing[index]
+        if not self._counted and growing.tokens < _TOO_FEW * growing.estimate:
+            self._usage.completion_tokens += growing.estimate - growing.tokens
+            growing.tokens = growing.estimate
+        self._receiver.on_choice(growing.finished(index, self._hidden))
 
 
 def _failure(text: str, reasoning: str, finish: str) -> str | None:

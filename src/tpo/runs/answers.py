@@ -11,9 +11,8 @@ from statistics import fmean
 
 import msgspec
 
-from tpo.engine.result import ArmUsage, HeldOut, Result, RoleUsage
+from tpo.engine.result import ArmUsage, HeldOut, Result, RoleUsage, best_by_step
 from tpo.errors import JournalError
-from tpo.methods import Pool
 from tpo.runs.rows import QueryRow
 
 
@@ -113,11 +112,9 @@ def answer_of(row: QueryRow, key: str, result: Result | None, error: str | None 
 
 
 def _steps(result: Result) -> list[StepRewards]:
-    pool, steps = Pool(), []
-    for step in result.steps:
-        pool.add(step.candidates)
+    steps = []
+    for step, best in zip(result.steps, best_by_step(result.steps), strict=True):
         rewards = [candidate.reward for candidate in step.candidates if candidate.reward is not None]
-        best = pool.chosen.reward if pool.candidates else None
         steps.append(StepRewards(step.step, best, fmean(rewards) if rewards else None))
     return steps
 

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tpo.candidate import best_reward
 from tpo.engine.events import Event, Listener, TextGrew
 from tpo.engine.records import Called, Ended, Judged, Prompted, Sampled, Scored, Started
 from tpo.server.admission import Admission
@@ -203,7 +204,7 @@ class Watching:
         self._started: Started | None = None
         self._stages: dict[tuple[int, int], str] = {}
         self._first: set[str] = set()
-        self._rewards: dict[str, float] = {}
+        self._scores: dict[str, Scored] = {}
         self._over = False
 
     def __call__(self, event: Event) -> None:
@@ -221,9 +222,8 @@ class Watching:
                 if event.step == 0:
                     self._first.add(event.id)
                 self._metrics._candidates.labels("failed" if event.error else "drawn").inc()
-            case Scored(reward=reward):
-                if reward is not None:  # one that looks at the whole pool may change its mind
-                    self._rewards[event.id] = reward
+            case Scored():
+                self._scores[event.id] = event  # the last counts: a reward that looks at the pool may change its mind
             case Judged():
                 self._metrics._judged.labels(_outcome(event)).inc()
             case Ended():
@@ -239,9 +239,9 @@ class Watching:
     def _end(self, stop: str, chosen: str | None) -> None:
         self._over = True
         method = self._started.plan.method if self._started is not None else OTHER
-        before = max((self._rewards[id] for id in self._first if id in self._rewards), default=None)
-        after = self._rewards.get(chosen) if chosen is not None else None
-        self._metrics._ended(method, stop, self._reward, before, after)
+        before = best_reward(self._scores[id] for id in self._first if id in self._scores)
+        after = self._scores.get(chosen) if chosen is not None else None
+        self._metrics._ended(method, stop, self._reward, before, None if after is None else after.reward)
 
     def _stage(self, record: Called) -> str:
         return record.role if record.role in (REWARD, JUDGE) else self._stages.get((record.turn, record.action), OTHER)

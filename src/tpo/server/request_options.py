@@ -142,9 +142,13 @@ def with_dials(
     chosen |= {name: wanted[name] for name in _SEARCH if name in wanted}
     if effort is not None:
         chosen["effort"] = effort
-    if (method := chosen.get("method")) is not None and method != usual.get("method"):
-        find_method(str(method))  # a registered one: no client names code to import
-        chosen.pop("settings", None)  # those of the server's method
+    if (name := wanted.get("method", named.get("method"))) is not None:
+        own = resolve_method(with_effort(with_preference(usual), models).get("method", default("method")))
+        if name == own.name:
+            chosen["method"] = own  # its name alone need not lead to it
+        else:
+            find_method(str(name))  # a registered one: no client names code to import
+            chosen.pop("settings", None)  # those of the server's method
     reward = wanted.get("reward") or with_preference(usual).get("reward")
     filled = with_effort({**chosen, "reward": reward}, models)
     for dial, most in (("width", serving.max_width), ("depth", serving.max_depth)):

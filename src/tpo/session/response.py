@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tpo.candidate import Candidate
+from tpo.candidate import Candidate, best_reward
 from tpo.engine.records import Record, Sampled, Started
 from tpo.engine.result import Result
 from tpo.methods import Pool
@@ -93,7 +93,6 @@ class SearchResult(msgspec.Struct, frozen=True):
             trace: include the whole trace.
         """
         result = self.result
-        first = [c.reward for c in result.candidates if c.step == 0 and c.reward is not None]
         summary = {
             "method": result.method,
             "width": result.width,
@@ -103,7 +102,7 @@ class SearchResult(msgspec.Struct, frozen=True):
             "candidates": len(result.candidates),
             "chosen": [candidate.id for candidate in self.best],
             "reward": result.reward,
-            "reward_before": max(first, default=None),
+            "reward_before": best_reward(one for one in result.candidates if one.step == 0),
             "reward_name": None if result.reward is None else _reward_name(result.trace),
             "seconds": result.seconds,
             **({} if result.held_out is None else {"held_out": msgspec.to_builtins(result.held_out)}),

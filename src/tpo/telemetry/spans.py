@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tpo.candidate import best_reward
 from tpo.engine.events import Event, Retrying, TextGrew
 from tpo.engine.records import Called, Ended, Prompted, Replied, Resumed, Sampled, SamplingSettings, Scored, Started
 from tpo.messages import Conversation, text_of
@@ -102,7 +103,7 @@ class Spans:
         self._landed: dict[_Place, list[Sampled]] = {}
         self._held: dict[_Place, tuple[Span, int]] = {}
         self._first: set[str] = set()
-        self._rewards: dict[str, float] = {}
+        self._scores: dict[str, Scored] = {}
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -252,8 +253,8 @@ class Spans:
 
     def _score(self, scored: Scored) -> None:
         values: dict[str, Any] = {"gen_ai.evaluation.name": self._reward, "tpo.candidate": scored.id}
+        self._scores[scored.id] = scored
         if scored.reward is not None:
-            self._rewards[scored.id] = scored.reward
             values["gen_ai.evaluation.score.value"] = scored.reward
         if scored.error is not None:
             values["tpo.error"] = _cut(scored.error)
@@ -289,13 +290,14 @@ class Spans:
         if self._search is None:
             return
         values: dict[str, Any] = {"tpo.stop": ended.stop}
-        before = [self._rewards[id] for id in self._first if id in self._rewards]
-        if before:
-            values["tpo.reward.before"] = max(before)
+        before = best_reward(self._scores[id] for id in self._first if id in self._scores)
+        if before is not None:
+            values["tpo.reward.before"] = before
         if ended.chosen is not None:
             values["tpo.candidate"] = ended.chosen
-            if ended.chosen in self._rewards:
-                values["tpo.reward.after"] = self._rewards[ended.chosen]
+            after = self._scores.get(ended.chosen)
+            if after is not None and after.reward is not None:
+                values["tpo.reward.after"] = after.reward
         self._search.set_attributes(values)
         if ended.error is not None:
             _fail(self._search, "search_failed", ended.error)

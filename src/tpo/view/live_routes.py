@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tpo.candidate import best_reward
 from tpo.engine.records import Prompted, Record, Scored, Started
 from tpo.messages import question
 from tpo.view.endpoint import NotFound, json_response, text
@@ -44,7 +45,8 @@ def _requests(request: Request) -> dict[str, Sequence[Record]]:
 
 def _line(id: str, records: Sequence[Record]) -> dict[str, Any]:
     started = records[0] if records and isinstance(records[0], Started) else None
-    rewards = [record.reward for record in records if isinstance(record, Scored) and record.reward is not None]
+    # By answer: a reward that looks at the whole pool scores an answer again with every turn.
+    scores = {record.id: record for record in records if isinstance(record, Scored)}
     return {
         "id": id,
         "question": preview(question(started.plan.query)) if started is not None else None,
@@ -52,6 +54,6 @@ def _line(id: str, records: Sequence[Record]) -> dict[str, Any]:
         "at": started.at if started is not None else None,
         "state": state_of(records),
         "step": max((record.step for record in records if isinstance(record, Prompted)), default=None),
-        "answers": len(rewards),
-        "reward": max(rewards, default=None),
+        "answers": sum(scored.reward is not None for scored in scores.values()),
+        "reward": best_reward(scores.values()),
     }

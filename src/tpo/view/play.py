@@ -266,7 +266,7 @@ def _message(name: str, value: object) -> bytes:
 # What the page gets of an event.
 _PROMPTED = ("step", "name", "role", "width", "chosen", "rejected")
 _GREW = ("turn", "action", "index", "name", "text")
-_SAMPLED = ("step", "index", "id", "text", "tokens", "error")
+_SAMPLED = ("step", "index", "id", "text", "tokens", "error", "leaked")
 
 
 def _shown(event: Event) -> dict[str, Any] | None:

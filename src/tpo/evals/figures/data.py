@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tpo.candidate import Rank, rank
 from tpo.engine.result import ArmUsage, HeldOut, Result, RoleUsage
 from tpo.errors import InputError
 from tpo.evals.evaluation import EVALUATION, SECOND_TURNS
@@ -42,9 +43,9 @@ class CandidateSummary(NamedTuple):
     leaked: bool = False
 
     @property
-    def rank(self) -> tuple[bool, float]:
+    def rank(self) -> Rank:
         """What candidates are ordered by: the best has the largest."""
-        return not self.leaked, self.reward
+        return rank(self.reward, leaked=self.leaked)
 
 
 def best_reward(candidates: Iterable[CandidateSummary]) -> float:

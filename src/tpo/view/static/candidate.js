@@ -2,6 +2,7 @@
 
 import { folded, h } from "./dom.js";
 import { count, number, oneLine, plural } from "./format.js";
+import { byRank } from "./rank.js";
 import { plain, reading } from "./reading.js";
 
 export const FATES = { answer: "the answer", chosen: "chosen", rejected: "rejected" };
@@ -47,7 +48,7 @@ function partsTable(parts) {
 
 // The candidates of a step, the best first, a line each that opens.
 export function candidateLines(candidates, fate) {
-  const best = [...candidates].sort((one, other) => (other.reward ?? -Infinity) - (one.reward ?? -Infinity));
+  const best = [...candidates].sort(byRank);
   return h(
     "div",
     { class: "answers" },

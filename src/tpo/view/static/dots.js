@@ -3,6 +3,7 @@
 import { MARGIN, axes, canvas, figure, linear, padded } from "./chart.js";
 import { h, svg } from "./dom.js";
 import { MISSING, number } from "./format.js";
+import { bestOf, hasReward } from "./rank.js";
 
 // What became of each candidate, by id.
 export function fates(story) {
@@ -30,7 +31,7 @@ export function dots(story, { selected = null, onSelect = null, height = 310, an
 }
 
 function paint(story, all, fate, width, height, selected, onSelect) {
-  const scored = all.filter((one) => one.reward !== null && one.reward !== undefined);
+  const scored = all.filter(hasReward);
   const node = canvas(width, height, "Reward by step", described(story, scored), onSelect ? "group" : "img");
   if (!scored.length) {
     node.append(svg("text", { class: "tick", x: width / 2, y: height / 2, "text-anchor": "middle" }, "nothing has a reward"));
@@ -72,10 +73,10 @@ function bestSoFar(scored, last, band, y) {
   let best = null;
   let path = "";
   for (let step = 0; step <= last; step += 1) {
-    for (const one of scored) if (one.step === step && (best === null || one.reward > best)) best = one.reward;
+    best = bestOf([...(best ? [best] : []), ...scored.filter((one) => one.step === step)]);
     if (best === null) continue;
     const from = MARGIN.left + band * step;
-    path += `${path ? "L" : "M"}${from} ${y(best)}L${from + band} ${y(best)}`;
+    path += `${path ? "L" : "M"}${from} ${y(best.reward)}L${from + band} ${y(best.reward)}`;
   }
   return svg("path", { class: "best", d: path });
 }
@@ -105,10 +106,7 @@ function selectable(group, scored, selected, onSelect) {
 }
 
 function described(story, scored) {
-  const bests = story.steps.map((step) => {
-    const rewards = step.candidates.map((one) => one.reward).filter((one) => one !== null && one !== undefined);
-    return `step ${step.step}: best ${rewards.length ? number(Math.max(...rewards)) : MISSING}`;
-  });
+  const bests = story.steps.map((step) => `step ${step.step}: best ${number(bestOf(step.candidates)?.reward)}`);
   return `${scored.length} candidates. ${bests.join(", ")}.`;
 }
 

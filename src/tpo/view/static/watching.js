@@ -4,6 +4,7 @@ import { candidateView, find } from "./candidate.js";
 import { dots } from "./dots.js";
 import { h } from "./dom.js";
 import { number, oneLine, plural } from "./format.js";
+import { bestOf } from "./rank.js";
 import { plain } from "./reading.js";
 
 const KINDS = { loss: "Critique", gradient: "Advice" };
@@ -86,7 +87,7 @@ export class Watching {
   }
 
   leader() {
-    return this.all().reduce((best, one) => (one.reward !== null && (best === null || one.reward > best.reward) ? one : best), null);
+    return bestOf(this.all());
   }
 
   draw() {
