@@ -31,6 +31,15 @@ def test_advice_is_paid_before_the_first_answer_of_its_step(n: int, value: float
     assert (found.value, found.tokens) == pytest.approx((value, tokens))
 
 
+def test_advice_is_paid_before_its_first_answer_and_not_before_each_wave() -> None:
+    waves = outcome("tpo", "a", [[0.1], [0.3], [0.2], [0.6], [0.9]], completion=50 + 60)
+    rounds = [0, 0, 1, 1, 2]
+    waves.candidates[:] = [
+        msgspec.structs.replace(one, round=number) for one, number in zip(waves.candidates, rounds, strict=True)
+    ]
+    assert [after(waves, n).tokens for n in (1, 2, 3, 4, 5)] == pytest.approx([10, 20, 60, 70, 110])
+
+
 def test_an_answer_with_words_of_ours_ranks_last_and_failed_ones_count_their_tokens() -> None:
     leaked = [CandidateOutcome(0, 0.9, 10, 40, leaked=True), CandidateOutcome(0, 0.2, 10, 40)]
     search = outcome("tpo", "a", [[0.9]], completion=20)

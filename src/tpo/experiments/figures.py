@@ -128,10 +128,7 @@ def by_step(results: ModelResults) -> Plot | None:
     """The best reward so far, by step."""
     queries, lines = results.shared, {}
     for label in results.methods:
-        steps = 1 + max(
-            (seen.step for query in queries for one in results.outcomes(label, query) for seen in one.candidates),
-            default=0,
-        )
+        steps = max((len(one.rounds) for query in queries for one in results.outcomes(label, query)), default=0)
         if steps < 2:
             continue
         means = [mean_of(results.values(label, lambda one, s=step: best_by(one, s), queries)) for step in range(steps)]  # type: ignore[misc]
@@ -157,7 +154,8 @@ def by_step(results: ModelResults) -> Plot | None:
 
 def best_by(one: QueryOutcome, step: int) -> float | None:
     """The reward of the best answer until a step."""
-    some = [(not seen.leaked, seen.reward) for seen in one.candidates if seen.step <= step and seen.reward is not None]
+    drawn = [seen for some in one.rounds[: step + 1] for seen in some]
+    some = [(not seen.leaked, seen.reward) for seen in drawn if seen.reward is not None]
     return max(some)[1] if some else None
 
 
@@ -169,8 +167,8 @@ def width_depth(results: ModelResults) -> Plot | None:
     tiles: dict[tuple[int, int], list[tuple[str, float]]] = {}
     for label in results.methods if queries else ():
         outcomes = [one for query in queries for one in results.outcomes(label, query)]
-        width = max((sum(seen.step == 0 for seen in one.candidates) for one in outcomes), default=0)
-        depth = max((seen.step for one in outcomes for seen in one.candidates), default=0)
+        width = max((len(one.rounds[0]) for one in outcomes), default=0)
+        depth = max((len(one.rounds) - 1 for one in outcomes), default=0)
         tiles.setdefault((width, depth), []).append((label, _point(results, label, queries)[0].value))
     if len(tiles) < 2:
         return None

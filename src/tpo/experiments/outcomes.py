@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,8 @@ from tpo.evals.scoring import Scoring
 from tpo.experiments.definition import ExperimentCell
 from tpo.experiments.interruptions import written_again
 from tpo.experiments.queries import digest_of
+from tpo.experiments.rounds import origins
+from tpo.methods.lifts import PLAIN_PROMPT
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import RunDirectory
 from tpo.runs.history import QueryHistory, histories
@@ -27,7 +30,7 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
     """A candidate without its text.
 
     Attributes:
-        step: 0 for the first samples.
+        step: 0 for the first samples, then one more for each wave.
         reward: by the reward that steers; None where it has none.
         tokens: completion tokens.
         characters: of its text.
@@ -35,6 +38,8 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
         judge: by the held-out judge; None without one.
         leaked: it repeats words of our prompts, and ranks below all others with a reward; False in files of earlier
             versions, which do not know it.
+        prompt: the name of the prompt that it was drawn with; empty in files of earlier versions.
+        round: how many changes of prompt came before; None in files of earlier versions.
     """
 
     step: int
@@ -44,6 +49,13 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
     value: float | None = None
     judge: float | None = None
     leaked: bool = False
+    prompt: str = ""
+    round: int | None = None
+
+    @property
+    def later(self) -> bool:
+        """Whether it answers more than the query alone, such as advice; by its step where the prompt is not known."""
+        return self.prompt != PLAIN_PROMPT if self.prompt else self.step > 0
 
 
 class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,6 +104,12 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     def first(self) -> CandidateOutcome:
         """The first sample: the policy without alignment."""
         return self.candidates[0]
+
+    @property
+    def rounds(self) -> list[list[CandidateOutcome]]:
+        """The candidates by changes of prompt; files of earlier versions know no more than the waves."""
+        grouped = groupby(self.candidates, lambda one: one.step if one.round is None else one.round)
+        return [list(some) for _, some in grouped]
 
     @property
     def judge(self) -> float | None:
@@ -150,6 +168,7 @@ async def _outcome(
     judge: Scoring | None,
 ) -> QueryOutcome:
     used = [result.usage[role] for role in USERS if role in result.usage]
+    drawn_with = origins(history.records, result.width)
     main = benchmark.columns[0].name if benchmark is not None else ""
     values: dict[str, float] = {}
     if benchmark is not None:
@@ -161,7 +180,7 @@ async def _outcome(
             graded = (await benchmark.grade(row, Response(one.text, one.reward), Graders())).values
         score = await judge.score(row.messages, one.text) if judge is not None and one.text else None
         numbers = (one.step, one.reward, one.tokens, len(one.text), graded.get(main), score)
-        seen.append(CandidateOutcome(*numbers, one.leaked is not None))
+        seen.append(CandidateOutcome(*numbers, one.leaked is not None, *drawn_with[one.id]))
     again = written_again(history.records, USERS)
     chosen = next(one for one in result.candidates if one.id == result.chosen)
     return QueryOutcome(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from statistics import fmean
 
 from tpo.evals.benchmarks.protocol import Column
@@ -136,19 +137,32 @@ class ModelResults:
         return found
 
     def fresh(self, method: str, query: str) -> list[CandidateOutcome]:
-        """The bank's answers to a query that a method's first samples are not among.
+        """The bank's answers to a query that a method's plain answers are not among.
 
-        With a seed both draw the same first answers. The method went on because its own were not good enough, so those
-        are no fair sample for what a further answer would have brought.
+        With a seed both draw the same plain answers in the same place of the same wave. The method went on because its
+        own were not good enough, so those are no fair sample for what a further answer would have brought.
         """
-        firsts = {one.seed: sum(seen.step == 0 for seen in one.candidates) for one in self.outcomes(method, query)}
+        drawn = {
+            (one.seed, place)
+            for one in self.outcomes(method, query)
+            for place, seen in _by_place(one.candidates)
+            if not seen.later
+        }
         banks = self.bank.get(query, [])
         return [
             seen
             for one in (self.outcomes(self.bank_label or "", query) if banks else ())
             if one.candidates in banks
-            for seen in one.candidates[firsts.get(one.seed, 0) :]
+            for place, seen in _by_place(one.candidates)
+            if (one.seed, place) not in drawn
         ]
+
+
+def _by_place(some: Sequence[CandidateOutcome]) -> Iterator[tuple[tuple[int, int], CandidateOutcome]]:
+    """Candidates with their places: the wave, and the number in it."""
+    for wave, seen in groupby(some, lambda one: one.step):
+        for number, one in enumerate(seen):
+            yield (wave, number), one
 
 
 def _scored(some: Sequence[CandidateOutcome]) -> int:

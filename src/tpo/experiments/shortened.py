@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from tpo.experiments.bank import Expected, at_tokens, overall
 from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
@@ -12,8 +13,8 @@ from tpo.experiments.results import ModelResults, main_value
 def after(outcome: QueryOutcome, n: int) -> Expected:
     """The best of a search's first answers, and what the search had written by then.
 
-    What the critic and the editor wrote is known in total only. It counts before the first answer of each later step,
-    in equal parts.
+    What the critic and the editor wrote is known in total only. It counts before the first answer to each later
+    prompt, in equal parts.
 
     Args:
         outcome: one of those of `searches`.
@@ -24,8 +25,8 @@ def after(outcome: QueryOutcome, n: int) -> Expected:
     some = _measured(drawn) or _measured(outcome.candidates)[:1]
     _, value = max(some, key=lambda pair: pair[0])
     between = max(outcome.completion - sum(one.tokens for one in outcome.candidates), 0)
-    later = {one.step for one in outcome.candidates if one.step}
-    begun = len(later & {one.step for one in drawn}) / len(later) if later else 1.0
+    later = list(accumulate(len(some) for some in outcome.rounds[:-1]))  # where each round after the first begins
+    begun = sum(start < n for start in later) / len(later) if later else 1.0
     return Expected(value, sum(one.tokens for one in drawn) + begun * between, len(drawn))
 
 
