@@ -9,16 +9,12 @@ surplus over the bank's mean is not, since its expectation stays zero wherever a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
-from tpo.experiments.outcomes import CandidateOutcome
-from tpo.experiments.results import ModelResults, main_value
+from tpo.experiments.results import ModelResults, Worth, main_value
 from tpo.stats import mean_of, sign_flips
 from tpo.tables import MARK, Part, shown, significant
-
-Worth = Callable[[CandidateOutcome], float | None]
 
 
 def proposals(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:

@@ -14,6 +14,8 @@ from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
 
 REWARD = "reward"
 Measure = Callable[[QueryOutcome], float | None]
+# What a single candidate is worth.
+Worth = Callable[[CandidateOutcome], float | None]
 
 
 class ModelResults:
@@ -114,7 +116,7 @@ class ModelResults:
         """How many answers with a reward each query of the bank has at least."""
         return min((_scored(some) for banks in self.bank.values() for some in banks), default=0)
 
-    def draws(self, query: str, measure: Callable[[CandidateOutcome], float | None] | None = None) -> list[list[Draw]]:
+    def draws(self, query: str, measure: Worth | None = None) -> list[list[Draw]]:
         """The answers with a reward of a query's bank, a list for each seed.
 
         What the others took is part of the price of these: empty answers of a model that only reasoned, for instance.
