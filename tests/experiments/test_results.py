@@ -42,6 +42,18 @@ def test_the_mark_of_a_leak_is_kept_and_old_files_without_it_are_read(tmp_path: 
     assert [(one.reward, one.leaked) for one in old] == [(0.9, False), (0.4, False)]
 
 
+def test_the_judge_of_the_answer_is_not_that_of_an_equal_one(tmp_path: Path) -> None:
+    seen = [CandidateOutcome(0, 1.0, 10, 1, judge=judge) for judge in (0.1, 0.9, 0.9)]
+    one = msgspec.structs.replace(outcome("majority", "a", seen), characters=1, chosen=1)
+    assert one.judge == 0.9
+    path = tmp_path / "outcomes.jsonl"
+    write_outcomes([one], path)
+    assert read_outcomes(path) == [one]
+    path.write_bytes(path.read_bytes().replace(b',"chosen":1', b""))
+    (old,) = read_outcomes(path)
+    assert (old.chosen, old.judge) == (None, 0.1)
+
+
 def comparison(tmp_path: Path) -> Experiment:
     return Experiment(tmp_path / "x.toml", "", Queries(), {}, {}, {}, [1], ["bank"], "bank", None, [], 1.0, [])
 

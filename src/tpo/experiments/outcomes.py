@@ -77,6 +77,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
         stop: why the search ended.
         candidates: all candidates, in their order; the first is the first sample.
         leaked: the answer repeats words of our prompts.
+        chosen: the place of the answer among the candidates; None in files of earlier versions.
     """
 
     model: str
@@ -94,6 +95,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     stop: str
     candidates: list[CandidateOutcome]
     leaked: bool = False
+    chosen: int | None = None
 
     @property
     def cell(self) -> ExperimentCell:
@@ -114,6 +116,9 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def judge(self) -> float | None:
         """The held-out judge's score of the answer; None without one."""
+        if self.chosen is not None:
+            return self.candidates[self.chosen].judge
+        # An earlier version wrote this. Its answers with the same reward and length are most often the same text.
         answer = (self.reward, self.characters)
         return next((one.judge for one in self.candidates if (one.reward, one.characters) == answer), None)
 
@@ -182,7 +187,7 @@ async def _outcome(
         numbers = (one.step, one.reward, one.tokens, len(one.text), graded.get(main), score)
         seen.append(CandidateOutcome(*numbers, one.leaked is not None, *drawn_with[one.id]))
     again = written_again(history.records, USERS)
-    chosen = next(one for one in result.candidates if one.id == result.chosen)
+    chosen = next(place for place, one in enumerate(result.candidates) if one.id == result.chosen)
     return QueryOutcome(
         model=cell.model,
         method=cell.method,
@@ -198,7 +203,8 @@ async def _outcome(
         characters=len(result.answer),
         stop=result.stop,
         candidates=seen,
-        leaked=chosen.leaked is not None,
+        leaked=seen[chosen].leaked,
+        chosen=chosen,
     )
 
 
