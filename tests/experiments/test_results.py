@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tpo.evals.benchmarks.protocol import Column
 from tpo.experiments.definition import Experiment, Queries
 from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome, read_outcomes, write_outcomes
 from tpo.experiments.report import write_report
@@ -52,6 +53,20 @@ def test_the_judge_of_the_answer_is_not_that_of_an_equal_one(tmp_path: Path) -> 
     path.write_bytes(path.read_bytes().replace(b',"chosen":1', b""))
     (old,) = read_outcomes(path)
     assert (old.chosen, old.judge) == (None, 0.1)
+
+
+def test_a_reward_is_no_grade_where_there_is_a_benchmark() -> None:
+    seen = [CandidateOutcome(0, reward, 10, 40, value) for reward, value in ((385.0, None), (380.0, 1.0), (390.0, 0.0))]
+    column = Column("score", "Score", "%", "by hand")
+    graded = [msgspec.structs.replace(outcome("bank", query, seen), values={"score": 0.0}) for query in ("a", "b")]
+    results = ModelResults("m", graded, ["bank"], [column], "bank", None)
+    assert results.bank_size() == 2
+    assert [draw.value for draw in results.draws("a")[0]] == [1.0, 0.0]
+    # A query that no answer has a grade for is none of the bank's.
+    bare = [msgspec.structs.replace(one, value=None) for one in seen]
+    unlike = msgspec.structs.replace(graded[1], candidates=bare)
+    assert list(ModelResults("m", [graded[0], unlike], ["bank"], [column], "bank", None).bank) == ["a"]
+    assert ModelResults("m", [graded[0]], ["bank"], [], "bank", None).draws("a")[0][0].value == 385.0
 
 
 def comparison(tmp_path: Path) -> Experiment:

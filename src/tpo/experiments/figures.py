@@ -21,7 +21,7 @@ from tpo.evals.figures.plot import (
 from tpo.experiments.bank import Draw, Expected, best_of, overall
 from tpo.experiments.comparison import win_share
 from tpo.experiments.outcomes import QueryOutcome
-from tpo.experiments.results import Measure, ModelResults, Worth, main_of, main_value, tokens_of
+from tpo.experiments.results import Measure, ModelResults, Worth, main_of, tokens_of
 from tpo.experiments.rules import curve_of
 from tpo.stats import Estimate, mean_of, share_of
 
@@ -276,7 +276,7 @@ def optimisation_curves(results: ModelResults) -> dict[str, list[list[Expected]]
     """
     measures: dict[str, Worth] = {"optimised reward": lambda seen: seen.reward}
     if results.columns:
-        measures[f"{results.main.title} (grade)"] = main_value
+        measures[f"{results.main.title} (grade)"] = results.worth
     judged: dict[str, Worth] = measures | {"held-out judge": lambda seen: seen.judge}
     if kept := _measured(results, judged.values()):
         measures = judged

@@ -34,7 +34,7 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
         reward: by the reward that steers; None where it has none.
         tokens: completion tokens.
         characters: of its text.
-        value: its grade in the benchmark's main column; None without a benchmark.
+        value: its grade in the main column; None without a benchmark.
         judge: by the held-out judge; None without one.
         leaked: it repeats words of our prompts, and ranks below all others with a reward; False in files of earlier
             versions, which do not know it.
@@ -140,6 +140,7 @@ async def outcomes_of(
     cell: ExperimentCell,
     rows: Mapping[str, Row],
     benchmark: Benchmark | None,
+    main: str,
     judge: Scoring | None = None,
 ) -> RunOutcomes:
     """Read a run, and grade its answers.
@@ -149,6 +150,7 @@ async def outcomes_of(
         cell: the cell that it is a run of.
         rows: the experiment's queries, by the hash of their messages; the run's other queries are left out.
         benchmark: grades the answers and all candidates; None where the reward is all there is.
+        main: the name of its column that candidates are compared by.
         judge: scores all candidates.
 
     Raises:
@@ -159,7 +161,7 @@ async def outcomes_of(
     for history in histories(path):
         row = rows.get(digest_of(history.plan.query)) if history.plan is not None else None
         if row is not None and history.result is not None and history.error is None and history.result.candidates:
-            found.append(await _outcome(history, history.result, cell, row, benchmark, judge))
+            found.append(await _outcome(history, history.result, cell, row, benchmark, main, judge))
     answered = {answer.key for answer in read_answers(RunDirectory(path).answers)}
     return RunOutcomes(found, len(answered) >= _total(path))
 
@@ -170,11 +172,11 @@ async def _outcome(
     cell: ExperimentCell,
     row: Row,
     benchmark: Benchmark | None,
+    main: str,
     judge: Scoring | None,
 ) -> QueryOutcome:
     used = [result.usage[role] for role in USERS if role in result.usage]
     drawn_with = origins(history.records, result.width)
-    main = benchmark.columns[0].name if benchmark is not None else ""
     values: dict[str, float] = {}
     if benchmark is not None:
         values = (await benchmark.grade(row, Response(result.answer, result.reward), Graders())).values

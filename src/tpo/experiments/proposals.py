@@ -12,14 +12,14 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from tpo.experiments.results import ModelResults, Worth, main_value
+from tpo.experiments.results import ModelResults, Worth
 from tpo.stats import mean_of, sign_flips
 from tpo.tables import MARK, Part, shown, significant
 
 
 def proposals(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
     """Later answers of each method against the bank's; None without a bank or later answers."""
-    measures: dict[str, Worth] = {results.main.title: main_value, "reward": lambda seen: seen.reward}
+    measures: dict[str, Worth] = {results.main.title: results.worth, "reward": lambda seen: seen.reward}
     records = []
     for label in results.methods:
         if label == results.bank_label:

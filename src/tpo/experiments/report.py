@@ -22,7 +22,7 @@ from tpo.experiments.figures import figures
 from tpo.experiments.guards import warnings
 from tpo.experiments.outcomes import QueryOutcome, write_outcomes
 from tpo.experiments.proposals import proposals
-from tpo.experiments.results import ModelResults, main_of, main_value, tokens_of
+from tpo.experiments.results import ModelResults, main_of, tokens_of
 from tpo.runs.directory import replace
 from tpo.stats import Estimate, difference_of, mean_of, paired_p
 from tpo.tables import MARK, Part, Table, markdown, records_csv
@@ -206,7 +206,7 @@ def plain_values(results: ModelResults) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for label in results.methods:
         for query in results.queries([label]):
-            firsts = [main_value(one.first) for one in results.outcomes(label, query)]
+            firsts = [results.worth(one.first) for one in results.outcomes(label, query)]
             values.setdefault(query, []).extend(value for value in firsts if value is not None)
     return {query: fmean(some) for query, some in values.items() if some}
 

@@ -57,6 +57,11 @@ class ModelResults:
         self.seeds = sorted({one.seed for one in outcomes if one.model == model})
 
     @property
+    def worth(self) -> Worth:
+        """What a single candidate is worth: its grade, or its reward without a benchmark."""
+        return (lambda seen: seen.value) if self.columns else (lambda seen: seen.reward)
+
+    @property
     def main(self) -> Column:
         """What methods are compared by: the benchmark's main column, or the reward."""
         return self.columns[0] if self.columns else Column(REWARD, "reward", "reward", "mean reward of the answers")
@@ -98,7 +103,7 @@ class ModelResults:
 
     @cached_property
     def bank(self) -> dict[str, list[list[CandidateOutcome]]]:
-        """The candidates of the bank by query, a list for each seed, those without a reward included.
+        """The candidates of the bank by query, a list for each seed, those without a reward or a grade included.
 
         Only banks that drew all that they could are kept: a search that stopped early holds a biased sample.
         """
@@ -107,14 +112,19 @@ class ModelResults:
         drawn = {
             query: [one.candidates for one in outcomes] for query, outcomes in self._by_method[self.bank_label].items()
         }
-        size = max((_scored(some) for banks in drawn.values() for some in banks), default=0)
+        size = max((self._usable(some) for banks in drawn.values() for some in banks), default=0)
         # A failed call leaves an answer or two fewer; a stop rule leaves far fewer.
-        kept = {query: [some for some in banks if _scored(some) >= 0.8 * size > 0] for query, banks in drawn.items()}
+        kept = {
+            query: [some for some in banks if self._usable(some) >= 0.8 * size > 0] for query, banks in drawn.items()
+        }
         return {query: banks for query, banks in kept.items() if banks}
 
     def bank_size(self) -> int:
-        """How many answers with a reward each query of the bank has at least."""
-        return min((_scored(some) for banks in self.bank.values() for some in banks), default=0)
+        """How many answers with a reward and a grade each query of the bank has at least."""
+        return min((self._usable(some) for banks in self.bank.values() for some in banks), default=0)
+
+    def _usable(self, some: Sequence[CandidateOutcome]) -> int:
+        return sum(seen.reward is not None and self.worth(seen) is not None for seen in some)
 
     def draws(self, query: str, measure: Worth | None = None) -> list[list[Draw]]:
         """The answers with a reward of a query's bank, a list for each seed.
@@ -125,7 +135,7 @@ class ModelResults:
             query: its hash.
             measure: what a candidate is worth; by the main column, or its reward, unless given.
         """
-        worth = measure or main_value
+        worth = measure or self.worth
         found = []
         for some in self.bank.get(query, []):
             lost = sum(seen.tokens for seen in some if seen.reward is None) / _scored(some)
@@ -169,11 +179,6 @@ def _by_place(some: Sequence[CandidateOutcome]) -> Iterator[tuple[tuple[int, int
 
 def _scored(some: Sequence[CandidateOutcome]) -> int:
     return sum(seen.reward is not None for seen in some)
-
-
-def main_value(seen: CandidateOutcome) -> float | None:
-    """What a candidate is worth: its grade, or its reward without a benchmark."""
-    return seen.reward if seen.value is None else seen.value
 
 
 def main_of(results: ModelResults) -> Measure:
