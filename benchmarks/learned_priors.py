@@ -211,7 +211,7 @@ def pools_of(outcomes: Sequence[QueryOutcome], model: str) -> list[Pools]:
         for arm, labels in arms.items():
             some = next((drawn[query, label] for label in labels if (query, label) in drawn), None)
             if some is not None:
-                pools[arm] = [one for one in some if one.step > 0] or plain
+                pools[arm] = [one for one in some if one.later] or plain
         if len(pools) == len(arms) + 1:
             found.append(pools)
     return found

@@ -3,10 +3,11 @@
     python benchmarks/panel_bank.py docs/results/ifeval/outcomes.jsonl --method best15 --models 0.5b 1.5b [--maximum 1]
 
 The outcomes are those of `tpo experiment`; the method is a best-of-n that drew all of its answers. The panel's answers
-come from its members in turn, as `--policy a=… --policy b=…` shares them out; the reward picks the best. With a
-maximum, the same is shown for answers drawn one by one, none after the first with the largest reward. Means over random
-orders of the answers, queries that all members have; the difference is paired by query, from the member that keeps most
-at the same number of answers. Completion tokens are shown for each member.
+come from its members in turn, as `--policy a=… --policy b=…` shares them out; another member begins each time, so that
+none gets all ties or more answers. The reward picks the best. With a maximum, the same is shown for answers drawn one
+by one, none after the first with the largest reward. Means over random orders of the answers, queries that all members
+have; the difference is paired by query, from the member that keeps most at the same number of answers. Completion
+tokens are shown for each member.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ def brought(banks: Banks, members: Sequence[str], count: int, maximum: float | N
     chance = random.Random(0)
     values: list[float] = []
     tokens, wins = dict.fromkeys(members, 0.0), dict.fromkeys(members, 0.0)
-    for _ in range(ORDERS):
+    for begin in range(ORDERS):
         orders = {member: chance.sample(banks[member], len(banks[member])) for member in members}
         taken: list[tuple[str, CandidateOutcome]] = []
         for place in range(count):
-            member = members[place % len(members)]
+            member = members[(begin + place) % len(members)]
             taken.append((member, orders[member][place // len(members)]))
             if maximum is not None and (taken[-1][1].reward or 0.0) >= maximum:
                 break

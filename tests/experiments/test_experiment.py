@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from tpo.errors import InputError, ModelError
 from tpo.experiments.definition import ExperimentCell, read_experiment
 from tpo.experiments.experiment import run_experiment
 from tpo.experiments.outcomes import read_outcomes
+from tpo.models.protocol import Request
 
 
 async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> None:
@@ -61,6 +63,21 @@ async def test_cells_are_run_graded_and_compared(file: Path, tmp_path: Path) -> 
     for plot in ("pareto", "by-seconds", "by-step", "length", "over-optimisation", "wins"):
         assert (tmp_path / "out" / "figures" / f"{plot}-small.svg").read_text().startswith("<?xml")
         assert (tmp_path / "out" / "figures" / f"{plot}-small.csv").read_text().count("\n") > 1
+
+
+@pytest.mark.usefixtures("no_figures")
+async def test_the_answer_is_known_among_candidates_with_its_reward_and_length(file: Path, tmp_path: Path) -> None:
+    majority = '[methods.majority]\nmethod = "best-of-n"\nwidth = 4\nselect = "majority:1"\nreward = "surface"\n'
+    rewrite(file, FILE.partition("[methods.restate]")[0] + majority)
+    drawn: Counter[str] = Counter()
+
+    def answer(request: Request, index: int) -> str:
+        drawn[str(request.messages)] += 1
+        return f"Answer: {4 if drawn[str(request.messages)] % 4 == 1 else 5}"
+
+    await run_experiment(with_model(file, FakeModel(answer, name="fake-1B")), tmp_path / "out")
+    outcomes = read_outcomes(tmp_path / "out" / "outcomes.jsonl")
+    assert {(one.method, one.chosen) for one in outcomes} == {("best-of-4", 0), ("majority", 1)}
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -74,6 +74,31 @@ def test_first_samples_that_a_seed_makes_the_same_are_no_fresh_ones() -> None:
     assert proposals(ModelResults("m", same, ["bank", "other"], [], "bank", 1.0)) is None
 
 
+def named(drawn: QueryOutcome, *prompts: str) -> QueryOutcome:
+    candidates = [
+        msgspec.structs.replace(one, prompt=prompt) for one, prompt in zip(drawn.candidates, prompts, strict=True)
+    ]
+    return msgspec.structs.replace(drawn, candidates=candidates)
+
+
+def test_an_answer_is_later_by_its_prompt_and_not_by_its_wave() -> None:
+    search = outcome("other", "a", (0, 0.0), (0, 0.0), (1, 0.0), (2, 1.0), (3, 0.0))
+    found = compared(
+        [
+            outcome("bank", "a", (0, 0.0), (0, 0.0), (0, 1.0), (1, 0.0), (1, 0.0), (1, 1.0)),
+            named(search, "answer", "answer", "answer", "restate", "answer"),
+        ]
+    )
+    assert (found["answers"], found["later"]) == (1, 1.0)
+    # A seed makes the first two of the first wave the same, and the first of the second.
+    assert found["fresh"] == pytest.approx(2 / 3)
+
+
+def test_the_bank_is_not_compared_with_itself() -> None:
+    results = ModelResults("m", [outcome("bank", "a", (0, 0.0), (1, 1.0), seed=2)], ["bank"], [], "bank", 1.0)
+    assert proposals(results) is None
+
+
 def test_an_empty_answer_is_worth_as_much_on_both_sides() -> None:
     empty = CandidateOutcome(0, None, 10, 0, 0.0)
     bank = msgspec.structs.replace(outcome("bank", "a", (0, 1.0), seed=2), values={"pass": 1.0})

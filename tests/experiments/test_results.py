@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tpo.evals.benchmarks.protocol import Column
 from tpo.experiments.definition import Experiment, Queries
 from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome, read_outcomes, write_outcomes
 from tpo.experiments.report import write_report
@@ -34,9 +35,38 @@ def test_the_mark_of_a_leak_is_kept_and_old_files_without_it_are_read(tmp_path: 
     assert [one.leaked for one in read_outcomes(path)[0].candidates] == [True, False]
     (draws,) = ModelResults("m", read_outcomes(path), ["bank"], [], "bank", None).draws("a")
     assert max(draws, key=lambda one: one.rank).reward == 0.4
-    path.write_bytes(path.read_bytes().replace(b",null,null,true]", b",null,null]").replace(b",null,null,false]", b"]"))
+    lines = path.read_bytes()
+    assert lines.count(b',"",null]') == 2
+    lines = lines.replace(b',null,null,true,"",null]', b",null,null]").replace(b',null,null,false,"",null]', b"]")
+    path.write_bytes(lines)
     old = read_outcomes(path)[0].candidates
     assert [(one.reward, one.leaked) for one in old] == [(0.9, False), (0.4, False)]
+
+
+def test_the_judge_of_the_answer_is_not_that_of_an_equal_one(tmp_path: Path) -> None:
+    seen = [CandidateOutcome(0, 1.0, 10, 1, judge=judge) for judge in (0.1, 0.9, 0.9)]
+    one = msgspec.structs.replace(outcome("majority", "a", seen), characters=1, chosen=1)
+    assert one.judge == 0.9
+    path = tmp_path / "outcomes.jsonl"
+    write_outcomes([one], path)
+    assert read_outcomes(path) == [one]
+    path.write_bytes(path.read_bytes().replace(b',"chosen":1', b""))
+    (old,) = read_outcomes(path)
+    assert (old.chosen, old.judge) == (None, 0.1)
+
+
+def test_a_reward_is_no_grade_where_there_is_a_benchmark() -> None:
+    seen = [CandidateOutcome(0, reward, 10, 40, value) for reward, value in ((385.0, None), (380.0, 1.0), (390.0, 0.0))]
+    column = Column("score", "Score", "%", "by hand")
+    graded = [msgspec.structs.replace(outcome("bank", query, seen), values={"score": 0.0}) for query in ("a", "b")]
+    results = ModelResults("m", graded, ["bank"], [column], "bank", None)
+    assert results.bank_size() == 2
+    assert [draw.value for draw in results.draws("a")[0]] == [1.0, 0.0]
+    # A query that no answer has a grade for is none of the bank's.
+    bare = [msgspec.structs.replace(one, value=None) for one in seen]
+    unlike = msgspec.structs.replace(graded[1], candidates=bare)
+    assert list(ModelResults("m", [graded[0], unlike], ["bank"], [column], "bank", None).bank) == ["a"]
+    assert ModelResults("m", [graded[0]], ["bank"], [], "bank", None).draws("a")[0][0].value == 385.0
 
 
 def comparison(tmp_path: Path) -> Experiment:

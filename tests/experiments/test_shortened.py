@@ -19,6 +19,10 @@ def outcome(method: str, query: str, rewards: list[list[float | None]], completi
     return QueryOutcome("m", method, 1, query, best, {}, completion, 5, 1, 1, 1.0, 40, "depth", seen)
 
 
+def by_reward(seen: CandidateOutcome) -> float | None:
+    return seen.reward
+
+
 SEARCH = outcome("tpo", "a", [[0.1, 0.3], [0.2, 0.6], [0.9]], completion=50 + 60)
 
 
@@ -27,17 +31,26 @@ SEARCH = outcome("tpo", "a", [[0.1, 0.3], [0.2, 0.6], [0.9]], completion=50 + 60
     [(1, 0.1, 10), (2, 0.3, 20), (3, 0.3, 60), (4, 0.6, 70), (5, 0.9, 110), (9, 0.9, 110)],
 )
 def test_advice_is_paid_before_the_first_answer_of_its_step(n: int, value: float, tokens: float) -> None:
-    found = after(SEARCH, n)
+    found = after(SEARCH, n, by_reward)
     assert (found.value, found.tokens) == pytest.approx((value, tokens))
+
+
+def test_advice_is_paid_before_its_first_answer_and_not_before_each_wave() -> None:
+    waves = outcome("tpo", "a", [[0.1], [0.3], [0.2], [0.6], [0.9]], completion=50 + 60)
+    rounds = [0, 0, 1, 1, 2]
+    waves.candidates[:] = [
+        msgspec.structs.replace(one, round=number) for one, number in zip(waves.candidates, rounds, strict=True)
+    ]
+    assert [after(waves, n, by_reward).tokens for n in (1, 2, 3, 4, 5)] == pytest.approx([10, 20, 60, 70, 110])
 
 
 def test_an_answer_with_words_of_ours_ranks_last_and_failed_ones_count_their_tokens() -> None:
     leaked = [CandidateOutcome(0, 0.9, 10, 40, leaked=True), CandidateOutcome(0, 0.2, 10, 40)]
     search = outcome("tpo", "a", [[0.9]], completion=20)
     search.candidates[:] = leaked
-    assert after(search, 2).value == 0.2
+    assert after(search, 2, by_reward).value == 0.2
     failed = outcome("tpo", "a", [[None, 0.4]], completion=20)
-    assert after(failed, 1)[:2] == pytest.approx((0.4, 10))
+    assert after(failed, 1, by_reward)[:2] == pytest.approx((0.4, 10))
 
 
 def test_a_search_that_failed_with_one_seed_is_left_out() -> None:
@@ -54,7 +67,7 @@ def test_a_search_that_failed_with_one_seed_is_left_out() -> None:
 
 def test_an_answer_with_a_grade_and_no_reward_ranks_below_one_with_words_of_ours() -> None:
     seen = [CandidateOutcome(0, None, 10, 40, 1.0), CandidateOutcome(0, 0.9, 10, 40, 0.25, leaked=True)]
-    assert after(msgspec.structs.replace(SEARCH, candidates=seen), 2).value == 0.25
+    assert after(msgspec.structs.replace(SEARCH, candidates=seen), 2, lambda one: one.value).value == 0.25
 
 
 def test_two_searches_share_a_mean_of_tokens() -> None:

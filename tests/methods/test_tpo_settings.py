@@ -49,9 +49,31 @@ def test_the_contrast_by_hand(contrast: Contrast, rejected: str) -> None:
             Candidate("1.1", 1, "d", 0.9, {"fox": 0.0, "short": 0.0, "polite": 1.0}),
         ]
     )
-    found = rejected_by(contrast, pool)
+    found = rejected_by(contrast, pool, [0, 2])
     assert found is not None
     assert found.id == rejected
+
+
+def test_the_latest_step_has_all_of_its_waves() -> None:
+    search = start(depth=2, contrast="latest", wave=1)
+    next(search)
+    search.send(step_of(0, 0.5))
+    assert isinstance(search.send(step_of(1, 0.0)), Ask)  # the second wave of the first step, then the loss
+    search.send("loss")
+    assert isinstance(search.send("gradient"), Sample)
+    search.send(step_of(2, 0.1))
+    loss = search.send(step_of(3, 0.2))
+    assert isinstance(loss, Ask)
+    # Not the worst of all, and not that of the last wave.
+    assert loss.prompt.rejected == "2.0"
+
+
+def test_the_step_before_is_shown_where_nothing_in_the_latest_is_worse() -> None:
+    pool = Pool()
+    pool.add([*step_of(0, 0.0), *step_of(1, 0.3, 0.2), *step_of(2, 0.9)])
+    found = rejected_by("latest", pool, [0, 1, 3])
+    assert found is not None
+    assert found.id == "1.1"
 
 
 @pytest.mark.parametrize("contrast", ["worst", "latest", "closest", "minimal"])

@@ -22,6 +22,7 @@ from tpo.errors import InputError
 from tpo.evals.benchmarks.protocol import Benchmark, Row
 from tpo.evals.figures.data import run_paths
 from tpo.evals.scoring import Scoring, open_held_out
+from tpo.experiments.columns import columns_in, columns_of
 from tpo.experiments.definition import OUTCOMES, Experiment, ExperimentCell
 from tpo.experiments.outcomes import QueryOutcome, RunOutcomes, outcomes_of, read_outcomes
 from tpo.experiments.queries import all_rows, benchmark_of, chosen_rows, digest_of, write_rows
@@ -88,6 +89,7 @@ async def run_experiment(
         rows = chosen_rows(everything, experiment.queries)
         write_rows(everything, out / REFERENCES)
         write_rows(rows, out / QUERIES)
+    columns = [] if benchmark is None or experiment.reports_only else await columns_of(benchmark, rows)
     by_digest = {digest_of(row.messages): row for row in rows}
     if len(by_digest) < len(rows):
         raise InputError(f"{experiment.path}: {len(rows) - len(by_digest)} of the queries stand in the data twice.")
@@ -95,7 +97,8 @@ async def run_experiment(
         judge = None
         if experiment.judge is not None and not experiment.reports_only:
             judge = await open_held_out(experiment.judge, out / SCORES, stack)
-        adopting = _Adopting(experiment, out, by_digest, benchmark, judge)
+        main = columns[0].name if columns else ""
+        adopting = _Adopting(experiment, out, by_digest, benchmark, main, judge)
         await adopting.read(watcher)
         if experiment.methods or adopting.labels:
             experiment.check_labels({*experiment.methods, *adopting.labels})
@@ -105,12 +108,13 @@ async def run_experiment(
         for one in status:
             # Of a run in progress there are only the queries that ended soon.
             if one.left <= 0 and RunDirectory(path := runner.path(one.cell)).identity() is not None:
-                adopting.take((await outcomes_of(path, one.cell, by_digest, benchmark, judge)).outcomes)
+                adopting.take((await outcomes_of(path, one.cell, by_digest, benchmark, main, judge)).outcomes)
     outcomes = adopting.outcomes
     left_out = [f"{one.cell}{', but for what is adopted' if one.adopted else ''}" for one in status if one.left > 0]
     facts = [*adopting.facts(), *_facts(experiment, rows, outcomes, sorted(left_out))]
     maximum = _maximum(experiment, out, adopting.runs)
-    columns = list(benchmark.columns) if benchmark is not None else []
+    if benchmark is not None and experiment.reports_only and outcomes:
+        columns = columns_in(benchmark, outcomes)
     files = write_report(experiment, out, outcomes, columns, maximum, facts) if outcomes else None
     return ExperimentReport(status, files, not complete)
 
@@ -131,10 +135,11 @@ class _Adopting:
         out: Path,
         rows: Mapping[str, Row],
         benchmark: Benchmark | None,
+        main: str,
         judge: Scoring | None,
     ) -> None:
         self._experiment, self._out, self._rows = experiment, out, rows
-        self._benchmark, self._judge = benchmark, judge
+        self._grading = benchmark, main, judge
         self.outcomes: list[QueryOutcome] = []
         self.runs: list[AdoptedRun] = []
         self.ids: dict[ExperimentCell, set[str]] = {}
@@ -147,7 +152,7 @@ class _Adopting:
             every = self._experiment.reports_only
             self.take([one for one in read_outcomes(path) if every or one.query in self._rows])
         for run in adopted_runs(self._experiment):
-            found: RunOutcomes = await outcomes_of(run.path, run.cell, self._rows, self._benchmark, self._judge)
+            found: RunOutcomes = await outcomes_of(run.path, run.cell, self._rows, *self._grading)
             if not found.outcomes and found.finished:
                 continue  # it answered other queries
             self.runs.append(run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -19,10 +19,10 @@ from tpo.evals.figures.plot import (
     marks_of,
     new_figure,
 )
-from tpo.experiments.bank import Expected, overall
+from tpo.experiments.bank import Draw, Expected, best_of, overall
 from tpo.experiments.comparison import win_share
 from tpo.experiments.outcomes import QueryOutcome
-from tpo.experiments.results import Measure, ModelResults, main_of, main_value, tokens_of
+from tpo.experiments.results import Measure, ModelResults, Worth, main_of, tokens_of
 from tpo.experiments.rules import curve_of
 from tpo.stats import Estimate, mean_of, share_of
 
@@ -129,10 +129,7 @@ def by_step(results: ModelResults) -> Plot | None:
     """The best reward so far, by step."""
     queries, lines = results.shared, {}
     for label in results.methods:
-        steps = 1 + max(
-            (seen.step for query in queries for one in results.outcomes(label, query) for seen in one.candidates),
-            default=0,
-        )
+        steps = max((len(one.rounds) for query in queries for one in results.outcomes(label, query)), default=0)
         if steps < 2:
             continue
         means = [mean_of(results.values(label, lambda one, s=step: best_by(one, s), queries)) for step in range(steps)]  # type: ignore[misc]
@@ -158,7 +155,7 @@ def by_step(results: ModelResults) -> Plot | None:
 
 def best_by(one: QueryOutcome, step: int) -> float | None:
     """The reward of the best answer until a step."""
-    return best_reward(seen for seen in one.candidates if seen.step <= step)
+    return best_reward(seen for some in one.rounds[: step + 1] for seen in some)
 
 
 def width_depth(results: ModelResults) -> Plot | None:
@@ -169,8 +166,8 @@ def width_depth(results: ModelResults) -> Plot | None:
     tiles: dict[tuple[int, int], list[tuple[str, float]]] = {}
     for label in results.methods if queries else ():
         outcomes = [one for query in queries for one in results.outcomes(label, query)]
-        width = max((sum(seen.step == 0 for seen in one.candidates) for one in outcomes), default=0)
-        depth = max((seen.step for one in outcomes for seen in one.candidates), default=0)
+        width = max((len(one.rounds[0]) for one in outcomes), default=0)
+        depth = max((len(one.rounds) - 1 for one in outcomes), default=0)
         tiles.setdefault((width, depth), []).append((label, _point(results, label, queries)[0].value))
     if len(tiles) < 2:
         return None
@@ -253,11 +250,13 @@ def over_optimisation(results: ModelResults) -> Plot | None:
     axes.set_xlabel("square root of KL of best-of-n; n = 1, 2, …")
     axes.set_ylabel("gain over one sample")
     legend(axes)
-    size, count = results.bank_size(), len(results.bank)
+    each = next(iter(curves.values()))
+    size, count, total = len(each), len(each[0]), len(results.bank)
+    some = f"{count} queries" if count == total else f"the {count} of {total} queries that have all of these scores"
     caption = (
         f"{results.model}: the answer with the highest reward of n, for n from 1 to {size}, measured by that reward "
-        f"and by what was held out, over {count} queries, with 95 % intervals of the gain. {_peaks(lines)} A held-out "
-        f"line that falls while the reward rises shows the n from which the reward is gamed."
+        f"and by what was held out, over {some}, with 95 % intervals of the gain. {_peaks(lines)} A held-out line that "
+        f"falls while the reward rises shows the n from which the reward is gamed."
     )
     name = f"over-optimisation-{results.model}"
     return Plot(name, f"{results.model}: over-optimisation", caption, figure, {"marks": marks}, marks)
@@ -270,25 +269,32 @@ def _peaks(lines: Mapping[str, Band]) -> str:
 
 
 def optimisation_curves(results: ModelResults) -> dict[str, list[list[Expected]]]:
-    """For n = 1, 2, …, what best-of-n by the reward brings for each query, by each measure that there is."""
-    from tpo.experiments.bank import best_of
+    """For n = 1, 2, …, what best-of-n by the reward brings for each query, by each measure that there is.
 
-    if not results.bank:
-        return {}
-    measures = {"optimised reward": lambda seen: seen.reward}
+    All are over the same queries, so that the lines can be compared.
+    """
+    measures: dict[str, Worth] = {"optimised reward": lambda seen: seen.reward}
     if results.columns:
-        measures[f"{results.main.title} (grade)"] = main_value
-    if any(seen.judge is not None for banks in results.bank.values() for bank in banks for seen in bank):
-        measures["held-out judge"] = lambda seen: seen.judge
-    found = {}
-    for label, measure in measures.items():
-        banks = [results.draws(query, measure) for query in sorted(results.bank)]
-        size = min(len(bank) for some in banks for bank in some)
-        if size:
-            found[label] = [
-                [overall([best_of(bank, n) for bank in some]) for some in banks] for n in range(1, size + 1)
-            ]
-    return found
+        measures[f"{results.main.title} (grade)"] = results.worth
+    judged: dict[str, Worth] = measures | {"held-out judge": lambda seen: seen.judge}
+    if kept := _measured(results, judged.values()):
+        measures = judged
+    else:
+        kept = _measured(results, measures.values())
+    size = min((len(draws) for banks in kept for bank in banks for draws in bank), default=0)
+    return {
+        label: [[overall([best_of(bank[place], n) for bank in banks]) for banks in kept] for n in range(1, size + 1)]
+        for place, label in enumerate(measures if size else ())
+    }
+
+
+def _measured(results: ModelResults, measures: Iterable[Worth]) -> list[list[tuple[list[Draw], ...]]]:
+    """The banks of each query, each by each measure; those are left out that lack many scores by one of these."""
+    found = []
+    for query in sorted(results.bank):
+        banks = zip(*(results.draws(query, measure) for measure in measures), strict=True)
+        found.append([bank for bank in banks if all(len(draws) >= 0.8 * len(bank[0]) for draws in bank)])
+    return [banks for banks in found if banks]
 
 
 def kl_of_best(n: int) -> float:

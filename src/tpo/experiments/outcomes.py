@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,8 @@ from tpo.evals.scoring import Scoring
 from tpo.experiments.definition import ExperimentCell
 from tpo.experiments.interruptions import written_again
 from tpo.experiments.queries import digest_of
+from tpo.experiments.rounds import origins
+from tpo.methods.lifts import PLAIN_PROMPT
 from tpo.runs.answers import read_answers
 from tpo.runs.directory import RunDirectory
 from tpo.runs.history import QueryHistory, histories
@@ -28,14 +31,16 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
     """A candidate without its text.
 
     Attributes:
-        step: 0 for the first samples.
+        step: 0 for the first samples, then one more for each wave.
         reward: by the reward that steers; None where it has none.
         tokens: completion tokens.
         characters: of its text.
-        value: its grade in the benchmark's main column; None without a benchmark.
+        value: its grade in the main column; None without a benchmark.
         judge: by the held-out judge; None without one.
         leaked: it repeats words of our prompts, and ranks below all others with a reward; False in files of earlier
             versions, which do not know it.
+        prompt: the name of the prompt that it was drawn with; empty in files of earlier versions.
+        round: how many changes of prompt came before; None in files of earlier versions.
     """
 
     step: int
@@ -45,6 +50,13 @@ class CandidateOutcome(msgspec.Struct, frozen=True, array_like=True):
     value: float | None = None
     judge: float | None = None
     leaked: bool = False
+    prompt: str = ""
+    round: int | None = None
+
+    @property
+    def later(self) -> bool:
+        """Whether it answers more than the query alone, such as advice; by its step where the prompt is not known."""
+        return self.prompt != PLAIN_PROMPT if self.prompt else self.step > 0
 
     @property
     def rank(self) -> Rank:
@@ -71,6 +83,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
         stop: why the search ended.
         candidates: all candidates, in their order; the first is the first sample.
         leaked: the answer repeats words of our prompts.
+        chosen: the place of the answer among the candidates; None in files of earlier versions.
     """
 
     model: str
@@ -88,6 +101,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     stop: str
     candidates: list[CandidateOutcome]
     leaked: bool = False
+    chosen: int | None = None
 
     @property
     def cell(self) -> ExperimentCell:
@@ -100,8 +114,17 @@ class QueryOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.candidates[0]
 
     @property
+    def rounds(self) -> list[list[CandidateOutcome]]:
+        """The candidates by changes of prompt; files of earlier versions know no more than the waves."""
+        grouped = groupby(self.candidates, lambda one: one.step if one.round is None else one.round)
+        return [list(some) for _, some in grouped]
+
+    @property
     def judge(self) -> float | None:
         """The held-out judge's score of the answer; None without one."""
+        if self.chosen is not None:
+            return self.candidates[self.chosen].judge
+        # An earlier version wrote this. Its answers with the same reward and length are most often the same text.
         answer = (self.reward, self.characters)
         return next((one.judge for one in self.candidates if (one.reward, one.characters) == answer), None)
 
@@ -123,6 +146,7 @@ async def outcomes_of(
     cell: ExperimentCell,
     rows: Mapping[str, Row],
     benchmark: Benchmark | None,
+    main: str,
     judge: Scoring | None = None,
 ) -> RunOutcomes:
     """Read a run, and grade its answers.
@@ -132,6 +156,7 @@ async def outcomes_of(
         cell: the cell that it is a run of.
         rows: the experiment's queries, by the hash of their messages; the run's other queries are left out.
         benchmark: grades the answers and all candidates; None where the reward is all there is.
+        main: the name of its column that candidates are compared by.
         judge: scores all candidates.
 
     Raises:
@@ -142,7 +167,7 @@ async def outcomes_of(
     for history in histories(path):
         row = rows.get(digest_of(history.plan.query)) if history.plan is not None else None
         if row is not None and history.result is not None and history.error is None and history.result.candidates:
-            found.append(await _outcome(history, history.result, cell, row, benchmark, judge))
+            found.append(await _outcome(history, history.result, cell, row, benchmark, main, judge))
     answered = {answer.key for answer in read_answers(RunDirectory(path).answers)}
     return RunOutcomes(found, len(answered) >= _total(path))
 
@@ -153,10 +178,11 @@ async def _outcome(
     cell: ExperimentCell,
     row: Row,
     benchmark: Benchmark | None,
+    main: str,
     judge: Scoring | None,
 ) -> QueryOutcome:
     used = [result.usage[role] for role in USERS if role in result.usage]
-    main = benchmark.columns[0].name if benchmark is not None else ""
+    drawn_with = origins(history.records, result.width)
     values: dict[str, float] = {}
     if benchmark is not None:
         values = (await benchmark.grade(row, Response(result.answer, result.reward), Graders())).values
@@ -167,9 +193,9 @@ async def _outcome(
             graded = (await benchmark.grade(row, Response(one.text, one.reward), Graders())).values
         score = await judge.score(row.messages, one.text) if judge is not None and one.text else None
         numbers = (one.step, one.reward, one.tokens, len(one.text), graded.get(main), score)
-        seen.append(CandidateOutcome(*numbers, one.leaked is not None))
+        seen.append(CandidateOutcome(*numbers, one.leaked is not None, *drawn_with[one.id]))
     again = written_again(history.records, USERS)
-    chosen = next(one for one in result.candidates if one.id == result.chosen)
+    chosen = next(place for place, one in enumerate(result.candidates) if one.id == result.chosen)
     return QueryOutcome(
         model=cell.model,
         method=cell.method,
@@ -185,7 +211,8 @@ async def _outcome(
         characters=len(result.answer),
         stop=result.stop,
         candidates=seen,
-        leaked=chosen.leaked is not None,
+        leaked=seen[chosen].leaked,
+        chosen=chosen,
     )
 
 

@@ -1,30 +1,29 @@
 """How good a single later answer is: what a method's steps write, against fresh samples for the same queries.
 
-A method's queries with later steps are those where its first samples were not good enough. The bank's answers to these
-queries, without those that the same seed makes the same, show without bias what sampling once more would have brought.
+An answer is later where its prompt is another than the plain question, whatever wave it came in. A method's queries
+with later answers are those where its plain ones were not good enough. The bank's answers to these queries, without
+those that the same seed makes the same, show without bias what sampling once more would have brought.
 Searches end when an answer is good enough, so means of a query's later answers would be too high; the sum of their
 surplus over the bank's mean is not, since its expectation stays zero wherever a search ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
-from tpo.experiments.outcomes import CandidateOutcome
-from tpo.experiments.results import ModelResults, main_value
+from tpo.experiments.results import ModelResults, Worth
 from tpo.stats import mean_of, sign_flips
 from tpo.tables import MARK, Part, shown, significant
-
-Worth = Callable[[CandidateOutcome], float | None]
 
 
 def proposals(results: ModelResults) -> tuple[Part, list[dict[str, Any]]] | None:
     """Later answers of each method against the bank's; None without a bank or later answers."""
-    measures: dict[str, Worth] = {results.main.title: main_value, "reward": lambda seen: seen.reward}
+    measures: dict[str, Worth] = {results.main.title: results.worth, "reward": lambda seen: seen.reward}
     records = []
     for label in results.methods:
+        if label == results.bank_label:
+            continue
         for name, worth in measures.items():
             record = _compared(results, label, name, worth)
             if record is not None:
@@ -57,7 +56,7 @@ def _compared(results: ModelResults, label: str, name: str, worth: Worth) -> dic
     later: list[float] = []  # sums over a query's later answers
     fresh: list[float] = []  # the bank's mean, as often
     for query in results.queries([label]):
-        seen = [one for outcome in results.outcomes(label, query) for one in outcome.candidates if one.step > 0]
+        seen = [one for outcome in results.outcomes(label, query) for one in outcome.candidates if one.later]
         ours = [value for one in seen if (value := worth(one)) is not None]
         theirs = [value for one in results.fresh(label, query) if (value := worth(one)) is not None]
         if ours and theirs:

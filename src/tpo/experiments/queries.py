@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,9 +15,11 @@ from tpo.evals.benchmarks.known import find_benchmark
 from tpo.evals.benchmarks.protocol import Benchmark, Row
 from tpo.evals.data import Source
 from tpo.experiments.definition import Experiment, Queries, rank_of
-from tpo.messages import Conversation
+from tpo.messages import QUERY_COLUMNS, Conversation
 from tpo.runs.directory import replace
-from tpo.runs.reading import open_data
+from tpo.runs.reading.data import SYSTEM, Data
+from tpo.runs.reading.formats import table_of
+from tpo.runs.reading.records import Flaw, guarded
 from tpo.runs.rows import BadRow
 
 
@@ -38,13 +42,29 @@ def all_rows(experiment: Experiment, benchmark: Benchmark | None) -> list[Row]:
     if benchmark is not None:
         return benchmark.rows(_source(experiment))
     assert experiment.data is not None
-    source = open_data(experiment.data, column=experiment.queries.column)
+    table, column = table_of(experiment.data, None, None), experiment.queries.column
+    records = guarded(table.name, table.records(set(table.columns())))
     rows = []
-    for row in source.rows():
+    for row, record in zip(Data(table, column).rows(), records, strict=True):
         if isinstance(row, BadRow):
             raise InputError(f"{row.where} holds no query: {row.reason}")
-        rows.append(Row(row.id, row.messages))
+        rows.append(Row(row.id, row.messages, {} if isinstance(record, Flaw) else _beside_query(record.fields, column)))
     return rows
+
+
+def _beside_query(fields: Mapping[str, Any], column: str | None) -> dict[str, Any]:
+    """The other columns of a row, which a verifier may compare answers with."""
+    query = column or next((name for name in QUERY_COLUMNS if name in fields), None)
+    return {name: value for name, value in fields.items() if name not in (query, SYSTEM) and _is_json(value)}
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)  # msgspec would write a picture's bytes as text
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False
+    return True
 
 
 def chosen_rows(rows: Sequence[Row], queries: Queries) -> list[Row]:

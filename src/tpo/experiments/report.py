@@ -22,7 +22,7 @@ from tpo.experiments.figures import figures
 from tpo.experiments.guards import warnings
 from tpo.experiments.outcomes import QueryOutcome, write_outcomes
 from tpo.experiments.proposals import proposals
-from tpo.experiments.results import ModelResults, main_of, main_value, tokens_of
+from tpo.experiments.results import ModelResults, main_of, tokens_of
 from tpo.runs.directory import replace
 from tpo.stats import Estimate, difference_of, mean_of, paired_p
 from tpo.tables import MARK, Part, Table, markdown, records_csv
@@ -169,13 +169,14 @@ def _remarks(everything: Sequence[ModelResults], baselines: Sequence[str]) -> li
             "Best of n on the bank is the unbiased estimate from all its answers; stop rules are averaged over random "
             "orders of the bank. At equal tokens, n is set so that best-of-n, which draws all at once, spends as many "
             "completion tokens as the method or rule on average (between two n it takes the larger one for a share of "
-            "the queries). A later answer is compared with the bank's answers to the same queries, without as many "
-            "of the same seed as the method drew first: a seed makes them the same."
+            "the queries). A later answer is one to another prompt than the plain question. It is compared with the "
+            "bank's answers to the same queries, without those that the same seed makes the same as plain answers of "
+            "the method."
         )
     if any(label in results.methods and label != results.bank_label for results in everything for label in baselines):
         remarks.append(
             "A baseline that spends more is also ended early: after as many of its answers, in their order, as cost "
-            "the same, with equal parts of its critiques before each later step."
+            "the same, with equal parts of its critiques before the first answer to each later prompt."
         )
     for results in everything:
         if results.unmeasured:
@@ -205,7 +206,7 @@ def plain_values(results: ModelResults) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for label in results.methods:
         for query in results.queries([label]):
-            firsts = [main_value(one.first) for one in results.outcomes(label, query)]
+            firsts = [results.worth(one.first) for one in results.outcomes(label, query)]
             values.setdefault(query, []).extend(value for value in firsts if value is not None)
     return {query: fmean(some) for query, some in values.items() if some}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from statistics import fmean
 
 from tpo.evals.benchmarks.protocol import Column
@@ -13,6 +14,8 @@ from tpo.experiments.outcomes import CandidateOutcome, QueryOutcome
 
 REWARD = "reward"
 Measure = Callable[[QueryOutcome], float | None]
+# What a single candidate is worth.
+Worth = Callable[[CandidateOutcome], float | None]
 
 
 class ModelResults:
@@ -52,6 +55,11 @@ class ModelResults:
         self.methods = [label for label in drawn if self.queries([label], main_of(self))]
         self.unmeasured = [label for label in drawn if label not in self.methods]
         self.seeds = sorted({one.seed for one in outcomes if one.model == model})
+
+    @property
+    def worth(self) -> Worth:
+        """What a single candidate is worth: its grade, or its reward without a benchmark."""
+        return (lambda seen: seen.value) if self.columns else (lambda seen: seen.reward)
 
     @property
     def main(self) -> Column:
@@ -95,7 +103,7 @@ class ModelResults:
 
     @cached_property
     def bank(self) -> dict[str, list[list[CandidateOutcome]]]:
-        """The candidates of the bank by query, a list for each seed, those without a reward included.
+        """The candidates of the bank by query, a list for each seed, those without a reward or a grade included.
 
         Only banks that drew all that they could are kept: a search that stopped early holds a biased sample.
         """
@@ -104,16 +112,21 @@ class ModelResults:
         drawn = {
             query: [one.candidates for one in outcomes] for query, outcomes in self._by_method[self.bank_label].items()
         }
-        size = max((_scored(some) for banks in drawn.values() for some in banks), default=0)
+        size = max((self._usable(some) for banks in drawn.values() for some in banks), default=0)
         # A failed call leaves an answer or two fewer; a stop rule leaves far fewer.
-        kept = {query: [some for some in banks if _scored(some) >= 0.8 * size > 0] for query, banks in drawn.items()}
+        kept = {
+            query: [some for some in banks if self._usable(some) >= 0.8 * size > 0] for query, banks in drawn.items()
+        }
         return {query: banks for query, banks in kept.items() if banks}
 
     def bank_size(self) -> int:
-        """How many answers with a reward each query of the bank has at least."""
-        return min((_scored(some) for banks in self.bank.values() for some in banks), default=0)
+        """How many answers with a reward and a grade each query of the bank has at least."""
+        return min((self._usable(some) for banks in self.bank.values() for some in banks), default=0)
 
-    def draws(self, query: str, measure: Callable[[CandidateOutcome], float | None] | None = None) -> list[list[Draw]]:
+    def _usable(self, some: Sequence[CandidateOutcome]) -> int:
+        return sum(seen.reward is not None and self.worth(seen) is not None for seen in some)
+
+    def draws(self, query: str, measure: Worth | None = None) -> list[list[Draw]]:
         """The answers with a reward of a query's bank, a list for each seed.
 
         What the others took is part of the price of these: empty answers of a model that only reasoned, for instance.
@@ -122,7 +135,7 @@ class ModelResults:
             query: its hash.
             measure: what a candidate is worth; by the main column, or its reward, unless given.
         """
-        worth = measure or main_value
+        worth = measure or self.worth
         found = []
         for some in self.bank.get(query, []):
             lost = sum(seen.tokens for seen in some if seen.reward is None) / _scored(some)
@@ -136,28 +149,36 @@ class ModelResults:
         return found
 
     def fresh(self, method: str, query: str) -> list[CandidateOutcome]:
-        """The bank's answers to a query that a method's first samples are not among.
+        """The bank's answers to a query that a method's plain answers are not among.
 
-        With a seed both draw the same first answers. The method went on because its own were not good enough, so those
-        are no fair sample for what a further answer would have brought.
+        With a seed both draw the same plain answers in the same place of the same wave. The method went on because its
+        own were not good enough, so those are no fair sample for what a further answer would have brought.
         """
-        firsts = {one.seed: sum(seen.step == 0 for seen in one.candidates) for one in self.outcomes(method, query)}
+        drawn = {
+            (one.seed, place)
+            for one in self.outcomes(method, query)
+            for place, seen in _by_place(one.candidates)
+            if not seen.later
+        }
         banks = self.bank.get(query, [])
         return [
             seen
             for one in (self.outcomes(self.bank_label or "", query) if banks else ())
             if one.candidates in banks
-            for seen in one.candidates[firsts.get(one.seed, 0) :]
+            for place, seen in _by_place(one.candidates)
+            if (one.seed, place) not in drawn
         ]
+
+
+def _by_place(some: Sequence[CandidateOutcome]) -> Iterator[tuple[tuple[int, int], CandidateOutcome]]:
+    """Candidates with their places: the wave, and the number in it."""
+    for wave, seen in groupby(some, lambda one: one.step):
+        for number, one in enumerate(seen):
+            yield (wave, number), one
 
 
 def _scored(some: Sequence[CandidateOutcome]) -> int:
     return sum(seen.reward is not None for seen in some)
-
-
-def main_value(seen: CandidateOutcome) -> float | None:
-    """What a candidate is worth: its grade, or its reward without a benchmark."""
-    return seen.reward if seen.value is None else seen.value
 
 
 def main_of(results: ModelResults) -> Measure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from tpo.candidate import Candidate
@@ -18,20 +18,25 @@ _WORD = re.compile(r"\w{4,}")
 LEAST_WORDS = 3
 
 
-def rejected_by(contrast: Contrast, pool: Pool) -> Candidate | None:
+def rejected_by(contrast: Contrast, pool: Pool, begins: Sequence[int] = (0,)) -> Candidate | None:
     """The worse answer that the best one is compared with; None where there is none.
 
     Args:
         contrast: "worst" of all, worst of the "latest" step, "closest" in reward, or "minimal": the one whose parts of
             the reward differ in the fewest places.
         pool: the answers so far.
+        begins: for each step the number of answers before it. A step may have several waves.
     """
-    return _RULES[contrast](pool)
+    return _latest(pool, begins) if contrast == "latest" else _RULES[contrast](pool)
 
 
-def _latest(pool: Pool) -> Candidate | None:
-    last = max((one.step for one in pool.worse), default=0)
-    return min((one for one in pool.worse if one.step == last), key=preference, default=None)
+def _latest(pool: Pool, begins: Sequence[int]) -> Candidate | None:
+    worse = pool.worse
+    for begin in reversed(begins):  # nothing in the latest step may be worse
+        recent = {one.id for one in pool.candidates[begin:]}
+        if some := [one for one in worse if one.id in recent]:
+            return min(some, key=preference)
+    return None
 
 
 def _closest(pool: Pool) -> Candidate | None:
@@ -52,7 +57,6 @@ def _differences(one: Candidate, other: Candidate) -> int:
 
 _RULES: dict[Contrast, Callable[[Pool], Candidate | None]] = {
     "worst": lambda pool: pool.rejected,
-    "latest": _latest,
     "closest": _closest,
     "minimal": _minimal,
 }

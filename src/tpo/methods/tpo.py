@@ -63,9 +63,10 @@ def tpo(
     gradients: list[str] = []
     reported: list[str] = []  # of each gradient, what are the reward's own words
     dials = [(of_step(widths, step, width), of_step(temperatures, step, None)) for step in range(depth + 1)]
+    begins: list[int] = []  # of each step, the answers before it
     for step, (count, temperature) in enumerate(dials):
         if step:
-            chosen, rejected = pool.chosen, rejected_by(contrast, pool)
+            chosen, rejected = pool.chosen, rejected_by(contrast, pool, begins)
             loss = gradient = words = one_demand(chosen, rejected) if contrast == "minimal" else ""
             if words:
                 # One demand alone: the words about all others would stand beside it.
@@ -83,6 +84,7 @@ def tpo(
                 prompt = prompts.render(
                     "update", query, chosen=chosen, rejected=rejected, reported=shown, loss=loss, gradient=advice
                 )
+        begins.append(len(pool.candidates))
         drawn = yield from draw(prompt, count, pool, rule, wave, temperature)
         if drawn.enough:
             return Outcome(pool.chosen, "enough")
