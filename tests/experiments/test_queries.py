@@ -11,6 +11,7 @@ from tpo.evals.benchmarks.protocol import Row
 from tpo.experiments.definition import read_experiment
 from tpo.experiments.queries import all_rows, write_rows
 from tpo.messages import answered, conversation
+from tpo.rewards.protocol import Score
 from tpo.rewards.resolve import resolve
 
 FILE = """
@@ -49,6 +50,7 @@ async def test_a_verifier_finds_its_column_in_the_file_with_all_queries(tmp_path
     verifier = resolve(f"verifier:exact?file={tmp_path / 'references.jsonl'}").reward
     assert verifier is not None
     (score,) = await verifier.score([answered(rows[0].messages, "4")])
+    assert isinstance(score, Score)
     assert score.value == 1.0
 
 
