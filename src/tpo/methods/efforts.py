@@ -107,8 +107,8 @@ _STOP = (
     "8.0 points above best-of-n, each clear of zero."
 )
 _NO_BETTER = (
-    " No method is clearly above it: answers after a restated rule, the check's words or a critique keep all rules as "
-    "seldom as fresh samples. With both Qwen models restate D2-N5 keeps all rules of 9 of 120 prompts where Best-of-15 "
+    " No method is clearly above it: an answer after a restated rule, the check's words or a critique keeps all rules "
+    "hardly more often than a fresh sample. With both Qwen models restate D2-N5 keeps all rules of 9 of 120 prompts where Best-of-15 "
     "does not, and loses 8."
 )
 _LARGE = (
