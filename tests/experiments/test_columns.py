@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tpo.experiments.outcomes import read_outcomes
 from tpo.messages import conversation
 
 QUESTION = conversation("How?")
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     "ifeval": {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]},
     "xstest": {"safe": True},
     "mt_bench": {"turn": 1, "references": []},

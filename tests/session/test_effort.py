@@ -154,9 +154,9 @@ def test_a_level_decides_what_is_not_given(effort: Effort, key: tuple[RewardKind
     rewards = {"rules": "none", "gated": "surface", "words": "verifier:ifeval", "model": "surface", "none": "none"}
     require = ["max-words=5"] if key[0] in ("rules", "gated") else []
     level = level_of(effort, *key)
-    options: Any = {"reward": rewards.get(key[0], "judge:http://x/v1"), "require": require, "policy": "http://x/v1"}
     model = {"tiny": "a-135M", "small": "a-1.5B", "large": "a-70B"}[key[1]]
-    spec = specified({"effort": effort, "policy_model": model, **options})
+    options: Any = {"reward": rewards.get(key[0], "judge:http://x/v1"), "require": require, "policy": "http://x/v1"}
+    spec = specified(options | {"effort": effort, "policy_model": model})
     assert (spec.method.name, spec.width, spec.depth) == (level.method, level.width, level.depth)
     assert spec.method_settings == spec.method.chosen_settings(level.settings)
     assert spec.settings.critic_max_tokens == (level.critique or spec.settings.max_tokens)
