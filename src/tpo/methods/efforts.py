@@ -108,8 +108,8 @@ _STOP = (
 )
 _NO_BETTER = (
     " No method is clearly above it: an answer after a restated rule, the check's words or a critique keeps all rules "
-    "hardly more often than a fresh sample. With both Qwen models restate D2-N5 keeps all rules of 9 of 120 prompts where Best-of-15 "
-    "does not, and loses 8."
+    "hardly more often than a fresh sample. With both Qwen models restate D2-N5 keeps all rules of 9 of 120 prompts "
+    "where Best-of-15 does not, and loses 8."
 )
 _LARGE = (
     "Nothing of ours is measured from 7B on; up to 1.5B a restated rule is no better than a fresh sample. Large models "
