@@ -226,12 +226,12 @@ def test_a_setting_that_is_given_leaves_the_levels_others_as_they_are() -> None:
         return specified(options).method_settings
 
     waves = dict(level_of("medium", "words", "tiny").settings)
-    assert waves == {"wave": [2, 5, 8], "price": 0.01}
+    assert waves == {"wave": [2, 5, 8], "price": 0.02}
     for given in (["price=0.1"], {"price": 0.1}):
         assert settings_of(settings=given) == {**waves, "price": 0.1}
         assert settings_of(settings=given, method="best-of-n") == {**waves, "price": 0.1}
         assert settings_of(settings=given, method=find_method("best-of-n")) == {**waves, "price": 0.1}
-    assert settings_of(settings=["wave=5"]) == {"wave": 5, "price": 0.01}
+    assert settings_of(settings=["wave=5"]) == {"wave": 5, "price": 0.02}
     assert settings_of(method=find_method("best-of-n")) == settings_of(method=find_method("best-of-n").search) == waves
     # Filling in what was filled in already changes nothing.
     filled = with_effort({"effort": "medium", "reward": "verifier:ifeval", "settings": ["price=0.1"]})
