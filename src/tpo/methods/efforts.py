@@ -98,7 +98,12 @@ TABLE: Mapping[tuple[RewardKind, Size], tuple[Level, Level, Level, Level]] = {
 }
 
 
-_UNSTATED = "docs/results/index.md, 24 questions, each with one or two rules that it does not state: TO BE MEASURED."
+_UNSTATED = (
+    "docs/results/index.md, 24 questions, each with one or two rules that it does not state: restate keeps all rules of "
+    "54 % with SmolLM2-135M and 71 % with Qwen2.5-Coder-1.5B, Best-of-15 with a stop of 6 and 7 %, on the same "
+    "questions for 57 and 59 % of its tokens. Widths of 2, 5 and 8 do as well. Nothing is measured above 1.5B; larger "
+    "models correct what is pointed out to them more often (RefineBench, arXiv 2511.22173)."
+)
 _BEFORE = " Before another reward more answers are drawn in the first step, since that reward chooses among them."
 _STOP = (
     "docs/results/index.md, IFEval, half of the prompts or more held out: Best-of-15 in waves of 2, 5 and 8 with price "
