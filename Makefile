@@ -21,7 +21,7 @@ ANYWHERE := not vllm and not hf and not ray and not browser
 
 demo: setup  ## set up, and answer a question with the embedded model
 	$(BIN)/tpo align "How do I take care of a wooden table?" \
-	  --require max-words=40 --max-tokens 128 --seed 7
+	  --require max-words=40 --effort medium --max-tokens 128 --seed 7
 
 # One engine has the machine to itself: two at once slow each other down. In the order of the folders, small files come
 # last, and both workers end together.

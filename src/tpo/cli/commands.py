@@ -35,7 +35,7 @@ class Listed(NamedTuple):
     configured: bool = False
 
 
-SEARCH = ("policy", "policy_model", "reward", "require", "method", "width", "depth", "seed", "max_tokens")
+SEARCH = ("policy", "policy_model", "reward", "require", "method", "effort", "width", "depth", "seed", "max_tokens")
 
 COMMANDS = {
     "align": Listed(

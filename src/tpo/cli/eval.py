@@ -43,7 +43,19 @@ class _TasksCommand(HelpfulCommand):
         "tpo eval math500 --data hub: --out results --policy http://localhost:8000/v1",
         "tpo eval judge preferences.jsonl --judge http://localhost:8002/v1",
     )
-    first = (*SEARCH, "task", "out", "data", "limit", "judge", "held_out", "format", "as_json", "quiet")
+    # Methods are what it compares, so the dial that chooses one comes last.
+    first = (
+        *(name for name in SEARCH if name != "effort"),
+        "task",
+        "out",
+        "data",
+        "limit",
+        "judge",
+        "held_out",
+        "format",
+        "as_json",
+        "quiet",
+    )
 
 
 class _JudgeCommand(HelpfulCommand):
