@@ -1,7 +1,7 @@
 """The share of IFEval's rules that an answer keeps, for comparisons in which no search may stop at a known maximum.
 
-    --reward "python:recipes.small.shares:Worded?file=PART.jsonl"    # with the check's words
-    --reward "python:recipes.small.shares:Bare?file=PART.jsonl"      # a bare number, as a reward model gives
+--reward "python:recipes.small.shares:Worded?file=PART.jsonl"    # with the check's words
+--reward "python:recipes.small.shares:Bare?file=PART.jsonl"      # a bare number, as a reward model gives
 """
 
 from __future__ import annotations
