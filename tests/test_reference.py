@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from scripts import script
 from tpo.cli.commands import COMMANDS
 from tpo.methods import methods
 from tpo.options import configurable
@@ -16,18 +15,8 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 
 
-def reference() -> Any:
-    """packaging/reference.py, which is a program and no module of the package."""
-    place = ROOT / "packaging" / "reference.py"
-    spec = importlib.util.spec_from_file_location("reference", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MADE: dict[Path, str] = reference().pages()
+REFERENCE_PAGES = script("packaging/reference.py")
+MADE: dict[Path, str] = REFERENCE_PAGES.pages()
 
 
 @pytest.mark.parametrize("path", MADE, ids=lambda path: str(path.relative_to(ROOT / "docs")))
@@ -66,8 +55,11 @@ def test_docstrings_become_lists() -> None:
             ValueError: it cannot.
         """
 
-    module = reference()
-    text = "\n".join(module._docstring(function))
+    text = "\n".join(REFERENCE_PAGES._docstring(function))
     assert "**Args**\n\n- `width`: N, at least 1.\n- `depth`: D." in text
     assert "**Raises**\n\n- `ValueError`: it cannot." in text
-    assert list(module._signature(function, "f")) == ["```text", "f(width: int, *, depth: int = 2) -> None", "```"]
+    assert list(REFERENCE_PAGES._signature(function, "f")) == [
+        "```text",
+        "f(width: int, *, depth: int = 2) -> None",
+        "```",
+    ]

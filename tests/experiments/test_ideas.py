@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from fakes import FakeModel
+from scripts import script
 from tpo.candidate import Candidate
 from tpo.experiments.definition import read_experiment
 from tpo.experiments.experiment import run_experiment
@@ -25,12 +24,7 @@ RULES = ["punctuation:no_comma", "change_case:english_lowercase"]
 
 @pytest.fixture(scope="module")
 def steps() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_steps", ROOT / "benchmarks" / "steps.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/steps.py")
 
 
 def answer(name: str, reward: float, fox: float, short: float, polite: float) -> Candidate:
@@ -88,3 +82,26 @@ async def test_the_experiment_runs_and_its_steps_are_counted(
     # Three queries, two update steps each, since no answer keeps both rules.
     assert {row[1] for row in table.values()} == {"6"}
     assert table["tpo-s1"][4].startswith("0,") and table["tpo-s1"][5].startswith("6,")
+
+
+async def test_the_model_learns_of_unstated_rules_in_one_method_and_not_in_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tpo.experiments.report.find_spec", lambda name: None)
+    experiment = read_experiment(ROOT / "recipes" / "small" / "unstated.toml")
+    asked: list[str] = []
+
+    def reply(request: Request, index: int) -> str:
+        asked.append(request.messages[-1]["content"])
+        return f"An answer, {len(asked)}."
+
+    experiment.models["135m"].options["policy"] = FakeModel(reply, name="fake-135M")
+    await run_experiment(experiment, tmp_path / "out")
+    outcomes = read_outcomes(tmp_path / "out" / "outcomes.jsonl")
+    assert len(outcomes) == 24 * len(experiment.methods)
+    later = dict.fromkeys(experiment.methods, 0)
+    for one in outcomes:
+        later[one.method] += sum(candidate.later for candidate in one.candidates)
+    assert later["best15-stop"] == 0
+    assert later["restate"] and later["restate-growing"]
+    assert any("no comma" in text for text in asked)

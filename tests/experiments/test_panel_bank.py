@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from scripts import script
 from tpo.experiments.outcomes import CandidateOutcome
 
 
 @pytest.fixture(scope="module")
 def panel_bank() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "panel_bank.py"
-    spec = importlib.util.spec_from_file_location("benchmark_panel_bank", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/panel_bank.py")
 
 
 def test_no_member_has_all_ties_and_odd_answers(panel_bank: ModuleType) -> None:

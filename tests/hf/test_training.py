@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import math
@@ -15,12 +14,12 @@ import pytest
 import tpo
 from fakes import FakeModel
 from hf import small
+from scripts import script
 from tpo.options import ExportFormat, ExportOptions
 from tpo.runs.export import Export, write_file
 from tpo.runs.history import histories
 
 pytestmark = pytest.mark.hf
-EXAMPLE = Path(__file__).parents[2] / "examples" / "train_dpo.py"
 
 
 def longest(conversations: list[list[dict[str, Any]]]) -> list[float]:
@@ -55,12 +54,7 @@ def test_pairs_train_a_model(make: Callable[[str], Path], pairs: Path, tmp_path:
 
     folder, out = tmp_path / "policy", tmp_path / "trained"
     small.write(folder, small.transformer("Llama", "ForCausalLM", pad_token_id=2), small.tokenizer())
-    spec = importlib.util.spec_from_file_location("train_dpo", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    loss = example.main(pairs, str(folder), out, steps=2)
+    loss = script("examples/train_dpo.py").main(pairs, str(folder), out, steps=2)
     assert math.isfinite(loss)
     before, after = (transformers.AutoModelForCausalLM.from_pretrained(place) for place in (folder, out))
     changed = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]

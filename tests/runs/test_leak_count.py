@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 
 from fakes import FakeModel, FakeReward, said
 from runs.kit import make_run
+from scripts import script
 from tpo.engine import sampling
 from tpo.models.protocol import Request
 from tpo.prompts.leaks import Cleaned
@@ -23,13 +22,7 @@ OF_THE_CHECK = "every sentence of it has to end with the word that begins the ne
 
 @pytest.fixture(scope="module")
 def leaks() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "leaks.py"
-    spec = importlib.util.spec_from_file_location("benchmark_leaks", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/leaks.py")
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ _STOPPING = (
     Level("best-of-n", 30, settings={"wave": [5, 10, 15]}),
     Level("best-of-n", 90, settings={"wave": [10, 20, 30]}),
 )
-# The first answers rarely keep what they are not told of, so they are few.
+# The first answers rarely keep a rule that the model does not know, so they are few.
 _TOLD = (
     Level("restate", 2, 2),
     Level("restate", 5, 2, settings={"widths": [2, 5, 8]}),

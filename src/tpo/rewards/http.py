@@ -2,7 +2,7 @@
 
 Our own, "conversations": POST {"conversations": [[{"role", "content"}, …], …]} is answered by
 {"scores": [NUMBER or {"value": NUMBER, "parts": {NAME: NUMBER}, "feedback": TEXT, "missing": {NAME: TEXT}}, …]}, in the
-same order; null in the place of a score means that this answer gets none.
+same order; null instead of a score means that this answer gets none.
 
 "query", as OpenRLHF's remote reward models speak it: POST {"query": [TEXT, …], "prompts": [TEXT, …]} is answered by
 {"rewards": [NUMBER, …]}. A query is the whole chat as text, its prompt the part before the answer.
