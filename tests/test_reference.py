@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 
 
-REFERENCE_PAGES = script("packaging/reference.py")
-MADE: dict[Path, str] = REFERENCE_PAGES.pages()
+REFERENCES = script("packaging/reference.py")
+MADE: dict[Path, str] = REFERENCES.pages()
 
 
 @pytest.mark.parametrize("path", MADE, ids=lambda path: str(path.relative_to(ROOT / "docs")))
@@ -55,10 +55,10 @@ def test_docstrings_become_lists() -> None:
             ValueError: it cannot.
         """
 
-    text = "\n".join(REFERENCE_PAGES._docstring(function))
+    text = "\n".join(REFERENCES._docstring(function))
     assert "**Args**\n\n- `width`: N, at least 1.\n- `depth`: D." in text
     assert "**Raises**\n\n- `ValueError`: it cannot." in text
-    assert list(REFERENCE_PAGES._signature(function, "f")) == [
+    assert list(REFERENCES._signature(function, "f")) == [
         "```text",
         "f(width: int, *, depth: int = 2) -> None",
         "```",
