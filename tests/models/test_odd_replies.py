@@ -70,6 +70,11 @@ async def test_a_second_choice_that_was_not_requested_is_left_out() -> None:
     assert (await one(stream(delta("a", 0), delta("x", 1), delta("b", 0, "stop")))).text == "ab"
 
 
+async def test_a_first_chunk_without_an_index_hides_no_text() -> None:
+    begun = {"choices": [{"delta": {"role": "assistant", "content": ""}}]}
+    assert (await one(stream(begun, delta("a", 0), delta("b", 0, "stop")))).text == "ab"
+
+
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000 + b"]" * 100_000, b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}"]
 )
@@ -149,6 +154,34 @@ async def test_a_reply_that_is_complete_needs_no_reason(answer: bytes) -> None:
 @pytest.mark.parametrize("answer", [TEXT, stream(delta("Hello", finish="stop"), USAGE)])
 async def test_the_reply_s_form_is_the_server_s_choice(answer: bytes, streamed: bool) -> None:
     assert (await one(answer, stream=streamed)).text == "Hello"
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain; charset=utf-8", "application/x-ndjson", "application/json"])
+@pytest.mark.parametrize("before", [b"", b": waiting\n\n", b"event: message\n", b"\n"])
+async def test_a_stream_is_known_by_its_form_whatever_it_is_called(kind: str, before: bytes) -> None:
+    body = before + stream(delta("Hel"), delta("lo", finish="stop")).partition(b"\r\n\r\n")[2]
+    assert (await one(response(body, kind=kind))).text == "Hello"
+
+
+async def test_a_byte_order_mark_before_a_reply_is_no_part_of_it() -> None:
+    body = TEXT.partition(b"\r\n\r\n")[2]
+    assert (await one(response(b"\xef\xbb\xbf" + body), stream=False)).text == "Hello"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response("", kind="text/event-stream"),
+        response(": PROCESSING\n\n: PROCESSING\n\n", kind="text/event-stream"),
+        stream({"choices": [], "prompt_filter_results": []}, done=False),
+        stream({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 0}}, done=False),
+        stream({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 0}}, delta("Hel"), done=False),
+        stream(delta("Hel"), USAGE, delta("lo"), done=False),
+    ],
+)
+async def test_a_stream_that_ends_before_its_answer_does_is_worth_a_retry(answer: bytes) -> None:
+    with pytest.raises(ModelUnavailable, match="broke off"):
+        await one(answer)
 
 
 # Errors inside a reply

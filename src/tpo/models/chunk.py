@@ -140,8 +140,9 @@ def _json(data: bytes, url: str) -> Any:
         raise ModelError(f"{url} sent JSON that is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
-    # What strict JSON does not know, and some servers send: half a surrogate pair, NaN, bytes that are no UTF-8.
-    text = data.decode(errors="replace")
+    # What strict JSON does not know, and some servers send: half a surrogate pair, NaN, bytes that are no UTF-8, a byte
+    # order mark.
+    text = data.decode(errors="replace").removeprefix("\ufeff")
     try:
         return _without_surrogates(json.loads(text, strict=False))
     except RecursionError:

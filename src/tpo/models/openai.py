@@ -7,7 +7,7 @@ that does only one of the two, or refuses a field, is taken as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import aiohttp
@@ -160,6 +160,9 @@ class OpenAIModel:
 
     async def _whole(self, response: aiohttp.ClientResponse, reply: ReplyBuilder) -> None:
         got = await self._client.whole(response)
+        if got.body.lstrip().startswith((b"data:", b"event:", b":")):  # a stream under another name
+            await reply.stream(_as_stream(got.body))
+            return
         if got.body.lstrip()[:1] not in (b"{", b"[") and got.kind != "application/json":
             detail = server_message(got.text)
             raise ModelError(
@@ -196,3 +199,7 @@ class OpenAIModel:
         if got.status == 404 and self._served:
             error.args = (f"{error} (it lists {', '.join(self._served)}; {self.model!r} was requested)",)
         return error
+
+
+async def _as_stream(body: bytes) -> AsyncIterator[bytes]:
+    yield body

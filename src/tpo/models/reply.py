@@ -176,6 +176,8 @@ class ReplyBuilder:
             ModelError: there is no choice in it.
         """
         if not self._growing:
+            if not self._complete:
+                raise ModelUnavailable(f"{self.url} broke off before its answer began.")
             raise ModelError(f"{self.url} answered without any choice.")
         for index, growing in self._growing.items():
             if growing.finish_reason is None and self._complete:
@@ -187,22 +189,23 @@ class ReplyBuilder:
             raise ModelUnavailable(f"{self.url} broke off in the middle of its answer.")
 
     def _take(self, chunk: Chunk) -> None:
+        if any(piece.text or piece.reasoning or piece.calls for piece in chunk.pieces):
+            self._complete = False  # some servers report usage while the answer goes on
         for piece in chunk.pieces:
             self._grow(piece)
         if chunk.usage is not None:
             self._count(chunk.usage)
-            if not chunk.pieces and not self._usage_per_choice:
+            if self._growing and not chunk.pieces and not self._usage_per_choice:
                 self._complete = True  # usage on its own comes after everything else
 
     def _grow(self, piece: Piece) -> None:
         index = piece.index or 0
         if self._alone:
             # One choice was requested, whatever its index; a second one would mix with it.
-            first = next(iter(self._growing), None)
-            if first is not None and piece.index is not None and piece.index != self._only:
-                return
-            if first is None:
+            if self._only is None:
                 self._only = piece.index
+            elif piece.index not in (None, self._only):
+                return
             index = 0
         growing = self._growing.get(index)
         if growing is None:
