@@ -65,7 +65,7 @@ async def test_retries_are_shown() -> None:
         nonlocal failed
         if not failed:
             failed = True
-            return ModelUnavailable("the server is busy", retry_after=0.0)
+            return ModelUnavailable("the server is busy", retry_after=0.01)
         return "fine"
 
     events: list[Event] = []

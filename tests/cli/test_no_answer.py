@@ -34,7 +34,7 @@ def out_of_order(request: Received) -> bytes:
     """A server that lists its model and fails at everything else, to be tried again at once."""
     if request.method == "GET":
         return models("m")
-    return response('{"error": {"message": "out of order"}}', 500, Retry_After="0")
+    return response('{"error": {"message": "out of order"}}', 500, Retry_After="0.01")
 
 
 def gone(request: Received) -> bytes:

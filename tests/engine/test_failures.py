@@ -9,6 +9,7 @@ from fakes import FakeModel, numbered, said
 from tpo.engine.events import Event, Retrying
 from tpo.engine.records import Called, Ended
 from tpo.errors import ModelError, ModelUnavailable
+from tpo.http import retry
 from tpo.http.retry import LONGEST_WAIT, TRIES
 from tpo.models.profiles import Profile
 from tpo.models.protocol import Request
@@ -51,6 +52,17 @@ async def test_a_server_that_asks_for_too_much_patience_is_not_waited_for() -> N
     with pytest.raises(ModelError, match="busy"):
         await drive(model, method="sample")
     assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize(("retry_after", "wait"), [(0.01, 0.01), (0.0, 0.02), (None, 0.02)])
+async def test_a_retry_after_of_nothing_names_no_time(
+    retry_after: float | None, wait: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "_overloaded_backoff", lambda state: 0.02)
+    failures = [ModelUnavailable("busy", retry_after, overloaded=True)] * 2
+    events: list[Event] = []
+    await drive(FakeModel(lambda r, i: failures.pop() if failures else "fine"), method="sample", events=events)
+    assert [event.wait for event in events if isinstance(event, Retrying)] == [wait] * 2
 
 
 async def test_one_lost_answer_does_not_cost_the_others() -> None:

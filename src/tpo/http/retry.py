@@ -103,8 +103,8 @@ def _retry_after(state: RetryCallState) -> float | None:
 
 
 def _wait(state: RetryCallState) -> float:
-    retry_after = _retry_after(state)
-    if retry_after is not None:
+    # 0, or a date that is past, names no time: a try at once would only use up the tries.
+    if retry_after := _retry_after(state):
         return retry_after
     error = state.outcome.exception() if state.outcome else None
     overloaded = isinstance(error, ModelUnavailable) and error.overloaded

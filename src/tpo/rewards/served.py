@@ -20,8 +20,8 @@ from tpo.errors import (
 )
 from tpo.http.client import PATIENT, HttpClient, HttpResponse
 from tpo.http.endpoint import Endpoint
-from tpo.http.failures import ContextOverflow, retry_after, server_message
-from tpo.http.retry import patiently
+from tpo.http.failures import OVERLOADED_STATUS, ContextOverflow, retry_after, server_message
+from tpo.http.retry import LONGEST_WAIT, patiently
 from tpo.scheduling.limiter import Limiter
 from tpo.scheduling.pace import FixedPace
 
@@ -167,13 +167,16 @@ class RewardServer:
             raise self._too_long(str(error)) from error
         except ModelUnavailable as error:
             message = f"{error} Tried {tries} times."
-            raise RewardUnavailable(message, error.retry_after, too_much=status in TOO_MUCH) from error
+            too_much = status in TOO_MUCH and (error.retry_after or 0.0) <= LONGEST_WAIT
+            raise RewardUnavailable(message, error.retry_after, too_much=too_much) from error
         except ModelError as error:
             raise RewardError(str(error)) from error
 
     def _refused(self, response: HttpResponse, path: str, size: int) -> TPOError:
         status, shown, detail = response.status, self._shown(path), self._detail(response)
-        if status in TOO_MUCH and size > 1:
+        # A server that says when to come back counts requests, and smaller ones are more of them.
+        counts = status in OVERLOADED_STATUS and retry_after(response.headers)
+        if status in TOO_MUCH and size > 1 and not counts:
             # Sending the same batch again would only make it worse.
             message = f"{shown} answered {status} for {size} conversations: {detail}"
             return RewardUnavailable(message, retry_after(response.headers), too_much=True)

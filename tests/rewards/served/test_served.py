@@ -12,6 +12,7 @@ import pytest
 from models.server import Received, error, models, response, serving
 from rewards.served.kit import CHATML, chat, ok
 from tpo.errors import InputError, RewardError, RewardUnavailable
+from tpo.rewards.batching import Batched
 from tpo.rewards.http import HTTPReward
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import RewardServer
@@ -80,12 +81,33 @@ async def test_in_the_end_the_error_can_pass() -> None:
 
 @pytest.mark.parametrize("status", [413, 424, 429, 503])
 async def test_a_batch_that_is_too_much_is_not_sent_again(status: int) -> None:
-    answer = response(json.dumps({"error": "less, please"}), status, Retry_After="7")
+    answer = response(json.dumps({"error": "less, please"}), status)
     async with serving(lambda request: answer) as server:
         with pytest.raises(RewardUnavailable, match="for 2 conversations: less, please") as failure:
             await HTTPReward(server.url).score(CHATS)
     assert len(server.received) == 1
-    assert (failure.value.too_much, failure.value.retry_after) == (True, 7.0)
+    assert failure.value.too_much
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_rate_limit_is_waited_for_and_splits_no_batch(status: int) -> None:
+    sizes: list[int] = []
+
+    def busy_at_first(request: Received) -> bytes:
+        sizes.append(len(request.json["conversations"]))
+        return response("{}", status, Retry_After="0.1") if len(sizes) < 3 else scores(request)
+
+    async with serving(busy_at_first) as server:
+        reward = Batched(HTTPReward(server.url))
+        await reward.score([chat(str(number)) for number in range(16)])
+    assert sizes == [16, 16, 16]
+
+
+async def test_a_rate_limit_for_an_hour_is_asked_once() -> None:
+    async with serving(lambda request: response("{}", 429, Retry_After="3600")) as server:
+        with pytest.raises(RewardUnavailable, match="answered 429") as failure:
+            await Batched(HTTPReward(server.url)).score(CHATS)
+    assert (len(server.received), failure.value.retry_after) == (1, 3600.0)
 
 
 async def test_one_conversation_that_is_too_much_alone_is_refused_for_good() -> None:
