@@ -76,6 +76,14 @@ def test_no_json(reward: JsonSchema, answer: str) -> None:
     assert str(score.feedback).startswith("the answer is ")
 
 
+@pytest.mark.parametrize("answer", ['{"x": 1e400}', '{"x": 1' + "0" * 400 + "}", '{"r": "a{99999999999999999999}"}'])
+def test_numbers_beyond_all_floats_break_a_schema_and_end_nothing(answer: str) -> None:
+    fields = {"x": {"multipleOf": 0.01}, "r": {"format": "regex"}}
+    score = scored(JsonSchema({"properties": fields}), answer)
+    assert (score.value, score.parts["schema"]) == (0.5, 0.0)
+    assert "it cannot be checked: too deep or too large a number" in str(score.feedback)
+
+
 def test_only_the_first_faults_are_reported(reward: JsonSchema) -> None:
     answer = json.dumps({"name": "a", "age": 1, "tags": [None] * 9})
     feedback = str(scored(reward, answer).feedback)

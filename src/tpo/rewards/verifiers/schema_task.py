@@ -31,7 +31,7 @@ def faults(request: dict[str, Any]) -> dict[str, Any]:
         found = sorted(validator.iter_errors(json.loads(request["text"])), key=lambda error: error.json_path)
     except Unresolvable as error:
         return {"faults": [], "total": 0, "unresolved": str(error)}
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         return {"faults": ["it cannot be checked: too deep or too large a number"], "total": 1, "unresolved": None}
     return {"faults": [_words(error) for error in found[:_SHOWN]], "total": len(found), "unresolved": None}
 
