@@ -39,6 +39,8 @@ TAGS = ("improved_answer", "IMPROVED_VARIABLE")
             "See:\n```\n</improved_answer>\n```\nDone.",
         ),
         ("```\n<improved_answer>Wipe it.</improved_answer>\n```", "Wipe it."),
+        # code within a line opens no block of code
+        ("<improved_answer>\n```f()``` is it.\n</improved_answer>\nDone.", "```f()``` is it."),
         # no tags: preamble, label, fence
         ("Here is the improved answer:\n\nWipe it.", "Wipe it."),
         ("Sure! Here's a revised version of the answer:\nWipe it.", "Wipe it."),

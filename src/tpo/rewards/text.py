@@ -25,7 +25,8 @@ _ASCII_TOKEN = re.compile(r"[a-z0-9]+")
 _RULE_LINE = re.compile(r"[ \t]*([-*_])[ \t]*(?:\1[ \t]*){2,}$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•‣–]|\(?\d{1,3}[.)])[ \t]+\S")
 _MARKER = re.compile(r"^[ \t]*(?:[-*+•‣–>]|#{1,6}|\(?\d{1,3}[.)])(?:[ \t]+|$)", re.MULTILINE)
-_FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
+# What follows backticks on their line holds none, or it is code within the line: ```f()``` returns 1.
+_FENCE = re.compile(r"[ \t]{0,3}(`{3,}(?=[^`]*$)|~{3,})")
 # A full stop ends a sentence only before a space; a full-width one anywhere.
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？｡]+[」』”’）]*|[।॥؟۔]+(?=\s|$)")
 _ABBREVIATION = re.compile(

@@ -116,6 +116,12 @@ def test_long_texts_take_no_time(text: str) -> None:
         ("```py\ncut off", "cut off"),
         ("```\n```", ""),
         ("none", None),
+        ("1. So:\n\n   ```python\n   def f():\n       a\n   ```\n", "def f():\n    a"),
+        ("10. So:\n\n    ```\n    if a:\n\n        b\n    ```\n", "if a:\n\n    b"),
+        ("\t```\n\ta\n\t```", "a"),
+        ("```\na\n    ```\nb\n```", "a\n    ```\nb"),
+        ("```\na\n```\n```f()``` returns 1.", "a"),
+        ("```\r\na = 'b\u2028c\x0c'\r\nd\r\n```", "a = 'b\u2028c\x0c'\nd"),
     ],
 )
 def test_the_last_code_block(text: str, code: str | None) -> None:

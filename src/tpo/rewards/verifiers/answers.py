@@ -19,7 +19,10 @@ _SENTENCE = re.compile(
 )
 _END = 8000  # characters; a result stands at the end
 _LONGEST_BOX = 5000
-_FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})(.*)")
+# What follows backticks on their line holds none, or it is code within the line: ```f()``` returns 1.
+_FENCE = re.compile(r"([ \t]*)(`{3,}(?=[^`]*$)|~{3,})(.*)")
+# Where Python ends a line: str.splitlines would also break a string at a form feed or U+2028.
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _WRAPPINGS = "*_`\"'“”‘’«»$"
 _LOUD = re.compile(rf"(?<=[^\W\d_]{{2}})[!.。{_WRAPPINGS} ]+$")
 
@@ -130,19 +133,20 @@ def unfenced(text: str) -> str:
 
 
 def last_code(text: str) -> str | None:
-    """The content of the last fenced code block, also of one that is not closed; None without any."""
+    """The content of the last fenced code block, also of one that is not closed; None without any.
+
+    A block in a list stands as far to the right as its fence, and is moved back.
+    """
     found: str | None = None
-    fence, lines = "", list[str]()
-    for line in text.splitlines():
+    fence, indent, lines = "", 0, list[str]()
+    for line in _LINE_END.split(text):
         mark = _FENCE.match(line)
-        if mark is None:
-            lines.append(line)
-        elif not fence:
-            fence, lines = mark[1], []
-        elif mark[1].startswith(fence) and not mark[2].strip():
+        if mark is not None and not fence:
+            fence, indent, lines = mark[2], len(mark[1]), []
+        elif mark is not None and mark[2].startswith(fence) and not mark[3].strip() and len(mark[1]) <= indent + 3:
             found, fence = "\n".join(lines), ""
-        else:
-            lines.append(line)
+        elif fence:
+            lines.append(line[:indent].lstrip(" \t") + line[indent:])
     return "\n".join(lines) if fence else found
 
 

@@ -113,6 +113,8 @@ class CodeTests(Verifier[Suite]):
         InputError: `allow_code` is not set, the tests cannot be used, or the system cannot confine code.
     """
 
+    version = 2
+
     def __init__(
         self,
         tests: str | References[Suite],
