@@ -19,7 +19,7 @@ from tpo.messages import Conversation
 from tpo.rewards.call import ABSTAINED
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import PARALLEL, RewardServer, batches
-from tpo.rewards.served_reward import ServedReward, number
+from tpo.rewards.served_reward import MISSING, ServedReward, number, score_in
 from tpo.rewards.templating import ChatTemplate
 from tpo.scheduling.concurrency import together
 
@@ -109,4 +109,4 @@ class HTTPReward(ServedReward):
         values = {name: number(value, f"{url}: the part {name}") for name, value in parts.items()}
         if not isinstance(missing, dict) or not all(isinstance(words, str) for words in missing.values()):
             raise RewardError(f"{url}: missing is an object of texts; {repr(score)[:120]} came.")
-        return Score(number(score.get("value"), f"{url}: a score's value"), values, feedback, missing)
+        return Score(score_in(score.get("value", MISSING), f"{url}: a score's value"), values, feedback, missing)

@@ -13,7 +13,7 @@ from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, text_of
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import PARALLEL, RewardServer, batches
-from tpo.rewards.served_reward import ServedReward, by_context, in_order, number
+from tpo.rewards.served_reward import MISSING, ServedReward, by_context, in_order, score_in
 from tpo.rewards.templating import ChatTemplate
 from tpo.scheduling.concurrency import together
 
@@ -78,7 +78,7 @@ class LlamaCppReward(ServedReward):
         results = in_order(
             answer.get("results") if isinstance(answer, dict) else answer, len(answers), self.server.where
         )
-        return [number(result.get("relevance_score"), f"{self.server.where}: a score") for result in results]
+        return [score_in(result.get("relevance_score", MISSING), f"{self.server.where}: a score") for result in results]
 
     async def _text(self, messages: Conversation) -> str:
         if self._template is not None:
@@ -108,4 +108,4 @@ class LlamaCppReward(ServedReward):
             pooled = f"{len(rows)} rows" if isinstance(rows, list) else repr(rows)[:80]
             raise self.server.wrong(f"sent {pooled} for one conversation, so it does not pool by rank")
         # Some builds send as many numbers as the model is wide; those after the score are leftovers in memory.
-        return number(rows[0][0], f"{self.server.where}: a score")
+        return score_in(rows[0][0], f"{self.server.where}: a score")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -192,6 +194,10 @@ class RewardServer:
         try:
             return msgspec.json.decode(response.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            with suppress(ValueError, OverflowError, RecursionError):
+                value = json.loads(response.body)  # Python's own takes NaN, which Python's own also writes
+                msgspec.json.encode(value)  # no journal can hold half a surrogate pair
+                return value
             detail = self._detail(response)
             raise RewardError(f"{self._shown(path)} answered no JSON ({detail}): {error}.") from error
 

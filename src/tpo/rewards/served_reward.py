@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -88,6 +89,15 @@ def number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RewardError(f"{what} is {repr(value)[:80]}, where a number is expected.")
     return as_float(value)
+
+
+# What stands in for a field that is not there, in the error about it.
+MISSING = "missing"
+
+
+def score_in(value: Any, what: str) -> float:
+    """As `number`, with NaN for null: so most servers write a score that is no number, and it is one answer's alone."""
+    return math.nan if value is None else number(value, what)
 
 
 def in_order(entries: Any, count: int, what: str) -> list[dict[str, Any]]:

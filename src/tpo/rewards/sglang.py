@@ -15,7 +15,7 @@ from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import PARALLEL, RewardServer, batches
-from tpo.rewards.served_reward import ServedReward, chosen, combined, number
+from tpo.rewards.served_reward import ServedReward, chosen, combined, score_in
 from tpo.rewards.templating import ChatTemplate
 from tpo.scheduling.concurrency import together
 
@@ -96,5 +96,5 @@ class SGLangReward(ServedReward):
             raise self.server.wrong(f"sent {repr(entry)[:120]}, where an embedding of one score is expected")
         if len(scores) > MOST_LABELS:
             raise self.server.wrong(f"sent {len(scores)} numbers a conversation: a hidden state, not scores")
-        parts = {str(index): number(score, f"{root}: a score") for index, score in enumerate(scores)}
+        parts = {str(index): score_in(score, f"{root}: a score") for index, score in enumerate(scores)}
         return combined(parts, self._weights, root)

@@ -12,7 +12,7 @@ from tpo.errors import InputError
 from tpo.messages import Conversation, readable, text_of
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import PARALLEL, RewardServer, batches
-from tpo.rewards.served_reward import ServedReward, by_context, chosen, combined, in_order, number
+from tpo.rewards.served_reward import MISSING, ServedReward, by_context, chosen, combined, in_order, score_in
 from tpo.rewards.templating import ChatTemplate
 from tpo.scheduling.concurrency import together
 
@@ -102,10 +102,13 @@ class TEIReward(ServedReward):
             raise self.server.wrong(f"sent {repr(labels)[:120]}, where a score for each label is expected")
         # They come with the highest first, so only their names identify them.
         root = self.server.where
-        parts = {str(label.get("label")): number(label.get("score"), f"{root}: a label's score") for label in labels}
+        parts = {
+            str(label.get("label")): score_in(label.get("score", MISSING), f"{root}: a label's score")
+            for label in labels
+        }
         return combined(parts, self._weights, root)
 
     async def _rerank(self, query: str, answers: Sequence[str]) -> list[Score | float]:
         body = {"query": query, "texts": answers, "raw_scores": True, "return_text": False, **self._cut}
         ranks = in_order(await self.server.post("rerank", body, len(answers)), len(answers), self.server.where)
-        return [number(rank.get("score"), f"{self.server.where}: a rank's score") for rank in ranks]
+        return [score_in(rank.get("score", MISSING), f"{self.server.where}: a rank's score") for rank in ranks]

@@ -16,7 +16,7 @@ from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, text_of
 from tpo.rewards.protocol import Score
 from tpo.rewards.served import PARALLEL, RewardServer, batches
-from tpo.rewards.served_reward import ServedReward, chosen, combined, in_order, number
+from tpo.rewards.served_reward import ServedReward, chosen, combined, in_order, score_in
 from tpo.rewards.templating import ChatTemplate
 from tpo.scheduling.concurrency import together
 
@@ -111,7 +111,7 @@ class VLLMReward(ServedReward):
         scores = entry.get("probs")
         if not isinstance(scores, list) or not scores or entry.get("num_classes", len(scores)) != len(scores):
             raise self.server.wrong(f"sent {repr(entry)[:120]}, where a score for each label is expected")
-        parts = {str(index): number(score, f"{root}: a label's score") for index, score in enumerate(scores)}
+        parts = {str(index): score_in(score, f"{root}: a label's score") for index, score in enumerate(scores)}
         return combined(parts, self._weights, root)
 
 
@@ -141,7 +141,9 @@ def reduced(rows: Any, reduce: Reduce, label: int | None, what: str) -> float:
         )
     if not isinstance(rows, list):
         raise RewardError(f"{what} sent {repr(rows)[:80]}, where a list of numbers for each token is expected.")
-    table = [[number(x, f"{what}: a token's score") for x in (row if isinstance(row, list) else [row])] for row in rows]
+    table = [
+        [score_in(x, f"{what}: a token's score") for x in (row if isinstance(row, list) else [row])] for row in rows
+    ]
     labels = len(table[0])
     if any(len(row) != labels for row in table) or not labels:
         raise RewardError(f"{what} sent rows of different lengths, where one number for each label is expected.")
@@ -152,6 +154,8 @@ def reduced(rows: Any, reduce: Reduce, label: int | None, what: str) -> float:
     values = [_value(row, label or 0, reduce) for row in table]
     if reduce == "last":
         return values[-1]
+    if any(map(math.isnan, values)):  # which `min` would pass over
+        return math.nan
     if reduce == "mean":
         return math.fsum(values) / len(values)
     return min(values) if reduce == "min" else math.prod(values)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.server import Received, serving
-from rewards.served.kit import chat, ok
+from models.server import Received, response, serving
+from rewards.served.kit import chat, ok, values
 from tpo.errors import InputError, RewardError
 from tpo.rewards.http import HTTPReward
 from tpo.rewards.protocol import Score
@@ -68,7 +69,7 @@ async def test_queries_are_templated_texts_without_the_first_token(tmp_path: Pat
         ({"rewards": [1, 2, 3]}, "for 3 conversations"),
         ([1, 2, 3], "for 3 conversations"),
         ({"scores": [1, "2", 3]}, "a score is '2'"),
-        ({"scores": [1, {}, 3]}, "a score's value is None"),
+        ({"scores": [1, {}, 3]}, "a score's value is 'missing'"),
         ({"scores": [1, {"value": 1, "parts": {"a": "b"}}, 3]}, "the part a is 'b'"),
         ({"scores": [1, {"value": 1, "feedback": 3}, 3]}, "feedback a text"),
         ({"scores": [1, {"value": 1, "parts": [3]}, 3]}, "parts is an object"),
@@ -79,6 +80,14 @@ async def test_answers_of_another_form_are_reported(answer: Any, message: str) -
     async with serving(lambda request: ok(answer)) as server:
         with pytest.raises(RewardError, match=message):
             await HTTPReward(server.url).score(CHATS)
+
+
+@pytest.mark.parametrize("value", ["NaN", "null", '{"value": NaN}', '{"value": null}'])
+async def test_a_score_that_is_no_number_costs_no_other_answer_its_own(value: str) -> None:
+    body = f'{{"scores": [1, {value}, 3]}}'
+    async with serving(lambda request: response(b"\xef\xbb\xbf" + body.encode())) as server:
+        scores = values(await HTTPReward(server.url).score(CHATS))
+    assert (scores[0], math.isnan(scores[1]), scores[2]) == (1.0, True, 3.0)
 
 
 def test_forms_and_templates_that_do_not_go_together_are_reported() -> None:

@@ -121,7 +121,7 @@ async def test_one_conversation_that_is_too_much_alone_is_refused_for_good() -> 
     ("answer", "message"),
     [
         (response("<title>nginx</title>", kind="text/html"), "answered no JSON .*a web page titled 'nginx'"),
-        (response('{"scores": [NaN, 1]}'), "answered no JSON"),
+        (response('{"scores": [1], "half": "\\ud800", "other": NaN}'), "answered no JSON"),
         (response(b"\xff\xfe{}"), "answered no JSON"),
         (error("not here", 404), r"answered 404 .*not here.*Is this a http server"),
         (error("no such field", 422), r"refused the request \(422\): no such field"),

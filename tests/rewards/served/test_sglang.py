@@ -74,7 +74,7 @@ async def test_a_template_that_is_elsewhere_must_be_given() -> None:
         ([], "sent 0 scores for 1 conversations"),
         ([{"embedding": 1.0}], "an embedding of one score is expected"),
         ([{"embedding": []}], "an embedding of one score is expected"),
-        ([{"embedding": [None]}], "where a number is expected"),
+        ([{"embedding": ["1"]}], "where a number is expected"),
         ([{"embedding": [1.0, 2.0]}], "sent 2 numbers"),
         ([{"embedding": [0.5] * 4096}], "sent 4096 numbers a conversation: a hidden state.*--is-embedding"),
     ],

@@ -42,12 +42,19 @@ def test_large_logits_do_not_overflow() -> None:
         ([[1.0], [1.0, 2.0]], 0),
         ([[1.0, 2.0]], None),
         ([[1.0, 2.0]], 2),
-        ([[None]], 0),
+        ([["1"]], 0),
     ],
 )
 def test_what_is_no_table_of_numbers_is_reported(rows: Any, label: int | None) -> None:
     with pytest.raises(RewardError, match=r"^it"):
         reduced(rows, "last", label, "it")
+
+
+@pytest.mark.parametrize("reduce", ["mean", "min", "product"])
+@pytest.mark.parametrize("rows", [[[1.0], [None]], [[None], [1.0]]])
+def test_a_token_without_a_score_leaves_none(reduce: Reduce, rows: Any) -> None:
+    assert math.isnan(reduced(rows, reduce, None, "it"))
+    assert reduced([*rows, [2.0]], "last", None, "it") == 2.0
 
 
 def test_each_paragraph_is_a_step() -> None:

@@ -102,7 +102,6 @@ async def test_of_several_labels_one_counts_or_each_its_weight() -> None:
         {"data": [{"index": 0, "probs": []}]},
         {"data": [{"index": 0, "probs": [1.0], "num_classes": 2}]},
         {"data": [{"index": 0, "probs": ["1"], "num_classes": 1}]},
-        {"data": [{"index": 0, "probs": [None], "num_classes": 1}]},
         {"data": [{"index": 0, "embedding": [1.0]}]},
     ],
 )
@@ -110,6 +109,20 @@ async def test_answers_that_are_no_scores_are_reported(answer: Any) -> None:
     async with serving(lambda request: models("rm") if request.method == "GET" else ok(answer)) as server:
         with pytest.raises(RewardError):
             await VLLMReward(server.url).score([chat("A")])
+
+
+async def test_null_is_no_score_and_costs_that_answer_alone() -> None:
+    """JSON has no NaN: servers write null for it."""
+
+    def respond(request: Received) -> bytes:
+        if request.method == "GET":
+            return models("rm")
+        score = None if request.json["messages"][-1]["content"] == "B" else 1.0
+        return ok({"data": [{"index": 0, "probs": [score], "num_classes": 1}]})
+
+    async with serving(respond) as server:
+        scores = values(await VLLMReward(server.url).score([chat("A"), chat("B"), chat("C")]))
+    assert (scores[0], math.isnan(scores[1]), scores[2]) == (1.0, True, 1.0)
 
 
 async def test_a_server_without_reward_model_is_reported_with_how_to_start_one() -> None:
