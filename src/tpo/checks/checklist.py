@@ -39,9 +39,15 @@ async def check_checklist(reward: PreferReward) -> list[Finding]:
         else [(one.question, text, good) for one in EXAMPLES for text, good in ((one.good, True), (one.bad, False))]
     )
     talks = [_talk(query, answer) for query, answer, _ in answers]
-    table = await together([reward.item_scores(talk) for talk in talks])
+    replies = await together([reward.item_scores(talk) for talk in talks])
+    table = [[item.value for item in row] for row in replies]
     findings = [Finding("checklist", "info", "; ".join(reward.items))]
-    findings.append(_flat(reward.items, table, ours=not examples))
+    if any(value is not None for row in table for value in row):
+        findings.append(_flat(reward.items, table, ours=not examples))
+    else:
+        found = f"the judge answers no item with yes or no: {replies[0][0].problem}"
+        remedy = "Name a larger judge (judge=URL), or let one that thinks write more (max_tokens=1000)."
+        findings.append(Finding("items", "fail", found, remedy))
     if examples:
         values = [_mean(row) for row in table]
         liked = [value for value, (_, _, is_liked) in zip(values, answers, strict=True) if is_liked]
@@ -74,8 +80,6 @@ def _flat(items: Sequence[str], table: Sequence[Sequence[float | None]], *, ours
             unread.append(item)
         elif max(read) - min(read) < FLAT:
             flat.append(f"{item} (always {'yes' if read[0] >= KEPT else 'no'})")
-    if len(unread) == len(items):
-        return Finding("items", "fail", "the judge answers no item with yes or no", "Name a larger judge: judge=URL.")
     if len(flat) + len(unread) == len(items):
         found = f"the checklist is flat: every item has the same answer for all {len(table)} answers: {'; '.join(flat)}"
         if ours and UNIVERSAL not in items:

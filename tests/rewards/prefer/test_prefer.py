@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import tpo
 from fakes import FakeModel, numbered
-from models.server import Received, error, models, serving
+from models.server import Received, error, models, response, serving
 from rewards.judges.kit import completion
 from tpo.checks.checklist import check_checklist
 from tpo.errors import InputError, RewardError
@@ -144,6 +144,29 @@ async def test_what_varies_and_cannot_be_read_is_no_score(tmp_path: Path) -> Non
     assert [score.value for score in scores[:2]] == [1, 0]
     assert math.isnan(scores[2].value)
     assert scores[2].feedback == "the judge answered no item that tells these answers apart with yes or no"
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({"content": "", "reasoning_content": "Let me see."}, "tokens went into thinking; raise max_tokens"),
+        ({"content": "Perhaps."}, "it wrote neither; it replied 'Perhaps.'"),
+    ],
+)
+async def test_why_no_item_can_be_read_is_reported(message: dict[str, str], why: str, tmp_path: Path) -> None:
+    def respond(request: Received) -> bytes:
+        if request.path == "/v1/models":
+            return models("m")
+        return response(json.dumps({"choices": [{"message": message, "finish_reason": "length"}]}))
+
+    async with serving(respond) as server:
+        reward = PreferReward(written(tmp_path, RUBRIC), judge=server.url)
+        (score,) = await reward.score([talk("The river.")])
+        findings = await check_checklist(reward)
+        await reward.aclose()
+    assert math.isnan(score.value)
+    assert why in str(score.feedback)
+    assert any(finding.state == "fail" and why in finding.found for finding in findings)
 
 
 async def test_scores_that_depend_on_other_answers_are_journaled_and_kept_in_no_cache(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import pvariance
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tpo.errors import InputError, RewardError
 from tpo.messages import Conversation, question, text_of
@@ -36,6 +36,18 @@ _SPOKEN = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _LABELS = {word: value for said, value in (("yes", 1.0), ("no", 0.0)) for word in (said, said.title(), said.upper())}
 # An item below this is missing.
 KEPT = 0.5
+
+
+class ItemScore(NamedTuple):
+    """What a judge replied to an item.
+
+    Attributes:
+        value: the probability of yes; None where the reply cannot be read.
+        problem: why it cannot be read, in words.
+    """
+
+    value: float | None
+    problem: str | None = None
 
 
 class PreferReward:
@@ -91,7 +103,7 @@ class PreferReward:
         self._client = JudgeClient(judge, model, logprobs=logprobs) if "://" in judge else None
         self._limits: ServerLimits | None = None
         self._connecting = asyncio.Lock()
-        self._known: dict[bytes, float | None] = {}
+        self._known: dict[bytes, ItemScore] = {}
 
     @property
     def name(self) -> str:
@@ -148,26 +160,27 @@ class PreferReward:
         await self.connect()
         table = await together([self.item_scores(conversation) for conversation in conversations])
         weights = [self._weights.get(item, 1.0) for item in self.items]
-        if self.relative and any(variances := variances_of(table)):
+        if self.relative and any(variances := variances_of([[item.value for item in row] for row in table])):
             weights = [weight * variance for weight, variance in zip(weights, variances, strict=True)]
         return [self._scored(row, weights) for row in table]
 
-    async def item_scores(self, conversation: Conversation) -> list[float | None]:
-        """The probability of yes for each item; None where a reply cannot be read."""
+    async def item_scores(self, conversation: Conversation) -> list[ItemScore]:
+        """What the judge replied to each item about one answer."""
         return await together([self._item(conversation, item) for item in self.items])
 
-    def _scored(self, values: Sequence[float | None], weights: Sequence[float]) -> Score:
-        read = {number: value for number, value in enumerate(values) if value is not None}
+    def _scored(self, row: Sequence[ItemScore], weights: Sequence[float]) -> Score:
+        read = {number: item.value for number, item in enumerate(row) if item.value is not None}
         parts = {f"item{number + 1}": value for number, value in read.items()}
         total = math.fsum(weights[number] for number in read)
         if not total:
             which = "no item of the checklist" if not read else "no item that tells these answers apart"
-            return Score(math.nan, parts, f"the judge answered {which} with yes or no")
+            why = next((f": {item.problem}" for item in row if item.problem), "") if not read else ""
+            return Score(math.nan, parts, f"the judge answered {which} with yes or no{why}")
         value = math.fsum(weights[number] * value for number, value in read.items()) / total
         missing = {f"item{number + 1}": self.items[number] for number, value in read.items() if value < KEPT}
         return Score(value, parts, _words(len(read), list(missing.values())), missing)
 
-    async def _item(self, conversation: Conversation, item: str) -> float | None:
+    async def _item(self, conversation: Conversation, item: str) -> ItemScore:
         answer = text_of(conversation[-1])
         key = key_of(conversation[:-1], answer, item)
         if key not in self._known:
@@ -181,7 +194,9 @@ class PreferReward:
             client = await self._opened()
             messages = [{"role": "user", "content": text}]
             reply = await call_judge(client, messages, self._max_tokens, one_of=self._one_of)
-            self._known[key] = yes_of(reply)
+            value = yes_of(reply)
+            problem = reply.unread("it wrote neither") if value is None else None
+            self._known[key] = ItemScore(value, problem)
         return self._known[key]
 
     async def _written(self, client: JudgeClient) -> list[str]:
