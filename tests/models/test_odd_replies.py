@@ -106,6 +106,23 @@ async def test_log_probabilities_of_another_shape_are_none(entry: Any) -> None:
     assert (kept["token"], kept["top_logprobs"][0]["token"]) == ("Hi", "Ho")
 
 
+@pytest.mark.parametrize("odd", ["null", "-Infinity", '"x"'])
+async def test_an_alternative_without_a_probability_leaves_the_others(odd: str) -> None:
+    tops = '[{"token": "7", "logprob": -0.1}, {"token": "8", "logprob": ODD}, {"token": "9", "logprob": -3}]'
+    entries = f'[{{"token": "7", "logprob": -0.1, "top_logprobs": {tops}}}]'.replace("ODD", odd)
+    body = f'{{"choices": [{{"message": {{"content": "7"}}, "logprobs": {{"content": {entries}}}}}]}}'
+    choice = await one(response(body), stream=False)
+    assert choice.logprobs is not None
+    (kept,) = choice.logprobs["content"]
+    assert [top["token"] for top in kept["top_logprobs"]] == ["7", "9"]
+
+
+async def test_a_token_without_alternatives_has_its_probability() -> None:
+    entry = {"token": "Hi", "logprob": -0.5, "bytes": None, "top_logprobs": None}
+    choice = await one(completion({"message": {"content": "Hi"}, "logprobs": {"content": [entry]}}), stream=False)
+    assert choice.logprobs == {"content": [{**entry, "top_logprobs": []}]}
+
+
 # Content in parts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -111,7 +111,10 @@ class _Likely(msgspec.Struct):
 
 
 class _Sampled(_Likely):
-    top_logprobs: list[_Likely] = []
+    top_logprobs: list[Any] | None = None
+
+
+L = TypeVar("L", bound=_Likely)
 
 
 def decoded(data: bytes, url: str) -> dict[str, Any]:
@@ -287,13 +290,20 @@ def _call(call: dict[str, Any], whole: bool) -> CallPiece:
 def _logprobs(entries: Any) -> list[dict[str, Any]]:
     found = []
     for entry in entries if isinstance(entries, list) else ():
-        try:
-            sampled = msgspec.convert(entry, _Sampled)
-        except (msgspec.ValidationError, RecursionError):
-            continue
-        if all(map(math.isfinite, (likely.logprob for likely in (sampled, *sampled.top_logprobs)))):
-            found.append(msgspec.to_builtins(sampled))
+        if (sampled := _likely(entry, _Sampled)) is not None:
+            # A grammar makes tokens impossible: minus infinity, which some servers write as null.
+            tops = [likely for top in sampled.top_logprobs or () if (likely := _likely(top, _Likely)) is not None]
+            found.append({**msgspec.to_builtins(sampled), "top_logprobs": msgspec.to_builtins(tops)})
     return found
+
+
+def _likely(entry: Any, kind: type[L]) -> L | None:
+    """A token with its log-probability; None where it is none, or has none that is finite."""
+    try:
+        likely = msgspec.convert(entry, kind)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+    return likely if math.isfinite(likely.logprob) else None
 
 
 def _counts(usage: dict[str, Any]) -> Counts:
