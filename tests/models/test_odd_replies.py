@@ -173,6 +173,10 @@ async def test_the_reply_s_form_is_the_server_s_choice(answer: bytes, streamed: 
     assert (await one(answer, stream=streamed)).text == "Hello"
 
 
+async def test_created_is_an_answer() -> None:
+    assert (await one(TEXT.replace(b" 200 ", b" 201 ", 1))).text == "Hello"
+
+
 @pytest.mark.parametrize("kind", ["", "text/plain; charset=utf-8", "application/x-ndjson", "application/json"])
 @pytest.mark.parametrize("before", [b"", b": waiting\n\n", b"event: message\n", b"\n"])
 async def test_a_stream_is_known_by_its_form_whatever_it_is_called(kind: str, before: bytes) -> None:

@@ -19,6 +19,8 @@ from tpo.http.endpoint import Endpoint
 from tpo.http.failures import explained, refused, unsent
 
 JSON = {"Content-Type": "application/json"}
+# "Created" is what some frameworks (NestJS, Rails) answer to each POST.
+ANSWERED = frozenset({200, 201})
 CONNECT_SECONDS = 10.0
 # A loaded server may queue a request for minutes before its first token.
 PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=600.0)
@@ -104,7 +106,7 @@ class HttpClient:
         return HttpResponse(response.status, response.headers, body)
 
     def refused(self, response: HttpResponse, shown: str) -> ModelError:
-        """The error for a response whose status is not 200."""
+        """The error for a response whose status is none of `ANSWERED`."""
         error = refused(response.status, response.headers, response.body, shown, self.endpoint.key_variable)
         error.args = (self.endpoint.redact(str(error)),)
         return error

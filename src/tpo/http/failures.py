@@ -137,7 +137,7 @@ def unsent(error: BaseException) -> bool:
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, url: str, key_variable: str) -> ModelError:
-    """The error for a response whose status is not 200.
+    """The error for a response whose status is none that answers.
 
     Args:
         status: the status.

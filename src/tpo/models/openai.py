@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 
 from tpo.errors import ModelError
-from tpo.http.client import PATIENT, WHOLE, HttpClient, media_type
+from tpo.http.client import ANSWERED, PATIENT, WHOLE, HttpClient, media_type
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import ContextOverflow, RequestRefused, server_message
 from tpo.models.dialect import Dialect, adapted, omitted
@@ -150,7 +150,7 @@ class OpenAIModel:
             PATIENT if streamed else WHOLE,
             accept=STREAM if streamed else "application/json",
         ) as response:
-            if response.status != 200:
+            if response.status not in ANSWERED:
                 raise await self._refused(response, url)
             if media_type(response.headers) == STREAM:
                 await reply.stream(response.content.iter_any())

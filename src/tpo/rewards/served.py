@@ -20,7 +20,7 @@ from tpo.errors import (
     RewardUnavailable,
     TPOError,
 )
-from tpo.http.client import PATIENT, HttpClient, HttpResponse
+from tpo.http.client import ANSWERED, PATIENT, HttpClient, HttpResponse
 from tpo.http.endpoint import Endpoint
 from tpo.http.failures import OVERLOADED_STATUS, ContextOverflow, retry_after, server_message
 from tpo.http.retry import LONGEST_WAIT, patiently
@@ -143,7 +143,7 @@ class RewardServer:
     async def _patiently(
         self, path: str, call: Callable[[str], Coroutine[Any, Any, HttpResponse]], size: int
     ) -> HttpResponse:
-        """The response, 200 or 404, of the first try that brings one."""
+        """The first response that is an answer, or a 404."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # Not an adaptive pace: it measures tokens per second, and a score has no tokens.
@@ -158,7 +158,7 @@ class RewardServer:
             async with limiter.slot(1, 0, 0) as slot:
                 response = await call(address)
                 status = response.status
-                if status not in (200, 404):
+                if status not in ANSWERED | {404}:
                     raise self._refused(response, path, size)
                 slot.finished(0)
                 return response

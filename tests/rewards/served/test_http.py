@@ -37,6 +37,11 @@ async def test_an_address_without_path_is_used_as_it_is() -> None:
     assert server.received[0].path == "/"
 
 
+async def test_created_is_an_answer() -> None:
+    async with serving(lambda request: response('{"scores": [1]}', 201)) as server:
+        assert await HTTPReward(server.url).score(CHATS[:1]) == [1.0]
+
+
 async def test_parts_and_feedback() -> None:
     missing = {"facts": "names the river"}
     full = {"value": 1.5, "parts": {"style": 1, "facts": 0.5}, "feedback": "Name the river.", "missing": missing}
