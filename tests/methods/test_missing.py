@@ -18,7 +18,7 @@ from tpo.methods.unmet import demands
 from tpo.rewards import call
 from tpo.rewards.combine import Combined
 from tpo.rewards.gate import Gate
-from tpo.rewards.prefer.reward import PreferReward
+from tpo.rewards.prefer.reward import ItemScore, PreferReward
 from tpo.rewards.protocol import Reward
 from tpo.rewards.require import Requirements
 from tpo.rewards.surface import Surface
@@ -41,8 +41,8 @@ class Probable(PreferReward):
     async def connect(self) -> None:
         self.items = ["names the river", "is polite", "is short"]
 
-    async def item_scores(self, conversation: Conversation) -> list[float | None]:
-        return list(self._table.pop(0))
+    async def item_scores(self, conversation: Conversation) -> list[ItemScore]:
+        return [ItemScore(value) for value in self._table.pop(0)]
 
 
 async def candidates(reward: Reward, *texts: str) -> list[Candidate]:
