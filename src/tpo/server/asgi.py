@@ -12,6 +12,7 @@ from typing import Any, Self, TypeAlias
 import msgspec
 
 from tpo.server.errors import ApiError
+from tpo.telemetry.addresses import Address
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -61,7 +62,7 @@ class RequestInfo(msgspec.Struct):
         weight: the key's share of the server, against that of other keys.
         model: the model that the client named, preset included.
         kind: `aligned` or `passed`, once that is decided.
-        servers: host and port of each role's server, once a search begins.
+        servers: of each role, once a search begins.
         tokens: prompt and completion tokens of all roles together.
         status: the response's status.
         spent: called with tokens as they are counted, for the client's limits.
@@ -76,7 +77,7 @@ class RequestInfo(msgspec.Struct):
     weight: float = 1.0
     model: str | None = None
     kind: str | None = None
-    servers: dict[str, tuple[str, int | None]] = {}
+    servers: dict[str, Address] = {}
     tokens: int = 0
     status: int | None = None
     spent: Callable[[int], None] | None = None

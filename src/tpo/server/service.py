@@ -29,7 +29,7 @@ from tpo.server.protocols.request import GenerationRequest
 from tpo.server.request_options import RequestOptions, request_options, with_dials
 from tpo.session.session import Session
 from tpo.session.spec import Options, Spec, specified
-from tpo.telemetry.provider import addresses
+from tpo.telemetry.addresses import Address, addresses
 
 log = logging.getLogger("tpo.server")
 
@@ -161,8 +161,8 @@ class Service:
         several = len(self.models.names) > 1 and model != PANEL
         return await self.session.models(model if several else None)
 
-    async def addresses(self, model: str) -> dict[str, tuple[str, int | None]]:
-        """Host and port of each role's server, for roles that have one.
+    async def addresses(self, model: str) -> dict[str, Address]:
+        """The server of each role that has one, and of each arm of a panel; see `tpo.telemetry.addresses`.
 
         Raises:
             ModelError: one cannot be reached.

@@ -33,7 +33,8 @@ from tpo.session.effort import note_other_size
 from tpo.session.output_format import OutputFormat
 from tpo.session.spec import Options, Spec, no_reward, plan_of, specified
 from tpo.session.traces import trace_journal
-from tpo.telemetry.provider import Telemetry, addresses
+from tpo.telemetry.addresses import addresses
+from tpo.telemetry.provider import Telemetry
 
 
 def _ignore(_: Any) -> None:
@@ -347,7 +348,7 @@ class Session:
             with ExitStack() as stack:
                 if self._telemetry is not None:
                     name = plan.reward or "none"
-                    spans = stack.enter_context(self._telemetry.watching(name, addresses(models)))
+                    spans = stack.enter_context(self._telemetry.watching(name, addresses(models), journal.records))
                     on_event = both(spans, on_event)
                 budget = budget or spec.budget
                 started = next((one for one in journal.records if isinstance(one, Started)), None)

@@ -8,16 +8,14 @@ where no collector is named, nothing of it is imported or done. docs/observabili
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from tpo.engine.records import Record
 from tpo.errors import InputError
-from tpo.models.fleet import Fleet
-from tpo.models.openai import OpenAIModel
-from tpo.prompts import Role
-from tpo.telemetry.spans import Address, Instruments, Spans
+from tpo.telemetry.addresses import Address
+from tpo.telemetry.spans import Instruments, Spans
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import LoggerProvider
@@ -59,12 +57,15 @@ class Telemetry:
         self._contents = contents
 
     @contextmanager
-    def watching(self, reward: str, servers: Mapping[str, Address] | None = None) -> Iterator[Spans]:
+    def watching(
+        self, reward: str, servers: Mapping[str, Address] | None = None, past: Iterable[Record] = ()
+    ) -> Iterator[Spans]:
         """Record a search, below the span that is open where this is called.
 
         Args:
             reward: the reward's name in the configuration.
-            servers: host and port of each role's server.
+            servers: as `addresses` gives them.
+            past: what the search's journal holds from earlier processes.
         """
         spans = Spans(
             self.tracer,
@@ -73,6 +74,7 @@ class Telemetry:
             servers=servers,
             logger=self._logger,
             instruments=self._instruments,
+            past=past,
         )
         try:
             yield spans
@@ -84,17 +86,6 @@ class Telemetry:
         for provider in self._providers:
             if provider is not None:
                 provider.shutdown()
-
-
-def addresses(models: Mapping[Role, Fleet]) -> dict[str, Address]:
-    """Host and port of each role's server, for roles that have one."""
-    found = {}
-    for role, fleet in models.items():
-        served = fleet.servers[0].model
-        if isinstance(served, OpenAIModel):
-            parts = urlsplit(served.endpoint.shown)
-            found[str(role)] = (parts.hostname or "", parts.port)
-    return found
 
 
 def configured(environment: Mapping[str, str]) -> Telemetry | None:

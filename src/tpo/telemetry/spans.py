@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from tpo.candidate import best_reward
 from tpo.engine.events import Event, Retrying, TextGrew
-from tpo.engine.records import Called, Ended, Prompted, Replied, Resumed, Sampled, SamplingSettings, Scored, Started
+from tpo.engine.records import (
+    Called,
+    Ended,
+    Prompted,
+    Record,
+    Replied,
+    Resumed,
+    Sampled,
+    SamplingSettings,
+    Scored,
+    Started,
+)
 from tpo.messages import Conversation, text_of
+from tpo.telemetry.addresses import Address, address_of, arm_key
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger
@@ -30,8 +41,6 @@ SCORING = ("reward", "judge")
 _LONGEST = 500
 
 _Place = tuple[int, int]
-# Host and port.
-Address: TypeAlias = tuple[str, int | None]
 # Attributes of a call's span that its metrics have too.
 _SHARED = (
     "gen_ai.operation.name",
@@ -72,7 +81,8 @@ class Spans:
         tracer: OpenTelemetry's.
         reward: the reward's name in the configuration.
         contents: include prompts and answers.
-        servers: host and port of each role's server, where the names of the models do not hold them.
+        servers: of each role, where the names of the models do not hold them; a panel's arms stand under `arm_key`.
+        past: what the search's journal holds from earlier processes, which have sent spans of their own.
         logger: where scores go; None for nowhere.
         instruments: where numbers of tokens and seconds go; None for nowhere.
     """
@@ -86,6 +96,7 @@ class Spans:
         servers: Mapping[str, Address] | None = None,
         logger: Logger | None = None,
         instruments: Instruments | None = None,
+        past: Iterable[Record] = (),
     ) -> None:
         self._logger = logger
         self._instruments = instruments
@@ -104,6 +115,21 @@ class Spans:
         self._held: dict[_Place, tuple[Span, int]] = {}
         self._first: set[str] = set()
         self._scores: dict[str, Scored] = {}
+        self._started: Started | None = None
+        for record in past:
+            self._recall(record)
+
+    def _recall(self, record: Record) -> None:
+        """Take what an earlier process recorded."""
+        match record:
+            case Started():
+                self._started = record
+            case Prompted():
+                self._prompts[record.turn, record.action] = record
+            case Sampled() if record.step == 0:
+                self._first.add(record.id)
+            case Scored():
+                self._scores[record.id] = record
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -112,8 +138,8 @@ class Spans:
         match event:
             case Started():
                 self._start(event)
-            case Resumed():  # the calls' times count from the beginning in an earlier process
-                self._began = time.time_ns() - int(event.seconds * 1e9)
+            case Resumed():
+                self._resume(event)
             case Prompted():
                 self._prompts[event.turn, event.action] = event
             case Sampled():
@@ -164,6 +190,12 @@ class Spans:
         )
         self._within = set_span_in_context(self._search)
 
+    def _resume(self, resumed: Resumed) -> None:
+        if self._started is not None:
+            self._start(self._started)
+        # The calls' times count from the beginning in an earlier process.
+        self._began = time.time_ns() - int(resumed.seconds * 1e9)
+
     def _call(self, called: Called) -> None:
         place = (called.turn, called.action)
         scoring = called.role in SCORING
@@ -198,6 +230,7 @@ class Spans:
     def _of_model(self, called: Called, place: _Place) -> dict[str, Any]:
         """The attributes of a call of a model."""
         model, _, where = self._models.get(called.role, "").partition(" @ ")
+        served = self._servers.get(called.role if called.arm is None else arm_key(called.arm)) or address_of(where)
         prompt = self._prompts.get(place)
         settings = self._settings
         most = settings.critic_max_tokens if called.role == "critic" else settings.max_tokens
@@ -205,17 +238,16 @@ class Spans:
             "gen_ai.operation.name": "chat",
             # The protocol's name in the conventions, whichever server it is.
             "gen_ai.provider.name": "openai",
-            "gen_ai.request.model": model,
+            "gen_ai.request.model": served.model or model,
             "gen_ai.request.temperature": settings.temperature,
             "gen_ai.request.top_p": settings.top_p,
             "gen_ai.request.max_tokens": most,
             "tpo.waited": called.waited,
         }
-        address, port = self._servers.get(called.role) or address_of(where)
-        if address:
-            attributes["server.address"] = address
-        if port:
-            attributes["server.port"] = port
+        if served.host:
+            attributes["server.address"] = served.host
+        if served.port:
+            attributes["server.port"] = served.port
         if prompt is not None:
             attributes |= {"tpo.step": prompt.step, "tpo.stage": prompt.name}
             if self._contents:
@@ -328,15 +360,6 @@ class Spans:
         if self._contents:
             messages = [_message("assistant", text) | ({"finish_reason": why} if why else {}) for text, why in values]
             span.set_attribute("gen_ai.output.messages", msgspec.json.encode(messages).decode())
-
-
-def address_of(url: str) -> tuple[str, int | None]:
-    """Host and port of a URL; an empty host where there is none."""
-    try:
-        parts = urlsplit(url)
-        return parts.hostname or "", parts.port
-    except ValueError:
-        return "", None
 
 
 def _messages(conversation: Conversation) -> str:
