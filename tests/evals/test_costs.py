@@ -30,3 +30,11 @@ def test_the_paper_s_figures_come_out() -> None:
     assert cost is not None
     assert (cost.flops, cost.unknown) == (None, ["critic"])
     assert cost_of([], 0.0, 0, {}) is None
+
+
+def test_a_held_out_judge_is_no_cost_of_the_method() -> None:
+    usage = RoleUsage(calls=3, prompt_tokens=10, completion_tokens=10)
+    one, other = (
+        cost_of([usages], 1.0, 1, {"policy": 1.0}) for usages in ({"policy": usage}, {"policy": usage, "judge": usage})
+    )
+    assert one == other and one is not None and one.flops is not None

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evals.synthetic import QUERIES, climbing, synthetic
-from fakes import FakeModel, said
+from fakes import FakeModel, FakeReward, said
 from tpo.cli.app import app
 from tpo.evals.evaluate import Wanted, evaluate
 from tpo.evals.figures import plot as plotting
@@ -149,6 +149,13 @@ async def test_an_evaluation_is_reported_with_its_table(tmp_path: Path) -> None:
     assert "Difference from sample" in page.text
     # Made again, the report's own folder is no obstacle.
     assert make_report([tmp_path / "out"], tmp_path / "out" / "report").page == report.page
+
+
+async def test_calls_are_those_of_policy_critic_and_editor(tmp_path: Path) -> None:
+    await synthetic(tmp_path, "plain", width=2, depth=1)
+    await synthetic(tmp_path, "judged", width=2, depth=1, judge=FakeReward(lambda text: 1.0, "judge"))
+    (group,) = read_groups(tmp_path)
+    assert {one.calls.value for one in compare(group).means} == {6.0}
 
 
 @pytest.mark.usefixtures("one_format")

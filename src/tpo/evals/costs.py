@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from tpo.engine.records import JUDGE
 from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
 from tpo.models.sizes import count_of, parameters_in
@@ -77,7 +78,7 @@ def cost_of(
     """What a query cost.
 
     Args:
-        usages: what the roles of some runs cost.
+        usages: what the roles of some runs cost; a held-out judge measures, and is no part of it.
         seconds: what their queries took, added up.
         queries: how many these are; a conversation of two turns is one.
         parameters: of the model in each role.
@@ -92,6 +93,8 @@ def cost_of(
     unknown: list[str] = []
     for usage in usages:
         for role, used in usage.items():
+            if role == JUDGE:
+                continue
             calls += used.calls if role != "reward" else 0  # there a call is a score
             prompt += used.prompt_tokens
             completion += used.completion_tokens

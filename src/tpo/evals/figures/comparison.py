@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from tpo.engine.result import ArmUsage
-from tpo.evals.figures.data import FinishedQuery, Group, Run
+from tpo.evals.figures.data import ROLES, FinishedQuery, Group, Run
 from tpo.evals.figures.judge import judged_queries
 from tpo.runs.summary import add_usage
 from tpo.stats import Estimate, difference_of, holm, mean_of, paired_p, share_of
@@ -117,7 +117,7 @@ def _means(label: str, run: Run, ids: Sequence[str]) -> Means:
         reward=mean(lambda query: query.reward),
         gain=mean(lambda query: query.reward - query.first.reward),
         characters=mean(lambda query: query.characters),
-        calls=mean(lambda query: sum(used.calls for role, used in query.usage.items() if role != "reward")),
+        calls=mean(lambda query: sum(query.usage[role].calls for role in ROLES if role in query.usage)),
         tokens=mean(lambda query: query.tokens),
         seconds=mean(lambda query: query.seconds),
     )
