@@ -6,9 +6,11 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 from rich.console import Console
 
-from fakes import FakeModel
+from fakes import FakeModel, FakeReward
 from runs.kit import Breaker, reported
 from tpo.cli.summary import summary_table
 from tpo.runs.answers import read_answers
@@ -45,3 +47,15 @@ async def test_a_run_that_was_broken_off_goes_on(tmp_path: Path) -> None:
     report = await reported(tmp_path, QUESTIONS, arms(), **options)  # type: ignore[arg-type]
     assert (report.summary.done, report.summary.failed) == (len(QUESTIONS), 0)
     assert report.summary.arms["high"].wins == len(QUESTIONS)
+
+
+async def test_the_table_of_answers_has_the_judge_and_the_arms(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    judge = FakeReward(lambda text: float(len(text)), "judge")
+    options: dict[str, Any] = {"method": "best-of-n", "width": 4, "parquet": True, "judge": judge}
+    await reported(tmp_path, QUESTIONS[:2], arms(), **options)  # type: ignore[arg-type]
+    table = parquet.read_table(tmp_path / "run" / "answers.parquet").to_pylist()
+    for row, answer in zip(table, read_answers(tmp_path / "run" / "answers.jsonl"), strict=True):
+        assert row["held_out"] == msgspec.to_builtins(answer.held_out)
+        assert {one.pop("arm"): one for one in row["arms"]} == msgspec.to_builtins(answer.arms)
+        assert row.keys() == msgspec.to_builtins(answer).keys()

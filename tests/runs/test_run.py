@@ -102,9 +102,11 @@ async def test_other_data_is_refused(tmp_path: Path) -> None:
 async def test_fresh_puts_aside_what_is_there(tmp_path: Path) -> None:
     run = await make_run(tmp_path, QUESTIONS[:2])
     old = (run / "answers.jsonl").read_bytes()
+    (run / "answers.parquet").write_bytes(b"a table")
     for width in (4, 5):
         await make_run(tmp_path, QUESTIONS[:2], width=width, fresh=True)
     assert (run / "before-1" / "answers.jsonl").read_bytes() == old
+    assert (run / "before-1" / "answers.parquet").exists() and not (run / "answers.parquet").exists()
     assert json.loads((run / "before-2" / "run.json").read_text())["recipe"]["width"] == 4
     assert len(lines_of(run)) == 2
 

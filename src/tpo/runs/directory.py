@@ -176,7 +176,8 @@ class RunDirectory:
 
     def put_aside(self) -> None:
         """Make room for another run: the files of the present one are moved into a directory of their own."""
-        kept = [self._identity, self.journal, self.answers, self.summary, self._clock, self.stdin]
+        table = self.answers.with_suffix(".parquet")
+        kept = [self._identity, self.journal, self.answers, table, self.summary, self._clock, self.stdin]
         if not any(path.exists() for path in kept):
             return
         number = 1

@@ -60,8 +60,9 @@ def _parts(answers: Iterator[Answer]) -> Iterator[list[dict[str, Any]]]:
     while part := list(islice(answers, ROWS)):
         rows = [msgspec.to_builtins(answer) for answer in part]
         for row in rows:
-            # A map of roles has no columns of its own.
+            # A map of roles, or of arms, has no columns of its own.
             row["usage"] = [{"role": role, **used} for role, used in row["usage"].items()]
+            row["arms"] = [{"arm": arm, **used} for arm, used in row["arms"].items()]
         yield rows
 
 
@@ -83,5 +84,13 @@ def _schema(pyarrow: Any) -> Any:
             ("usage", pyarrow.list_(pyarrow.struct([("role", text), *used.items()]))),
             ("seconds", number),
             ("error", text),
+            (
+                "held_out",
+                pyarrow.struct([("judge", text), ("first", number), ("answer", number), ("error", text)]),
+            ),
+            (
+                "arms",
+                pyarrow.list_(pyarrow.struct([("arm", text), *used.items(), ("answers", whole), ("wins", whole)])),
+            ),
         ]
     )
