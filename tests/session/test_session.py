@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
@@ -15,6 +16,7 @@ import tpo
 from fakes import FakeModel, FakeReward, numbered, said
 from models.server import Received, delta, models, response, serving, stream
 from tpo.engine.records import Ended, Sampled, Started
+from tpo.errors import InputError
 from tpo.messages import Conversation
 from tpo.methods import Outcome, Sample, Search, method
 from tpo.methods.lifts import Lifts
@@ -190,6 +192,22 @@ def test_a_sync_session_answers_and_streams() -> None:
 async def test_a_sync_session_works_inside_a_running_loop() -> None:
     with tpo.SyncSession(policy=FakeModel(lambda r, i: said(r)), reward=length(), method="best-of-n") as session:
         assert session.align("How?").answer == "How?"
+
+
+def test_a_sync_session_opens_at_the_first_query_and_refuses_any_after_its_end() -> None:
+    session = tpo.SyncSession(policy=FakeModel(numbered()), reward=length(), check=False, width=2, depth=0)
+    answers: list[tpo.Result] = []
+    first = threading.Thread(target=lambda: answers.append(session.align("Hi")), daemon=True)
+    first.start()
+    first.join(60)
+    assert answers and answers[0].answer.startswith("answer")
+    left = session.stream("Hi")
+    next(left)
+    session.close()
+    left.close()
+    for use in (lambda: session.align("Hi"), session.__enter__, lambda: next(session.stream("Hi"))):
+        with pytest.raises(InputError, match="session is closed"):
+            use()
 
 
 def test_a_sync_session_that_cannot_open_ends_its_thread() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from tpo.engine.events import Event
 from tpo.engine.result import Result
+from tpo.errors import InputError
 from tpo.session.session import Session
 
 T = TypeVar("T")
@@ -19,6 +20,7 @@ class SyncSession:
     """`with SyncSession(policy=…, reward=…) as session: session.align(query)`.
 
     It works inside a running event loop too, such as a notebook's, and several threads may use one session at once.
+    Without `with` it opens at the first query, and `close` closes it.
 
     Args:
         options: as for `Session`.
@@ -31,6 +33,7 @@ class SyncSession:
         self._session = Session(**options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tpo-session", daemon=True)
+        self._starting = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Sync{self._session!r}"
@@ -40,7 +43,6 @@ class SyncSession:
         return self._session._repr_html_()
 
     def __enter__(self) -> Self:
-        self._thread.start()
         try:
             self._run(self._session.open())
         except BaseException:
@@ -69,7 +71,8 @@ class SyncSession:
             while (event := self._run(following())) is not None:
                 yield event
         finally:
-            self._run(ended())
+            if not self._loop.is_closed():
+                self._run(ended())
 
     def close(self) -> None:
         """Close what the session opened, and end its thread."""
@@ -83,6 +86,12 @@ class SyncSession:
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        with self._starting:
+            if self._loop.is_closed():
+                work.close()
+                raise InputError("The session is closed: make another SyncSession.")
+            if not self._thread.is_alive():
+                self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
