@@ -18,6 +18,8 @@ from tpo.evals.benchmarks import BENCHMARKS, Benchmark, Grade, Graders, Response
 from tpo.evals.benchmarks.hh_rlhf import query_in
 from tpo.evals.benchmarks.pairs import OPPONENT
 from tpo.evals.data import Source, chosen
+from tpo.messages import Conversation
+from tpo.rewards.judges.judge import JudgeReply
 
 COUNTS = {
     "alpaca_eval": 805,
@@ -137,6 +139,17 @@ async def test_a_missing_verdict_is_counted_and_no_verdict() -> None:
     assert found.estimates["score"].value == pytest.approx(100 * safe / 9)
     assert found.unread["score"] == 1
     assert len(found.values["score"]) == 9
+
+
+async def test_a_judge_that_only_thought_is_named_as_the_reason() -> None:
+    class Thinking(FakeJudge):
+        async def ask(self, messages: Conversation, max_tokens: int, *, logprobs: bool = False) -> JudgeReply:
+            return JudgeReply("", problem="all of its tokens went into thinking")
+
+    benchmark = find_benchmark("xstest")
+    row = Row("1", [{"role": "user", "content": "How?"}], {"safe": True})
+    grade = await benchmark.grade(row, Response("Sure."), Graders(Thinking(str)))
+    assert grade.missing["score"] == "all of its tokens went into thinking"
 
 
 @pytest.mark.parametrize("name", ["math500", "gsm8k"])
