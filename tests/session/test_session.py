@@ -152,6 +152,21 @@ async def test_a_trace_is_continued_through_a_session(tmp_path: Path) -> None:
     assert tpo.replay(path) == first
 
 
+async def test_a_trace_that_was_cut_off_in_its_first_line_begins_anew(tmp_path: Path) -> None:
+    path, notes = tmp_path / "trace.jsonl", list[str]()
+    options: Any = {"policy": FakeModel(numbered()), "reward": length(), "width": 2, "depth": 0}
+    async with tpo.Session(on_note=notes.append, **options) as session:
+        await session.align("How?", trace=path)
+        first = path.read_bytes().index(b"\n")
+        for kept in (1, 50, first):
+            path.write_bytes(path.read_bytes()[:kept])
+            assert (await session.align("How?", trace=path)) == tpo.replay(path)
+            assert "was torn" in notes.pop() and not notes
+        path.write_bytes(b"{}")
+        with pytest.raises(tpo.JournalError, match="Nothing was overwritten"):
+            await session.align("How?", trace=path)
+
+
 async def test_outside_a_run_a_method_starts_without_lifts_and_so_it_does_when_continued(tmp_path: Path) -> None:
     given: list[object] = []
 

@@ -43,6 +43,10 @@ def _continued(path: Path, file: TraceFile, plan: Plan, on_note: Callable[[str],
     """The records to go on from; the file is emptied where there are none."""
     if not path.is_file() or path.stat().st_size == 0:
         return []
+    if _is_torn_beginning(path.read_bytes()):
+        on_note(f"The first line of {path} was torn: nothing was recorded, and the search begins anew.")
+        file.cut(0)
+        return []
     try:
         records, torn = read_journal(path)
     except JournalError as error:
@@ -60,3 +64,11 @@ def _continued(path: Path, file: TraceFile, plan: Plan, on_note: Callable[[str],
         file.cut(path.read_bytes().rfind(b"\n") + 1)
     on_note(f"{path} holds the beginning of this search, which continues from there.")
     return records
+
+
+_BEGINNING = b'{"record":"started"'
+
+
+def _is_torn_beginning(data: bytes) -> bool:
+    """Whether a trace holds no more than a part of its first line."""
+    return b"\n" not in data and (data.startswith(_BEGINNING) or _BEGINNING.startswith(data))
