@@ -283,6 +283,19 @@ async def test_mt_bench_has_two_turns() -> None:
     assert "no grade" in found.missing["score"]
 
 
+def test_a_question_with_one_turn_alone_has_no_score() -> None:
+    benchmark = find_benchmark("mt_bench")
+    first, second = Grade({"score": 8.0, "turn_1": 8.0}), Grade({"score": 2.0, "turn_2": 2.0})
+    unread = Grade(missing={"score": "no grade", "turn_2": "no grade"})
+    grades = {"1": first, "1-2": second, "2": first, "2-2": unread, "3": first}  # the last query of 3 failed
+    rows = [Row(id, []) for id in (*grades, "3-2")]
+    found = benchmark.summary(rows, grades)
+    assert (found.estimates["score"].value, found.estimates["turn_1"].value) == (5.0, 8.0)
+    assert (found.values["score"], found.unread) == ({"1": 5.0}, {"score": 2, "turn_2": 1})
+    found = benchmark.summary(rows, {"2": first, "2-2": unread})
+    assert "score" not in found.estimates | found.values | found.unread and "both turns" in found.missing["score"]
+
+
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1).map(
     str.strip).filter(bool), min_size=1, max_size=5))  # fmt: skip
 def test_dialogues(turns: list[str]) -> None:

@@ -229,6 +229,8 @@ def _named(script: str, found: list[str]) -> str:
 def _verdict(sentence: str, code: str, whole: str | None) -> str | None:
     """As `other_language`, for one sentence; the verdict on the whole text where the identifier is not sure."""
     likely = likelihoods(sentence)
+    if not likely:  # digits and marks belong to a script as letters do, and say nothing by themselves
+        return whole
     accepted = (code, *RELATIVES.get(code, ()))
     share = sum(likely.get(one, 0.0) for one in accepted)
     best = max(likely, key=lambda language: likely[language])

@@ -143,15 +143,25 @@ class MTBench(Benchmark):
         return Grade(dict.fromkeys(columns, found.value), {}, found.details)
 
     def summary(self, rows: Sequence[Row], grades: Mapping[str, Grade]) -> Summary:
-        """See `Benchmark`; the score is a mean over questions, since the two turns of one are not independent."""
+        """See `Benchmark`; the score is a mean over questions, since the two turns of one are not independent.
+
+        A question with a grade of one turn alone has no score: second turns get lower grades than first ones.
+        """
         found = averaged(self.columns, rows, grades)
         turns: dict[str, list[float]] = {}
-        for id, value in found.values.get("score", {}).items():
+        for id, value in found.values.pop("score", {}).items():
             turns.setdefault(id.removesuffix(SECOND), []).append(value)
         if not turns:
             return found
-        values = {id: fmean(both) for id, both in turns.items()}
-        estimate = mean_of(list(values.values()), 1.0)
+        estimates = {name: estimate for name, estimate in found.estimates.items() if name != "score"}
+        unread = {name: count for name, count in found.unread.items() if name != "score"}
+        values = {id: fmean(both) for id, both in turns.items() if len(both) == 2}
+        if not values:
+            why = {"score": "no question has a grade of both turns"}
+            return msgspec.structs.replace(found, estimates=estimates, unread=unread, missing=found.missing | why)
+        estimates["score"] = mean_of(list(values.values()), 1.0)
+        if alone := len({id.removesuffix(SECOND) for id in grades}) - len(values):
+            unread["score"] = alone
         return msgspec.structs.replace(
-            found, values=found.values | {"score": values}, estimates=found.estimates | {"score": estimate}
+            found, values=found.values | {"score": values}, estimates=estimates, unread=unread
         )
