@@ -219,8 +219,7 @@ def test_a_sync_session_opens_at_the_first_query_and_refuses_any_after_its_end()
     left = session.stream("Hi")
     next(left)
     session.close()
-    left.close()
-    for use in (lambda: session.align("Hi"), session.__enter__, lambda: next(session.stream("Hi"))):
+    for use in (lambda: session.align("Hi"), session.__enter__, lambda: next(left), lambda: next(session.stream("Hi"))):
         with pytest.raises(InputError, match="session is closed"):
             use()
 
