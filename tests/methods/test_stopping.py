@@ -55,8 +55,16 @@ def test_the_maximum_stops_at_once_and_no_price_never_does() -> None:
 
 
 def test_the_fewest_answers_are_two_and_three_where_no_maximum_is_known() -> None:
-    stops = [[StopRule(10.0, maximum).enough(pool_of(*[0.5] * n)) for n in (1, 2, 3)] for maximum in (1.0, None)]
+    rewards = [0.5, 0.4, 0.3]
+    stops = [[StopRule(10.0, maximum).enough(pool_of(*rewards[:n])) for n in (1, 2, 3)] for maximum in (1.0, None)]
     assert stops == [[False, True, True], [False, False, True]]
+
+
+def test_equal_rewards_show_no_scale_and_stop_nothing_where_no_maximum_is_known() -> None:
+    alike = [0.5] * 9
+    assert not StopRule(0.05).enough(pool_of(*alike))
+    assert StopRule(0.05).enough(pool_of(*alike, 0.51))
+    assert StopRule(0.05, maximum=1.0).enough(pool_of(*alike))
 
 
 def test_an_answer_that_repeats_our_words_is_never_enough() -> None:

@@ -39,11 +39,22 @@ def test_the_worth_of_an_answer_by_hand() -> None:
     assert account(0.2, 0.4, 0.6, 0.8, tokens=20).worth(1.0) == pytest.approx((0.0343 - 0.0140) / 20, abs=1e-5)
 
 
-def test_a_query_of_which_nothing_is_known_comes_first_and_one_that_always_says_the_same_never() -> None:
+def test_a_query_of_which_nothing_is_known_comes_first() -> None:
     assert account().worth(1.0) == account(1.0, 2.0).worth(None) == float("inf")
-    assert account(2.0, 2.0, 2.0).worth(None) == 0
-    waiting = {0: account(2.0, 2.0, 2.0), 1: account(0.1, 0.9, 0.5), 2: account(1.0, 2.0)}
-    assert next_round(waiting, 1000) == [2, 1]
+    assert next_round({1: account(0.1, 0.9, 0.5), 2: account(1.0, 2.0)}, 1000) == [2, 1]
+
+
+def test_equal_rewards_without_a_maximum_are_believed_to_vary_as_in_the_other_queries() -> None:
+    flat = account(2.0, 2.0, 2.0)
+    assert flat.worth(None) == 0
+    # One degree of the others' variance .16, three of none: .04; k = 4, so the scale is sqrt(.04 * 5/4) = .2236. At the
+    # mean, Student's density with 4 degrees is .375, and the gain .2236 * 4/3 * .375 = .1118.
+    assert flat.worth(None, 0.16) == pytest.approx(0.1118 / 10, abs=1e-5)
+    # It takes part in a round beside a query that varies, and its worth falls with each answer that says the same.
+    assert next_round({0: account(0.1, 0.9, 0.5), 1: flat}, 1000) == [1, 0]
+    assert account(*[2.0] * 9).worth(None, 0.16) < 0.6 * flat.worth(None, 0.16)
+    # A reward that gives all answers of all queries the same has nothing to spend tokens on.
+    assert next_round({0: flat, 1: account(1.0, 1.0, 1.0)}, 1000) == []
 
 
 def test_a_round_plans_half_of_what_is_left_and_begins_nothing_that_does_not_fit() -> None:

@@ -115,6 +115,9 @@ class StopRule:
         least = LEAST if self._maximum is not None else LEAST_WITHOUT_MAXIMUM
         if self._price <= 0 or len(rewards) < least:
             return False
+        if self._maximum is None and len(set(rewards)) < 2:
+            # Equal rewards show no scale to measure the price by. A coarse reward often begins with several.
+            return False
         return expected_gain(rewards, usual_prior(rewards, self._maximum)) < self._price
 
     def settled(self, rewards: Sequence[float]) -> bool:

@@ -15,6 +15,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from statistics import fmean, variance
 from typing import NamedTuple
 
 from tpo.engine.records import Paused, Record
@@ -40,15 +41,19 @@ class QueryAccount(NamedTuple):
     answers: int
     waves: int
 
-    def worth(self, maximum: float | None) -> float:
+    def worth(self, maximum: float | None, variance: float = 0.0) -> float:
         """By how much the next answer is expected to exceed the best, per token; infinite before that can be known.
 
         Args:
             maximum: the largest reward that there is, where it is known.
+            variance: of rewards in other queries. It counts where no maximum is known and all rewards are equal.
         """
         if not self.rewards or (maximum is None and len(self.rewards) < LEAST_WITHOUT_MAXIMUM):
             return math.inf
-        belief = usual_prior(self.rewards, maximum).after(self.rewards)
+        prior = usual_prior(self.rewards, maximum)
+        if not prior.variance:
+            prior = prior._replace(variance=variance)
+        belief = prior.after(self.rewards)
         beyond = belief.gain_over(maximum) if maximum is not None else 0.0
         gain = belief.gain_over(max(self.rewards)) - beyond
         return max(gain, 0.0) * self.answers / max(self.tokens, 1)
@@ -97,7 +102,9 @@ def next_round(waiting: Mapping[int, QueryAccount], left: float, maximum: float 
         left: the tokens that are left.
         maximum: the largest reward that there is, where it is known.
     """
-    plan = [(-worth, row, 0) for row, one in waiting.items() if (worth := one.worth(maximum)) > 0]
+    spreads = [variance(one.rewards) for one in waiting.values() if len(one.rewards) > 1]
+    usual = fmean(spreads) if spreads else 0.0
+    plan = [(-worth, row, 0) for row, one in waiting.items() if (worth := one.worth(maximum, usual)) > 0]
     heapify(plan)
     chosen: dict[int, None] = {}
     planned = 0.0
