@@ -228,3 +228,10 @@ async def test_methods_without_a_reward_and_queries_without_one_are_left_out_of_
     }
     assert gap["queries"] == 3
     assert gap["difference"] == pytest.approx(sum(rewards["four"]) / 3 - sum(rewards["two"]) / 3)
+
+
+async def test_the_judge_finds_the_file_with_all_queries(file: Path, tmp_path: Path) -> None:
+    rewrite(file, FILE.replace('judge = "surface"', 'judge = "verifier:ifeval?mode=loose&file={queries}"'))
+    await run_experiment(with_model(file, sometimes_right()), tmp_path / "out")
+    seen = [one for query in read_outcomes(tmp_path / "out" / "outcomes.jsonl") for one in query.candidates]
+    assert {one.judge for one in seen} == {0.0, 1.0}

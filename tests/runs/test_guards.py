@@ -10,8 +10,10 @@ import pytest
 from fakes import FakeModel, FakeReward, numbered
 from runs.kit import by_number, reported
 from tpo.cli.summary import summary_table
+from tpo.engine.result import RoleUsage
 from tpo.errors import InputError
-from tpo.runs.summary import RunSummary
+from tpo.runs.answers import Answer
+from tpo.runs.summary import RunSummary, parse_prices, summarize
 
 QUESTIONS = [f"Question {number}?" for number in range(6)]
 
@@ -42,6 +44,16 @@ async def test_a_judge_without_scores_is_counted(tmp_path: Path) -> None:
     summary = await summed_up(tmp_path, judge=FakeReward(lambda text: InputError("no"), "silent"))
     assert summary.held_out is None
     assert (summary.done, summary.failed) == (len(QUESTIONS), 0)
+
+
+def test_a_judge_costs_what_its_price_says_and_nothing_without() -> None:
+    answer = Answer("1", "1", 0, "An answer.", usage={"policy": RoleUsage(1, 0, 100), "judge": RoleUsage(1, 0, 3_000)})
+
+    def cost(*prices: str) -> float | None:
+        return summarize([answer], 1, 0, 1.0, parse_prices(prices)).cost
+
+    assert cost("policy=10/10") == 0.001
+    assert cost("policy=10/10", "judge=1/1") == 0.004
 
 
 async def test_answers_that_grow_are_a_warning(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ class Experiment(msgspec.Struct, frozen=True):
             if {"reward", "prefer"} & layer.keys():  # both say what is rewarded, and the narrower table decides
                 given = {name: value for name, value in given.items() if name not in ("reward", "prefer")}
             given |= layer
-        given = {name: _filled(value, references) for name, value in given.items()}
+        given = {name: filled(value, references) for name, value in given.items()}
         options: Options = {**given, "seed": cell.seed}  # type: ignore[typeddict-item]
         try:
             spec = specified(options)
@@ -350,7 +350,8 @@ def _places(where: Any) -> list[str]:
     return [part.strip() for text in named if isinstance(text, str) for part in text.strip(", ").split(",")]
 
 
-def _filled(value: Any, references: Path) -> Any:
+def filled(value: Any, references: Path) -> Any:
+    """An option's value, with the file that all queries were written to where the name stands for it."""
     return value.replace(QUERIES_FILE, str(references)) if isinstance(value, str) else value
 
 

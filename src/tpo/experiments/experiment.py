@@ -23,7 +23,7 @@ from tpo.evals.benchmarks.protocol import Benchmark, Row
 from tpo.evals.figures.data import run_paths
 from tpo.evals.scoring import Scoring, open_held_out
 from tpo.experiments.columns import columns_in, columns_of
-from tpo.experiments.definition import OUTCOMES, Experiment, ExperimentCell
+from tpo.experiments.definition import OUTCOMES, Experiment, ExperimentCell, filled
 from tpo.experiments.outcomes import QueryOutcome, RunOutcomes, outcomes_of, read_outcomes
 from tpo.experiments.queries import all_rows, benchmark_of, chosen_rows, digest_of, write_rows
 from tpo.experiments.report import ReportFiles, write_report
@@ -96,7 +96,8 @@ async def run_experiment(
     async with AsyncExitStack() as stack:
         judge = None
         if experiment.judge is not None and not experiment.reports_only:
-            judge = await open_held_out(experiment.judge, out / SCORES, stack)
+            held_out = filled(experiment.judge, (out / REFERENCES).resolve())
+            judge = await open_held_out(held_out, out / SCORES, stack)
         main = columns[0].name if columns else ""
         adopting = _Adopting(experiment, out, by_digest, benchmark, main, judge)
         await adopting.read(watcher)

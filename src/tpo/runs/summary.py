@@ -6,12 +6,17 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from tpo.engine.records import JUDGE
 from tpo.engine.result import ARM_HEADINGS, ArmUsage, RoleUsage, arm_row
 from tpo.errors import InputError
+from tpo.prompts.prompt import ROLES
 from tpo.representations import curve, frame, table, text_block, unfolding
 from tpo.runs.answers import Answer
 from tpo.runs.guards import Guards, HeldOutSummary, Lengths
 from tpo.stats import Estimate, Running
+
+# Roles that may have a price of their own.
+PRICED = (*ROLES, "reward", JUDGE)
 
 
 class StepSummary(msgspec.Struct, frozen=True):
@@ -155,7 +160,7 @@ def parse_prices(prices: Iterable[str]) -> dict[str, Price]:
         role, _, numbers = text.partition("=")
         try:
             values = [float(number) for number in numbers.split("/")]
-            if role not in ("policy", "critic", "editor", "reward") or len(values) not in (2, 3) or min(values) < 0:
+            if role not in PRICED or len(values) not in (2, 3) or min(values) < 0:
                 raise ValueError
         except ValueError:
             raise InputError(
@@ -180,7 +185,7 @@ def summarize(
         total: queries in the data.
         bad_rows: rows that hold none.
         seconds: wall-clock time of all its processes.
-        prices: prices by role; a role without one costs what the policy does, the reward nothing.
+        prices: prices by role; a critic or editor without one costs what the policy does, reward and judge nothing.
     """
     count = Count()
     for answer in answers:
