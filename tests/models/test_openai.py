@@ -360,6 +360,20 @@ async def test_a_password_in_the_url_is_used_but_not_shown() -> None:
     assert model.name == f"m @ {server.url}"
 
 
+async def test_a_query_in_the_url_is_sent_and_not_shown() -> None:
+    def answer(request: Received) -> bytes:
+        return models("m") if request.method == "GET" else error("no such deployment", 404)
+
+    async with serving(answer) as server:
+        model = await open_model(f"{server.url}?api-version=preview&key=s3cret", "policy")
+        with pytest.raises(ModelError) as caught:
+            await model.generate(Request(CHAT), Receiver(Usage(), lambda choice: None, lambda index, text: None))
+        await model.aclose()
+    assert {one.path.partition("?")[2] for one in server.received} == {"api-version=preview&key=s3cret"}
+    assert model.name == f"m @ {server.url}"
+    assert "key=" not in str(caught.value)
+
+
 async def test_a_role_has_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TPO_API_KEY", "general")
     monkeypatch.setenv("TPO_CRITIC_API_KEY", "special")

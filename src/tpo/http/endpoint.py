@@ -106,6 +106,8 @@ class Endpoint:
         self.exact = urlunsplit((parts.scheme, where, parts.path, parts.query, ""))
         self._scheme = parts.scheme
         self._root = urlunsplit((parts.scheme, where, path.removesuffix("/v1"), "", ""))
+        # A gateway may want one, such as Azure's api-version. It may hold a key, so that no message shows it.
+        self._query = f"?{parts.query}" if parts.query else ""
         self._proxied = proxied
         # OpenAI's own key goes to OpenAI alone: no other server may see it.
         variables = [f"TPO_{role.upper()}_API_KEY", ANY_KEY, *([OPENAI_KEY] if host == OPENAI_HOST else [])]
@@ -123,8 +125,8 @@ class Endpoint:
         self.secrets = Secrets([password or user, key], user or None)
 
     def at(self, path: str) -> str:
-        """The address of a path of the API."""
-        return f"{self.shown}/{path}"
+        """The address of a path of the API, with the URL's query; not for messages."""
+        return f"{self.shown}/{path}{self._query}"
 
     def beside(self, path: str) -> str:
         """The address of one of the server's own pages, which stand beside the API."""

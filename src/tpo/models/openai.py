@@ -148,6 +148,7 @@ class OpenAIModel:
             self.endpoint.at("chat/completions"),
             msgspec.json.encode(body),
             PATIENT if streamed else WHOLE,
+            shown=url,
             accept=STREAM if streamed else "application/json",
         ) as response:
             if response.status not in ANSWERED:

@@ -104,10 +104,10 @@ class Relay:
         if session is None:
             session = self._sessions[id(endpoint)] = connections(endpoint)
             session.headers.update(JSON)
-        url = endpoint.at(path)
+        url = f"{endpoint.shown}/{path}"
         with explained(url, redact=endpoint.secrets.out_of):
             # A timer for each piece that is read costs as much as the rest of reading it.
-            response = await _sent(session, url, body, WHOLE if usage is None else PATIENT, count)
+            response = await _sent(session, endpoint.at(path), body, WHOLE if usage is None else PATIENT, count)
             async with response:
                 count.failed = response.status >= 400
                 if response.status in (401, 403):
