@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tpo.cli.console import noting, print_answer, reporting, stderr
+from tpo.cli.console import INTERRUPTED, noting, print_answer, reporting, stderr
 from tpo.cli.flags import search_options, takes
 from tpo.cli.interrupts import interruptible
 from tpo.options import SearchOptions
@@ -34,10 +35,13 @@ def chat(
 ) -> None:
     """Chat over several turns; each answer is aligned and becomes part of the conversation.
 
-    An empty line or Ctrl-D ends the chat. Ctrl-C ends a search with the best answer so far.
+    An empty line, Ctrl-D or Ctrl-C ends the chat. During a search, Ctrl-C ends the search with the best answer so far.
     """
     options = search_options(context, flags, noting(quiet=quiet))
-    asyncio.run(_chat(options, system, quiet))
+    try:
+        asyncio.run(_chat(options, system, quiet))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
 
 
 async def _chat(options: Options, system: str | None, quiet: bool) -> None:
@@ -47,6 +51,8 @@ async def _chat(options: Options, system: str | None, quiet: bool) -> None:
     from tpo.models.fleet import pace_for_one
     from tpo.session.session import Session
 
+    # The handler of asyncio only cancels a task, and a task that waits for a line of input does not see that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     async with Session(pace=pace_for_one, on_note=noting(quiet=quiet), **options) as session:
         for question in _questions():

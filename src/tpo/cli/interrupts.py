@@ -37,3 +37,7 @@ def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
         yield
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    finally:
+        with suppress(NotImplementedError):  # else the loop would keep signals that come later, and end nothing
+            for name in SIGNALS:
+                loop.remove_signal_handler(name)
