@@ -23,6 +23,8 @@ from tpo.messages import answered, conversation, question, readable
         ([{"role": "user", "content": 3}], "type int"),
         ([{"role": "system", "content": "hi"}], "no user message"),
         ([{"role": "user", "content": " "}], "no user message"),
+        ("a \udcff", "The prompt holds bytes that are not UTF-8"),
+        ([{"role": "user", "content": [{"type": "text", "text": "a \ud800"}]}], "Message 0 .user. holds bytes that"),
         ([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}], "must end where"),
     ],
 )

@@ -48,6 +48,7 @@ def conversation(query: str | Sequence[Mapping[str, Any]]) -> Conversation:
     if isinstance(query, str):
         if not query.strip():
             raise InputError("The prompt is empty: give a question, or chat messages.")
+        _check_characters(query, "The prompt")
         return [{"role": "user", "content": query}]
     if not isinstance(query, Sequence) or not query:
         raise InputError("The messages are empty: a chat is a list of {'role': …, 'content': …} objects.")
@@ -89,6 +90,7 @@ def _checked(message: Any, position: int) -> Message:
     for part in content if isinstance(content, list) else ():
         if not isinstance(part, Mapping | str):
             raise InputError(f"{where} ({role}) has a part of type {type(part).__name__}; objects are expected.")
+    _check_characters(text_of(message), f"{where} ({role})")
     calls = message.get("tool_calls")
     if calls is not None and not (isinstance(calls, list) and all(_is_call(call) for call in calls)):
         raise InputError(f"{where} ({role}) has tool_calls that are not a list of objects with a function.")
@@ -97,6 +99,18 @@ def _checked(message: Any, position: int) -> Message:
         # A refusal, or reasoning alone. Chat templates write a null as the word None.
         checked["content"] = ""
     return checked
+
+
+def _check_characters(text: str, where: str) -> None:
+    """Check that a text can be sent. Python makes halves of surrogate pairs of bytes that are not UTF-8.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where} holds bytes that are not UTF-8, or half a character: give it as UTF-8.") from error
 
 
 def without_nulls(value: Any) -> Any:

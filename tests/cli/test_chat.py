@@ -1,4 +1,4 @@
-"""`tpo chat` on a terminal: signals while it waits for a question."""
+"""`tpo chat`: signals while it waits for a question, and a question in another encoding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from cli.test_align import answering
+from cli.test_align import answering, tpo
 from models.server import serving
 from programs import program
 
@@ -50,3 +50,13 @@ async def test_a_signal_at_the_prompt_ends_the_chat(how: signal.Signals, questio
             process.kill()
             os.close(leader)
     assert code == 128 + how
+
+
+async def test_a_question_in_another_encoding_is_an_error_and_the_chat_goes_on() -> None:
+    async with serving(answering) as server:
+        ran = await tpo(
+            *("chat", "--policy", server.url, "--method", "sample", "--quiet"),
+            stdin=b"caf\xe9?\nHow?\n",
+        )
+    assert ran.code == 0 and ran.out.startswith("Answer ") and ran.out.count("\n") == 1
+    assert "error: Message 0 (user) holds bytes that are not UTF-8" in ran.err and "bug" not in ran.err
