@@ -68,6 +68,14 @@ async def test_a_model_of_its_own_name_is_one_arm() -> None:
         assert (len(one.bodies), len(two.bodies)) == (2, 1)
 
 
+async def test_the_playground_asks_all_arms() -> None:
+    async with Panel(saying("short"), saying("a longer one")) as (client, one, two):
+        body = {"question": "Hi", "method": "best-of-n", "width": 4, "depth": 0}
+        played = await client.post(f"{str(client.base_url).partition('/v1')[0]}/ui/api/play", json=body)
+        assert "event: story" in played.text and "a longer one" in played.text
+        assert len(one.bodies) == len(two.bodies) == 2
+
+
 async def test_tools_are_picked_and_never_merged() -> None:
     async with Panel(saying("short"), saying("a longer one"), method="fusion") as (client, one, two):
         answer = await chat(client, "one:panel", tools=TOOLS)

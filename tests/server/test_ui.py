@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from server.conftest import HI, Serve
 from server.policy import Said, drawing
 from tpo.options import ServeOptions
@@ -41,6 +43,26 @@ async def test_a_search_that_fails_shows_its_best_answer_and_the_error(serve: Se
         assert "refused the key (401" in story["error"]
         kept = await up.client.get(f"{root}/ui/api/play/result", params={"id": story["result"]})
         assert kept.json()["error"] == story["error"]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"reward": "nobodys"}, "which is not a reward of this server"),
+        ({"temperature": 200}, "temperature does not fit"),
+        ({"max_tokens": 0}, "max_tokens does not fit"),
+        ({"question": "broken"}, "It is not to be had"),
+    ],
+)
+async def test_the_playground_says_what_is_wrong(serve: Serve, option: dict[str, Any], words: str) -> None:
+    async def answer(asked: dict[str, Any], number: int) -> Said:
+        return 400 if asked["messages"][-1]["content"] == "broken" else "a"
+
+    async with serve(answer) as up:
+        body = {"question": "Hi", "method": "best-of-n", "width": 2, "depth": 0, **option}
+        played = await up.client.post(f"{up.url.removesuffix('/v1')}/ui/api/play", json=body)
+        assert "event: error" in played.text and words in played.text
+        assert "Something broke" not in played.text
 
 
 async def test_requests_show_while_they_are_answered_and_after(serve: Serve) -> None:

@@ -59,6 +59,11 @@ class Models:
         """All names that are listed."""
         return [name for model in self.names for name in (model, *(f"{model}:{preset}" for preset in self._listed))]
 
+    @property
+    def first(self) -> NamedModel:
+        """What answers where no model is named: the first one, or all arms of a panel."""
+        return self.find(f"{self.names[0]}:{PANEL}" if self._panel else self.names[0])
+
     def find(self, name: str) -> NamedModel:
         """The model of that name.
 

@@ -11,7 +11,9 @@ from starlette.requests import Request
 
 from tpo.engine.events import Listener
 from tpo.engine.result import Result
+from tpo.errors import TPOError
 from tpo.server.asgi import request_info
+from tpo.server.errors import ApiError, BadRequest
 from tpo.server.protocols.chat import chat_request
 from tpo.server.registry import SearchRegistry
 from tpo.view.app import create_app
@@ -41,13 +43,16 @@ def page(
 
     async def align(request: Request, options: PlayOptions, listen: Listener) -> Result:
         await service.open_once()
-        service.expect_ready()
-        model = service.models.names[0]
-        info = request_info(request.scope)
-        info.model, info.kind = model, "aligned"
-        # In a thread: a pattern among the rules may take a while to compile.
-        search_options = await asyncio.to_thread(service.options, chat_request(options.chat_request(model)), None)
-        found = await registry.search(search_options, model, secrets.token_hex(8), info, listen)
+        try:
+            service.expect_ready()
+            model, preset = service.models.first
+            info = request_info(request.scope)
+            info.model, info.kind = model, "aligned"
+            # In a thread: a pattern among the rules may take a while to compile.
+            search_options = await asyncio.to_thread(service.options, chat_request(options.chat_request(model)), preset)
+            found = await registry.search(search_options, model, secrets.token_hex(8), info, listen)
+        except (ApiError, BadRequest) as error:  # errors of the protocols, which the page does not know
+            raise TPOError(str(error)) from error
         return found.result
 
     serving, spec = service.setup.serving, service.spec
