@@ -330,6 +330,16 @@ async def test_a_search_has_a_limit_of_its_messages_together(serve: Serve) -> No
         assert (await up.chat("small:best-of-2", messages=several[:3])).status_code == 200
 
 
+async def test_reasoning_that_is_sent_back_is_left_out(serve: Serve) -> None:
+    async with serve(drawing(["a"])) as up:
+        first = (await up.chat("small:best-of-2")).json()["choices"][0]["message"]
+        assert first["reasoning_content"] and first["reasoning_details"]
+        asked = [*HI, {**first, "reasoning": "Hm."}, {"role": "user", "content": "More"}]
+        assert (await up.chat("small:best-of-2", messages=asked)).status_code == 200
+        again = up.policy.bodies[-1]["messages"]
+        assert again == [*HI, {"role": "assistant", "content": "a"}, {"role": "user", "content": "More"}]
+
+
 async def test_null_is_nothing(serve: Serve) -> None:
     async with serve(drawing(["a"])) as up:
         nothing = dict.fromkeys(["n", "stream", "stop", "tools", "temperature", "seed", "tpo", "response_format"])

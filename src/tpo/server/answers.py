@@ -61,6 +61,7 @@ async def plain_response(
     usage = Usage()
     call = Request(
         messages=request.messages,
+        n=request.n,
         temperature=request.temperature,
         top_p=request.top_p,
         max_tokens=request.max_tokens,
@@ -81,6 +82,7 @@ async def plain_response(
     seat = fleet.seat()
 
     async def attempt() -> None:
+        choices.clear()  # some of several may have been complete when the attempt before failed
         try:
             await seat.generate(call, receiver)
         except ModelUnavailable as error:
@@ -97,21 +99,26 @@ async def plain_response(
     finally:
         await seat.aclose()
         spend(usage.total)
-    return _response(choices[0], usage, request.thought)
+    return _response(sorted(choices, key=lambda choice: choice.index), usage, request.thought)
 
 
-def _response(choice: Choice, usage: Usage, thought: bool) -> Completion:
-    candidate = Candidate(
-        id="0.0",
-        step=0,
-        text=choice.text,
-        finish_reason=choice.finish_reason,
-        tokens=choice.tokens,
-        message=choice.message,
-        logprobs=choice.logprobs,
-    )
-    counts = TokenUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, choice.tokens)
-    return Completion([candidate], counts, {"0.0": choice.reasoning} if thought and choice.reasoning else {})
+def _response(choices: list[Choice], usage: Usage, thought: bool) -> Completion:
+    candidates = [
+        Candidate(
+            id=f"0.{choice.index}",
+            step=0,
+            text=choice.text,
+            finish_reason=choice.finish_reason,
+            tokens=choice.tokens,
+            message=choice.message,
+            logprobs=choice.logprobs,
+        )
+        for choice in choices
+    ]
+    answered = sum(choice.tokens for choice in choices)
+    counts = TokenUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, answered)
+    thoughts = {f"0.{choice.index}": choice.reasoning for choice in choices if thought and choice.reasoning}
+    return Completion(candidates, counts, thoughts)
 
 
 def _ignore(index: int, text: str) -> None:
@@ -221,7 +228,7 @@ class Answers:
         """
         serving = self.service.setup.serving
         check_lengths(request.messages, serving.max_message)
-        if named.preset is None and not request.alignment.given.keys() - {"reasoning", "narration", "thought"}:
+        if named.preset is None and not request.sets_search:
             return None
         size = check_size(request.messages, serving.max_conversation)
         await pause(size)

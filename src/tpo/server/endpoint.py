@@ -28,7 +28,7 @@ from tpo.server.idempotency import HEADER
 from tpo.server.models import NamedModel
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import json_object
-from tpo.server.protocols.request import Alignment, GenerationRequest
+from tpo.server.protocols.request import GenerationRequest
 from tpo.server.request_options import check_counts
 from tpo.server.stream import Stream
 from tpo.session.response import Completion
@@ -148,7 +148,7 @@ class CountTokens(ProtocolEndpoint):
         send: Send,
         retried: tuple[str, str, bytes] | None,
     ) -> None:
-        query = msgspec.structs.replace(parsed.queries[0], max_tokens=1, alignment=Alignment())
+        query = msgspec.structs.replace(parsed.queries[0], max_tokens=1, sets_search=False)
         async with WhileConnected(receive, info):
             plain = NamedModel(named.model)
             counted = await self._answers.answer(query, plain, parsed.renderer.id, info, _ignore, _ignore)

@@ -16,7 +16,15 @@ from tpo.server.errors import ApiError, refused
 from tpo.server.protocols import sse
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.request import Alignment, Count, GenerationRequest, Headers, alignment_of, extra_fields
+from tpo.server.protocols.request import (
+    Alignment,
+    Count,
+    GenerationRequest,
+    Headers,
+    alignment_of,
+    extra_fields,
+    sets_search,
+)
 from tpo.session.response import Completion, TokenUsage
 
 Chunk: TypeAlias = dict[str, Any]
@@ -54,6 +62,8 @@ _REFUSED = {
     "audio": "asks for speech, and only text is aligned: ask the plain model",
     "prediction": "predicts the answer, and an aligned one is chosen among several: ask the plain model",
 }
+# Where clients send an answer's reasoning back. It is for people, and no part of the conversation.
+_REASONING = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
 _KNOWN = frozenset(ChatRequest.__struct_fields__) | {"cache_prompt"}
 
 
@@ -99,7 +109,7 @@ def _generation(given: ChatRequest, body: Mapping[str, Any], alignment: Alignmen
     most = given.max_completion_tokens
     return GenerationRequest(
         model=given.model,
-        messages=given.messages,
+        messages=[_without_reasoning(message) for message in given.messages],
         n=given.n or 1,
         temperature=given.temperature,
         top_p=given.top_p,
@@ -112,7 +122,14 @@ def _generation(given: ChatRequest, body: Mapping[str, Any], alignment: Alignmen
         alignment=alignment,
         narration=alignment.wants("narration"),
         thought=alignment.wants("thought"),
+        sets_search=sets_search(body),
     )
+
+
+def _without_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    if _REASONING.isdisjoint(message):
+        return message
+    return {name: value for name, value in message.items() if name not in _REASONING}
 
 
 class ChatRenderer:

@@ -20,6 +20,8 @@ Word: TypeAlias = Annotated[str, Meta(max_length=1024)]
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 HEADER = b"x-tpo-"
+# Options of what the client sees, which say nothing of a search.
+_SHOWN = ("reasoning", "narration", "thought")
 
 
 class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,6 +99,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         alignment: how the answer is aligned.
         narration: include the search's progress.
         thought: include the model's own reasoning.
+        sets_search: the body sets options of a search, so that a plain model's answer is aligned too.
     """
 
     model: str
@@ -113,6 +116,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     alignment: Alignment = Alignment()
     narration: bool = True
     thought: bool = True
+    sets_search: bool = False
 
     @property
     def policy_fields(self) -> dict[str, Any]:
@@ -138,6 +142,12 @@ def alignment_of(body: Mapping[str, Any], headers: Headers = ()) -> Alignment:
         if name not in Alignment.__struct_fields__:
             raise refused(f"tpo.{name}", _unknown(str(name)))
     return fitting({**_headers(headers), **(wanted or {})}, Alignment, "tpo")
+
+
+def sets_search(body: Mapping[str, Any]) -> bool:
+    """Whether a body that was read sets options of a search, and not only of what the client sees."""
+    wanted = body.get("tpo") or {}
+    return any(value is not None and name not in _SHOWN for name, value in wanted.items())
 
 
 def extra_fields(body: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:

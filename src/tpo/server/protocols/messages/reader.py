@@ -13,7 +13,7 @@ from tpo.server.errors import refused
 from tpo.server.protocols.messages.renderer import MessagesRenderer, error_body
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.request import Count, GenerationRequest, Headers, alignment_of
+from tpo.server.protocols.request import Count, GenerationRequest, Headers, alignment_of, sets_search
 
 
 class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +79,7 @@ def _read(body: Mapping[str, Any], headers: Headers) -> ParsedRequest:
         alignment=alignment,
         narration=alignment.wants("narration", thinking),
         thought=alignment.wants("thought", thinking),
+        sets_search=sets_search(body),
     )
     return ParsedRequest([query], MessagesRenderer(request.model), bool(request.stream))
 

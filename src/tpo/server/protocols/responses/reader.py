@@ -8,7 +8,7 @@ from typing import Any
 from tpo.server.errors import refused
 from tpo.server.protocols.protocol import ParsedRequest, ProtocolSpec
 from tpo.server.protocols.reading import fitting
-from tpo.server.protocols.request import GenerationRequest, Headers, alignment_of, extra_fields
+from tpo.server.protocols.request import GenerationRequest, Headers, alignment_of, extra_fields, sets_search
 from tpo.server.protocols.responses.items import messages_of
 from tpo.server.protocols.responses.renderer import ResponsesRenderer
 from tpo.server.protocols.responses.request import ResponsesRequest, TextOptions
@@ -73,6 +73,7 @@ def read_responses(
         alignment=alignment,
         narration=alignment.wants("narration"),
         thought=alignment.wants("thought"),
+        sets_search=sets_search(body),
     )
     return ParsedRequest([query], ResponsesRenderer(request, key, at), bool(request.stream))
 
