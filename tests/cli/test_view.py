@@ -92,6 +92,13 @@ async def test_the_page_shows_that_the_policy_is_not_there(tmp_path: Path) -> No
             assert (await client.get("/")).status_code == 200
 
 
+async def test_a_preference_steers_the_playground(tmp_path: Path) -> None:
+    (tmp_path / "kind.txt").write_text("Answers are short and kind.\n")
+    flags = ("--no-open", "--policy", "http://127.0.0.1:9/v1", "--prefer", "kind.txt")
+    async with viewing(tmp_path, *flags) as (_, url), httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/api/about")).json()["play"]["about"].endswith("steered by kind.txt")
+
+
 async def test_the_browser_is_opened_unless_it_must_not_be(tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/opened\n')

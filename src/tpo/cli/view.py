@@ -79,7 +79,8 @@ async def _serve(sources: Sources, options: Options | None, viewing: ViewOptions
     else:
         policy = options["policy"]
         policies = ", ".join(f"{name}={where}" for name, where in (arms_of(policy) or {}).items()) or policy
-        about = f"{policies}, steered by {getattr(options['reward'], 'name', options['reward'])}"
+        steering = options.get("prefer") or options["reward"]
+        about = f"{policies}, steered by {getattr(steering, 'name', steering)}"
         app = page(
             SearchRegistry(service, Admission(PLAYING, WAITING)), sources, answers=about, live=False, hosts=hosts
         )
