@@ -130,6 +130,9 @@ def test_two_runs_are_compared(client: TestClient) -> None:
     assert found["both"] == 4 and found["alike"] and any("method" in change for change in found["changes"])
     totals = found["compared"]
     assert totals["better"] + totals["same"] + totals["worse"] == totals["queries"]
+    longer = [row["longer"] for row in found["rows"] if row["difference"] is not None]
+    assert len(longer) < found["both"]  # one of the runs failed for a query
+    assert totals["longer"] == round(sum(longer) / len(longer), 1)
     edges, counts = found["difference"]["edges"], found["difference"]["counts"]
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         assert got(client, "compare", run="one", low=low, high=high, **{"with": "two"})["matched"] == count

@@ -102,7 +102,8 @@ def _difference(one: RunIndex, other: RunIndex, here: np.ndarray, there: np.ndar
 
 
 def _totals(difference: Floats, longer: Floats) -> dict[str, Any] | None:
-    known = difference[np.isfinite(difference)]
+    answered = np.isfinite(difference)  # by both, with a reward
+    known = difference[answered]
     if not len(known):
         return None
     mean, wins = Running(), Running()
@@ -116,7 +117,7 @@ def _totals(difference: Floats, longer: Floats) -> dict[str, Any] | None:
         "worse": int((known < 0).sum()),
         "mean": mean.mean(),
         "wins": wins.share(),
-        "longer": round(float(longer.mean()), 1),
+        "longer": round(float(longer[answered].mean()), 1),
     }
 
 
