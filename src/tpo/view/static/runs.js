@@ -20,10 +20,14 @@ const SORTS = {
   began: (run) => run.began ?? "",
 };
 
+// Runs that are picked for a comparison. While a run works, the room is made anew every few seconds.
+const picked = new Set();
+
 export async function runsRoom(settings, room) {
   const [sources, about] = await Promise.all([ask("sources"), ask("about")]);
-  const picked = new Set();
-  const compare = h("button", { type: "button", disabled: true, on: { click: () => {
+  const there = sources.runs.filter((run) => !run.error).map((run) => run.name);
+  for (const name of picked) if (!there.includes(name)) picked.delete(name);
+  const compare = h("button", { type: "button", disabled: picked.size !== 2, on: { click: () => {
     const [run, other] = [...picked];
     go("compare", { run, with: other });
   } } }, "Compare two runs");
