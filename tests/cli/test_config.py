@@ -181,3 +181,18 @@ async def test_a_panel_in_the_environment_is_printed_as_it_is_read_again(tmp_pat
     ran = await tpo("config", cwd=tmp_path, TPO_POLICY="x=http://a:1/v1 y=m@http://b:2/v1")
     (tmp_path / "tpo.toml").write_text(ran.out)
     assert load_config(tmp_path / "tpo.toml").options["policy"] == ["x=http://a:1/v1", "y=m@http://b:2/v1"]
+
+
+async def test_the_environment_is_printed_as_it_is_read_again(tmp_path: Path) -> None:
+    variables = {"TPO_REQUIRE": "max-words=3 bullets=2", "TPO_CHECK": "no", "TPO_PARQUET": "On", "TPO_WIDTH": ""}
+    ran = await tpo("config", cwd=tmp_path, **variables)
+    (tmp_path / "tpo.toml").write_text(ran.out)
+    options = load_config(tmp_path / "tpo.toml").options
+    assert options == {"require": ["max-words=3", "bullets=2"], "check": False, "parquet": True}
+    assert "# width = 5  # default" in ran.out
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "tpo.toml"
+    path.write_text("width = 7\n", encoding="utf-8-sig")
+    assert load_config(path).options == {"width": 7}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any
 
@@ -21,6 +21,12 @@ SECRETS = (
     *("TPO_API_KEY", "TPO_POLICY_API_KEY", "TPO_CRITIC_API_KEY", "TPO_EDITOR_API_KEY"),
     *("TPO_REWARD_API_KEY", "TPO_JUDGE_API_KEY", "TPO_SERVE_KEY"),
 )
+
+# The words for a switch in the environment, as the commands read them.
+_SWITCHES = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
 
 
 @reporting
@@ -47,8 +53,8 @@ def config(
 def _in_force(name: str, entry: Entry, loaded: Config) -> dict[str, Any]:
     """An option's value with its source."""
     variable = f"TPO_{name.upper()}"
-    if variable in os.environ:
-        return {"value": _read(entry, os.environ[variable]), "from": variable}
+    if given := os.environ.get(variable):  # to the commands, one that is empty is not set
+        return {"value": _read(entry, given), "from": variable}
     if name in loaded.options:
         return {"value": loaded.options[name], "from": str(loaded.path)}
     value = entry.default
@@ -65,7 +71,9 @@ def _read(entry: Entry, text: str) -> Any:
         if entry.kind in (int, float):
             return entry.kind(text)
         if entry.kind is bool:
-            return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+            return _SWITCHES[text.strip().lower()]
+        if entry.kind is Sequence:
+            return text.split()
         if entry.option.repeatable:
             several = one_or_several(text.split())
             return list(several) if isinstance(several, tuple) else text
