@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import signal
-import subprocess
 
 import pytest
 
@@ -32,8 +31,8 @@ async def shown(terminal: int, pattern: bytes) -> None:
 async def test_a_signal_at_the_prompt_ends_the_chat(how: signal.Signals, questions: int) -> None:
     async with serving(answering) as server:
         leader, follower = pty.openpty()
-        process = subprocess.Popen(
-            [*program(), "chat", "--policy", server.url, "--method", "sample", "--quiet"],
+        process = await asyncio.create_subprocess_exec(
+            *(*program(), "chat", "--policy", server.url, "--method", "sample", "--quiet"),
             stdin=follower,
             stdout=follower,
             stderr=follower,
@@ -45,9 +44,10 @@ async def test_a_signal_at_the_prompt_ends_the_chat(how: signal.Signals, questio
                 os.write(leader, b"How?\n")
                 await shown(leader, rb"Answer \d+\.\r\n> ")
             process.send_signal(how)
-            code = await asyncio.to_thread(process.wait, LONGEST)
+            code = await asyncio.wait_for(process.wait(), LONGEST)
         finally:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             os.close(leader)
     assert code == 128 + how
 

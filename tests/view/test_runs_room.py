@@ -26,7 +26,8 @@ globalThis.Node = class {
 globalThis.document = { createElement: (tag) => new Node(tag) };
 globalThis.sessionStorage = { getItem: () => null };
 let runs = JSON.parse(process.argv[2]);
-globalThis.fetch = async (path) => ({ ok: true, json: async () => (path.endsWith("about") ? {} : { runs, traces: [] }) });
+const answer = (path) => (path.endsWith("about") ? {} : { runs, traces: [] });
+globalThis.fetch = async (path) => ({ ok: true, json: async () => answer(path) });
 const { runsRoom } = await import(process.argv[1]);
 const room = { onChange() {}, every() {}, change() {} };
 const shown = async () => {
