@@ -108,6 +108,7 @@ async def test_the_body_or_headers_set_how(serve: Serve) -> None:
         ({"tpo": {"width": "two"}}, "tpo.width", "expected `int"),
         ({"tpo": {"width": 99}}, "tpo.width", "up to 32"),
         ({"tpo": {"depth": 9}}, "tpo.depth", "up to 8"),
+        ({"n": 33}, "n", "n is 33, and here it goes up to 32"),
         ({"tpo": {"reward": "python:os:system"}}, "tpo.reward", "not a reward of this server"),
         ({"tpo": {"method": "magic"}}, None, "no method"),
         ({"tpo": {"require": ["max-wrods=3"]}}, None, "max-words"),

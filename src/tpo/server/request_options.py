@@ -264,6 +264,8 @@ def _bounded(chosen: dict[str, Any], n: int, serving: ServeOptions) -> None:
     method = resolve_method(chosen.get("method", default("method")))
     if n > 1 and not method.has_width:
         raise refused("n", f"is {n}, and {method.name} draws one answer: ask for best-of-n, or the plain model")
+    if n > serving.max_width:
+        raise refused("n", f"is {n}, and here it goes up to {serving.max_width}")
     # The n best are chosen among at least n.
     chosen["width"] = max(chosen.get("width", default("width")), n) if method.has_width else 1
     dials = (("width", method.has_width, serving.max_width), ("depth", method.has_depth, serving.max_depth))
