@@ -184,8 +184,8 @@ async def test_a_panel_in_the_environment_is_printed_as_it_is_read_again(tmp_pat
 
 
 async def test_the_environment_is_printed_as_it_is_read_again(tmp_path: Path) -> None:
-    variables = {"TPO_REQUIRE": "max-words=3 bullets=2", "TPO_CHECK": "no", "TPO_PARQUET": "On", "TPO_WIDTH": ""}
-    ran = await tpo("config", cwd=tmp_path, **variables)
+    rules = "max-words=3 bullets=2"
+    ran = await tpo("config", cwd=tmp_path, TPO_REQUIRE=rules, TPO_CHECK="no", TPO_PARQUET="On", TPO_WIDTH="")
     (tmp_path / "tpo.toml").write_text(ran.out)
     options = load_config(tmp_path / "tpo.toml").options
     assert options == {"require": ["max-words=3", "bullets=2"], "check": False, "parquet": True}
