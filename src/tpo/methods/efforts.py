@@ -107,9 +107,9 @@ _UNSTATED = (
 _BEFORE = " Before another reward more answers are drawn in the first step, since that reward chooses among them."
 _STOP = (
     "docs/results/index.md, IFEval, half of the prompts or more held out: Best-of-15 in waves of 2, 5 and 8 with price "
-    "0.02 keeps all rules in as many prompts as Best-of-15, within 0.8 points, for 69 % of its tokens with "
+    "0.02 keeps all rules in as many prompts as Best-of-15, within 0.8 points, for 68 % of its tokens with "
     "SmolLM2-135M (72 prompts), 64 % with Qwen2.5-Coder-0.5B and 51 % with the 1.5B (60 each). At equal tokens it is "
-    "5.7, 5.3 and 7.2 points above best-of-n, each clear of zero."
+    "5.6, 5.3 and 7.2 points above best-of-n, each clear of zero."
 )
 _NO_BETTER = (
     " No method is clearly above it: an answer after a restated rule, the check's words or a critique keeps all rules "
