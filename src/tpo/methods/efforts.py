@@ -126,7 +126,9 @@ _PLAIN = (
     "docs/results/ifeval/REPORT.md, SmolLM2-135M, 12 queries, one seed, a stand-in for a reward model (the share of "
     "rules kept as a bare number): answers after a critique keep 0.25 fewer of the rules than fresh samples, and 0.09 "
     "fewer with the prompts for small models. tpo D2-N5, fusion and adaptive each keep all rules in one prompt fewer "
-    "than Best-of-15. Nothing is measured with a real reward model."
+    "than Best-of-15. With Qwen2.5-Coder-0.5B (12 queries) and 1.5B (7) answers after a critique keep 0.07 and 0.34 "
+    "fewer, within wide intervals. A stop for lack of gain is as good as fewer answers where rewards vary freely. "
+    "Nothing is measured with a real reward model."
 )
 _PUBLISHED = (
     "Nothing of ours is measured. The paper (arXiv 2501.12895) reports gains for D2-N5 and D5-N20 with policies of 22B "
