@@ -127,7 +127,7 @@ _PLAIN = (
     "rules kept as a bare number): answers after a critique keep 0.25 fewer of the rules than fresh samples, and 0.09 "
     "fewer with the prompts for small models. tpo D2-N5, fusion and adaptive each keep all rules in one prompt fewer "
     "than Best-of-15. With Qwen2.5-Coder-0.5B (12 queries) and 1.5B (7) answers after a critique keep 0.07 and 0.34 "
-    "fewer, within wide intervals. A stop for lack of gain is as good as fewer answers where rewards vary freely. "
+    "fewer, within wide intervals. A stop for lack of gain is no better than fewer answers where rewards vary freely. "
     "Nothing is measured with a real reward model."
 )
 _PUBLISHED = (
