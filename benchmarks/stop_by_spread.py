@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, pstdev, stdev
 
-from tpo.experiments.bank import Draw, at_tokens, best_of, overall, stopped
+from tpo.experiments.bank import Draw, Expected, at_tokens, best_of, overall, stopped
 from tpo.experiments.outcomes import QueryOutcome, read_outcomes
 from tpo.methods.stopping import LEAST_WITHOUT_MAXIMUM, StopRule
 from tpo.stats import difference_of
@@ -45,6 +46,11 @@ def bank_of(outcome: QueryOutcome) -> list[Draw]:
     return [Draw(score / spread, score / spread, 1.0) for score in scores] if spread else []
 
 
+def plain_best(banks: Sequence[Sequence[Draw]], n: int) -> list[Expected]:
+    """Best-of-n for each query."""
+    return [best_of(bank, n) for bank in banks]
+
+
 def main() -> None:
     """Print a table for each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -56,6 +62,7 @@ def main() -> None:
     for model in sorted({one.model for one in outcomes}):
         banks = [bank for one in outcomes if one.model == model and (bank := bank_of(one))]
         size = min(map(len, banks))
+        equal_answers = partial(plain_best, banks)
         plain = [best_of(bank, 1).value for bank in banks]
         full = [best_of(bank, size).value for bank in banks]
         print(f"{model}: {len(banks)} queries, best of {size} is {fmean(full) - fmean(plain):.2f} above one answer\n")
@@ -65,8 +72,7 @@ def main() -> None:
             for price in PRICES:
                 found = [stopped(bank, SpreadStop(price), size, waves) for bank in banks]
                 values = [one.value for one in found]
-                spent = overall(found).tokens
-                _, equal = at_tokens(lambda n, some=banks: [best_of(one, n) for one in some], size, spent)
+                _, equal = at_tokens(equal_answers, size, overall(found).tokens)
                 lost = fmean(full) - fmean(values)
                 gain = difference_of(values, [one.value for one in equal], 1)
                 print(
