@@ -49,6 +49,14 @@ def test_it_ends_after_two_where_no_way_is_worth_its_price() -> None:
     assert end_of(search, [candidate("0.0", 0.9, FOX), candidate("0.1", 0.9, FOX)]).stop == "enough"
 
 
+def test_equal_rewards_show_no_scale_for_its_price_where_no_maximum_is_known() -> None:
+    search = start(maximum=None, arms=["resample"])
+    assert next(search).width == 5
+    wave = search.send([candidate(f"0.{i}", 0.5) for i in range(5)])
+    assert sum(sample.width for sample in wave) == 2
+    assert end_of(search, [[candidate("1.0", 0.5), candidate("1.1", 0.51)]]).stop == "enough"
+
+
 @pytest.mark.parametrize("rewards", [(-300.0, -290.0, -280.0, -260.0, -250.0), (None,) * 5])
 def test_it_goes_on_while_no_answer_can_be_used(rewards: tuple[float | None, ...]) -> None:
     search = start(maximum=None, price=1000.0)
@@ -59,7 +67,7 @@ def test_it_goes_on_while_no_answer_can_be_used(rewards: tuple[float | None, ...
         wave = search.send(Reply("Be brief.", 5))
     assert sum(sample.width for sample in wave) == 2
     # An answer that can be used is then worth stopping at.
-    found = [[candidate(f"1.{i}.{j}", -270.0) for j in range(one.width)] for i, one in enumerate(wave)]
+    found = [[candidate(f"1.{i}.{j}", -270.0 - i - j) for j in range(one.width)] for i, one in enumerate(wave)]
     outcome = end_of(search, found)
     assert (outcome.chosen.reward, outcome.stop) == (-270.0, "enough")
 

@@ -167,7 +167,9 @@ def adaptive(
         # Until there is an answer that can be used, the next one is worth any price.
         usable = pool.chosen.reward is not None and pool.chosen.leaked is None
         best = _bar(pool, usable=usable)
-        if rule.enough(pool) or not open_arms or (usable and bandit.expected_gain(open_arms, best) < price):
+        rewards = [one.reward for one in pool.candidates if one.reward is not None]
+        priced = usable and rule.knows_scale(rewards)
+        if rule.enough(pool) or not open_arms or (priced and bandit.expected_gain(open_arms, best) < price):
             return Outcome(pool.chosen, "enough")
         size = min(size, left)
         shares = bandit.split(open_arms, size, best)

@@ -115,10 +115,14 @@ class StopRule:
         least = LEAST if self._maximum is not None else LEAST_WITHOUT_MAXIMUM
         if self._price <= 0 or len(rewards) < least:
             return False
-        if self._maximum is None and len(set(rewards)) < 2:
-            # Equal rewards show no scale to measure the price by. A coarse reward often begins with several.
-            return False
-        return expected_gain(rewards, usual_prior(rewards, self._maximum)) < self._price
+        return self.knows_scale(rewards) and expected_gain(rewards, usual_prior(rewards, self._maximum)) < self._price
+
+    def knows_scale(self, rewards: Sequence[float]) -> bool:
+        """Whether there is a scale to measure a price by: the maximum, or rewards that differ.
+
+        A coarse reward often begins with several that are equal.
+        """
+        return self._maximum is not None or len(set(rewards)) > 1
 
     def settled(self, rewards: Sequence[float]) -> bool:
         """Whether such rewards are enough, for answers of which no more is known."""
