@@ -14,8 +14,10 @@ _THINKING = re.compile(rf"\s*<({_THINK})>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _UNFINISHED_THINKING = re.compile(rf"\s*<({_THINK})>", re.IGNORECASE)
 # Some chat templates open the block themselves, so that the reply only ever closes it.
 _CLOSED_ONLY = re.compile(rf"^[ \t]*</({_THINK})>[ \t]*$", re.MULTILINE | re.IGNORECASE)
-# What follows backticks on their line holds none, or it is code within the line: ```f()``` returns 1.
-_FENCE = re.compile(r"^[ \t]*(```+(?=[^`\n]*\n)|~~~+)[^\n]*\n.*?(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+# How a fenced block of code begins, on a line of its own (CommonMark, section 4.5). What follows backticks there holds
+# none, or it is code within the line: ```f()``` returns 1.
+FENCE_MARK = r"(?:`{3,}(?=[^`\n]*$)|~{3,})"
+_FENCE = re.compile(rf"^[ \t]*({FENCE_MARK})[^\n]*\n.*?(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _PREAMBLE = re.compile(
     r"\s*(?:(?:sure|certainly|of course|okay|ok|absolutely|great)\b[^\n]{0,40}?[,.!:]\s*)?"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from tpo.prompts.extract import FENCE_MARK
+
 # Scripts that put no space between words: Thai, Lao, Myanmar, Khmer, kana, Han ideographs.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003134f"
 # Vowel signs and accents are no word characters to `re`, so Hindi, Arabic or a decomposed é would
@@ -25,8 +27,7 @@ _ASCII_TOKEN = re.compile(r"[a-z0-9]+")
 _RULE_LINE = re.compile(r"[ \t]*([-*_])[ \t]*(?:\1[ \t]*){2,}$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•‣–]|\(?\d{1,3}[.)])[ \t]+\S")
 _MARKER = re.compile(r"^[ \t]*(?:[-*+•‣–>]|#{1,6}|\(?\d{1,3}[.)])(?:[ \t]+|$)", re.MULTILINE)
-# What follows backticks on their line holds none, or it is code within the line: ```f()``` returns 1.
-_FENCE = re.compile(r"[ \t]{0,3}(`{3,}(?=[^`]*$)|~{3,})")
+_FENCE = re.compile(rf"[ \t]{{0,3}}({FENCE_MARK})")
 # A full stop ends a sentence only before a space; a full-width one anywhere.
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？｡]+[」』”’）]*|[।॥؟۔]+(?=\s|$)")
 _ABBREVIATION = re.compile(

@@ -43,13 +43,13 @@ def _continued(path: Path, file: TraceFile, plan: Plan, on_note: Callable[[str],
     """The records to go on from; the file is emptied where there are none."""
     if not path.is_file() or path.stat().st_size == 0:
         return []
-    if _is_torn_beginning(path.read_bytes()):
-        on_note(f"The first line of {path} was torn: nothing was recorded, and the search begins anew.")
-        file.cut(0)
-        return []
     try:
         records, torn = read_journal(path)
     except JournalError as error:
+        if _is_torn_beginning(path.read_bytes()):
+            on_note(f"The first line of {path} was torn: nothing was recorded, and the search begins anew.")
+            file.cut(0)
+            return []
         # It may be a file whose name was mistyped, or a damaged trace with answers that were paid for.
         raise JournalError(f"{error} Nothing was overwritten: name another file for the trace.") from error
     state = SearchState(records)

@@ -7,6 +7,8 @@ import unicodedata
 from itertools import zip_longest
 from typing import NamedTuple
 
+from tpo.prompts.extract import FENCE_MARK
+
 TAKES = ("auto", "last-line", "marker", "boxed", "whole")
 
 # "Answer: 42", "**Final answer:** 42", "The answer is: 42"; what stands in front on the line does not count.
@@ -19,8 +21,7 @@ _SENTENCE = re.compile(
 )
 _END = 8000  # characters; a result stands at the end
 _LONGEST_BOX = 5000
-# What follows backticks on their line holds none, or it is code within the line: ```f()``` returns 1.
-_FENCE = re.compile(r"([ \t]*)(`{3,}(?=[^`]*$)|~{3,})(.*)")
+_FENCE = re.compile(rf"([ \t]*)({FENCE_MARK})(.*)")
 # Where Python ends a line: str.splitlines would also break a string at a form feed or U+2028.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _WRAPPINGS = "*_`\"'“”‘’«»$"
